@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from signers import AccreditSigner, MachnetSigner
+from stack.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def machnet_signer() -> MachnetSigner:
+    return MachnetSigner("machnet-test-secret-of-32-bytes!")
+
+
+@pytest.fixture(scope="session")
+def accredit_signer() -> AccreditSigner:
+    return AccreditSigner()
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, machnet_signer: MachnetSigner, accredit_signer: AccreditSigner
+) -> Iterator[Stack]:
+    """The stack of template.yaml, deployed once for all tests, with one active key per provider."""
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        stack.put_keys("machnet", machnet_signer.key())
+        stack.put_keys("accredit", accredit_signer.key())
+        yield stack
+    finally:
+        stack.close()

@@ -1,0 +1,191 @@
+"""An HTTP proxy between the functions and AWS that fails on demand and remembers what passed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One request of a function to AWS."""
+
+    operation: str
+    status: int | None
+
+
+@dataclasses.dataclass
+class Fault:
+    """What to do with calls of one operation, for example `AmazonSQS.SendMessage` or `S3.PutObject`.
+
+    Actions: `unavailable` (503), `internal-error` (500), `access-denied`, `hang`, and `lose-answer`, where AWS does the
+    work and the answer never arrives.
+    """
+
+    operation: str
+    action: str
+    times: int | None = None
+
+    def applies(self, operation: str) -> bool:
+        return operation == self.operation and (self.times is None or self.times > 0)
+
+
+class FaultProxy:
+    """Listens on a free port of the loopback interface and passes requests on to `target_port`."""
+
+    def __init__(self, target_port: int) -> None:
+        self.calls: list[Call] = []
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._release = threading.Event()
+        proxy = self
+
+        class Handler(_Handler):
+            owner = proxy
+            target = target_port
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._release.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @contextlib.contextmanager
+    def fault(self, operation: str, action: str, times: int | None = None) -> Iterator[Fault]:
+        """Applies a fault inside the `with` block, at most `times` times."""
+        fault = Fault(operation, action, times)
+        with self._lock:
+            self._release.clear()
+            self._faults.append(fault)
+        try:
+            yield fault
+        finally:
+            with self._lock:
+                self._faults.remove(fault)
+            self._release.set()
+
+    def count(self, operation: str) -> int:
+        """How many calls of this operation were seen so far."""
+        with self._lock:
+            return sum(call.operation == operation for call in self.calls)
+
+    def action_for(self, operation: str) -> str | None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.applies(operation):
+                    if fault.times is not None:
+                        fault.times -= 1
+                    return fault.action
+        return None
+
+    def record(self, operation: str, status: int | None) -> None:
+        with self._lock:
+            self.calls.append(Call(operation, status))
+
+    def hang(self) -> None:
+        """Blocks until the fault is over, but not longer than any client would wait."""
+        self._release.wait(timeout=30)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    owner: FaultProxy
+    target: int
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def handle_one_request(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            super().handle_one_request()
+
+    def do_any(self) -> None:
+        body = self._read_body()
+        operation = self._operation()
+        action = self.owner.action_for(operation)
+        if action == "hang":
+            self.owner.record(operation, None)
+            self.owner.hang()
+            self.close_connection = True
+        elif action == "lose-answer":
+            status, _, _ = self._forward(body)
+            self.owner.record(operation, status)
+            self.close_connection = True
+        elif action is None:
+            status, headers, answer = self._forward(body)
+            self.owner.record(operation, status)
+            self._answer(status, headers, answer)
+        else:
+            status, code = {
+                "unavailable": (503, "ServiceUnavailable"),
+                "internal-error": (500, "InternalFailure"),
+                "access-denied": (403, "AccessDeniedException"),
+            }[action]
+            self.owner.record(operation, status)
+            self._answer(status, *_error(operation, code))
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_any
+
+    def _operation(self) -> str:
+        target = self.headers.get("X-Amz-Target")
+        if target:
+            service, _, name = target.rpartition(".")
+            return f"{service.split('_')[0]}.{name}"
+        names = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
+        return f"S3.{names.get(self.command, self.command)}"
+
+    def _read_body(self) -> bytes:
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            body = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            while self.rfile.readline().strip():
+                pass
+            return body
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.target, timeout=60)
+        try:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in {"connection", "transfer-encoding", "content-length", "expect"}:
+                    connection.putheader(name, value)
+            # Stands for the TLS that the stack's bucket policy asks for.
+            connection.putheader("X-Forwarded-Proto", "https")
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return response.status, response.getheaders(), response.read()
+        finally:
+            connection.close()
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in {"connection", "transfer-encoding", "content-length", "keep-alive"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _error(operation: str, code: str) -> tuple[list[tuple[str, str]], bytes]:
+    if operation.startswith("S3."):
+        text = f"<Error><Code>{code.removesuffix('Exception')}</Code><Message>Injected</Message></Error>"
+        return [("Content-Type", "application/xml")], text.encode()
+    body = json.dumps({"__type": code, "message": "Injected"}).encode()
+    return [("Content-Type", "application/x-amz-json-1.0"), ("X-Amzn-Errortype", code)], body
+

@@ -1,0 +1,279 @@
+"""The deployed stack, as a provider and as an operator see it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+
+from . import template
+from .emulator import CREDENTIALS, REGION, Emulator, free_port
+from .proxy import FaultProxy
+from .wait import wait_until
+
+BINARIES = Path(os.environ.get("CARGO_TARGET_DIR", template.ROOT / "target")) / "debug"
+SAM = Path(os.environ.get("SAM_CLI", template.ROOT / ".tools" / "sam" / "bin" / "sam"))
+STACK_NAME = "webhook-intake-test"
+
+Item = dict[str, Any]
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a provider gets."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    seconds: float
+
+    def problem(self) -> dict[str, Any]:
+        """The problem details of a refusal."""
+        assert self.headers["content-type"] == "application/problem+json", self
+        problem = json.loads(self.body)
+        assert problem["status"] == self.status
+        return problem
+
+
+class Stack:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._logs = folder / "logs"
+        self._logs.mkdir()
+        port = free_port()
+        self.proxy = FaultProxy(target_port=port)
+        self._emulator = Emulator(folder, port, f"http://127.0.0.1:{self.proxy.port}")
+        try:
+            self._deploy()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._emulator.stop()
+        self.proxy.close()
+
+    # Deployment
+
+    def _deploy(self) -> None:
+        original = template.original()
+        code_folders = {name: self._code_folder(binary) for name, binary in template.binaries(original).items()}
+        self.template = template.derive(code_folders)
+        file = self.folder / "template.json"
+        file.write_text(json.dumps(self.template))
+        self.client("s3").create_bucket(Bucket="artifacts")
+        self._sam_deploy(file)
+
+        stack = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        resources = self.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+        self.resources = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+        translated = template.translate(self.template)
+        self._create_routes(translated)
+        self._bound_processor(translated)
+
+    def _code_folder(self, binary: str) -> Path:
+        """A folder to be packaged: a `bootstrap` that becomes the binary.
+
+        Its output goes to a file per process, which keeps whole lines apart and tells the process's id.
+        """
+        executable = BINARIES / binary
+        if not executable.is_file():
+            raise RuntimeError(f"{executable} is missing; run `cargo build --workspace`")
+        folder = self.folder / "code" / binary
+        folder.mkdir(parents=True)
+        bootstrap = folder / "bootstrap"
+        bootstrap.write_text(f'#!/bin/sh\nexec "{executable}" >>"{self._logs}/{binary}.$$.log" 2>&1\n')
+        bootstrap.chmod(0o755)
+        return folder
+
+    def _sam_deploy(self, file: Path) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self._emulator.endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "1",
+            **CREDENTIALS,
+        }
+        overrides = [f"{name}={value}" for name, value in template.PARAMETERS.items()]
+        command = [
+            *(SAM, "deploy", "--template-file", file, "--stack-name", STACK_NAME, "--s3-bucket", "artifacts"),
+            *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"),
+            *("--parameter-overrides", *overrides),
+        ]
+        done = subprocess.run(
+            command, env=environment, cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
+        )
+        if done.returncode:
+            raise RuntimeError(f"sam deploy failed:\n{done.stdout}\n{done.stderr}")
+
+    def _create_routes(self, translated: template.Template) -> None:
+        """Creates the routes that a real deployment makes of the API's `Body`, which the emulator ignores."""
+        api = self.client("apigatewayv2")
+        self.api_id = self.resources["Api"]
+        for route, function in template.routes(translated).items():
+            arn = self.client("lambda").get_function(FunctionName=self.resources[function])["Configuration"]["FunctionArn"]
+            integration = api.create_integration(
+                ApiId=self.api_id,
+                IntegrationType="AWS_PROXY",
+                IntegrationMethod="POST",
+                IntegrationUri=arn,
+                PayloadFormatVersion="2.0",
+            )
+            api.create_route(
+                ApiId=self.api_id, RouteKey=route, Target=f"integrations/{integration['IntegrationId']}"
+            )
+
+    def _bound_processor(self, translated: template.Template) -> None:
+        """Sets the mapping's concurrency again, as a number: the emulator keeps a parameter's value as text."""
+        concurrency = translated["Parameters"]["ProcessorMaximumConcurrency"]["Default"]
+        self.client("lambda").update_event_source_mapping(
+            UUID=self.resources["ProcessorFunctionDeliveries"], ScalingConfig={"MaximumConcurrency": concurrency}
+        )
+
+    # As a provider
+
+    def post(self, provider: str, body: bytes, headers: dict[str, str], path: str | None = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self._emulator.port, timeout=40)
+        host = f"{self.api_id}.execute-api.localhost:{self._emulator.port}"
+        started = time.monotonic()
+        try:
+            connection.request("POST", path or f"/webhooks/{provider}", body, {**headers, "Host": host})
+            response = connection.getresponse()
+            content = response.read()
+        finally:
+            connection.close()
+        lower = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, lower, content, time.monotonic() - started)
+
+    # As an operator
+
+    def client(self, service: str) -> Any:
+        client = boto3.client(
+            service,
+            endpoint_url=self._emulator.endpoint,
+            region_name=REGION,
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
+        )
+        client.meta.events.register("before-send.*", _over_tls)
+        return client
+
+    def put_keys(self, provider: str, *keys: dict[str, str]) -> None:
+        """Replaces the provider's list of active keys."""
+        secret = self.outputs[f"{provider.capitalize()}SecretArn"]
+        self.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=json.dumps({"keys": list(keys)}))
+
+    def items(self, **attributes: Any) -> list[Item]:
+        """The items of the events table that have these attributes."""
+        deserialize = TypeDeserializer().deserialize
+        found = []
+        for page in self.client("dynamodb").get_paginator("scan").paginate(
+            TableName=self.outputs["EventsTableName"], ConsistentRead=True
+        ):
+            for raw in page["Items"]:
+                item = {name: deserialize(value) for name, value in raw.items()}
+                if all(item.get(name) == value for name, value in attributes.items()):
+                    found.append(item)
+        return found
+
+    def events(self, **attributes: Any) -> list[Item]:
+        """The items that record events: no second names, no quarantine."""
+        return [item for item in self.items(**attributes) if item["kind"] in {"event", "conflict"}]
+
+    def objects(self, prefix: str) -> list[str]:
+        answer = self.client("s3").list_objects_v2(Bucket=self.outputs["BucketName"], Prefix=prefix)
+        return [entry["Key"] for entry in answer.get("Contents", [])]
+
+    def object(self, key: str) -> bytes:
+        return self.client("s3").get_object(Bucket=self.outputs["BucketName"], Key=key)["Body"].read()
+
+    def messages(self, queue: str = "QueueUrl") -> int:
+        """How many messages are in a queue, in flight or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.client("sqs").get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def send_message(self, text: str) -> None:
+        self.client("sqs").send_message(QueueUrl=self.outputs["QueueUrl"], MessageBody=text)
+
+    # Logs
+
+    def output(self, binary: str) -> str:
+        """All that a function's processes have written."""
+        return "".join(file.read_text() for file in sorted(self._logs.glob(f"{binary}.*.log")))
+
+    def lines(self, binary: str, message: str | None = None) -> list[Line]:
+        """A function's JSON log lines, oldest first within each process."""
+        return [line for line in self._json_lines(binary) if message is None or line.get("message") == message]
+
+    def _json_lines(self, binary: str) -> Iterator[Line]:
+        for file in sorted(self._logs.glob(f"{binary}.*.log")):
+            for line in file.read_text().splitlines(keepends=True):
+                # The last line may still be on its way.
+                if line.startswith("{") and line.endswith("\n"):
+                    yield json.loads(line)
+
+    def counters(self, binary: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], int]:
+        """The sums of a function's counters, by name and dimensions, from its embedded metric format lines."""
+        sums: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        for line in self._json_lines(binary):
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                for dimensions in directive["Dimensions"]:
+                    labels = tuple(sorted((name, line[name]) for name in dimensions))
+                    for metric in directive["Metrics"]:
+                        value = line[metric["Name"]]
+                        key = (metric["Name"], labels)
+                        sums[key] = sums.get(key, 0) + (sum(value) if isinstance(value, list) else value)
+        return sums
+
+    def deliveries(self, provider: str) -> list[Line]:
+        """The intake's line of each delivery."""
+        return self.lines(provider, "delivery")
+
+    def records(self, delivery_id: str | None = None) -> list[Line]:
+        """The processor's line of each processed record."""
+        lines = self.lines("processor", "record processed")
+        return [line for line in lines if delivery_id in (None, line["delivery_id"])]
+
+    def wait_for_record(self, delivery_id: str, count: int = 1) -> list[Line]:
+        def enough() -> list[Line]:
+            records = self.records(delivery_id)
+            return records if len(records) >= count else []
+
+        return wait_until(enough, what=f"the processing of delivery {delivery_id}")
+
+    def restart(self, binary: str) -> None:
+        """Ends a function's processes, so that the next request meets a cold start."""
+        for file in self._logs.glob(f"{binary}.*.log"):
+            pid = int(file.name.split(".")[1])
+            try:
+                if Path(f"/proc/{pid}/exe").resolve() == (BINARIES / binary).resolve():
+                    os.kill(pid, signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        self.client("lambda").update_function_configuration(
+            FunctionName=self.outputs[f"{binary.capitalize()}FunctionName"], Description=f"restarted {time.time()}"
+        )
+
+
+def _over_tls(request: AWSRequest, **_: Any) -> None:
+    """Stands for the TLS that the stack's bucket policy asks for."""
+    request.headers["X-Forwarded-Proto"] = "https"

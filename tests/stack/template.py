@@ -1,0 +1,82 @@
+"""Derives what is deployed for a test from template.yaml.
+
+Of what a user deploys, this differs: each function's code is a folder that starts the binary of an ordinary cargo build,
+the architecture is the host's, the build instructions (`Metadata`) are gone, and so are the alarms on metric math, which
+the emulator does not know. `test_template.py` holds this to be all.
+"""
+
+from __future__ import annotations
+
+import copy
+import platform
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "template.yaml"
+ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
+PARAMETERS = {"Architecture": ARCHITECTURE}
+
+Template = dict[str, Any]
+
+
+def original() -> Template:
+    """template.yaml with its intrinsic functions in their long form."""
+    with TEMPLATE.open() as file:
+        return yaml_parse(file)
+
+
+def binaries(template: Template) -> dict[str, str]:
+    """The binary that each function resource is built from."""
+    return {
+        name: resource["Metadata"]["BuildProperties"]["Binary"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def derive(code_folders: dict[str, Path]) -> Template:
+    """The template to deploy: every function's code comes from its folder."""
+    template = original()
+    del template["Globals"]["Function"]["CodeUri"]
+    for name in binaries(template):
+        function = template["Resources"][name]
+        del function["Metadata"]
+        function["Properties"]["CodeUri"] = str(code_folders[name])
+    for name in metric_math_alarms(template):
+        del template["Resources"][name]
+    return template
+
+
+def metric_math_alarms(template: Template) -> list[str]:
+    return [
+        name
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
+    ]
+
+
+def translate(template: Template) -> Template:
+    """The CloudFormation template that SAM's own translator makes of it, with placeholders for the packaged code."""
+    template = copy.deepcopy(template)
+    template.get("Globals", {}).get("Function", {}).pop("CodeUri", None)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"
+    session = boto3.Session(region_name="us-east-1")
+    return Translator({}, Parser(), boto_session=session).translate(template, parameter_values=PARAMETERS)
+
+
+def routes(translated: Template) -> dict[str, str]:
+    """Each route of the HTTP API ("POST /path") and the function resource behind it."""
+    found = {}
+    for path, methods in translated["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+        for method, operation in methods.items():
+            uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            found[f"{method.upper()} {path}"] = uri.split("functions/${", 1)[1].split(".Arn}", 1)[0]
+    return found
