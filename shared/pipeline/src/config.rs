@@ -1,0 +1,225 @@
+//! Settings from environment variables: read once, checked whole, every problem reported together. An empty variable is one
+//! that is not set.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::intake::IntakeSettings;
+use crate::processor::ProcessorSettings;
+use crate::telemetry::TelemetrySettings;
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigProblems(Vec<String>);
+
+impl fmt::Display for ConfigProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the settings cannot be used: {}", self.0.join("; "))
+    }
+}
+
+/// Settings of a webhook function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntakeConfig {
+    /// `QUEUE_URL`: the queue's URL.
+    pub queue_url: String,
+    /// `PAYLOADS_BUCKET`: the bucket for bodies that are too large for the queue.
+    pub payloads_bucket: String,
+    /// `SECRET_ID`: the name or ARN of the secret with the provider's keys.
+    pub secret_id: String,
+    /// The flow's own settings: `DEADLINE_MILLISECONDS` and `SECRET_REFRESH_SECONDS`.
+    pub settings: IntakeSettings,
+}
+
+impl IntakeConfig {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
+        let mut reader = Reader::new(variable);
+        let defaults = IntakeSettings::default();
+        let config = Self {
+            queue_url: reader.required("QUEUE_URL", "the queue's URL"),
+            payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
+            secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the keys"),
+            settings: IntakeSettings {
+                deadline: Duration::from_millis(reader.number(
+                    "DEADLINE_MILLISECONDS",
+                    whole(defaults.deadline.as_millis()),
+                    100..=29_000,
+                )),
+                secret_refresh: Duration::from_secs(reader.number(
+                    "SECRET_REFRESH_SECONDS",
+                    defaults.secret_refresh.as_secs(),
+                    15..=86_400,
+                )),
+            },
+        };
+        reader.finish(config)
+    }
+}
+
+/// Settings of the processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessorConfig {
+    /// `EVENTS_TABLE`: the ledger's table.
+    pub events_table: String,
+    /// `PAYLOADS_BUCKET`: the bucket for bodies and data that are too large for the queue and the table.
+    pub payloads_bucket: String,
+    /// `MACHNET_REPEAT_WINDOW_SECONDS`: for how long a state that Machnet reported is remembered.
+    pub machnet_repeat_window: Duration,
+    /// The flow's own settings: `RECORD_CONCURRENCY`.
+    pub settings: ProcessorSettings,
+}
+
+impl ProcessorConfig {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
+        let mut reader = Reader::new(variable);
+        let default_window = providers::machnet::Splitter::default().repeat_window.as_secs();
+        let config = Self {
+            events_table: reader.required("EVENTS_TABLE", "the name of the events table"),
+            payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
+            machnet_repeat_window: Duration::from_secs(reader.number(
+                "MACHNET_REPEAT_WINDOW_SECONDS",
+                default_window,
+                60..=31_536_000,
+            )),
+            settings: ProcessorSettings {
+                record_concurrency: reader.number(
+                    "RECORD_CONCURRENCY",
+                    ProcessorSettings::default().record_concurrency,
+                    1..=1_000,
+                ),
+            },
+        };
+        reader.finish(config)
+    }
+}
+
+impl TelemetrySettings {
+    /// Reads `METRICS_NAMESPACE` and `LOG_LEVEL`. Telemetry must work to report what else is wrong, so a value that can't be
+    /// used gives way to its default, and is returned as a problem beside the settings.
+    #[must_use]
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> (Self, Option<ConfigProblems>) {
+        let mut reader = Reader::new(variable);
+        let defaults = Self::default();
+        let settings = Self {
+            metrics_namespace: reader.optional("METRICS_NAMESPACE").unwrap_or(defaults.metrics_namespace),
+            log_level: reader.parsed(
+                "LOG_LEVEL",
+                defaults.log_level,
+                "off, error, warn, info, debug or trace",
+                |text| LevelFilter::from_str(text).ok(),
+            ),
+        };
+        let problems = (!reader.problems.is_empty()).then_some(ConfigProblems(reader.problems));
+        (settings, problems)
+    }
+}
+
+struct Reader<F> {
+    variable: F,
+    problems: Vec<String>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Reader<F> {
+    const fn new(variable: F) -> Self {
+        Self { variable, problems: Vec::new() }
+    }
+
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.variable)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, name: &str, meaning: &str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.problems.push(format!("{name} is not set; it is {meaning}"));
+            String::new()
+        })
+    }
+
+    fn parsed<T>(&mut self, name: &str, default: T, expected: &str, parse: impl Fn(&str) -> Option<T>) -> T {
+        let Some(text) = self.optional(name) else {
+            return default;
+        };
+        parse(&text).unwrap_or_else(|| {
+            self.problems.push(format!("{name} is {text:?} and should be {expected}"));
+            default
+        })
+    }
+
+    fn number<N: FromStr + PartialOrd + fmt::Display>(
+        &mut self,
+        name: &str,
+        default: N,
+        range: std::ops::RangeInclusive<N>,
+    ) -> N {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.parsed(name, default, &expected, |text| text.parse().ok().filter(|number| range.contains(number)))
+    }
+
+    fn finish<T>(self, config: T) -> Result<T, ConfigProblems> {
+        if self.problems.is_empty() { Ok(config) } else { Err(ConfigProblems(self.problems)) }
+    }
+}
+
+fn whole(milliseconds: u128) -> u64 {
+    u64::try_from(milliseconds).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
+        move |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let problems = IntakeConfig::from_environment(variables(&[
+            ("QUEUE_URL", " "),
+            ("PAYLOADS_BUCKET", "b"),
+            ("DEADLINE_MILLISECONDS", "soon"),
+            ("SECRET_REFRESH_SECONDS", "1"),
+        ]))
+        .unwrap_err()
+        .to_string();
+        for expected in [
+            "QUEUE_URL is not set",
+            "SECRET_ID is not set",
+            "DEADLINE_MILLISECONDS is \"soon\" and should be a whole number from 100 to 29000",
+            "SECRET_REFRESH_SECONDS is \"1\" and should be a whole number from 15 to 86400",
+        ] {
+            assert!(problems.contains(expected), "{problems}");
+        }
+        assert!(!problems.contains("PAYLOADS_BUCKET"), "{problems}");
+    }
+
+    #[test]
+    fn an_empty_variable_means_the_default() {
+        let config = ProcessorConfig::from_environment(variables(&[
+            ("EVENTS_TABLE", "events"),
+            ("PAYLOADS_BUCKET", "payloads"),
+            ("RECORD_CONCURRENCY", ""),
+        ]))
+        .unwrap();
+        assert_eq!(config.settings, ProcessorSettings::default());
+        assert_eq!(config.machnet_repeat_window, Duration::from_secs(43_200));
+    }
+
+    #[test]
+    fn telemetry_works_with_a_level_that_it_does_not_know_and_says_so() {
+        let (settings, problems) = TelemetrySettings::from_environment(variables(&[("LOG_LEVEL", "loud")]));
+        assert_eq!(settings.log_level, TelemetrySettings::default().log_level);
+        assert!(problems.unwrap().to_string().contains("LOG_LEVEL is \"loud\""));
+    }
+}

@@ -1,0 +1,237 @@
+//! The queue document: a delivery as one JSON text that SQS takes.
+//!
+//! The document is versioned. A processor that meets a version it doesn't know fails that record alone, so the record waits
+//! on the queue and nothing is lost. Hence the order of an upgrade: first every processor, which reads the old version and
+//! the new one; then the intakes, which write the new one. A rollback goes the other way round. Any change of the form, a new
+//! member included, is a new version.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use providers::active_keys::MatchedKey;
+use providers::delivery::{Delivery, DeliveryId, KeptHeader, Sha256Digest, VerifiedDelivery};
+use providers::provider::Provider;
+use providers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{PayloadKey, Payloads, PortError};
+
+/// The version that is written, and the only one that is read so far.
+pub const VERSION: u32 = 1;
+
+/// The largest message that SQS takes, attributes included (we send none): 1 MiB.
+/// Source: AWS, "Amazon SQS message quotas".
+pub const LARGEST_DOCUMENT_BYTES: usize = 1024 * 1024;
+
+/// A document on its way to the queue. It is made of a verified delivery only.
+#[derive(Clone, Debug)]
+pub struct OutboundDocument {
+    text: String,
+    provider: Provider,
+    offloaded: bool,
+}
+
+impl OutboundDocument {
+    /// The JSON text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whose delivery it is; the message group, so that one noisy provider doesn't delay the others.
+    #[must_use]
+    pub const fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// Whether the body went to the payload store.
+    #[must_use]
+    pub const fn offloaded(&self) -> bool {
+        self.offloaded
+    }
+
+    /// Writes a delivery as a document. A body that makes it too large for the queue is stored first.
+    ///
+    /// # Errors
+    /// When the body had to be stored and could not be.
+    pub async fn prepare(delivery: &VerifiedDelivery, payloads: &impl Payloads) -> Result<Self, PortError> {
+        let delivery = delivery.as_delivery();
+        let provider = delivery.provider;
+        // A body over the limit can't fit in any encoding, so it isn't encoded to find out.
+        if delivery.body.len() <= LARGEST_DOCUMENT_BYTES {
+            let text = write(delivery, BodyDocument::of(&delivery.body));
+            if text.len() <= LARGEST_DOCUMENT_BYTES {
+                return Ok(Self { text, provider, offloaded: false });
+            }
+        }
+        let key =
+            PayloadKey::new(format!("deliveries/{}/{}/{}", provider, delivery.received_at.day_path(), delivery.id));
+        payloads.put(&key, delivery.body.clone()).await?;
+        Ok(Self { text: write_with_payload(delivery, key), provider, offloaded: true })
+    }
+}
+
+/// Writes a delivery with its body inside.
+#[must_use]
+pub(crate) fn write_inline(delivery: &Delivery) -> String {
+    write(delivery, BodyDocument::of(&delivery.body))
+}
+
+/// Writes a delivery whose body lies in the payload store.
+#[must_use]
+pub(crate) fn write_with_payload(delivery: &Delivery, key: PayloadKey) -> String {
+    write(delivery, BodyDocument::Payload { key, size_bytes: delivery.body.len() as u64 })
+}
+
+/// Why a document could not be read. The record fails and stays on the queue.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// Not ours, or damaged.
+    #[error("the message is no queue document: {0}")]
+    Undecodable(String),
+    /// Written by a newer release.
+    #[error(
+        "the document has version {found}, and this processor reads version {VERSION}; deploy processors before intakes"
+    )]
+    UnknownVersion {
+        /// The version found.
+        found: u64,
+    },
+    /// The body is not the one that was verified.
+    #[error("the body of delivery {delivery_id} does not have the digest that its document names")]
+    DigestMismatch {
+        /// The delivery.
+        delivery_id: DeliveryId,
+    },
+    /// The body could not be fetched.
+    #[error(transparent)]
+    Payload(#[from] PortError),
+}
+
+/// Reads a document, and fetches its body where it was stored apart.
+///
+/// # Errors
+/// [`DocumentError`]; the record must then fail.
+pub async fn read(text: &str, payloads: &impl Payloads) -> Result<Delivery, DocumentError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u64,
+    }
+    let undecodable = |error: serde_json::Error| {
+        // serde's own words may quote what they read; the place is enough to find it.
+        DocumentError::Undecodable(format!("stopped at line {}, column {}", error.line(), error.column()))
+    };
+    let Versioned { version } = serde_json::from_str(text).map_err(undecodable)?;
+    if version != u64::from(VERSION) {
+        return Err(DocumentError::UnknownVersion { found: version });
+    }
+    let document: Document = serde_json::from_str(text).map_err(undecodable)?;
+    let body = match document.body {
+        BodyDocument::Text(text) => Bytes::from(text),
+        BodyDocument::Base64(text) => {
+            STANDARD.decode(text).map(Bytes::from).map_err(|error| DocumentError::Undecodable(error.to_string()))?
+        }
+        BodyDocument::Payload { key, .. } => payloads.get(&key).await?,
+    };
+    if Sha256Digest::of(&body) != document.sha256 {
+        return Err(DocumentError::DigestMismatch { delivery_id: document.delivery_id });
+    }
+    let headers = document
+        .headers
+        .into_iter()
+        .map(|(name, value)| Ok(KeptHeader { name, value: value.into_bytes()? }))
+        .collect::<Result<_, DocumentError>>()?;
+    Ok(Delivery {
+        id: document.delivery_id,
+        provider: document.provider,
+        authenticated_by: document.authenticated_by,
+        received_at: document.received_at,
+        headers,
+        body,
+        sha256: document.sha256,
+    })
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    delivery_id: DeliveryId,
+    provider: Provider,
+    authenticated_by: MatchedKey,
+    received_at: Timestamp,
+    headers: Vec<(String, ValueDocument)>,
+    sha256: Sha256Digest,
+    body: BodyDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ValueDocument {
+    Text(String),
+    Base64(String),
+}
+
+impl ValueDocument {
+    fn of(bytes: &[u8]) -> Self {
+        match queue_text(bytes) {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Base64(STANDARD.encode(bytes)),
+        }
+    }
+
+    fn into_bytes(self) -> Result<Vec<u8>, DocumentError> {
+        match self {
+            Self::Text(text) => Ok(text.into_bytes()),
+            Self::Base64(text) => STANDARD.decode(text).map_err(|error| DocumentError::Undecodable(error.to_string())),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum BodyDocument {
+    Text(String),
+    Base64(String),
+    Payload { key: PayloadKey, size_bytes: u64 },
+}
+
+impl BodyDocument {
+    fn of(body: &[u8]) -> Self {
+        match queue_text(body) {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Base64(STANDARD.encode(body)),
+        }
+    }
+}
+
+fn write(delivery: &Delivery, body: BodyDocument) -> String {
+    let document = Document {
+        version: VERSION,
+        delivery_id: delivery.id,
+        provider: delivery.provider,
+        authenticated_by: delivery.authenticated_by.clone(),
+        received_at: delivery.received_at,
+        headers: delivery
+            .headers
+            .iter()
+            .map(|header| (header.name.clone(), ValueDocument::of(&header.value)))
+            .collect(),
+        sha256: delivery.sha256,
+        body,
+    };
+    // Serialising fails only for maps with keys that are no strings, and for I/O; here is neither.
+    serde_json::to_string(&document).unwrap_or_default()
+}
+
+/// The bytes as text, if they are UTF-8 whose every character SQS accepts: XML 1.0's set.
+/// Source: AWS, `SendMessage`, "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF".
+fn queue_text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| text.chars().all(is_queue_character))
+}
+
+/// Whether SQS accepts the character.
+#[must_use]
+pub const fn is_queue_character(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
+}

@@ -1,0 +1,335 @@
+//! From a request to an answer.
+//!
+//! The flow is a tower service over plain `http` types, so that Lambda and the development server run the same code. The cheap
+//! checks come first: method, proof of the right form, size of the body. Then the keys, then the signature. Only what is
+//! verified becomes a delivery, and only what the queue has taken is answered "we have it". Whatever goes wrong on our side,
+//! a panic included, is answered in the provider's own way of "send it again", within the deadline.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use providers::active_keys::MatchedKey;
+use providers::answer::{Answer, Refusal, Trouble};
+use providers::delivery::{DeliveryId, VerifiedDelivery};
+use providers::request::UnverifiedRequest;
+use providers::timestamp::Timestamp;
+use providers::webhook::Webhook;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::document::OutboundDocument;
+use crate::key_store::KeyStore;
+use crate::ports::{Payloads, Queue, Secrets, Surroundings};
+use crate::telemetry;
+
+/// The largest body that is taken, in bytes: 4 MiB. Lambda takes 6 MB, and a binary body arrives in base64.
+pub const LARGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Settings of the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntakeSettings {
+    /// The time for a whole request, in which the answer must be out. For the first request of a process, what it took to
+    /// start counts as well.
+    pub deadline: Duration,
+    /// How old cached keys may get before they are read again.
+    pub secret_refresh: Duration,
+}
+
+impl Default for IntakeSettings {
+    /// Three seconds, and five minutes.
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(3), secret_refresh: Duration::from_secs(5 * 60) }
+    }
+}
+
+/// The intake of one provider.
+pub struct Intake<W: Webhook, Q, P, S, E>(Arc<Inner<W, Q, P, S, E>>);
+
+impl<W: Webhook, Q, P, S, E> Clone for Intake<W, Q, P, S, E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Inner<W: Webhook, Q, P, S, E> {
+    /// Absent when the settings can't be used: then every request is answered "send it again".
+    parts: Option<Parts<W, Q, P, S>>,
+    surroundings: E,
+    deadline: Duration,
+    /// What starting took, in milliseconds, until the first request has been charged with it.
+    uncharged_start_milliseconds: AtomicU64,
+}
+
+struct Parts<W: Webhook, Q, P, S> {
+    queue: Q,
+    payloads: P,
+    keys: KeyStore<W, S>,
+}
+
+impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Intake<W, Q, P, S, E> {
+    /// An intake on these ports.
+    pub fn new(queue: Q, payloads: P, secrets: S, surroundings: E, settings: IntakeSettings) -> Self {
+        let parts = Parts { queue, payloads, keys: KeyStore::new(secrets, settings.secret_refresh) };
+        Self::with(Some(parts), surroundings, settings.deadline)
+    }
+
+    /// An intake whose settings can't be used. It tells the provider to send everything again, because a function that fails to
+    /// start would be answered for by API Gateway, in words that count as a failure.
+    pub fn unconfigured(surroundings: E) -> Self {
+        Self::with(None, surroundings, IntakeSettings::default().deadline)
+    }
+
+    fn with(parts: Option<Parts<W, Q, P, S>>, surroundings: E, deadline: Duration) -> Self {
+        Self(Arc::new(Inner { parts, surroundings, deadline, uncharged_start_milliseconds: AtomicU64::new(0) }))
+    }
+
+    /// Charges the first request with the time that the process has taken to start.
+    #[must_use]
+    pub fn started_in(self, start: Duration) -> Self {
+        let milliseconds = u64::try_from(start.as_millis()).unwrap_or(u64::MAX);
+        self.0.uncharged_start_milliseconds.store(milliseconds, Ordering::Relaxed);
+        self
+    }
+}
+
+impl<W, Q, P, S, E, B> tower::Service<Request<B>> for Intake<W, Q, P, S, E>
+where
+    W: Webhook,
+    Q: Queue,
+    P: Payloads,
+    S: Secrets,
+    E: Surroundings,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { Ok(inner.answer(request).await) })
+    }
+}
+
+/// What is known of a request for its line in the log, filled in as it goes along.
+struct Progress {
+    received_at: Timestamp,
+    delivery_id: DeliveryId,
+    asked_queue: AtomicBool,
+    offloaded: AtomicBool,
+    body_bytes: AtomicU64,
+    matched: std::sync::OnceLock<MatchedKey>,
+}
+
+impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q, P, S, E> {
+    async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let started = Instant::now();
+        telemetry::count_received(W::PROVIDER);
+        let start = Duration::from_millis(self.uncharged_start_milliseconds.swap(0, Ordering::Relaxed));
+        let received_at = self.surroundings.now();
+        let progress = Progress {
+            received_at,
+            delivery_id: self.surroundings.new_delivery_id(received_at),
+            asked_queue: AtomicBool::new(false),
+            offloaded: AtomicBool::new(false),
+            body_bytes: AtomicU64::new(0),
+            matched: std::sync::OnceLock::new(),
+        };
+        let work = AssertUnwindSafe(self.take(request, &progress)).catch_unwind();
+        let answer = match tokio::time::timeout(self.deadline.saturating_sub(start), work).await {
+            Ok(Ok(Ok(()))) => Answer::Accepted,
+            Ok(Ok(Err(answer))) => answer,
+            Ok(Err(_panic)) => Answer::SendAgain(Trouble::Panic),
+            Err(_elapsed) => Answer::SendAgain(Trouble::DeadlineExceeded),
+        };
+        self.report(&answer, &progress, started.elapsed());
+        respond(&answer, W::status(&answer), progress.delivery_id)
+    }
+
+    /// Takes a request as far as it goes. `Ok` means that the queue has the delivery.
+    async fn take<B>(&self, request: Request<B>, progress: &Progress) -> Result<(), Answer>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        if head.method != Method::POST {
+            return Err(Answer::Refused(Refusal::MethodNotAllowed));
+        }
+        let Some(parts) = &self.parts else {
+            return Err(Answer::SendAgain(Trouble::ConfigurationInvalid));
+        };
+        let proof = W::proof(&head.headers).map_err(Answer::Refused)?;
+        let body = collect(body).await.map_err(Answer::Refused)?;
+        progress.body_bytes.store(body.len() as u64, Ordering::Relaxed);
+
+        let request = parts.verify(UnverifiedRequest::new(head.headers, body), &proof).await?;
+        let _ = progress.matched.set(request.authenticated_by().clone());
+        let delivery = VerifiedDelivery::new(request, progress.delivery_id, progress.received_at);
+
+        let unavailable = |error| {
+            tracing::error!(provider = %W::PROVIDER, delivery_id = %progress.delivery_id, %error, "the delivery cannot be queued");
+            Answer::SendAgain(Trouble::QueueUnavailable)
+        };
+        let document = OutboundDocument::prepare(&delivery, &parts.payloads).await.map_err(unavailable)?;
+        progress.offloaded.store(document.offloaded(), Ordering::Relaxed);
+        progress.asked_queue.store(true, Ordering::Relaxed);
+        parts.queue.send(&document).await.map_err(unavailable)
+    }
+
+    fn report(&self, answer: &Answer, progress: &Progress, duration: Duration) {
+        let (outcome, reason) = match answer {
+            Answer::Accepted => {
+                telemetry::count_accepted(W::PROVIDER);
+                ("accepted", None)
+            }
+            Answer::Refused(refusal) => {
+                telemetry::count_refused(W::PROVIDER, refusal);
+                ("rejected", Some(refusal.reason()))
+            }
+            // Given up while the queue was asked: nobody can say whether it has the delivery.
+            Answer::SendAgain(trouble @ (Trouble::DeadlineExceeded | Trouble::Panic))
+                if progress.asked_queue.load(Ordering::Relaxed) =>
+            {
+                telemetry::count_unknown(W::PROVIDER);
+                ("unknown", Some(trouble.reason()))
+            }
+            Answer::SendAgain(trouble) => {
+                telemetry::count_trouble(W::PROVIDER, *trouble);
+                ("rejected", Some(trouble.reason()))
+            }
+        };
+        let matched = progress.matched.get();
+        tracing::info!(
+            provider = W::PROVIDER.as_str(),
+            delivery_id = %progress.delivery_id,
+            outcome,
+            reason,
+            status = W::status(answer).as_u16(),
+            key_label = matched.map(|key| key.label.as_str()),
+            key_fingerprint = matched.map(|key| key.fingerprint.as_str()),
+            body_bytes = progress.body_bytes.load(Ordering::Relaxed),
+            offloaded = progress.offloaded.load(Ordering::Relaxed),
+            duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            "delivery"
+        );
+    }
+}
+
+impl<W: Webhook, Q, P, S: Secrets> Parts<W, Q, P, S> {
+    async fn verify(
+        &self,
+        request: UnverifiedRequest,
+        proof: &W::Proof,
+    ) -> Result<providers::request::VerifiedRequest, Answer> {
+        let keys = self.keys.keys().await.map_err(|error| {
+            tracing::error!(provider = %W::PROVIDER, %error, "no key can be had");
+            Answer::SendAgain(Trouble::SecretsUnavailable)
+        })?;
+        let unproved = match attempt::<W>(request, proof, keys.get()) {
+            Ok(verified) => return Ok(verified),
+            Err(request) => request,
+        };
+        let latest = match self.keys.newer_than(&keys).await {
+            Some(newer) => match attempt::<W>(unproved, proof, newer.get()) {
+                Ok(verified) => return Ok(verified),
+                Err(_) => newer,
+            },
+            None => keys,
+        };
+        match latest.get() {
+            Some(keys) if !W::is_unset(keys) => Err(Answer::Refused(W::mismatch())),
+            _ => Err(Answer::SendAgain(Trouble::NoActiveKey)),
+        }
+    }
+}
+
+fn attempt<W: Webhook>(
+    request: UnverifiedRequest,
+    proof: &W::Proof,
+    keys: Option<&W::Keys>,
+) -> Result<providers::request::VerifiedRequest, UnverifiedRequest> {
+    match keys {
+        Some(keys) => W::verify(request, proof, keys),
+        None => Err(request),
+    }
+}
+
+/// Reads the body up to the limit.
+async fn collect<B>(body: B) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let too_large = Refusal::BodyTooLarge { limit_bytes: LARGEST_BODY_BYTES };
+    if body.size_hint().lower() > LARGEST_BODY_BYTES as u64 {
+        return Err(too_large);
+    }
+    match Limited::new(body, LARGEST_BODY_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large),
+        Err(_) => Err(Refusal::BodyUnreadable),
+    }
+}
+
+/// RFC 9457 problem details.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct Receipt {
+    delivery_id: DeliveryId,
+}
+
+fn respond(answer: &Answer, status: StatusCode, delivery_id: DeliveryId) -> Response<Full<Bytes>> {
+    let (content_type, body) = match answer {
+        Answer::Accepted => ("application/json", serde_json::to_vec(&Receipt { delivery_id })),
+        Answer::Refused(refusal) => {
+            ("application/problem+json", problem(refusal.reason(), status, refusal.to_string()))
+        }
+        // Which part of ours failed is in our log; a stranger learns only that sending again is right.
+        Answer::SendAgain(trouble) => ("application/problem+json", problem("send-again", status, trouble.to_string())),
+    };
+    // Both documents are plain structs of text and numbers, which always serialise.
+    let mut response = Response::new(Full::new(Bytes::from(body.unwrap_or_default())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+fn problem(reason: &str, status: StatusCode, detail: String) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&Problem {
+        r#type: format!("urn:webhook-intake:problem:{reason}"),
+        title: status.canonical_reason().unwrap_or("Error"),
+        status: status.as_u16(),
+        detail,
+    })
+}

@@ -1,0 +1,121 @@
+//! A provider's active keys, cached.
+//!
+//! Keys are read again when they are older than the refresh interval, and when a well-formed proof matches none of them, so
+//! that a rotation needs no deployment. A stranger can cause such a re-read, so there is at most one per
+//! [`SHORTEST_REREAD`]. While the secret can't be fetched, the last keys stay in use. A secret that was fetched but is
+//! malformed leaves no key active: what was taken out is out, even when the edit had a typing error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use providers::webhook::Webhook;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::ports::{PortError, Secrets};
+
+/// The least time between two re-reads that requests can cause.
+pub const SHORTEST_REREAD: Duration = Duration::from_secs(15);
+
+/// The least time between two attempts while no key was ever read.
+pub const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+
+/// The active keys of one provider.
+pub struct KeyStore<W: Webhook, S> {
+    secrets: S,
+    refresh: Duration,
+    state: Mutex<State<W::Keys>>,
+}
+
+struct State<K> {
+    keys: Option<Arc<Keys<K>>>,
+    read_at: Option<Instant>,
+    attempted_at: Option<Instant>,
+}
+
+/// Keys as they were read at one moment.
+pub struct Keys<K>(Option<K>);
+
+impl<K> Keys<K> {
+    /// The keys, unless the secret was malformed.
+    #[must_use]
+    pub const fn get(&self) -> Option<&K> {
+        self.0.as_ref()
+    }
+}
+
+/// No keys were ever read, and they can't be read now.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyStoreError {
+    /// The attempt failed.
+    #[error(transparent)]
+    Fetch(#[from] PortError),
+    /// The last attempt failed so recently that none was made.
+    #[error("the secret could not be read a moment ago; it is tried again after {} s", SHORTEST_RETRY.as_secs())]
+    TriedJustNow,
+}
+
+impl<W: Webhook, S: Secrets> KeyStore<W, S> {
+    /// A store that reads its secret at the first use.
+    pub fn new(secrets: S, refresh: Duration) -> Self {
+        Self { secrets, refresh, state: Mutex::new(State { keys: None, read_at: None, attempted_at: None }) }
+    }
+
+    /// The keys to verify with.
+    ///
+    /// # Errors
+    /// When no keys were ever read, and can't be read now.
+    pub async fn keys(&self) -> Result<Arc<Keys<W::Keys>>, KeyStoreError> {
+        let mut state = self.state.lock().await;
+        match &state.keys {
+            Some(keys) if within(state.read_at, self.refresh) || within(state.attempted_at, SHORTEST_REREAD) => {
+                Ok(Arc::clone(keys))
+            }
+            Some(keys) => {
+                let stale = Arc::clone(keys);
+                Ok(self.fetch(&mut state).await.unwrap_or(stale))
+            }
+            None if within(state.attempted_at, SHORTEST_RETRY) => Err(KeyStoreError::TriedJustNow),
+            None => Ok(self.fetch(&mut state).await?),
+        }
+    }
+
+    /// Newer keys than those that matched nothing, if there are any and it is time to look.
+    pub async fn newer_than(&self, seen: &Arc<Keys<W::Keys>>) -> Option<Arc<Keys<W::Keys>>> {
+        let mut state = self.state.lock().await;
+        match &state.keys {
+            // Another request has read them meanwhile.
+            Some(keys) if !Arc::ptr_eq(keys, seen) => Some(Arc::clone(keys)),
+            _ if within(state.attempted_at, SHORTEST_REREAD) => None,
+            _ => self.fetch(&mut state).await.ok(),
+        }
+    }
+
+    async fn fetch(&self, state: &mut State<W::Keys>) -> Result<Arc<Keys<W::Keys>>, PortError> {
+        // Noted before the call, so that an attempt that is given up half-way counts as one.
+        state.attempted_at = Some(Instant::now());
+        let secret = self.secrets.fetch().await.inspect_err(|error| {
+            tracing::error!(provider = %W::PROVIDER, %error, "the secret cannot be read");
+        })?;
+        let keys = match W::read_keys(secret.reveal()) {
+            Ok(read) => {
+                for problem in read.problems {
+                    tracing::warn!(provider = %W::PROVIDER, %problem, "a key of the secret is not used");
+                }
+                Some(read.keys)
+            }
+            Err(error) => {
+                tracing::error!(provider = %W::PROVIDER, %error, "the secret cannot be used; nothing verifies");
+                None
+            }
+        };
+        let keys = Arc::new(Keys(keys));
+        state.read_at = state.attempted_at;
+        state.keys = Some(Arc::clone(&keys));
+        Ok(keys)
+    }
+}
+
+fn within(since: Option<Instant>, duration: Duration) -> bool {
+    since.is_some_and(|since| since.elapsed() < duration)
+}

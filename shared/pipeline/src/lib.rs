@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod document;
+pub mod intake;
+pub mod key_store;
+pub mod ledger;
+pub mod ports;
+pub mod processor;
+pub mod recording;
+pub mod telemetry;

@@ -1,0 +1,145 @@
+//! What the flows need from the outside world, as narrow as it can be. The adapters store and fetch; every decision is made
+//! in the flows.
+
+use std::fmt;
+use std::future::Future;
+
+use bytes::Bytes;
+use providers::delivery::DeliveryId;
+use providers::timestamp::Timestamp;
+
+use crate::document::OutboundDocument;
+use crate::ledger::{ConditionalPut, Written};
+
+/// A call to an outside system that did not succeed. It may have taken effect all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed: {message}")]
+pub struct PortError {
+    /// What was asked, such as `sqs SendMessage`.
+    pub operation: &'static str,
+    /// What came back, on one line, with no body or secret in it.
+    pub message: String,
+}
+
+impl PortError {
+    /// An error of this operation, with an error and all its causes on one line.
+    #[must_use]
+    pub fn new(operation: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Many errors repeat their cause in their own words.
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = error.source();
+        }
+        Self { operation, message }
+    }
+
+    /// An error of this operation in plain words.
+    #[must_use]
+    pub fn of(operation: &'static str, message: impl Into<String>) -> Self {
+        Self { operation, message: message.into() }
+    }
+}
+
+/// The queue between the intakes and the processor.
+pub trait Queue: Send + Sync + 'static {
+    /// Sends a document of at most [`crate::document::LARGEST_DOCUMENT_BYTES`]. Once this returns `Ok`, the document is durable.
+    fn send(&self, document: &OutboundDocument) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// The store for what is too large for the queue or the ledger.
+pub trait Payloads: Send + Sync + 'static {
+    /// Stores bytes under a key. Keys are made so that storing again stores the same bytes.
+    fn put(&self, key: &PayloadKey, bytes: Bytes) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Fetches the bytes under a key.
+    fn get(&self, key: &PayloadKey) -> impl Future<Output = Result<Bytes, PortError>> + Send;
+}
+
+/// The key of a stored payload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct PayloadKey(String);
+
+impl PayloadKey {
+    /// A key as it was written down.
+    #[must_use]
+    pub const fn new(key: String) -> Self {
+        Self(key)
+    }
+
+    /// The key's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The secret that holds a provider's active keys.
+pub trait Secrets: Send + Sync + 'static {
+    /// Fetches the current text.
+    fn fetch(&self) -> impl Future<Output = Result<SecretText, PortError>> + Send;
+}
+
+/// A secret's text. It is wiped when dropped, and `Debug` doesn't show it.
+pub struct SecretText(zeroize::Zeroizing<String>);
+
+impl SecretText {
+    /// Wraps a text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+/// The table of events, and of what is known beside them.
+pub trait Ledger: Send + Sync + 'static {
+    /// Puts every entry, or none: each put names the condition under which it may happen. `now` decides what is expired.
+    ///
+    /// The call is atomic, and what it finds in the way it returns from the same moment.
+    fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> impl Future<Output = Result<Written, PortError>> + Send;
+}
+
+/// Time and randomness.
+pub trait Surroundings: Send + Sync + 'static {
+    /// The time by our clock.
+    fn now(&self) -> Timestamp;
+
+    /// A new id for a delivery that arrived then.
+    fn new_delivery_id(&self, received_at: Timestamp) -> DeliveryId;
+}
+
+/// The operating system's time and randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemSurroundings;
+
+impl Surroundings for SystemSurroundings {
+    fn now(&self) -> Timestamp {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_unix_milliseconds(milliseconds).unwrap_or(Timestamp::EPOCH)
+    }
+
+    fn new_delivery_id(&self, received_at: Timestamp) -> DeliveryId {
+        // A version 4 UUID has fixed bits in its seventh and ninth byte only.
+        let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = uuid::Uuid::new_v4().into_bytes();
+        DeliveryId::new(received_at, [a, b, c, d, e, f, g, h, i, j])
+    }
+}

@@ -1,0 +1,119 @@
+//! One JSON line per delivery and per record, and the counters.
+//!
+//! Counters go out as CloudWatch embedded metrics: a JSON line that CloudWatch reads as metrics. They count at least once: a
+//! redelivered record is counted again. The exact account is by distinct (delivery_id, index) over the lines.
+
+use std::io::Write as _;
+
+use metrics_cloudwatch_embedded::Collector;
+use providers::answer::{Refusal, Trouble};
+use providers::provider::Provider;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::ledger::Outcome;
+
+/// How telemetry is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetrySettings {
+    /// The CloudWatch namespace of the counters.
+    pub metrics_namespace: String,
+    /// The most detailed level of our own lines. Libraries are heard from `warn` on.
+    pub log_level: LevelFilter,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self { metrics_namespace: "webhook-intake".to_owned(), log_level: LevelFilter::INFO }
+    }
+}
+
+/// The process's telemetry, once it is started.
+#[derive(Clone, Copy)]
+pub struct Telemetry {
+    collector: Option<&'static Collector>,
+}
+
+impl Telemetry {
+    /// Starts telemetry for the process: JSON lines and counters on standard output, where Lambda collects both. Only the first
+    /// call of a process takes effect; it never fails, because a function without telemetry still has deliveries to take.
+    #[must_use]
+    pub fn start(settings: &TelemetrySettings) -> Self {
+        let lines = json_lines(settings.log_level, std::io::stdout);
+        if tracing::subscriber::set_global_default(lines).is_err() {
+            tracing::warn!("telemetry was started twice");
+        }
+        let collector = metrics_cloudwatch_embedded::Builder::new()
+            .cloudwatch_namespace(settings.metrics_namespace.clone())
+            .init()
+            .inspect_err(|error| tracing::error!(%error, "counters cannot be written"))
+            .ok();
+        Self { collector }
+    }
+
+    /// Writes the counters since the last flush.
+    pub fn flush(self) {
+        if let Some(collector) = self.collector {
+            let mut output = std::io::stdout().lock();
+            // Nothing can be done about a standard output that is gone; the invocation matters more.
+            let _ = collector.flush(&mut output);
+            let _ = output.flush();
+        }
+    }
+}
+
+/// A subscriber that writes JSON lines.
+pub fn json_lines<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let ours = ["accredit", "aws", "lambda", "machnet", "pipeline", "processor", "providers", "webhook_intake"];
+    let filter = ours.into_iter().fold(Targets::new().with_default(level.min(LevelFilter::WARN)), |filter, target| {
+        filter.with_target(target, level)
+    });
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_writer(writer);
+    tracing_subscriber::registry().with(filter).with(lines)
+}
+
+/// Counts a request that came.
+pub(crate) fn count_received(provider: Provider) {
+    metrics::counter!("received", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a delivery that is durable.
+pub(crate) fn count_accepted(provider: Provider) {
+    metrics::counter!("accepted", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a request that was refused.
+pub(crate) fn count_refused(provider: Provider, refusal: &Refusal) {
+    metrics::counter!("rejected", "provider" => provider.as_str(), "reason" => refusal.reason()).increment(1);
+}
+
+/// Counts a request that we failed.
+pub(crate) fn count_trouble(provider: Provider, trouble: Trouble) {
+    metrics::counter!("rejected", "provider" => provider.as_str(), "reason" => trouble.reason()).increment(1);
+}
+
+/// Counts a delivery that may be on the queue or not.
+pub(crate) fn count_unknown(provider: Provider) {
+    metrics::counter!("unknown", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts what became of an event.
+pub(crate) fn count_outcome(provider: Provider, outcome: Outcome) {
+    metrics::counter!(outcome.as_str(), "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a record that failed and stays on the queue.
+pub(crate) fn count_failed_record() {
+    metrics::counter!("failed").increment(1);
+}

@@ -1,0 +1,164 @@
+//! Accredit: event accreditation and badging.
+//!
+//! `X-Signature` is the base64 of an RSA signature with SHA-256. We take it to be over the raw body (their signature guide is
+//! not public). Only the body is signed, so `X-JobId` and `X-JobAttempt` can be forged around a captured body: the identity
+//! of an event is the digest of its body, and the job id is no more than a hint.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, MatchedKey, ReadKeySet, read_key_set};
+use crate::answer::{Answer, Refusal};
+use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
+use crate::delivery::Delivery;
+use crate::event::{Alias, Event, Identity};
+use crate::provider::Provider;
+use crate::request::{UnverifiedRequest, VerifiedRequest};
+use crate::signature::rsa_sha256::{Padding, RsaPublicKey};
+use crate::split::SplitEvents;
+use crate::timestamp::Timestamp;
+use crate::webhook::{Webhook, signature_header};
+
+const SIGNATURE_HEADER: &str = "x-signature";
+const JOB_ID_HEADER: &str = "x-jobid";
+const JOB_ATTEMPT_HEADER: &str = "x-jobattempt";
+const KEPT_HEADERS: [&str; 5] = ["content-type", JOB_ATTEMPT_HEADER, JOB_ID_HEADER, SIGNATURE_HEADER, "user-agent"];
+
+/// How long a job id is remembered for the hint. Accredit retries at most five times; its interval is not published.
+const JOB_HINT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The longest job id that is looked up, in bytes. The header is unsigned, so its size is a stranger's choice.
+const LONGEST_JOB_ID: usize = 256;
+
+/// Accredit's webhook.
+#[derive(Clone, Copy, Debug)]
+pub struct Accredit;
+
+/// A signature as it was decoded from its header: 256 to 1024 bytes, the sizes of 2048 to 8192-bit keys.
+#[derive(Debug)]
+pub struct RsaSignature(Vec<u8>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyEntry {
+    label: String,
+    public_key: String,
+    #[serde(default)]
+    padding: Padding,
+}
+
+impl Webhook for Accredit {
+    const PROVIDER: Provider = Provider::Accredit;
+
+    type Keys = ActiveKeys<RsaPublicKey>;
+    type Proof = RsaSignature;
+
+    fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
+        let form = r#"{"label": "...", "public_key": "...", "padding": "pkcs1-v1.5" or "pss" (may be left out)}"#;
+        read_key_set(secret, form, |entry: KeyEntry| {
+            let label = KeyLabel::new(&entry.label).map_err(|error| error.to_string())?;
+            let key = RsaPublicKey::parse(&entry.public_key, entry.padding).map_err(|error| error.to_string())?;
+            Ok((label, key))
+        })
+    }
+
+    fn is_unset(keys: &Self::Keys) -> bool {
+        keys.is_empty()
+    }
+
+    fn proof(headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
+        let value = signature_header(headers, SIGNATURE_HEADER)?;
+        STANDARD
+            .decode(value.trim_ascii())
+            .ok()
+            .filter(|signature| (256..=1024).contains(&signature.len()))
+            .map(RsaSignature)
+            .ok_or(Refusal::SignatureMalformed {
+                header: SIGNATURE_HEADER,
+                expected: "the base64 of an RSA signature of 2048 to 8192 bits",
+            })
+    }
+
+    fn verify(
+        request: UnverifiedRequest,
+        proof: &Self::Proof,
+        keys: &Self::Keys,
+    ) -> Result<VerifiedRequest, UnverifiedRequest> {
+        let matched = keys
+            .iter()
+            .find(|(_, key)| key.verify(request.body(), &proof.0))
+            .map(|(label, key)| MatchedKey { label: label.clone(), fingerprint: key.fingerprint().clone() });
+        match matched {
+            Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
+            None => Err(request),
+        }
+    }
+
+    fn mismatch() -> Refusal {
+        Refusal::SignatureMismatch { header: SIGNATURE_HEADER }
+    }
+
+    /// 200 acknowledges; 400 is the documented trigger of a retry. A signature that does not match is answered 400 as well: if
+    /// it is genuine and our key lags behind theirs, it comes again.
+    fn status(answer: &Answer) -> StatusCode {
+        match answer {
+            Answer::Accepted => StatusCode::OK,
+            Answer::Refused(Refusal::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
+            Answer::Refused(Refusal::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Answer::Refused(_) | Answer::SendAgain(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// The one event of a delivery.
+pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
+    let content = Object::read(&delivery.body)?;
+    // The identity is the bytes themselves; this only looks for what makes JSON ambiguous.
+    content.canonical(|_| true)?;
+    let name = content.text("Event")?;
+    let timestamp = content.text("Timestamp")?;
+
+    let mut attributes = BTreeMap::from([("timestamp".to_owned(), timestamp.clone())]);
+    let job_id = delivery.header_text(JOB_ID_HEADER).filter(|job_id| !job_id.is_empty());
+    if let Some(job_id) = job_id {
+        attributes.insert("job_id".to_owned(), job_id.to_owned());
+    }
+    if let Some(attempt) = delivery.header_text(JOB_ATTEMPT_HEADER) {
+        attributes.insert("job_attempt".to_owned(), attempt.to_owned());
+    }
+
+    Ok(vec![Ok(Event {
+        provider: Provider::Accredit,
+        identity: Identity::new(Provider::Accredit, [b"event".as_slice(), delivery.sha256.as_bytes()]),
+        id: delivery.sha256.to_string(),
+        source: delivery.source(),
+        subject: subject(&content, &name),
+        event_type: format!("accredit.{name}"),
+        time: Timestamp::parse(&timestamp).is_ok().then_some(timestamp),
+        datacontenttype: "application/json".to_owned(),
+        data: delivery.body.clone(),
+        digest: delivery.sha256,
+        attributes,
+        repeat_alias: None,
+        job_hint: job_id.filter(|job_id| job_id.len() <= LONGEST_JOB_ID).map(|job_id| Alias {
+            name: Identity::new(Provider::Accredit, [b"job".as_slice(), job_id.as_bytes()]),
+            lifetime: JOB_HINT_LIFETIME,
+        }),
+    })])
+}
+
+/// `BadgeExportZipFile.Created` comes with a `BadgeExportZipFileId`: the entity of the event's name, where its id is there.
+fn subject(content: &Object<'_>, event_name: &str) -> Option<String> {
+    let (entity, _) = event_name.split_once('.')?;
+    let id = content.get(&format!("{entity}Id"))?;
+    match serde_json::from_str(id.get()) {
+        Ok(text) => Some(text).filter(|text: &String| !text.is_empty()),
+        Err(_) => canonical(id).ok(),
+    }
+    .filter(|subject| subject.len() <= LONGEST_TEXT_BYTES)
+}

@@ -1,0 +1,160 @@
+//! The labelled keys that a secret holds.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::signature::KeyFingerprint;
+
+/// How many keys may be active at once.
+pub const MOST_ACTIVE_KEYS: usize = 8;
+
+/// What a user calls an account at a provider. It becomes part of the CloudEvents `source` of every event that the key
+/// proves. While a key is being replaced, the old and the new one carry the same label, and the fingerprint tells them apart.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyLabel(String);
+
+impl KeyLabel {
+    /// Reads a label: 1 to 64 letters, digits, dots, hyphens and underscores.
+    ///
+    /// # Errors
+    /// When the text is empty, too long or holds another character.
+    pub fn new(text: &str) -> Result<Self, InvalidKeyLabel> {
+        let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
+        if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
+            return Err(InvalidKeyLabel);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The label's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for KeyLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A label that cannot be used. The text is not repeated: a secret may have been pasted in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a label is 1 to 64 letters, digits, dots, hyphens and underscores")]
+pub struct InvalidKeyLabel;
+
+/// Which key proved a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatchedKey {
+    /// The account's label.
+    pub label: KeyLabel,
+    /// The key itself, named without revealing it.
+    pub fingerprint: KeyFingerprint,
+}
+
+/// The active keys of one kind.
+#[derive(Debug)]
+pub struct ActiveKeys<K>(Vec<(KeyLabel, K)>);
+
+impl<K> ActiveKeys<K> {
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The keys with their labels, in the order of the secret.
+    pub fn iter(&self) -> impl Iterator<Item = (&KeyLabel, &K)> {
+        self.0.iter().map(|(label, key)| (label, key))
+    }
+}
+
+/// What reading a secret gave.
+#[derive(Debug)]
+pub struct ReadKeySet<S> {
+    /// The usable keys.
+    pub keys: S,
+    /// What is wrong with the others; those verify nothing.
+    pub problems: Vec<KeyProblem>,
+}
+
+/// Why one key of the list cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key {position} of the secret is not used: {reason}")]
+pub struct KeyProblem {
+    /// Its place in the list, counted from 1.
+    pub position: usize,
+    /// What is wrong and what to do; never the key.
+    pub reason: String,
+}
+
+/// Why a secret as a whole cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// No JSON of the form. serde's own words are not passed on, for they quote what they read.
+    #[error(
+        "the secret is not JSON of the form {{\"keys\": [...]}} (line {line}, column {column}); see the provider's page for what a key looks like"
+    )]
+    Malformed {
+        /// The line where reading stopped.
+        line: usize,
+        /// The column where reading stopped.
+        column: usize,
+    },
+    /// More keys than can be active.
+    #[error("the secret holds {found} keys; at most {MOST_ACTIVE_KEYS} can be active, so take old ones out")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeySetDocument<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+/// Reads `{"keys": [entry, …]}`, each entry by the provider's own rule.
+///
+/// # Errors
+/// When the document as a whole cannot be used.
+pub(crate) fn read_key_set<E: DeserializeOwned, K>(
+    secret: &str,
+    form: &str,
+    read: impl Fn(E) -> Result<(KeyLabel, K), String>,
+) -> Result<ReadKeySet<ActiveKeys<K>>, KeySetError> {
+    let document: KeySetDocument<'_> = serde_json::from_str(secret)
+        .map_err(|error| KeySetError::Malformed { line: error.line(), column: error.column() })?;
+    if document.keys.len() > MOST_ACTIVE_KEYS {
+        return Err(KeySetError::TooMany { found: document.keys.len() });
+    }
+    let mut keys = Vec::new();
+    let mut problems = Vec::new();
+    for (index, entry) in document.keys.into_iter().enumerate() {
+        let entry = serde_json::from_str(entry.get()).map_err(|_| format!("it is not of the form {form}"));
+        match entry.and_then(&read) {
+            Ok(key) => keys.push(key),
+            Err(reason) => problems.push(KeyProblem { position: index + 1, reason }),
+        }
+    }
+    Ok(ReadKeySet { keys: ActiveKeys(keys), problems })
+}

@@ -1,0 +1,172 @@
+//! A delivery: one request (or one message) of a provider, kept to the byte.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::active_keys::MatchedKey;
+use crate::provider::Provider;
+use crate::request::VerifiedRequest;
+use crate::timestamp::Timestamp;
+
+/// What we call a delivery: a UUID of version 7, so that ids sort by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryId(Uuid);
+
+impl DeliveryId {
+    /// An id from the moment of arrival and ten random bytes, as RFC 9562 lays out version 7.
+    #[must_use]
+    pub fn new(received_at: Timestamp, randomness: [u8; 10]) -> Self {
+        let milliseconds = u64::try_from(received_at.unix_milliseconds()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &randomness).into_uuid())
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A text that is no delivery id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no delivery id; one is a UUID")]
+pub struct InvalidDeliveryId(String);
+
+impl FromStr for DeliveryId {
+    type Err = InvalidDeliveryId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self).map_err(|_| InvalidDeliveryId(text.to_owned()))
+    }
+}
+
+/// A SHA-256 digest; its text is 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sha256Digest([u8; 32]);
+
+impl Sha256Digest {
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of several parts, each prefixed with its length in eight bytes, so that no two lists of parts run together
+    /// into the same bytes.
+    #[must_use]
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+
+    /// The raw bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Sha256Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut digest = [0; 32];
+        hex::decode_to_slice(&text, &mut digest)
+            .map_err(|_| serde::de::Error::custom("a SHA-256 digest is 64 hex digits"))?;
+        Ok(Self(digest))
+    }
+}
+
+/// A header that was kept: its name in lower case and its value to the byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptHeader {
+    /// Lower-case name.
+    pub name: String,
+    /// The value's bytes; HTTP does not promise text.
+    pub value: Vec<u8>,
+}
+
+/// A delivery as the processor reads it. Making one proves nothing; what may go on the queue is a [`VerifiedDelivery`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Our id for it.
+    pub id: DeliveryId,
+    /// Who sent it.
+    pub provider: Provider,
+    /// The key that proved it.
+    pub authenticated_by: MatchedKey,
+    /// When the request reached us, by our clock.
+    pub received_at: Timestamp,
+    /// The headers on the provider's allow-list, in the order of arrival.
+    pub headers: Vec<KeptHeader>,
+    /// The body to the byte.
+    pub body: Bytes,
+    /// The body's digest.
+    pub sha256: Sha256Digest,
+}
+
+impl Delivery {
+    /// The value of a kept header, when it is there exactly once and is text.
+    #[must_use]
+    pub fn header_text(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|header| header.name == name);
+        match (values.next(), values.next()) {
+            (Some(header), None) => std::str::from_utf8(&header.value).ok(),
+            _ => None,
+        }
+    }
+
+    /// The CloudEvents `source` of the delivery's events: the webhook's path and the label of the key that matched, which
+    /// tells two accounts of one provider apart.
+    #[must_use]
+    pub fn source(&self) -> String {
+        format!("{}/{}", self.provider.webhook_path(), self.authenticated_by.label)
+    }
+}
+
+/// A delivery whose request was verified; the only thing that a queue takes.
+#[derive(Clone, Debug)]
+pub struct VerifiedDelivery(Delivery);
+
+impl VerifiedDelivery {
+    /// Makes a delivery of a verified request. There is no other way to get one.
+    #[must_use]
+    pub fn new(request: VerifiedRequest, id: DeliveryId, received_at: Timestamp) -> Self {
+        let (provider, authenticated_by, headers, body) = request.into_parts();
+        let sha256 = Sha256Digest::of(&body);
+        Self(Delivery { id, provider, authenticated_by, received_at, headers, body, sha256 })
+    }
+
+    /// The delivery.
+    #[must_use]
+    pub const fn as_delivery(&self) -> &Delivery {
+        &self.0
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+pub mod accredit;
+pub mod active_keys;
+pub mod answer;
+pub mod canonical_json;
+pub mod delivery;
+pub mod event;
+pub mod machnet;
+pub mod provider;
+pub mod request;
+pub mod signature;
+pub mod split;
+pub mod timestamp;
+pub mod webhook;

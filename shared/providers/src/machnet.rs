@@ -1,0 +1,179 @@
+//! Machnet RaaS and PaaS: remittances and payments.
+//!
+//! `x-raas-webhook-signature` is the HMAC-SHA256 of the raw body in hex, under the secret that was given to their Subscription
+//! API. Two generations of field names are about, and recorded deliveries mix them. A retry may carry a new id and a new
+//! timestamp, so an event is also remembered by the state that it reports.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, MatchedKey, ReadKeySet, read_key_set};
+use crate::answer::{Answer, Refusal};
+use crate::canonical_json::Object;
+use crate::delivery::{Delivery, Sha256Digest};
+use crate::event::{Alias, Event, Identity, Malformed};
+use crate::provider::Provider;
+use crate::request::{UnverifiedRequest, VerifiedRequest};
+use crate::signature::hmac_sha256::HmacSecret;
+use crate::split::SplitEvents;
+use crate::timestamp::Timestamp;
+use crate::webhook::{Webhook, signature_header};
+
+const SIGNATURE_HEADER: &str = "x-raas-webhook-signature";
+const EVENT_HEADER: &str = "x-raas-event";
+const KEPT_HEADERS: [&str; 4] = ["content-type", "user-agent", EVENT_HEADER, SIGNATURE_HEADER];
+
+/// The names of the event's id: the current one, and that of the older RaaS documentation.
+const ID_MEMBERS: [&str; 2] = ["id", "persisted_object_id"];
+
+/// What, taken together, is one reported state of one resource.
+const STATE_MEMBERS: [&str; 7] =
+    ["event_name", "resource_id", "user_id", "sender_id", "receiver_id", "subscription_id", "payload"];
+
+/// Machnet's webhook.
+#[derive(Clone, Copy, Debug)]
+pub struct Machnet;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyEntry {
+    label: String,
+    secret: String,
+}
+
+impl Webhook for Machnet {
+    const PROVIDER: Provider = Provider::Machnet;
+
+    type Keys = ActiveKeys<HmacSecret>;
+    type Proof = [u8; 32];
+
+    fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
+        read_key_set(secret, r#"{"label": "...", "secret": "..."}"#, |entry: KeyEntry| {
+            let label = KeyLabel::new(&entry.label).map_err(|error| error.to_string())?;
+            let secret = HmacSecret::new(&entry.secret).map_err(|error| error.to_string())?;
+            Ok((label, secret))
+        })
+    }
+
+    fn is_unset(keys: &Self::Keys) -> bool {
+        keys.is_empty()
+    }
+
+    fn proof(headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
+        let value = signature_header(headers, SIGNATURE_HEADER)?;
+        let mut tag = [0; 32];
+        hex::decode_to_slice(value, &mut tag)
+            .map_err(|_| Refusal::SignatureMalformed { header: SIGNATURE_HEADER, expected: "64 hex digits" })?;
+        Ok(tag)
+    }
+
+    fn verify(
+        request: UnverifiedRequest,
+        proof: &Self::Proof,
+        keys: &Self::Keys,
+    ) -> Result<VerifiedRequest, UnverifiedRequest> {
+        let matched = keys
+            .iter()
+            .find(|(_, secret)| secret.verify(request.body(), proof))
+            .map(|(label, secret)| MatchedKey { label: label.clone(), fingerprint: secret.fingerprint().clone() });
+        match matched {
+            Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
+            None => Err(request),
+        }
+    }
+
+    fn mismatch() -> Refusal {
+        Refusal::SignatureMismatch { header: SIGNATURE_HEADER }
+    }
+
+    /// Any 2xx acknowledges, 409 is repeated at a fixed interval, and everything else counts towards pausing the subscription.
+    /// A well-formed signature that does not match is answered 409, so that a genuine delivery comes again until our secret
+    /// has caught up with theirs.
+    fn status(answer: &Answer) -> StatusCode {
+        match answer {
+            Answer::Accepted => StatusCode::OK,
+            Answer::SendAgain(_) | Answer::Refused(Refusal::SignatureMismatch { .. }) => StatusCode::CONFLICT,
+            Answer::Refused(
+                Refusal::SignatureMissing { .. }
+                | Refusal::SignatureRepeated { .. }
+                | Refusal::SignatureMalformed { .. },
+            ) => StatusCode::UNAUTHORIZED,
+            Answer::Refused(Refusal::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
+            Answer::Refused(Refusal::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Answer::Refused(Refusal::BodyUnreadable) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Makes events of Machnet's deliveries.
+#[derive(Clone, Debug)]
+pub struct Splitter {
+    /// For how long a reported state is remembered, so that the same state under a new id is marked a repeat.
+    pub repeat_window: Duration,
+}
+
+impl Default for Splitter {
+    /// Twelve hours: Machnet's "10 more times every hour" takes ten.
+    fn default() -> Self {
+        Self { repeat_window: Duration::from_secs(12 * 60 * 60) }
+    }
+}
+
+impl Splitter {
+    /// The one event of a delivery.
+    pub(crate) fn split(&self, delivery: &Delivery) -> SplitEvents {
+        let content = Object::read(&delivery.body)?;
+        let id = event_id(&content)?;
+        let name = content.text("event_name")?;
+        // `timestamp` is when the webhook is posted, so a retry may change it. The id is the identity already.
+        let compared = content.canonical(|member| member != "timestamp" && !ID_MEMBERS.contains(&member))?;
+        let state = content.canonical(|member| STATE_MEMBERS.contains(&member))?;
+
+        let mut attributes = BTreeMap::new();
+        let timestamp = content.text_or_number("timestamp").unwrap_or(None);
+        if let Some(timestamp) = &timestamp {
+            attributes.insert("timestamp".to_owned(), timestamp.clone());
+        }
+        for member in ["user_id", "sender_id", "receiver_id", "subscription_id"] {
+            if let Ok(Some(value)) = content.text_or_number(member) {
+                attributes.insert(member.to_owned(), value);
+            }
+        }
+        // The header is outside the signature: the signed name decides, and a difference is written down.
+        if let Some(announced) = delivery.header_text(EVENT_HEADER).filter(|announced| *announced != name) {
+            attributes.insert("mismatched_event_header".to_owned(), announced.to_owned());
+        }
+
+        Ok(vec![Ok(Event {
+            provider: Provider::Machnet,
+            identity: Identity::new(Provider::Machnet, [b"event".as_slice(), id.as_bytes()]),
+            id,
+            source: delivery.source(),
+            event_type: format!("machnet.{name}"),
+            subject: content.text_or_number("resource_id").unwrap_or(None),
+            time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
+            datacontenttype: "application/json".to_owned(),
+            data: delivery.body.clone(),
+            digest: Sha256Digest::of(compared.as_bytes()),
+            attributes,
+            repeat_alias: Some(Alias {
+                name: Identity::new(Provider::Machnet, [b"state".as_slice(), state.as_bytes()]),
+                lifetime: self.repeat_window,
+            }),
+            job_hint: None,
+        })])
+    }
+}
+
+/// The id under either name; both may be there if they agree.
+fn event_id(content: &Object<'_>) -> Result<String, Malformed> {
+    let [first, second] = ID_MEMBERS;
+    match (content.text_or_number(first)?, content.text_or_number(second)?) {
+        (Some(id), Some(other)) if id != other => Err(Malformed::ContradictoryIds { first, second }),
+        (Some(id), _) | (None, Some(id)) => Ok(id),
+        (None, None) => Err(Malformed::MissingMember { name: "id" }),
+    }
+}

@@ -1,0 +1,59 @@
+//! The providers by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A company whose events come in. The name is part of queue documents, of every event's partition key and of metrics, so
+/// it never changes once it is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provider {
+    /// Accredit: event accreditation and badging.
+    Accredit,
+    /// Machnet RaaS and PaaS: remittances and payments.
+    Machnet,
+}
+
+impl Provider {
+    /// Every provider, in alphabetical order.
+    pub const ALL: [Self; 2] = [Self::Accredit, Self::Machnet];
+
+    /// The name as it is written in documents, keys, paths and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accredit => "accredit",
+            Self::Machnet => "machnet",
+        }
+    }
+
+    /// The path of the provider's webhook, which also begins the CloudEvents `source` of its events.
+    #[must_use]
+    pub const fn webhook_path(self) -> &'static str {
+        match self {
+            Self::Accredit => "/webhooks/accredit",
+            Self::Machnet => "/webhooks/machnet",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name that is no provider's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown provider {0:?}; known are accredit and machnet")]
+pub struct UnknownProvider(String);
+
+impl FromStr for Provider {
+    type Err = UnknownProvider;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == name).ok_or_else(|| UnknownProvider(name.to_owned()))
+    }
+}

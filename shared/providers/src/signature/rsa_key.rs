@@ -1,0 +1,591 @@
+//! Reads an RSA public key out of whatever text a provider's portal, a key file or a colleague supplied.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rsa::BigUint;
+use rsa::pkcs1;
+use rsa::pkcs1::der::asn1::{AnyRef, BitStringRef, OctetStringRef};
+use rsa::pkcs1::der::{Decode, NestedReader, Reader, SliceReader};
+use rsa::pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use rsa::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfo};
+use rsa::sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::rsa_sha256::Padding;
+
+/// The smallest modulus accepted, in bits (NIST SP 800-131A disallows less for new signatures).
+pub const MINIMUM_MODULUS_BITS: usize = 2048;
+
+/// The largest modulus accepted, in bits. The time of one check grows with the square of the size.
+pub const MAXIMUM_MODULUS_BITS: usize = 8192;
+
+/// `id-RSASSA-PSS` (RFC 4055): a key that may be used with PSS only.
+const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+
+/// The salt of a PSS signature in bytes: as long as a SHA-256 digest.
+const PSS_SALT_BYTES: u8 = 32;
+
+/// Why a text is not taken as an RSA public key. Nothing in here repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RsaKeyError {
+    /// The text is empty or only white space.
+    #[error("the rsa public key is empty: set it to the key that the provider shows for its signatures")]
+    Empty,
+    /// A private key, in whatever format.
+    #[error(
+        "this is a private key, which does not belong here: give the public key, and treat the private key as leaked \
+         (have it replaced)"
+    )]
+    PrivateKey,
+    /// An X.509 certificate.
+    #[error(
+        "this is a certificate, not a public key: take the key out of it with \
+         `openssl x509 -in certificate.pem -pubkey -noout` (add `-inform DER` for a binary file)"
+    )]
+    Certificate,
+    /// A PKCS#10 certificate request.
+    #[error(
+        "this is a certificate request, not a public key: take the key out of it with \
+         `openssl req -in request.pem -pubkey -noout`"
+    )]
+    CertificateRequest,
+    /// An OpenSSH public key line or block.
+    #[error("this is an openssh public key: convert it with `ssh-keygen -e -m PKCS8 -f key.pub`")]
+    OpenSsh,
+    /// A public key of another kind, such as an elliptic curve key.
+    #[error("this is a public key, but not an rsa key: ask the provider for the rsa key of its signatures")]
+    NotRsa,
+    /// More than one PEM block or `RSAKeyValue`.
+    #[error("the text holds several keys: give each rsa public key as a separate entry")]
+    SeveralKeys,
+    /// A PEM block without its end, or with a label that belongs to no RSA public key.
+    #[error(
+        "the pem block is not a complete `PUBLIC KEY` or `RSA PUBLIC KEY` block: copy it again from its BEGIN to its \
+         END line"
+    )]
+    Pem,
+    /// XML that is not a .NET `RSAKeyValue`.
+    #[error(
+        "the xml is not an `<RSAKeyValue>` with one `<Modulus>` and one `<Exponent>` in base64: copy the whole element \
+         again"
+    )]
+    Xml,
+    /// Neither PEM, XML nor base64.
+    #[error(
+        "the rsa public key is in no known format: give it as pem (`BEGIN PUBLIC KEY` or `BEGIN RSA PUBLIC KEY`), as \
+         base64 of its der form, or as .net `<RSAKeyValue>` xml"
+    )]
+    Format,
+    /// Base64 of something that is not the DER form of a public key.
+    #[error(
+        "the rsa public key is damaged, its der form cannot be read: copy it again, from the first to the last character"
+    )]
+    Der,
+    /// A modulus outside [`MINIMUM_MODULUS_BITS`]`..=`[`MAXIMUM_MODULUS_BITS`].
+    #[error(
+        "the rsa public key has {bits} bits, accepted are {MINIMUM_MODULUS_BITS} to {MAXIMUM_MODULUS_BITS}: check that \
+         it was copied whole, or ask the provider for a key of another size"
+    )]
+    ModulusSize {
+        /// The size found, in bits.
+        bits: usize,
+    },
+    /// An even modulus, which is no product of two odd primes.
+    #[error("the rsa public key has an impossible modulus: copy it again, from the first to the last character")]
+    Modulus,
+    /// An exponent that is even, 1, or more than 33 bits long.
+    #[error(
+        "the rsa public key has an unusable exponent (it must be odd, at least 3 and at most 33 bits long): copy it \
+         again, from the first to the last character"
+    )]
+    Exponent,
+    /// A key restricted to RSASSA-PSS where PKCS#1 v1.5 is configured.
+    #[error("the rsa public key says that it signs with pss only: set the padding to `pss`")]
+    PssOnly,
+    /// A key restricted to RSASSA-PSS with parameters other than ours.
+    #[error(
+        "the rsa public key is bound to other pss parameters than sha-256, mgf1 with sha-256 and a salt of 32 bytes: \
+         ask the provider for a key without that restriction"
+    )]
+    PssParameters,
+}
+
+/// Reads the key in `text`, and checks that it is fit for signatures made with `padding`.
+pub(super) fn read(text: &str, padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+    // A line break that went through JSON once too often arrives as two characters; neither is a base64 digit.
+    let text = Zeroizing::new(text.replace("\\r", "\n").replace("\\n", "\n"));
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        return Err(RsaKeyError::Empty);
+    }
+    if is_private_key_text(text) {
+        return Err(RsaKeyError::PrivateKey);
+    }
+    if text.starts_with("ssh-") || text.contains("---- BEGIN SSH2") {
+        return Err(RsaKeyError::OpenSsh);
+    }
+    if text.contains("-----BEGIN") {
+        read_pem(text, padding)
+    } else if text.starts_with('<') {
+        read_xml(text)
+    } else {
+        read_der(&decode_base64(text).ok_or(RsaKeyError::Format)?, padding)
+    }
+}
+
+/// PEM (RFC 7468) with any line breaks or none: keys come back from forms and settings on a single line. That is what
+/// the stricter reader of the `rsa` crate would refuse.
+fn read_pem(text: &str, padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+    let mut blocks = text.split("-----BEGIN ").skip(1);
+    let block = blocks.next().ok_or(RsaKeyError::Pem)?;
+    let (label, rest) = block.split_once("-----").ok_or(RsaKeyError::Pem)?;
+    if label.ends_with("CERTIFICATE REQUEST") {
+        return Err(RsaKeyError::CertificateRequest);
+    }
+    if label.ends_with("CERTIFICATE") {
+        return Err(RsaKeyError::Certificate);
+    }
+    if blocks.next().is_some() {
+        return Err(RsaKeyError::SeveralKeys);
+    }
+    let (body, end) = rest.split_once("-----END ").ok_or(RsaKeyError::Pem)?;
+    if end.split_once("-----").map(|(end_label, _)| end_label) != Some(label) {
+        return Err(RsaKeyError::Pem);
+    }
+    let der = decode_base64(body).ok_or(RsaKeyError::Der)?;
+    match label {
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => read_der(&der, padding),
+        _ => Err(RsaKeyError::Pem),
+    }
+}
+
+/// The `RSAKeyValue` of XML signatures (XMLDSig core, section 4.5.2.2), which .NET's `ToXmlString` writes. `roxmltree`
+/// refuses document type declarations, so no entity can blow the text up.
+fn read_xml(text: &str) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+    let document = roxmltree::Document::parse(text).map_err(|_| RsaKeyError::Xml)?;
+    let mut keys = document.descendants().filter(|node| node.tag_name().name() == "RSAKeyValue");
+    let key = keys.next().ok_or(RsaKeyError::Xml)?;
+    if keys.next().is_some() {
+        return Err(RsaKeyError::SeveralKeys);
+    }
+    let private = ["D", "P", "Q", "DP", "DQ", "InverseQ"];
+    if key.children().any(|node| private.contains(&node.tag_name().name())) {
+        return Err(RsaKeyError::PrivateKey);
+    }
+    checked(xml_number(key, "Modulus")?, xml_number(key, "Exponent")?)
+}
+
+fn xml_number(key: roxmltree::Node<'_, '_>, name: &str) -> Result<BigUint, RsaKeyError> {
+    let mut elements = key.children().filter(|node| node.tag_name().name() == name);
+    let (Some(element), None) = (elements.next(), elements.next()) else {
+        return Err(RsaKeyError::Xml);
+    };
+    let base64: String = element.children().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
+    let bytes = decode_base64(&base64).ok_or(RsaKeyError::Xml)?;
+    Ok(BigUint::from_bytes_be(&bytes))
+}
+
+/// The DER form of a `SubjectPublicKeyInfo` (RFC 5280) or of a PKCS#1 `RSAPublicKey` (RFC 8017), told apart by trying:
+/// no encoding is both.
+fn read_der(der: &[u8], padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+    if let Ok(key) = pkcs1::RsaPublicKey::from_der(der) {
+        return checked_pkcs1(&key);
+    }
+    if let Ok(info) = SubjectPublicKeyInfoRef::from_der(der) {
+        check_algorithm(&info.algorithm, padding)?;
+        let bytes = info.subject_public_key.as_bytes().ok_or(RsaKeyError::Der)?;
+        return checked_pkcs1(&pkcs1::RsaPublicKey::from_der(bytes).map_err(|_| RsaKeyError::Der)?);
+    }
+    if is_private_key(der) {
+        return Err(RsaKeyError::PrivateKey);
+    }
+    if is_certificate(der) {
+        return Err(RsaKeyError::Certificate);
+    }
+    Err(RsaKeyError::Der)
+}
+
+fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>, padding: Padding) -> Result<(), RsaKeyError> {
+    let parameters = algorithm.parameters;
+    if algorithm.oid == pkcs1::ALGORITHM_OID {
+        // RFC 3279 wants a NULL here; some writers leave it out, and nothing depends on it.
+        return match parameters {
+            None | Some(AnyRef::NULL) => Ok(()),
+            Some(_) => Err(RsaKeyError::Der),
+        };
+    }
+    if algorithm.oid != RSASSA_PSS {
+        return Err(RsaKeyError::NotRsa);
+    }
+    if padding != Padding::Pss {
+        return Err(RsaKeyError::PssOnly);
+    }
+    match parameters {
+        None => Ok(()),
+        Some(parameters) if are_our_pss_parameters(parameters) => Ok(()),
+        Some(_) => Err(RsaKeyError::PssParameters),
+    }
+}
+
+/// Compared by meaning and not as DER, since the NULL parameters of a hash may be left out (RFC 4055, section 2.1).
+fn are_our_pss_parameters(parameters: AnyRef<'_>) -> bool {
+    let is_sha256 = |hash: AlgorithmIdentifierRef<'_>| {
+        hash.oid == Sha256::OID && matches!(hash.parameters, None | Some(AnyRef::NULL))
+    };
+    let ours = pkcs1::RsaPssParams::new::<Sha256>(PSS_SALT_BYTES);
+    parameters.decode_as::<pkcs1::RsaPssParams<'_>>().is_ok_and(|found| {
+        is_sha256(found.hash)
+            && found.mask_gen.oid == ours.mask_gen.oid
+            && found.mask_gen.parameters.is_some_and(is_sha256)
+            // A minimum: a key bound to shorter salts permits ours.
+            && found.salt_len <= ours.salt_len
+    })
+}
+
+fn checked_pkcs1(key: &pkcs1::RsaPublicKey<'_>) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+    checked(BigUint::from_bytes_be(key.modulus.as_bytes()), BigUint::from_bytes_be(key.public_exponent.as_bytes()))
+}
+
+fn checked(modulus: BigUint, exponent: BigUint) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+    let bits = modulus.bits();
+    if !(MINIMUM_MODULUS_BITS..=MAXIMUM_MODULUS_BITS).contains(&bits) {
+        return Err(RsaKeyError::ModulusSize { bits });
+    }
+    rsa::RsaPublicKey::new_with_max_size(modulus, exponent, MAXIMUM_MODULUS_BITS).map_err(|error| match error {
+        rsa::Error::InvalidModulus => RsaKeyError::Modulus,
+        _ => RsaKeyError::Exponent,
+    })
+}
+
+/// PEM, OpenSSH and SSH2 name what they hold; the other two are a PuTTY file and a JSON web key with its private member.
+fn is_private_key_text(text: &str) -> bool {
+    text.contains("PRIVATE KEY")
+        || text.starts_with("PuTTY-User-Key-File")
+        || (text.starts_with('{') && text.contains("\"d\""))
+}
+
+/// PKCS#8, plain or encrypted, and PKCS#1.
+fn is_private_key(der: &[u8]) -> bool {
+    PrivateKeyInfo::from_der(der).is_ok()
+        || pkcs1::RsaPrivateKey::from_der(der).is_ok()
+        || is_sequence_of(der, |parts| {
+            AlgorithmIdentifierRef::decode(parts)?;
+            OctetStringRef::decode(parts).map(|_| ())
+        })
+}
+
+/// The outline of an X.509 certificate.
+fn is_certificate(der: &[u8]) -> bool {
+    is_sequence_of(der, |parts| {
+        parts.sequence(|to_be_signed| to_be_signed.read_slice(to_be_signed.remaining_len()).map(|_| ()))?;
+        AlgorithmIdentifierRef::decode(parts)?;
+        BitStringRef::decode(parts).map(|_| ())
+    })
+}
+
+fn is_sequence_of(
+    der: &[u8],
+    read_parts: impl for<'r> FnOnce(&mut NestedReader<'r, SliceReader<'_>>) -> pkcs1::der::Result<()>,
+) -> bool {
+    SliceReader::new(der).is_ok_and(|mut reader| reader.sequence(read_parts).is_ok())
+}
+
+/// Standard base64 with any white space in it. The bytes are wiped when dropped, as they might be a private key's.
+fn decode_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let digits: Zeroizing<String> =
+        Zeroizing::new(text.chars().filter(|character| !character.is_whitespace()).collect());
+    STANDARD.decode(digits.as_bytes()).ok().map(Zeroizing::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use proptest::prelude::*;
+    use rsa::pkcs1::UintRef;
+    use rsa::pkcs1::der::Encode;
+    use rsa::pkcs8::EncodePublicKey;
+
+    use super::super::rsa_sha256::RsaPublicKey;
+    use super::super::tests::key_file;
+    use super::*;
+
+    const SIZES: [usize; 4] = [2048, 3072, 4096, 8192];
+
+    fn parse(text: &str) -> Result<RsaPublicKey, RsaKeyError> {
+        RsaPublicKey::parse(text, Padding::Pkcs1V15)
+    }
+
+    fn refusal(text: &str) -> RsaKeyError {
+        parse(text).unwrap_err()
+    }
+
+    /// The base64 between the first and the last line of a PEM file.
+    fn pem_body(pem: &str) -> String {
+        pem.lines().filter(|line| !line.starts_with("-----")).map(|line| format!("{line}\n")).collect()
+    }
+
+    /// The PKCS#1 DER form, in base64, of a key that nobody has the private half of.
+    fn made_up_key(modulus: &[u8], exponent: &[u8]) -> String {
+        let key = pkcs1::RsaPublicKey {
+            modulus: UintRef::new(modulus).unwrap(),
+            public_exponent: UintRef::new(exponent).unwrap(),
+        };
+        STANDARD.encode(key.to_der().unwrap())
+    }
+
+    /// An odd modulus of exactly `bits` bits.
+    fn modulus_of(bits: usize) -> Vec<u8> {
+        let mut modulus = vec![0xff; bits.div_ceil(8)];
+        modulus[0] >>= (8 - bits % 8) % 8;
+        modulus
+    }
+
+    #[test]
+    fn every_form_of_a_key_of_every_size_gives_the_fingerprint_that_openssl_computes() {
+        for bits in SIZES {
+            let spki = key_file(&format!("rsa-{bits}.spki.pem"));
+            let pkcs1 = key_file(&format!("rsa-{bits}.pkcs1.pem"));
+            let xml = key_file(&format!("rsa-{bits}.xml"));
+            let fingerprint = key_file(&format!("rsa-{bits}.fingerprint"));
+            let wrapped_base64 =
+                |xml: &str| xml.replace("AQAB", "\n    AQ\r\n\tAB  ").replace("</Modulus", " \n</Modulus");
+            let forms = [
+                ("PEM SPKI", spki.clone()),
+                ("PEM PKCS#1", pkcs1.clone()),
+                ("PEM with CRLF", spki.replace('\n', "\r\n")),
+                ("PEM with CR", pkcs1.replace('\n', "\r")),
+                ("PEM with line breaks as two characters", spki.replace('\n', "\\n")),
+                ("PEM with CRLF as four characters", pkcs1.replace('\n', "\\r\\n")),
+                ("PEM with spaces for line breaks", spki.replace('\n', " ")),
+                ("PEM on one line", pkcs1.replace('\n', "")),
+                ("PEM with text around it", format!("Key of Accredit:\n\n{spki}\nvalid until 2030\n")),
+                ("PEM with a byte order mark", format!("\u{feff}{spki}")),
+                ("base64 of the SPKI DER, wrapped", pem_body(&spki)),
+                ("base64 of the PKCS#1 DER, wrapped", pem_body(&pkcs1)),
+                ("base64 of the SPKI DER, on one line", pem_body(&spki).replace('\n', "")),
+                ("base64 of the PKCS#1 DER, on one line", pem_body(&pkcs1).replace('\n', "")),
+                ("base64 with white space all over", format!(" \t{} \r\n", pem_body(&spki).replace('\n', " \r\n\t"))),
+                ("XML", xml.clone()),
+                ("XML with white space", format!("\n  {}\n", wrapped_base64(&xml).replace("><", ">\n  <"))),
+                ("XML with a declaration", format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n{xml}")),
+                (
+                    "XML in a namespace",
+                    xml.replace("<RSAKeyValue>", "<RSAKeyValue xmlns=\"http://www.w3.org/2000/09/xmldsig#\">"),
+                ),
+                (
+                    "XML with a prefix, inside a KeyValue",
+                    format!(
+                        "<ds:KeyValue xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">{}</ds:KeyValue>",
+                        xml.replace('<', "<ds:").replace("<ds:/", "</ds:")
+                    ),
+                ),
+                ("XML with a comment", xml.replace("<Modulus>", "<Modulus><!-- of Accredit -->")),
+            ];
+            for (form, text) in forms {
+                let key = parse(&text).unwrap_or_else(|error| panic!("{bits} bits, {form}: {error}"));
+                assert_eq!(key.fingerprint().as_str(), fingerprint.trim(), "{bits} bits, {form}");
+                assert_eq!(key.modulus_bits(), bits);
+                assert_eq!(key.modulus_bytes(), bits / 8);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_wrong_size_is_refused_with_its_size_in_the_message() {
+        for (bits, text) in [
+            (1024, key_file("rsa-1024.spki.pem")),
+            (1024, key_file("rsa-1024.pkcs1.pem")),
+            (1024, pem_body(&key_file("rsa-1024.spki.pem"))),
+            (1024, key_file("rsa-1024.xml")),
+            (2047, made_up_key(&modulus_of(2047), &[3])),
+            (8193, made_up_key(&modulus_of(8193), &[3])),
+            (9000, made_up_key(&modulus_of(9000), &[1, 0, 1])),
+            (16384, made_up_key(&modulus_of(16384), &[1, 0, 1])),
+        ] {
+            let error = refusal(&text);
+            assert_eq!(error, RsaKeyError::ModulusSize { bits });
+            assert!(error.to_string().contains(&format!(" {bits} bits")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_and_the_largest_size_and_those_between_whole_bytes_are_taken() {
+        for bits in [2048, 2049, 2055, 8191, 8192] {
+            let key = parse(&made_up_key(&modulus_of(bits), &[3])).unwrap();
+            assert_eq!((key.modulus_bits(), key.modulus_bytes()), (bits, bits.div_ceil(8)));
+        }
+    }
+
+    #[test]
+    fn an_exponent_is_odd_and_at_least_3_and_at_most_33_bits_long() {
+        let modulus = modulus_of(2048);
+        for exponent in [&[3][..], &[17], &[1, 0, 1], &[1, 0xff, 0xff, 0xff, 0xff]] {
+            assert!(parse(&made_up_key(&modulus, exponent)).is_ok(), "{exponent:?}");
+        }
+        for exponent in [&[0][..], &[1], &[2], &[4], &[1, 0, 0], &[2, 0, 0, 0, 1], &[1, 0, 0, 0, 0, 0, 0, 0, 1]] {
+            assert_eq!(refusal(&made_up_key(&modulus, exponent)), RsaKeyError::Exponent, "{exponent:?}");
+        }
+    }
+
+    #[test]
+    fn an_even_modulus_is_refused() {
+        let mut modulus = modulus_of(2048);
+        modulus[255] = 0xfe;
+        assert_eq!(refusal(&made_up_key(&modulus, &[3])), RsaKeyError::Modulus);
+    }
+
+    #[test]
+    fn a_private_key_in_any_form_is_told_to_be_one_and_not_repeated() {
+        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let pkcs1 = PrivateKeyInfo::from_der(pkcs8.as_ref()).unwrap().private_key;
+        let parts = pkcs1::RsaPrivateKey::from_der(pkcs1).unwrap();
+        let (pkcs8, pkcs1) = (STANDARD.encode(pkcs8.as_ref()), STANDARD.encode(pkcs1));
+        let xml = format!(
+            "<RSAKeyValue><Modulus>{}</Modulus><Exponent>AQAB</Exponent><D>{}</D></RSAKeyValue>",
+            STANDARD.encode(parts.modulus.as_bytes()),
+            STANDARD.encode(parts.private_exponent.as_bytes()),
+        );
+        // The outline of an encrypted PKCS#8 file: PBES2 and an octet string.
+        let encrypted = STANDARD.encode([0x30, 15, 0x30, 11, 6, 9, 42, 134, 72, 134, 247, 13, 1, 5, 13, 4, 0]);
+        let pem = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+        for text in [
+            pem("PRIVATE KEY", &pkcs8),
+            pem("RSA PRIVATE KEY", &pkcs1),
+            pem("ENCRYPTED PRIVATE KEY", &encrypted),
+            pem("PUBLIC KEY", &pkcs8),
+            pem("RSA PUBLIC KEY", &pkcs1),
+            format!("{}{}", key_file("rsa-2048.spki.pem"), pem("PRIVATE KEY", &pkcs8)),
+            pkcs8.clone(),
+            pkcs1.clone(),
+            encrypted.clone(),
+            xml,
+            format!("PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 14\n{pkcs1}"),
+            "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"d\":\"AQAB\"}".to_owned(),
+        ] {
+            assert_eq!(refusal(&text), RsaKeyError::PrivateKey, "{text}");
+        }
+        let message = RsaKeyError::PrivateKey.to_string();
+        assert!(message.contains("private key") && message.contains("leaked"), "{message}");
+        assert!(!message.contains(&pkcs8[..16]));
+    }
+
+    #[test]
+    fn what_people_paste_in_place_of_a_key_is_named_with_advice() {
+        let spki = key_file("rsa-2048.spki.pem");
+        let certificate = key_file("rsa-2048.certificate.pem");
+        let xml = key_file("rsa-2048.xml");
+        let cases = [
+            (String::new(), RsaKeyError::Empty),
+            (" \n\\n\u{feff}".replace('\u{feff}', ""), RsaKeyError::Empty),
+            (certificate.clone(), RsaKeyError::Certificate),
+            (format!("{certificate}{certificate}"), RsaKeyError::Certificate),
+            (pem_body(&certificate), RsaKeyError::Certificate),
+            (certificate.replace("CERTIFICATE", "PUBLIC KEY"), RsaKeyError::Certificate),
+            (key_file("rsa-2048.certificate-request.pem"), RsaKeyError::CertificateRequest),
+            ("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ me@here".to_owned(), RsaKeyError::OpenSsh),
+            ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI me@here".to_owned(), RsaKeyError::OpenSsh),
+            ("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----".to_owned(), RsaKeyError::OpenSsh),
+            (key_file("ec-p256.spki.pem"), RsaKeyError::NotRsa),
+            (format!("{spki}{spki}"), RsaKeyError::SeveralKeys),
+            (format!("<Keys>{xml}{xml}</Keys>"), RsaKeyError::SeveralKeys),
+            (spki.replace("-----END PUBLIC KEY-----", ""), RsaKeyError::Pem),
+            (spki.replace("END PUBLIC", "END RSA PUBLIC"), RsaKeyError::Pem),
+            (spki.replace("PUBLIC KEY", "X509 CRL"), RsaKeyError::Pem),
+            ("-----BEGIN PUBLIC KEY".to_owned(), RsaKeyError::Pem),
+            (spki.replacen("MII", "M!I", 1), RsaKeyError::Der),
+            (pem_body(&spki)[..64].to_owned(), RsaKeyError::Der),
+            ("bm90IGEga2V5".to_owned(), RsaKeyError::Der),
+            ("not a key".to_owned(), RsaKeyError::Format),
+            ("https://api.example.com/keys/1".to_owned(), RsaKeyError::Format),
+            ("{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}".to_owned(), RsaKeyError::Format),
+            ("<html><body>Please log in</body></html>".to_owned(), RsaKeyError::Xml),
+            ("<RSAKeyValue>".to_owned(), RsaKeyError::Xml),
+            (xml.replace("AQAB", ""), RsaKeyError::Exponent),
+            (xml.replace("AQAB", "A?AB"), RsaKeyError::Xml),
+            (xml.replace("Modulus", "Modulo"), RsaKeyError::Xml),
+            (xml.replace("<Exponent>", "<Exponent>AQAB</Exponent><Exponent>"), RsaKeyError::Xml),
+            (format!("<!DOCTYPE k [<!ENTITY a \"AQAB\">]>{}", xml.replace("AQAB", "&a;")), RsaKeyError::Xml),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(refusal(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_key_are_refused() {
+        for file in ["rsa-2048.spki.pem", "rsa-2048.pkcs1.pem"] {
+            let mut der = STANDARD.decode(pem_body(&key_file(file)).replace('\n', "")).unwrap();
+            der.push(0);
+            assert_eq!(refusal(&STANDARD.encode(der)), RsaKeyError::Der, "{file}");
+        }
+    }
+
+    #[test]
+    fn an_algorithm_without_its_null_parameters_gives_the_same_key() {
+        let with_null = STANDARD.decode(pem_body(&key_file("rsa-2048.spki.pem")).replace('\n', "")).unwrap();
+        let mut info = SubjectPublicKeyInfoRef::from_der(&with_null).unwrap();
+        info.algorithm.parameters = None;
+        let key = parse(&STANDARD.encode(info.to_der().unwrap())).unwrap();
+        assert_eq!(key.fingerprint().as_str(), key_file("rsa-2048.fingerprint").trim());
+        assert_eq!(key.fingerprint(), parse(&STANDARD.encode(&with_null)).unwrap().fingerprint());
+    }
+
+    #[test]
+    fn an_algorithm_with_other_parameters_is_refused() {
+        let der = STANDARD.decode(pem_body(&key_file("rsa-2048.spki.pem")).replace('\n', "")).unwrap();
+        let mut info = SubjectPublicKeyInfoRef::from_der(&der).unwrap();
+        info.algorithm.parameters = Some(AnyRef::new(rsa::pkcs1::der::Tag::OctetString, &[1]).unwrap());
+        assert_eq!(refusal(&STANDARD.encode(info.to_der().unwrap())), RsaKeyError::Der);
+    }
+
+    #[test]
+    fn a_key_that_is_for_pss_only_is_taken_for_pss_only_and_only_with_our_parameters() {
+        for file in ["pss-only.spki.pem", "pss-only-without-parameters.spki.pem"] {
+            let text = key_file(file);
+            assert_eq!(refusal(&text), RsaKeyError::PssOnly, "{file}");
+            assert!(RsaPublicKey::parse(&text, Padding::Pss).is_ok(), "{file}");
+        }
+        assert_eq!(
+            RsaPublicKey::parse(&key_file("pss-only-sha512.spki.pem"), Padding::Pss).unwrap_err(),
+            RsaKeyError::PssParameters
+        );
+    }
+
+    #[test]
+    fn a_key_bound_to_a_minimum_salt_below_ours_is_taken_and_above_ours_is_refused() {
+        let key = read(&key_file("rsa-2048.spki.pem"), Padding::Pss).unwrap();
+        let plain = key.to_public_key_der().unwrap();
+        let info = SubjectPublicKeyInfoRef::from_der(plain.as_bytes()).unwrap();
+        for (salt, expected) in [(0, Ok(())), (20, Ok(())), (32, Ok(())), (33, Err(RsaKeyError::PssParameters))] {
+            let parameters = pkcs1::RsaPssParams::new::<Sha256>(salt).to_der().unwrap();
+            let mut bound = info.clone();
+            bound.algorithm.oid = RSASSA_PSS;
+            bound.algorithm.parameters = Some(AnyRef::from_der(&parameters).unwrap());
+            let text = STANDARD.encode(bound.to_der().unwrap());
+            assert_eq!(RsaPublicKey::parse(&text, Padding::Pss).map(|_| ()), expected, "salt of {salt}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_brings_the_reader_down_or_passes_for_a_key(text in ".{0,200}") {
+            prop_assert!(parse(&text).is_err());
+        }
+
+        #[test]
+        fn no_der_brings_the_reader_down_or_passes_for_a_key(der in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(parse(&STANDARD.encode(der)).is_err());
+        }
+
+        #[test]
+        fn a_cut_key_never_passes_for_a_key(cut in any::<prop::sample::Index>(), which in 0..3_usize) {
+            let file = ["rsa-2048.spki.pem", "rsa-2048.pkcs1.pem", "rsa-2048.xml"][which];
+            let text = key_file(file).trim().to_owned();
+            let kept = cut.index(text.len());
+            prop_assert!(parse(&text[..kept]).is_err());
+            prop_assert!(parse(&text[kept.max(1)..]).is_err());
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Instants, as they are written down.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// An instant in UTC, in whole milliseconds. Its text is RFC 3339 with exactly three digits after the second, so texts sort
+/// like the instants.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(OffsetDateTime);
+
+/// A text or number that is no instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no RFC 3339 timestamp such as 2026-11-21T09:30:00.000Z")]
+pub struct InvalidTimestamp(String);
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(OffsetDateTime::UNIX_EPOCH);
+
+    /// The instant so many milliseconds after 1970-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    /// When the number lies outside the years that RFC 3339 can write.
+    pub fn from_unix_milliseconds(milliseconds: i64) -> Result<Self, InvalidTimestamp> {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
+            .ok()
+            .filter(|instant| (0..=9999).contains(&instant.year()))
+            .map(Self)
+            .ok_or_else(|| InvalidTimestamp(milliseconds.to_string()))
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn unix_milliseconds(self) -> i64 {
+        // Years 0 to 9999 stay far inside 64 bits of milliseconds.
+        i64::try_from(self.0.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z, as DynamoDB's time to live counts.
+    #[must_use]
+    pub fn unix_seconds(self) -> i64 {
+        self.0.unix_timestamp()
+    }
+
+    /// The instant that much later; the last one that can be written if that lies beyond the year 9999.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_unix_milliseconds(self.unix_milliseconds().saturating_add(milliseconds)).unwrap_or(self)
+    }
+
+    /// The hour as `2026-11-21T09`.
+    #[must_use]
+    pub fn hour(self) -> String {
+        format!("{:04}-{:02}-{:02}T{:02}", self.0.year(), u8::from(self.0.month()), self.0.day(), self.0.hour())
+    }
+
+    /// The day as `2026/11/21`, for object keys.
+    #[must_use]
+    pub fn day_path(self) -> String {
+        format!("{:04}/{:02}/{:02}", self.0.year(), u8::from(self.0.month()), self.0.day())
+    }
+
+    /// Reads RFC 3339 with any offset; what is finer than a millisecond is cut off.
+    ///
+    /// # Errors
+    /// When the text is not RFC 3339.
+    pub fn parse(text: &str) -> Result<Self, InvalidTimestamp> {
+        let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp(text.to_owned()))?;
+        let milliseconds = instant.unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(milliseconds)
+            .map_err(|_| InvalidTimestamp(text.to_owned()))
+            .and_then(Self::from_unix_milliseconds)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:02}:{:02}.{:03}Z", self.hour(), self.0.minute(), self.0.second(), self.0.millisecond())
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_written_with_three_digits_and_read_back() {
+        let instant = Timestamp::from_unix_milliseconds(1_795_257_000_050).unwrap();
+        assert_eq!(instant.to_string(), "2026-11-21T10:30:00.050Z");
+        assert_eq!(Timestamp::parse("2026-11-21T12:30:00.0509+02:00").unwrap(), instant);
+        assert_eq!(instant.hour(), "2026-11-21T10");
+    }
+
+    #[test]
+    fn a_text_without_a_zone_is_no_instant() {
+        assert!(Timestamp::parse("2021-09-01T09:29:38.969").is_err());
+        assert!(Timestamp::parse("2017-07-02T22:88:12.120Z").is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! What a provider that calls us has to say about itself.
+
+use http::{HeaderMap, StatusCode};
+
+use crate::active_keys::{KeySetError, ReadKeySet};
+use crate::answer::{Answer, Refusal};
+use crate::provider::Provider;
+use crate::request::{UnverifiedRequest, VerifiedRequest};
+
+/// A provider that delivers by HTTP request.
+pub trait Webhook: Send + Sync + 'static {
+    /// Who it is.
+    const PROVIDER: Provider;
+
+    /// The active keys, as they are read from the secret.
+    type Keys: Send + Sync + 'static;
+
+    /// What the headers offer as proof, checked for its form only.
+    type Proof: Send + Sync;
+
+    /// Reads the secret's text.
+    ///
+    /// # Errors
+    /// When the text as a whole cannot be used. Single bad keys are reported beside the good ones instead.
+    fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError>;
+
+    /// Whether no key is active, so that nothing can be verified.
+    fn is_unset(keys: &Self::Keys) -> bool;
+
+    /// Takes the proof from the headers. This is the cheap check that comes before the body and the keys are looked at.
+    ///
+    /// # Errors
+    /// The refusal, when the proof is missing, repeated or not of its form.
+    fn proof(headers: &HeaderMap) -> Result<Self::Proof, Refusal>;
+
+    /// Checks the proof over the body against every active key.
+    ///
+    /// # Errors
+    /// The request itself when no key matches, so that it can be checked again with newer keys.
+    fn verify(
+        request: UnverifiedRequest,
+        proof: &Self::Proof,
+        keys: &Self::Keys,
+    ) -> Result<VerifiedRequest, UnverifiedRequest>;
+
+    /// The refusal of a well-formed proof that no key confirms.
+    fn mismatch() -> Refusal;
+
+    /// The status code that means this answer to this provider.
+    fn status(answer: &Answer) -> StatusCode;
+}
+
+/// The value of a header that must come exactly once.
+///
+/// # Errors
+/// [`Refusal::SignatureMissing`] or [`Refusal::SignatureRepeated`].
+pub(crate) fn signature_header<'a>(headers: &'a HeaderMap, header: &'static str) -> Result<&'a [u8], Refusal> {
+    let mut values = headers.get_all(header).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Err(Refusal::SignatureMissing { header }),
+        (Some(value), None) => Ok(value.as_bytes()),
+        (Some(_), Some(_)) => Err(Refusal::SignatureRepeated { header }),
+    }
+}
