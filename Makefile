@@ -1,0 +1,58 @@
+TOOLS := $(CURDIR)/.tools
+SAM := $(TOOLS)/sam/bin/sam
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-sam tools-build tools-lint
+
+help:
+	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
+	@echo "make lint        formatting, clippy, licences and sources of dependencies, the template"
+	@echo "make advisories  look the dependencies up in the RustSec database (needs the network)"
+	@echo "make samples     write events/ anew"
+	@echo "make build       build the functions for Lambda"
+	@echo "make deploy      build, then deploy the stack (asks for its settings the first time)"
+	@echo "make clean       remove what was built and installed"
+
+test: check-tools tools-test tools-sam
+	cargo build --workspace --locked
+	cargo test --workspace --locked
+	$(TOOLS)/tests/bin/python -m pytest tests
+
+lint: check-tools tools-sam tools-lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(TOOLS)/lint/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	$(TOOLS)/sam/bin/cfn-lint template.yaml
+
+advisories: tools-lint
+	$(TOOLS)/lint/bin/cargo-deny --locked check advisories
+
+samples:
+	cargo run --locked -- sample-events
+
+build: check-tools tools-sam tools-build
+	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build
+
+# The settings that `--guided` asks for are kept in samconfig.toml by it.
+deploy: build
+	$(SAM) deploy $(if $(DEPLOY_ARGS),$(DEPLOY_ARGS),--guided)
+
+clean:
+	rm -rf target .aws-sam .tools
+
+check-tools:
+	@command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "A C compiler is missing (cc); on Debian and Ubuntu: apt install gcc libc6-dev" >&2; exit 1; }
+
+tools-test:
+	@tests/install-tools tests tests/requirements.txt
+
+tools-sam:
+	@tests/install-tools sam tests/requirements-sam.txt
+
+tools-build:
+	@tests/install-tools build tests/requirements-build.txt
+
+tools-lint:
+	@tests/install-tools lint tests/requirements-lint.txt
