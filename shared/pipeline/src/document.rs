@@ -235,3 +235,6 @@ fn queue_text(bytes: &[u8]) -> Option<&str> {
 pub const fn is_queue_character(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
+
+#[cfg(test)]
+mod tests;

@@ -333,3 +333,6 @@ fn problem(reason: &str, status: StatusCode, detail: String) -> serde_json::Resu
         detail,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,3 +119,6 @@ impl<W: Webhook, S: Secrets> KeyStore<W, S> {
 fn within(since: Option<Instant>, duration: Duration) -> bool {
     since.is_some_and(|since| since.elapsed() < duration)
 }
+
+#[cfg(test)]
+mod tests;

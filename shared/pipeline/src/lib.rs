@@ -9,3 +9,6 @@ pub mod ports;
 pub mod processor;
 pub mod recording;
 pub mod telemetry;
+
+#[cfg(test)]
+mod testing;

@@ -161,3 +161,6 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
         Ok((delivery, outcomes))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -262,3 +262,6 @@ fn time_index(delivery: &Delivery, occurrence: Occurrence, shard: u8) -> TimeInd
 fn unexpected(key: &EntryKey) -> RecordingError {
     RecordingError::UnexpectedEntry { partition: key.partition.clone(), sort: key.sort.clone() }
 }
+
+#[cfg(test)]
+mod tests;

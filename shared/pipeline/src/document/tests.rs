@@ -1,0 +1,95 @@
+use http::{HeaderMap, HeaderValue};
+use proptest::prelude::*;
+use providers::timestamp::Timestamp;
+
+use super::*;
+use crate::testing::{MemoryPayloads, verified};
+
+fn delivery(headers: HeaderMap, body: impl Into<Bytes>) -> VerifiedDelivery {
+    let received_at = Timestamp::parse("2026-11-21T09:30:00.123Z").unwrap();
+    verified(DeliveryId::new(received_at, [7; 10]), received_at, headers, body.into())
+}
+
+async fn sent_and_read(delivery: &VerifiedDelivery, payloads: &MemoryPayloads) -> (OutboundDocument, Delivery) {
+    let document = OutboundDocument::prepare(delivery, payloads).await.unwrap();
+    let read = read(document.text(), payloads).await.unwrap();
+    (document, read)
+}
+
+#[tokio::test]
+async fn a_text_body_travels_as_readable_text() {
+    let (document, _) =
+        sent_and_read(&delivery(HeaderMap::new(), "{\"name\": \"Zoë\"}"), &MemoryPayloads::default()).await;
+    assert!(document.text().contains(r#""body":{"text":"{\"name\": \"Zoë\"}"}"#), "{}", document.text());
+}
+
+#[tokio::test]
+async fn a_body_that_fits_stays_inside_and_one_byte_more_goes_to_the_payload_store() {
+    let payloads = MemoryPayloads::default();
+    let (empty, _) = sent_and_read(&delivery(HeaderMap::new(), "x"), &payloads).await;
+    let room = LARGEST_DOCUMENT_BYTES - (empty.text().len() - 1);
+
+    let (document, read) = sent_and_read(&delivery(HeaderMap::new(), "x".repeat(room)), &payloads).await;
+    assert_eq!(document.text().len(), LARGEST_DOCUMENT_BYTES);
+    assert!(!document.offloaded() && payloads.0.lock().unwrap().is_empty());
+    assert_eq!(read.body.len(), room);
+
+    let (document, read) = sent_and_read(&delivery(HeaderMap::new(), "x".repeat(room + 1)), &payloads).await;
+    assert!(document.offloaded() && document.text().len() < 1_000);
+    assert_eq!(read.body.len(), room + 1);
+    let keys: Vec<String> = payloads.0.lock().unwrap().keys().cloned().collect();
+    assert_eq!(keys, [format!("deliveries/machnet/2026/11/21/{}", read.id)]);
+}
+
+#[tokio::test]
+async fn a_payload_that_was_changed_is_noticed() {
+    let payloads = MemoryPayloads::default();
+    let document =
+        OutboundDocument::prepare(&delivery(HeaderMap::new(), vec![b'x'; 2_000_000]), &payloads).await.unwrap();
+    payloads.0.lock().unwrap().values_mut().for_each(|body| *body = Bytes::from_static(b"other"));
+    assert!(matches!(read(document.text(), &payloads).await, Err(DocumentError::DigestMismatch { .. })));
+}
+
+#[tokio::test]
+async fn a_newer_version_fails_with_the_order_of_an_upgrade() {
+    let payloads = MemoryPayloads::default();
+    let document = OutboundDocument::prepare(&delivery(HeaderMap::new(), "{}"), &payloads).await.unwrap();
+    let newer = document.text().replace("\"version\":1", "\"version\":2");
+    let error = read(&newer, &payloads).await.unwrap_err();
+    assert!(matches!(error, DocumentError::UnknownVersion { found: 2 }));
+    assert!(error.to_string().contains("deploy processors before intakes"));
+}
+
+#[tokio::test]
+async fn an_error_quotes_nothing_of_a_document_that_cannot_be_read() {
+    for text in ["", "confidential", r#"{"version":"confidential"}"#, r#"{"version":1,"confidential":true}"#] {
+        let error = read(text, &MemoryPayloads::default()).await.unwrap_err();
+        assert!(matches!(error, DocumentError::Undecodable(_)));
+        assert!(!error.to_string().contains("confidential"), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_and_any_header_values_come_back_and_the_queue_takes_every_character(
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..300),
+            any::<String>().prop_map(String::into_bytes),
+            "[\u{0}-\u{20}\u{fffd}-\u{ffff}\"\\\\]{0,40}".prop_map(String::into_bytes),
+        ],
+        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4),
+    ) {
+        let mut headers = HeaderMap::new();
+        for value in values.iter().filter_map(|value| HeaderValue::from_bytes(value).ok()) {
+            headers.append("x-raas-event", value);
+        }
+        let delivery = delivery(headers, body.clone());
+        let payloads = MemoryPayloads::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (document, read) = runtime.block_on(sent_and_read(&delivery, &payloads));
+        prop_assert_eq!(&read, delivery.as_delivery());
+        prop_assert_eq!(&read.body[..], &body[..]);
+        prop_assert!(document.text().chars().all(is_queue_character));
+        prop_assert!(document.text().len() <= LARGEST_DOCUMENT_BYTES);
+    }
+}

@@ -1,0 +1,240 @@
+use std::time::Duration;
+
+use http::{Method, Request};
+use providers::machnet::Machnet;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::document;
+use crate::testing::{
+    Behaviour, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestSurroundings, secret_document,
+    signature,
+};
+
+const BODY: &[u8] = br#"{"id":"1","event_name":"transaction_processed","resource_id":"r"}"#;
+
+type TestIntake = Intake<Machnet, MemoryQueue, MemoryPayloads, MemorySecrets, TestSurroundings>;
+
+#[derive(Clone)]
+struct World {
+    queue: MemoryQueue,
+    payloads: MemoryPayloads,
+    secrets: MemorySecrets,
+    intake: TestIntake,
+}
+
+fn world() -> World {
+    let queue = MemoryQueue::default();
+    let payloads = MemoryPayloads::default();
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let intake = Intake::new(
+        queue.clone(),
+        payloads.clone(),
+        secrets.clone(),
+        TestSurroundings::default(),
+        IntakeSettings::default(),
+    );
+    World { queue, payloads, secrets, intake }
+}
+
+fn request(body: impl Into<Bytes>, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = Request::post("/webhooks/machnet");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::new(body.into())).unwrap()
+}
+
+fn signed(body: &'static [u8]) -> Request<Full<Bytes>> {
+    request(body, &[("x-raas-webhook-signature", &signature(SECRET, body))])
+}
+
+impl World {
+    async fn send<B>(&self, request: Request<B>) -> (u16, Value)
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let response = self.intake.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+        assert_eq!(response.headers()["content-type"], kind);
+        assert_eq!(response.headers().get("allow").is_some(), status == 405);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        assert!(status == 200 || answer["status"] == status);
+        (status, answer)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_genuine_delivery_is_answered_200_once_the_queue_has_it_to_the_byte() {
+    let world = world();
+    let (status, receipt) = world.send(signed(BODY)).await;
+    assert_eq!(status, 200);
+    let [document] = &world.queue.documents()[..] else { panic!("one document") };
+    let delivery = document::read(document, &world.payloads).await.unwrap();
+    assert_eq!(delivery.body, BODY);
+    assert_eq!(receipt["delivery_id"], delivery.id.to_string());
+    assert_eq!(delivery.authenticated_by.label.as_str(), "main");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_headers_on_the_allow_list_are_kept() {
+    let world = world();
+    let headers = [
+        ("x-raas-webhook-signature", &*signature(SECRET, BODY)),
+        ("x-raas-event", "transaction_processed"),
+        ("authorization", "Bearer of something secret"),
+        ("cookie", "session"),
+    ];
+    world.send(request(BODY, &headers)).await;
+    let delivery = document::read(&world.queue.documents()[0], &world.payloads).await.unwrap();
+    let names: Vec<&str> = delivery.headers.iter().map(|header| header.name.as_str()).collect();
+    assert_eq!(names, ["x-raas-webhook-signature", "x-raas-event"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_forger_sends_is_refused_in_clear_words_and_asks_aws_for_nothing() {
+    let world = world();
+    let genuine = signature(SECRET, BODY);
+    let forged = signature(OTHER_SECRET, BODY);
+    let header = "x-raas-webhook-signature";
+    let get = Request::builder().method(Method::GET).uri("/").body(Full::default()).unwrap();
+    for (request, status, problem, words) in [
+        (get, 405, "method-not-allowed", "takes POST only"),
+        (request(BODY, &[]), 401, "signature-missing", "x-raas-webhook-signature is missing"),
+        (request(BODY, &[(header, &genuine), (header, &genuine)]), 401, "signature-repeated", "more than once"),
+        (request(BODY, &[(header, "abc")]), 401, "signature-malformed", "64 hex digits"),
+        (request(BODY, &[(header, &format!("{genuine},{genuine}"))]), 401, "signature-malformed", "64 hex digits"),
+    ] {
+        let (found, answer) = world.send(request).await;
+        assert_eq!((found, &answer["type"]), (status, &Value::from(format!("urn:webhook-intake:problem:{problem}"))));
+        assert!(answer["detail"].as_str().unwrap().contains(words), "{answer}");
+    }
+    assert_eq!(world.secrets.fetches(), 0, "not even the secret is fetched for a request that lacks the form");
+
+    for _ in 0..50 {
+        let (status, answer) = world.send(request(BODY, &[(header, &forged)])).await;
+        assert_eq!((status, &answer["type"]), (409, &Value::from("urn:webhook-intake:problem:signature-mismatch")));
+        assert!(!answer.to_string().contains(SECRET));
+    }
+    assert_eq!(world.secrets.fetches(), 1);
+    assert!(world.queue.documents().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_four_mebibytes_is_taken_and_one_byte_more_is_refused_with_the_limit_named() {
+    let world = world();
+    let largest = vec![b' '; LARGEST_BODY_BYTES];
+    let tag = signature(SECRET, &largest);
+    let (status, _) = world.send(request(largest.clone(), &[("x-raas-webhook-signature", &tag)])).await;
+    assert_eq!(status, 200);
+    assert_eq!(world.payloads.0.lock().unwrap().len(), 1);
+
+    let mut larger = largest;
+    larger.push(b' ');
+    let tag = signature(SECRET, &larger);
+    let (status, answer) = world.send(request(larger, &[("x-raas-webhook-signature", &tag)])).await;
+    assert_eq!(status, 413);
+    assert!(answer["detail"].as_str().unwrap().contains("4194304 bytes"), "{answer}");
+    assert_eq!(world.queue.documents().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_unknown_length_is_cut_off_at_the_limit() {
+    let world = world();
+    let chunks = futures_util::stream::iter(
+        (0..5).map(|_| Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(vec![b' '; 1024 * 1024])))),
+    );
+    let body = http_body_util::StreamBody::new(chunks);
+    let request = Request::post("/").header("x-raas-webhook-signature", "0".repeat(64)).body(body).unwrap();
+    assert_eq!(world.send(request).await.0, 413);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_down_means_send_it_again_without_saying_why() {
+    let world = world();
+    world.queue.behave(Behaviour::Fail);
+    let (status, answer) = world.send(signed(BODY)).await;
+    assert_eq!((status, &answer["type"]), (409, &Value::from("urn:webhook-intake:problem:send-again")));
+    assert!(!answer.to_string().contains("out of order"));
+
+    world.queue.behave(Behaviour::Work);
+    assert_eq!(world.send(signed(BODY)).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_hangs_is_given_up_at_the_deadline() {
+    let world = world();
+    world.queue.behave(Behaviour::Hang);
+    let started = Instant::now();
+    assert_eq!(world.send(signed(BODY)).await.0, 409);
+    assert_eq!(started.elapsed().as_millis(), 3_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_request_is_charged_with_the_start_and_the_second_is_not() {
+    let world = world();
+    world.queue.behave(Behaviour::Hang);
+    let intake = world.intake.clone().started_in(Duration::from_millis(1_200));
+    let world = World { intake, ..world };
+    for expected in [1_800, 3_000] {
+        let started = Instant::now();
+        assert_eq!(world.send(signed(BODY)).await.0, 409);
+        assert_eq!(started.elapsed().as_millis(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_given_up_at_the_deadline() {
+    let world = world();
+    let body =
+        http_body_util::StreamBody::new(futures_util::stream::pending::<Result<http_body::Frame<Bytes>, Infallible>>());
+    let request = Request::post("/").header("x-raas-webhook-signature", "0".repeat(64)).body(body).unwrap();
+    assert_eq!(world.send(request).await.0, 409);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_means_send_it_again() {
+    let world = world();
+    world.queue.behave(Behaviour::Panic);
+    assert_eq!(world.send(signed(BODY)).await.0, 409);
+    world.queue.behave(Behaviour::Work);
+    assert_eq!(world.send(signed(BODY)).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_usable_settings_every_delivery_is_sent_again() {
+    let world = World { intake: Intake::unconfigured(TestSurroundings::default()), ..world() };
+    let (status, answer) = world.send(signed(BODY)).await;
+    assert_eq!((status, &answer["type"]), (409, &Value::from("urn:webhook-intake:problem:send-again")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_verifies_under_a_placeholder_or_a_malformed_or_an_unreadable_secret() {
+    let placeholder = secret_document(&[("main", "REPLACE-ME-REPLACE-ME-REPLACE-ME")]);
+    for text in [Some(r#"{"keys":[]}"#), Some(placeholder.as_str()), Some("not json"), None] {
+        let world = world();
+        world.secrets.set(text);
+        let tag = signature(SECRET, BODY);
+        for signature in [&tag, &"0".repeat(64)] {
+            let (status, answer) = world.send(request(BODY, &[("x-raas-webhook-signature", signature)])).await;
+            assert_eq!((status, &answer["type"]), (409, &Value::from("urn:webhook-intake:problem:send-again")));
+        }
+        assert!(world.queue.documents().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_rotated_in_flight_is_picked_up_and_the_old_one_is_out() {
+    let world = world();
+    assert_eq!(world.send(signed(BODY)).await.0, 200);
+    world.secrets.set(Some(&secret_document(&[("main", OTHER_SECRET)])));
+    tokio::time::advance(Duration::from_secs(15)).await;
+    let rotated = request(BODY, &[("x-raas-webhook-signature", &signature(OTHER_SECRET, BODY))]);
+    assert_eq!(world.send(rotated).await.0, 200);
+    assert_eq!(world.send(signed(BODY)).await.0, 409);
+    assert_eq!(world.secrets.fetches(), 2);
+}

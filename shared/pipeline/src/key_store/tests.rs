@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use providers::machnet::Machnet;
+
+use super::*;
+use crate::testing::{MemorySecrets, OTHER_SECRET, SECRET, secret_document};
+
+const REFRESH: Duration = Duration::from_secs(300);
+
+fn store(secrets: &MemorySecrets) -> KeyStore<Machnet, MemorySecrets> {
+    KeyStore::new(secrets.clone(), REFRESH)
+}
+
+fn active(keys: &Keys<<Machnet as Webhook>::Keys>) -> Option<usize> {
+    keys.get().map(providers::active_keys::ActiveKeys::len)
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_once_and_again_only_after_the_refresh_interval() {
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let store = store(&secrets);
+    for _ in 0..5 {
+        store.keys().await.unwrap();
+    }
+    tokio::time::advance(REFRESH - Duration::from_millis(1)).await;
+    store.keys().await.unwrap();
+    assert_eq!(secrets.fetches(), 1);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    store.keys().await.unwrap();
+    assert_eq!(secrets.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forger_causes_at_most_one_fetch_in_fifteen_seconds() {
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let store = store(&secrets);
+    let keys = store.keys().await.unwrap();
+    for _ in 0..200 {
+        store.newer_than(&keys).await;
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    assert_eq!(secrets.fetches(), 2, "one for the first keys, one in the twenty seconds since");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_secret_is_found_when_nothing_matches() {
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let store = store(&secrets);
+    let before = store.keys().await.unwrap();
+    secrets.set(Some(&secret_document(&[("main", SECRET), ("main", OTHER_SECRET)])));
+    tokio::time::advance(SHORTEST_REREAD).await;
+    let after = store.newer_than(&before).await.unwrap();
+    assert_eq!((active(&before), active(&after)), (Some(1), Some(2)));
+    // A request that still holds the old keys gets the newer ones without another fetch.
+    assert!(Arc::ptr_eq(&store.newer_than(&before).await.unwrap(), &after));
+    assert_eq!(secrets.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_keys_stay_while_the_secret_cannot_be_fetched() {
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let store = store(&secrets);
+    store.keys().await.unwrap();
+    secrets.set(None);
+    for _ in 0..10 {
+        tokio::time::advance(REFRESH).await;
+        assert_eq!(active(&store.keys().await.unwrap()), Some(1));
+    }
+    let fetches = secrets.fetches();
+    store.keys().await.unwrap();
+    assert_eq!(secrets.fetches(), fetches, "a failed refresh isn't repeated at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_was_never_read_is_tried_again_but_not_at_the_pace_of_requests() {
+    let secrets = MemorySecrets::default();
+    let store = store(&secrets);
+    assert!(matches!(store.keys().await, Err(KeyStoreError::Fetch(_))));
+    assert!(matches!(store.keys().await, Err(KeyStoreError::TriedJustNow)));
+    assert_eq!(secrets.fetches(), 1);
+    secrets.set(Some(&secret_document(&[("main", SECRET)])));
+    tokio::time::advance(SHORTEST_RETRY).await;
+    assert_eq!(active(&store.keys().await.unwrap()), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_secret_leaves_no_key_active() {
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let store = store(&secrets);
+    store.keys().await.unwrap();
+    secrets.set(Some("{\"keys\": [oops]}"));
+    tokio::time::advance(REFRESH).await;
+    assert_eq!(active(&store.keys().await.unwrap()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_out_of_the_secret_is_out() {
+    let secrets = MemorySecrets::with(&secret_document(&[("old", SECRET), ("new", OTHER_SECRET)]));
+    let store = store(&secrets);
+    store.keys().await.unwrap();
+    secrets.set(Some(&secret_document(&[("new", OTHER_SECRET)])));
+    tokio::time::advance(REFRESH).await;
+    let keys = store.keys().await.unwrap();
+    let labels: Vec<&str> = keys.get().unwrap().iter().map(|(label, _)| label.as_str()).collect();
+    assert_eq!(labels, ["new"]);
+}

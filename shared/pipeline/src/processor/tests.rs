@@ -1,0 +1,93 @@
+use std::time::Duration;
+
+use http::HeaderMap;
+use providers::delivery::Delivery;
+use providers::split::{SplitEvents, Splitter};
+
+use super::*;
+use crate::document::OutboundDocument;
+use crate::ledger::Entry;
+use crate::testing::{Behaviour, MemoryLedger, MemoryPayloads, TestSurroundings, delivery, verified};
+
+const BODY: &str = r#"{"id":"1","event_name":"transaction_processed","resource_id":"r"}"#;
+
+/// Reads Machnet's deliveries, and has a defect for one of them.
+struct Defective;
+
+impl Split for Defective {
+    fn split(&self, delivery: &Delivery) -> SplitEvents {
+        assert!(!delivery.body.starts_with(b"panic"), "a defect");
+        if delivery.body.starts_with(b"nothing") {
+            return Ok(Vec::new());
+        }
+        Splitter::default().split(delivery)
+    }
+}
+
+fn processor(ledger: &MemoryLedger) -> Processor<MemoryLedger, MemoryPayloads, Defective, TestSurroundings> {
+    Processor::new(
+        ledger.clone(),
+        MemoryPayloads::default(),
+        Defective,
+        TestSurroundings::default(),
+        ProcessorSettings { record_concurrency: 2 },
+    )
+}
+
+async fn record(number: u8, body: &'static str) -> QueueRecord {
+    let delivery = delivery(number, body);
+    let verified = verified(delivery.id, delivery.received_at, HeaderMap::new(), delivery.body);
+    let document = OutboundDocument::prepare(&verified, &MemoryPayloads::default()).await.unwrap();
+    QueueRecord { message_id: format!("message-{number}"), body: document.text().to_owned(), receive_count: 1 }
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_record_fails_alone_and_its_neighbours_are_done() {
+    let ledger = MemoryLedger::default();
+    let mut newer = record(4, BODY).await;
+    newer.body = newer.body.replace("\"version\":1", "\"version\":9");
+    let undecodable =
+        QueueRecord { message_id: "message-5".to_owned(), body: "not a document".to_owned(), receive_count: 1 };
+    let records = vec![record(1, "panic").await, record(2, BODY).await, record(3, "{}").await, newer, undecodable];
+    assert_eq!(processor(&ledger).process(records, later()).await, ["message-1", "message-4", "message-5"]);
+    let kinds: Vec<bool> = ledger.entries().values().map(|entry| matches!(entry, Entry::Quarantine(_))).collect();
+    assert_eq!(kinds.iter().filter(|quarantined| **quarantined).count(), 1, "the one that is authentic but malformed");
+    assert_eq!(ledger.entries().len(), 3, "that, and the stored event with its alias");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_without_events_is_quarantined_and_not_forgotten() {
+    let ledger = MemoryLedger::default();
+    assert!(processor(&ledger).process(vec![record(1, "nothing").await], later()).await.is_empty());
+    let entries = ledger.entries();
+    let Some(Entry::Quarantine(entry)) = entries.values().next() else { panic!("a quarantined delivery") };
+    assert_eq!(entry.reason, "the delivery holds no event");
+    assert!(entry.document.contains("nothing"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_down_fails_its_record_which_is_done_the_next_time() {
+    let ledger = MemoryLedger::default();
+    ledger.next.lock().unwrap().push_back(Behaviour::Fail);
+    let processor = processor(&ledger);
+    assert_eq!(processor.process(vec![record(1, BODY).await], later()).await, ["message-1"]);
+    assert!(processor.process(vec![record(1, BODY).await], later()).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_done_when_the_time_is_up_comes_again() {
+    let ledger = MemoryLedger::default();
+    *ledger.next.lock().unwrap() = [Behaviour::Hang, Behaviour::Work, Behaviour::Hang].into();
+    let stop_at = Instant::now() + Duration::from_secs(5);
+    let records = vec![record(1, BODY).await, record(2, "{}").await, record(3, "[]").await, record(4, "0").await];
+    assert_eq!(
+        processor(&ledger).process(records, stop_at).await,
+        ["message-1", "message-3", "message-4"],
+        "one hangs, one is done, one hangs, one was not begun"
+    );
+    assert_eq!(Instant::now(), stop_at);
+}

@@ -1,0 +1,230 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use providers::delivery::Delivery;
+use providers::split::{Split as _, Splitter};
+
+use super::*;
+use crate::ledger::Entry;
+use crate::testing::{Behaviour, MemoryLedger, MemoryPayloads, TestSurroundings, delivery};
+
+type TestRecorder = Recorder<MemoryLedger, MemoryPayloads, TestSurroundings>;
+
+struct World {
+    ledger: MemoryLedger,
+    payloads: MemoryPayloads,
+    surroundings: TestSurroundings,
+}
+
+fn world() -> World {
+    World {
+        ledger: MemoryLedger::default(),
+        payloads: MemoryPayloads::default(),
+        surroundings: TestSurroundings::default(),
+    }
+}
+
+impl World {
+    fn recorder(&self) -> TestRecorder {
+        Recorder::new(self.ledger.clone(), self.payloads.clone(), self.surroundings.clone())
+    }
+
+    async fn record(&self, delivery: &Delivery) -> Outcome {
+        let event = Splitter::default().split(delivery).unwrap().remove(0).unwrap();
+        self.recorder().record(delivery, EventIndex(0), event).await.unwrap()
+    }
+
+    fn events(&self) -> Vec<EventEntry> {
+        let entries = self.ledger.entries().into_values();
+        entries
+            .filter_map(|entry| match entry {
+                Entry::Event(event) | Entry::Conflict(event) => Some(*event),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+fn body(id: &str, resource: &str, user: &str, timestamp: u32) -> String {
+    format!(
+        r#"{{"id":"{id}","event_name":"done","resource_id":"{resource}","extra":"{user}","timestamp":"{timestamp}"}}"#
+    )
+}
+
+#[tokio::test]
+async fn the_first_is_stored_and_the_same_again_is_a_duplicate_whatever_its_timestamp() {
+    let world = world();
+    assert_eq!(world.record(&delivery(1, body("a", "r", "u", 1))).await, Outcome::Stored);
+    assert_eq!(world.record(&delivery(2, body("a", "r", "u", 2))).await, Outcome::Duplicate);
+    assert_eq!(world.events().len(), 1);
+}
+
+#[tokio::test]
+async fn other_content_under_the_same_id_is_kept_beside_the_first_once() {
+    let world = world();
+    world.record(&delivery(1, body("a", "r", "u", 1))).await;
+    assert_eq!(world.record(&delivery(2, body("a", "r", "other", 1))).await, Outcome::Conflict);
+    assert_eq!(world.record(&delivery(3, body("a", "r", "other", 1))).await, Outcome::Duplicate);
+    assert_eq!(world.record(&delivery(2, body("a", "r", "other", 1))).await, Outcome::Conflict, "redelivered");
+    assert_eq!(world.events().len(), 2);
+}
+
+#[tokio::test]
+async fn the_same_state_under_a_new_id_is_a_repeat_within_the_window_and_new_after_it() {
+    let world = world();
+    world.record(&delivery(1, body("a", "r", "u", 1))).await;
+    assert_eq!(world.record(&delivery(2, body("b", "r", "u", 2))).await, Outcome::Repeat);
+    assert_eq!(world.record(&delivery(2, body("b", "r", "u", 2))).await, Outcome::Repeat, "redelivered");
+    let repeat = world.events().into_iter().find(|event| event.id == "b").unwrap();
+    assert_eq!(repeat.repeat_of.as_deref(), Some("a"));
+
+    world.surroundings.pass(Duration::from_secs(12 * 60 * 60));
+    assert_eq!(world.record(&delivery(3, body("c", "r", "u", 3))).await, Outcome::Stored);
+    assert_eq!(world.record(&delivery(4, body("d", "r", "u", 4))).await, Outcome::Repeat);
+    let repeat = world.events().into_iter().find(|event| event.id == "d").unwrap();
+    assert_eq!(repeat.repeat_of.as_deref(), Some("c"));
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_does_not_change_the_outcome() {
+    let world = world();
+    world.ledger.next.lock().unwrap().push_back(Behaviour::FailAfterwards);
+    let first = delivery(1, body("a", "r", "u", 1));
+    let event = Splitter::default().split(&first).unwrap().remove(0).unwrap();
+    assert!(world.recorder().record(&first, EventIndex(0), event).await.is_err());
+    assert_eq!(world.record(&first).await, Outcome::Stored);
+}
+
+#[tokio::test]
+async fn large_data_goes_to_the_payload_store_and_small_data_stays() {
+    let world = world();
+    let room = LARGEST_INLINE_DATA_BYTES - body("a", "r", "", 1).len();
+    world.record(&delivery(1, body("a", "r", &"x".repeat(room), 1))).await;
+    assert!(matches!(&world.events()[0].data, EventData::Inline { data } if data.len() == LARGEST_INLINE_DATA_BYTES));
+
+    let large = body("b", "r", &"x".repeat(room + 1), 1);
+    world.record(&delivery(2, large.clone())).await;
+    let event = world.events().into_iter().find(|event| event.id == "b").unwrap();
+    let EventData::Payload { data_key, data_size_bytes } = event.data else { panic!("stored apart") };
+    assert_eq!(data_size_bytes, large.len() as u64);
+    assert_eq!(world.payloads.0.lock().unwrap()[data_key.as_str()], large);
+    assert!(data_key.as_str().starts_with("events/machnet/"));
+}
+
+#[tokio::test]
+async fn quarantined_content_is_kept_whole_with_its_reason_and_counted_once() {
+    let world = world();
+    for bytes in [vec![0xff, 0xfe], vec![b'x'; LARGEST_INLINE_DATA_BYTES + 1]] {
+        let delivery = delivery(bytes[0], bytes.clone());
+        for _ in 0..2 {
+            let outcome =
+                world.recorder().quarantine(&delivery, EventIndex(0), &Malformed::NotUtf8, None).await.unwrap();
+            assert_eq!(outcome, Outcome::Quarantined);
+        }
+        let key = EntryKey { partition: format!("quarantine#{}", delivery.id), sort: "00000".to_owned() };
+        let Entry::Quarantine(entry) = world.ledger.entries().remove(&key).unwrap() else { panic!("quarantined") };
+        assert_eq!(entry.reason, "the content is not UTF-8 text");
+        assert!(entry.document.len() <= LARGEST_INLINE_DATA_BYTES);
+        let kept = document::read(&entry.document, &world.payloads).await.unwrap();
+        assert_eq!(kept, delivery);
+    }
+    assert_eq!(world.ledger.entries().len(), 2);
+}
+
+/// What one processor does in a property run: it works on a delivery, and at its puts the ledger behaves so.
+#[derive(Clone, Debug)]
+struct Attempt {
+    delivery: usize,
+    /// Polls after which the processor is killed.
+    lives: usize,
+}
+
+fn any_body() -> impl Strategy<Value = String> {
+    ("[ab]", "[rs]", "[uv]", 0..3_u32)
+        .prop_map(|(id, resource, extra, timestamp)| body(&id, &resource, &extra, timestamp))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Deliveries, redeliveries, two and more processors at once, kills at any await, answers that get lost: in the end every
+    /// accepted event has exactly one outcome, the same for whoever asks, and nothing is kept twice or missing.
+    #[test]
+    fn every_accepted_event_ends_in_exactly_one_outcome(
+        bodies in prop::collection::vec(any_body(), 1..7),
+        attempts in prop::collection::vec((any::<prop::sample::Index>(), 1..12_usize), 0..12),
+        order in prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8), 0..80),
+        faults in prop::collection::vec(prop_oneof![
+            4 => Just(Behaviour::Work), 1 => Just(Behaviour::Fail), 1 => Just(Behaviour::FailAfterwards),
+        ], 0..20),
+    ) {
+        let world = world();
+        let deliveries: Vec<Delivery> = bodies.iter().zip(1..).map(|(body, number)| delivery(number, body.clone())).collect();
+        *world.ledger.next.lock().unwrap() = faults.into();
+        let recorder = world.recorder();
+        let mut seen: BTreeMap<usize, BTreeSet<Outcome>> = BTreeMap::new();
+
+        // Chaos: attempts are polled in any order, time jumps, and each is killed after so many polls.
+        let attempts: Vec<Attempt> = attempts
+            .into_iter()
+            .map(|(delivery, lives)| Attempt { delivery: delivery.index(deliveries.len()), lives })
+            .collect();
+        let mut running: Vec<_> = attempts
+            .iter()
+            .map(|attempt| {
+                let delivery = &deliveries[attempt.delivery];
+                let event = Splitter::default().split(delivery).unwrap().remove(0).unwrap();
+                Some((attempt.delivery, attempt.lives, Box::pin(recorder.record(delivery, EventIndex(0), event))))
+            })
+            .collect();
+        let mut context = Context::from_waker(Waker::noop());
+        for (which, hours) in order {
+            if running.is_empty() {
+                break;
+            }
+            world.surroundings.pass(Duration::from_secs(u64::from(hours) * 3 * 60 * 60));
+            let slot = which.index(running.len());
+            let Some((delivery, lives, mut future)) = running[slot].take() else { continue };
+            match future.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(Ok(outcome)) => {
+                    seen.entry(delivery).or_default().insert(outcome);
+                }
+                std::task::Poll::Ready(Err(_)) => {}
+                std::task::Poll::Pending if lives <= 1 => {}
+                std::task::Poll::Pending => running[slot] = Some((delivery, lives - 1, future)),
+            }
+        }
+        drop(running);
+        world.ledger.next.lock().unwrap().clear();
+
+        // The queue hands every delivery over until it is done; then twice more.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for _ in 0..3 {
+            for (number, delivery) in deliveries.iter().enumerate() {
+                seen.entry(number).or_default().insert(runtime.block_on(world.record(delivery)));
+            }
+        }
+        prop_assert!(seen.values().all(|outcomes| outcomes.len() == 1), "{seen:?}");
+
+        // The ledger agrees: one item per kept outcome, and each different content of each id kept exactly once.
+        let kept = world.events();
+        let occurrences: BTreeMap<Occurrence, Outcome> = kept.iter().map(|event| (event.occurrence, event.outcome)).collect();
+        prop_assert_eq!(occurrences.len(), kept.len());
+        for (number, delivery) in deliveries.iter().enumerate() {
+            let outcome = *seen[&number].first().unwrap();
+            let recorded = occurrences.get(&Occurrence { delivery_id: delivery.id, index: EventIndex(0) });
+            prop_assert_eq!(recorded.copied(), (outcome != Outcome::Duplicate).then_some(outcome));
+        }
+        let events = deliveries.iter().map(|delivery| Splitter::default().split(delivery).unwrap().remove(0).unwrap());
+        let different: BTreeSet<(String, Sha256Digest)> = events.map(|event| (event.id, event.digest)).collect();
+        let stored: Vec<(String, Sha256Digest)> = kept.iter().map(|event| (event.id.clone(), event.digest)).collect();
+        prop_assert_eq!(stored.len(), different.len());
+        prop_assert_eq!(stored.into_iter().collect::<BTreeSet<_>>(), different);
+        for event in &kept {
+            prop_assert_eq!(event.outcome == Outcome::Repeat, event.repeat_of.is_some());
+            prop_assert_ne!(event.repeat_of.as_ref(), Some(&event.id));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Twins of the ports in memory, and deliveries to try them with.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use providers::delivery::{Delivery, DeliveryId, VerifiedDelivery};
+use providers::machnet::Machnet;
+use providers::request::UnverifiedRequest;
+use providers::signature::hmac_sha256::HmacSecret;
+use providers::timestamp::Timestamp;
+use providers::webhook::Webhook;
+
+use crate::document::OutboundDocument;
+use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, Written};
+use crate::ports::{Ledger, PayloadKey, Payloads, PortError, Queue, SecretText, Secrets, Surroundings};
+
+pub(crate) const SECRET: &str = "a test secret of thirty-two bytes";
+pub(crate) const OTHER_SECRET: &str = "another test secret, just as long";
+
+/// What a port does when it is called next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    Work,
+    Fail,
+    /// Takes effect, and then says that it failed.
+    FailAfterwards,
+    Hang,
+    Panic,
+}
+
+impl Behaviour {
+    async fn before(self, operation: &'static str) -> Result<(), PortError> {
+        match self {
+            Self::Work | Self::FailAfterwards => Ok(()),
+            Self::Fail => Err(PortError::of(operation, "out of order")),
+            Self::Hang => std::future::pending().await,
+            Self::Panic => panic!("{operation} panics"),
+        }
+    }
+
+    fn after(self, operation: &'static str) -> Result<(), PortError> {
+        if self == Self::FailAfterwards { Err(PortError::of(operation, "the answer was lost")) } else { Ok(()) }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct MemoryQueue {
+    pub(crate) documents: Arc<Mutex<Vec<String>>>,
+    pub(crate) behaviour: Arc<Mutex<Behaviour>>,
+}
+
+impl Default for MemoryQueue {
+    fn default() -> Self {
+        Self { documents: Arc::default(), behaviour: Arc::new(Mutex::new(Behaviour::Work)) }
+    }
+}
+
+impl MemoryQueue {
+    pub(crate) fn documents(&self) -> Vec<String> {
+        self.documents.lock().unwrap().clone()
+    }
+
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
+    }
+}
+
+impl Queue for MemoryQueue {
+    async fn send(&self, document: &OutboundDocument) -> Result<(), PortError> {
+        let behaviour = *self.behaviour.lock().unwrap();
+        behaviour.before("queue send").await?;
+        self.documents.lock().unwrap().push(document.text().to_owned());
+        behaviour.after("queue send")
+    }
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct MemoryPayloads(pub(crate) Arc<Mutex<BTreeMap<String, Bytes>>>);
+
+impl Payloads for MemoryPayloads {
+    async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
+        self.0.lock().unwrap().insert(key.as_str().to_owned(), bytes);
+        Ok(())
+    }
+
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        self.0
+            .lock()
+            .unwrap()
+            .get(key.as_str())
+            .cloned()
+            .ok_or(PortError::of("payload get", "there is no such payload"))
+    }
+}
+
+/// Secrets that answer what the test says next, and count how often they are asked.
+#[derive(Clone, Default)]
+pub(crate) struct MemorySecrets {
+    pub(crate) text: Arc<Mutex<Option<String>>>,
+    pub(crate) fetches: Arc<Mutex<usize>>,
+}
+
+impl MemorySecrets {
+    pub(crate) fn with(text: &str) -> Self {
+        let secrets = Self::default();
+        secrets.set(Some(text));
+        secrets
+    }
+
+    pub(crate) fn set(&self, text: Option<&str>) {
+        *self.text.lock().unwrap() = text.map(str::to_owned);
+    }
+
+    pub(crate) fn fetches(&self) -> usize {
+        *self.fetches.lock().unwrap()
+    }
+}
+
+impl Secrets for MemorySecrets {
+    async fn fetch(&self) -> Result<SecretText, PortError> {
+        *self.fetches.lock().unwrap() += 1;
+        let text = self.text.lock().unwrap().clone();
+        text.map(SecretText::new).ok_or(PortError::of("secrets fetch", "out of order"))
+    }
+}
+
+/// A ledger whose puts are atomic, and whose caller can be stopped around each of them.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryLedger {
+    pub(crate) entries: Arc<Mutex<BTreeMap<EntryKey, Entry>>>,
+    pub(crate) next: Arc<Mutex<VecDeque<Behaviour>>>,
+}
+
+impl MemoryLedger {
+    pub(crate) fn entries(&self) -> BTreeMap<EntryKey, Entry> {
+        self.entries.lock().unwrap().clone()
+    }
+}
+
+impl Ledger for MemoryLedger {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+        let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
+        tokio::task::yield_now().await;
+        behaviour.before("ledger put").await?;
+        let written = {
+            let mut entries = self.entries.lock().unwrap();
+            let in_the_way: Vec<Option<Entry>> = puts
+                .iter()
+                .map(|put| {
+                    let expired = |entry: &&Entry| match entry {
+                        Entry::Alias(alias) | Entry::Hint(alias) => alias.expires_at <= now.unix_seconds(),
+                        _ => false,
+                    };
+                    entries.get(&put.key).filter(|entry| put.condition == Condition::Absent || !expired(entry)).cloned()
+                })
+                .collect();
+            if in_the_way.iter().all(Option::is_none) {
+                entries.extend(puts.iter().map(|put| (put.key.clone(), put.entry.clone())));
+                Written::All
+            } else {
+                Written::Refused(in_the_way)
+            }
+        };
+        tokio::task::yield_now().await;
+        behaviour.after("ledger put")?;
+        Ok(written)
+    }
+}
+
+/// Time that stands still until it is moved, and ids that count.
+#[derive(Clone)]
+pub(crate) struct TestSurroundings(Arc<Mutex<(Timestamp, u8)>>);
+
+impl Default for TestSurroundings {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new((Timestamp::parse("2026-11-21T09:30:00Z").unwrap(), 0))))
+    }
+}
+
+impl TestSurroundings {
+    pub(crate) fn pass(&self, time: Duration) {
+        let mut state = self.0.lock().unwrap();
+        state.0 = state.0.plus(time);
+    }
+}
+
+impl Surroundings for TestSurroundings {
+    fn now(&self) -> Timestamp {
+        self.0.lock().unwrap().0
+    }
+
+    fn new_delivery_id(&self, received_at: Timestamp) -> DeliveryId {
+        let mut state = self.0.lock().unwrap();
+        state.1 += 1;
+        DeliveryId::new(received_at, [state.1; 10])
+    }
+}
+
+pub(crate) fn secret_document(secrets: &[(&str, &str)]) -> String {
+    let keys: Vec<_> =
+        secrets.iter().map(|(label, secret)| serde_json::json!({"label": label, "secret": secret})).collect();
+    serde_json::json!({ "keys": keys }).to_string()
+}
+
+pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
+    hex::encode(HmacSecret::new(secret).unwrap().sign(body))
+}
+
+/// A Machnet delivery that was verified for real.
+pub(crate) fn verified(id: DeliveryId, received_at: Timestamp, headers: HeaderMap, body: Bytes) -> VerifiedDelivery {
+    let keys = Machnet::read_keys(&secret_document(&[("main", SECRET)])).unwrap().keys;
+    let proof = HmacSecret::new(SECRET).unwrap().sign(&body);
+    let request = Machnet::verify(UnverifiedRequest::new(headers, body), &proof, &keys).unwrap();
+    VerifiedDelivery::new(request, id, received_at)
+}
+
+pub(crate) fn delivery(number: u8, body: impl Into<Bytes>) -> Delivery {
+    let received_at = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
+    let id = DeliveryId::new(received_at, [number; 10]);
+    verified(id, received_at, HeaderMap::new(), body.into()).as_delivery().clone()
+}
