@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use providers::delivery::Delivery;
+use providers::event::Identity;
 use providers::split::{Split as _, Splitter};
 
 use super::*;
@@ -32,8 +33,7 @@ impl World {
     }
 
     async fn record(&self, delivery: &Delivery) -> Outcome {
-        let event = Splitter::default().split(delivery).unwrap().remove(0).unwrap();
-        self.recorder().record(delivery, EventIndex(0), event).await.unwrap()
+        self.recorder().record(delivery, EventIndex(0), event(delivery)).await.unwrap()
     }
 
     fn events(&self) -> Vec<EventEntry> {
@@ -45,6 +45,15 @@ impl World {
             })
             .collect()
     }
+}
+
+/// The delivery's event, with the resource in the place of an unsigned job id, so that both kinds of second names are about.
+fn event(delivery: &Delivery) -> Event {
+    let mut event = Splitter::default().split(delivery).unwrap().remove(0).unwrap();
+    let job = event.subject.clone().unwrap();
+    let name = Identity::new(event.provider, [b"job".as_slice(), job.as_bytes()]);
+    event.job_hint = Some(Alias { name, lifetime: Duration::from_secs(24 * 60 * 60) });
+    event
 }
 
 fn body(id: &str, resource: &str, user: &str, timestamp: u32) -> String {
@@ -88,12 +97,25 @@ async fn the_same_state_under_a_new_id_is_a_repeat_within_the_window_and_new_aft
 }
 
 #[tokio::test]
+async fn a_job_id_that_was_seen_is_a_hint_and_never_an_outcome() {
+    let world = world();
+    world.record(&delivery(1, body("a", "job", "u", 1))).await;
+    world.surroundings.pass(Duration::from_secs(12 * 60 * 60));
+    assert_eq!(
+        world.record(&delivery(2, body("b", "job", "u", 2))).await,
+        Outcome::Stored,
+        "the state's window is over"
+    );
+    let second = world.events().into_iter().find(|event| event.id == "b").unwrap();
+    assert_eq!((second.same_job_as.as_deref(), second.repeat_of), (Some("a"), None));
+}
+
+#[tokio::test]
 async fn an_answer_that_was_lost_does_not_change_the_outcome() {
     let world = world();
     world.ledger.next.lock().unwrap().push_back(Behaviour::FailAfterwards);
     let first = delivery(1, body("a", "r", "u", 1));
-    let event = Splitter::default().split(&first).unwrap().remove(0).unwrap();
-    assert!(world.recorder().record(&first, EventIndex(0), event).await.is_err());
+    assert!(world.recorder().record(&first, EventIndex(0), event(&first)).await.is_err());
     assert_eq!(world.record(&first).await, Outcome::Stored);
 }
 
@@ -175,8 +197,8 @@ proptest! {
             .iter()
             .map(|attempt| {
                 let delivery = &deliveries[attempt.delivery];
-                let event = Splitter::default().split(delivery).unwrap().remove(0).unwrap();
-                Some((attempt.delivery, attempt.lives, Box::pin(recorder.record(delivery, EventIndex(0), event))))
+                let work = recorder.record(delivery, EventIndex(0), event(delivery));
+                Some((attempt.delivery, attempt.lives, Box::pin(work)))
             })
             .collect();
         let mut context = Context::from_waker(Waker::noop());
@@ -217,7 +239,7 @@ proptest! {
             let recorded = occurrences.get(&Occurrence { delivery_id: delivery.id, index: EventIndex(0) });
             prop_assert_eq!(recorded.copied(), (outcome != Outcome::Duplicate).then_some(outcome));
         }
-        let events = deliveries.iter().map(|delivery| Splitter::default().split(delivery).unwrap().remove(0).unwrap());
+        let events = deliveries.iter().map(event);
         let different: BTreeSet<(String, Sha256Digest)> = events.map(|event| (event.id, event.digest)).collect();
         let stored: Vec<(String, Sha256Digest)> = kept.iter().map(|event| (event.id.clone(), event.digest)).collect();
         prop_assert_eq!(stored.len(), different.len());
@@ -225,6 +247,7 @@ proptest! {
         for event in &kept {
             prop_assert_eq!(event.outcome == Outcome::Repeat, event.repeat_of.is_some());
             prop_assert_ne!(event.repeat_of.as_ref(), Some(&event.id));
+            prop_assert_ne!(event.same_job_as.as_ref(), Some(&event.id));
         }
     }
 }
