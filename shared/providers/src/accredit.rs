@@ -162,3 +162,6 @@ fn subject(content: &Object<'_>, event_name: &str) -> Option<String> {
     }
     .filter(|subject| subject.len() <= LONGEST_TEXT_BYTES)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,3 +13,6 @@ pub mod signature;
 pub mod split;
 pub mod timestamp;
 pub mod webhook;
+
+#[cfg(test)]
+mod testing;

@@ -177,3 +177,6 @@ fn event_id(content: &Object<'_>) -> Result<String, Malformed> {
         (None, None) => Err(Malformed::MissingMember { name: "id" }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,8 +95,8 @@ impl HmacSecret {
         self.key.sign(message)
     }
 
-    /// Whether `tag` is the tag of `message` under this secret. The time taken does not depend on how much of the tag is
-    /// right.
+    /// Whether `tag` is the tag of `message` under this secret. The time taken does not depend on how much of the tag
+    /// is right.
     #[must_use]
     pub fn verify(&self, message: &[u8], tag: &[u8; TAG_BYTES]) -> bool {
         self.key.verify(message, tag)

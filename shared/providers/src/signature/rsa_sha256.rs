@@ -41,8 +41,8 @@ pub struct RsaPublicKey {
 
 impl RsaPublicKey {
     /// Reads a public key from PEM (`PUBLIC KEY` or `RSA PUBLIC KEY`), from bare base64 of the DER form of either, or
-    /// from .NET's `<RSAKeyValue>` XML. Line breaks and other white space may be anywhere in the base64, or may have been
-    /// lost or turned into the two characters `\n`.
+    /// from .NET's `<RSAKeyValue>` XML. Line breaks and other white space may be anywhere in the base64, or may have
+    /// been lost or turned into the two characters `\n`.
     ///
     /// # Errors
     /// [`RsaKeyError`] for a text in none of these forms, for a private key or certificate, for a modulus of fewer than
@@ -70,8 +70,8 @@ impl RsaPublicKey {
 
     /// Answers the same question as [`verify`](Self::verify) with the `rsa` crate in place of AWS-LC.
     ///
-    /// It exists so that tests can show two independent implementations to agree on every vector. Deliveries are checked
-    /// with [`verify`](Self::verify), which takes a fraction of the time.
+    /// It exists so that tests can show two independent implementations to agree on every vector. Deliveries are
+    /// checked with [`verify`](Self::verify), which takes a fraction of the time.
     #[must_use]
     pub fn verify_with_second_implementation(&self, message: &[u8], signature: &[u8]) -> bool {
         let key = self.key.clone();
@@ -95,9 +95,9 @@ impl RsaPublicKey {
         self.key.size()
     }
 
-    /// The first 16 hex digits of the SHA-256 of the key's `SubjectPublicKeyInfo` in DER, whatever form it was given in.
-    /// `openssl pkey -pubin -in key.pem -outform DER | openssl dgst -sha256` begins with the same digits, except for a
-    /// key restricted to PSS, whose restriction is left out here.
+    /// The first 16 hex digits of the SHA-256 of the key's `SubjectPublicKeyInfo` in DER, whatever form it was given
+    /// in. `openssl pkey -pubin -in key.pem -outform DER | openssl dgst -sha256` begins with the same digits, except
+    /// for a key restricted to PSS, whose restriction is left out here.
     #[must_use]
     pub fn fingerprint(&self) -> &KeyFingerprint {
         &self.fingerprint

@@ -1,0 +1,139 @@
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::*;
+use crate::answer::Trouble;
+use crate::event::Malformed;
+use crate::testing::{delivery, headers};
+
+const BODY: &[u8] = include_bytes!("../../tests/payloads/accredit-badge-export.json");
+const MESSAGE: &[u8] = include_bytes!("../../tests/keys/message.json");
+const KEY: &str = include_str!("../../tests/keys/rsa-2048.spki.pem");
+const SIGNATURE: &str = include_str!("../../tests/keys/rsa-2048.pkcs1-v1.5.signature");
+const PSS_SIGNATURE: &str = include_str!("../../tests/keys/rsa-2048.pss.signature");
+const LARGER_KEY: &str = include_str!("../../tests/keys/rsa-8192.xml");
+const LARGER_SIGNATURE: &str = include_str!("../../tests/keys/rsa-8192.pkcs1-v1.5.signature");
+
+fn event(headers: &[(&str, &str)], body: &[u8]) -> Result<Event, Malformed> {
+    let split = split(&delivery(Provider::Accredit, headers, body))?;
+    let [event] = <[_; 1]>::try_from(split).unwrap();
+    event.map_err(|malformed| malformed.reason)
+}
+
+fn secret(entries: &[serde_json::Value]) -> ActiveKeys<RsaPublicKey> {
+    let read = Accredit::read_keys(&serde_json::json!({ "keys": entries }).to_string()).unwrap();
+    assert_eq!(read.problems, []);
+    read.keys
+}
+
+fn label_that_verifies(keys: &ActiveKeys<RsaPublicKey>, signature: &str, body: &'static [u8]) -> Option<String> {
+    let headers = headers(&[(SIGNATURE_HEADER, signature.trim())]);
+    let proof = Accredit::proof(&headers).unwrap();
+    let request = UnverifiedRequest::new(headers, Bytes::from_static(body));
+    Some(Accredit::verify(request, &proof, keys).ok()?.authenticated_by().label.to_string())
+}
+
+#[test]
+fn a_delivery_is_verified_by_whichever_active_key_signed_it() {
+    let keys = secret(&[
+        serde_json::json!({"label": "events", "public_key": KEY}),
+        serde_json::json!({"label": "badges", "public_key": LARGER_KEY, "padding": "pkcs1-v1.5"}),
+    ]);
+    assert_eq!(label_that_verifies(&keys, SIGNATURE, MESSAGE).as_deref(), Some("events"));
+    assert_eq!(label_that_verifies(&keys, LARGER_SIGNATURE, MESSAGE).as_deref(), Some("badges"));
+    assert_eq!(label_that_verifies(&keys, SIGNATURE, BODY), None);
+}
+
+#[test]
+fn pss_counts_only_where_it_is_configured_and_then_alone() {
+    let standard = secret(&[serde_json::json!({"label": "a", "public_key": KEY})]);
+    let pss = secret(&[serde_json::json!({"label": "a", "public_key": KEY, "padding": "pss"})]);
+    assert_eq!(label_that_verifies(&standard, PSS_SIGNATURE, MESSAGE), None);
+    assert_eq!(label_that_verifies(&pss, SIGNATURE, MESSAGE), None);
+    assert!(label_that_verifies(&pss, PSS_SIGNATURE, MESSAGE).is_some());
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_named_and_the_others_verify() {
+    let document = serde_json::json!({"keys": [
+        {"label": "a", "public_key": "PLACEHOLDER"},
+        {"label": "b", "public_key": KEY, "padding": "oaep"},
+        {"label": "c", "public_key": KEY},
+    ]});
+    let read = Accredit::read_keys(&document.to_string()).unwrap();
+    assert_eq!(read.problems.iter().map(|problem| problem.position).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(read.keys.len(), 1);
+    assert!(Accredit::is_unset(&secret(&[])));
+}
+
+#[test]
+fn a_signature_header_must_be_there_once_and_hold_the_base64_of_a_signature() {
+    let header = SIGNATURE_HEADER;
+    assert_eq!(Accredit::proof(&headers(&[])).unwrap_err(), Refusal::SignatureMissing { header });
+    let twice = headers(&[(header, SIGNATURE.trim()), (header, SIGNATURE.trim())]);
+    assert_eq!(Accredit::proof(&twice).unwrap_err(), Refusal::SignatureRepeated { header });
+    let joined = format!("{0},{0}", SIGNATURE.trim());
+    for malformed in ["", "abc", &"A".repeat(100), &"A".repeat(4_000), &joined] {
+        let refusal = Accredit::proof(&headers(&[(header, malformed)])).unwrap_err();
+        assert!(matches!(refusal, Refusal::SignatureMalformed { .. }), "{malformed}");
+    }
+    let mut bytes = HeaderMap::new();
+    bytes.insert(header, HeaderValue::from_bytes(b"\xff\xfe").unwrap());
+    assert!(matches!(Accredit::proof(&bytes), Err(Refusal::SignatureMalformed { .. })));
+}
+
+#[test]
+fn the_answers_are_those_that_accredit_understands() {
+    for (answer, status) in [
+        (Answer::Accepted, 200),
+        (Answer::SendAgain(Trouble::SecretsUnavailable), 400),
+        (Answer::Refused(Accredit::mismatch()), 400),
+        (Answer::Refused(Refusal::SignatureMissing { header: SIGNATURE_HEADER }), 400),
+        (Answer::Refused(Refusal::MethodNotAllowed), 405),
+        (Answer::Refused(Refusal::BodyTooLarge { limit_bytes: 1 }), 413),
+    ] {
+        assert_eq!(Accredit::status(&answer), status, "{answer:?}");
+    }
+}
+
+#[test]
+fn an_event_is_identified_by_its_signed_bytes_alone() {
+    let first = event(&[(JOB_ID_HEADER, "job-1"), (JOB_ATTEMPT_HEADER, "0")], BODY).unwrap();
+    assert_eq!(first.event_type, "accredit.BadgeExportZipFile.Created");
+    assert_eq!(first.subject.as_deref(), Some("0b7e5b0e-8f0b-4f6f-9a5e-5f4e1f6b7c8d"));
+    assert_eq!(first.time.as_deref(), Some("2024-05-10T11:09:21.248Z"));
+    assert_eq!((first.attributes["job_id"].as_str(), first.attributes["job_attempt"].as_str()), ("job-1", "0"));
+
+    let replayed = event(&[(JOB_ID_HEADER, "forged"), (JOB_ATTEMPT_HEADER, "1")], BODY).unwrap();
+    assert_eq!((replayed.identity, replayed.digest, &replayed.id), (first.identity, first.digest, &first.id));
+    assert_eq!(replayed.repeat_alias, None);
+
+    let spaced = [BODY, b" "].concat();
+    assert_ne!(event(&[], &spaced).unwrap().identity, first.identity);
+}
+
+#[test]
+fn the_job_id_is_a_hint_where_there_is_one_of_reasonable_length() {
+    let hint = |headers: &[(&str, &str)]| event(headers, BODY).unwrap().job_hint.map(|hint| hint.name);
+    let job = hint(&[(JOB_ID_HEADER, "job-1")]);
+    assert!(job.is_some());
+    assert_eq!(hint(&[(JOB_ID_HEADER, "job-1"), (JOB_ATTEMPT_HEADER, "3")]), job);
+    assert_ne!(hint(&[(JOB_ID_HEADER, "job-2")]), job);
+    for none in [&[][..], &[(JOB_ID_HEADER, "")], &[(JOB_ID_HEADER, "a"), (JOB_ID_HEADER, "b")]] {
+        assert_eq!(hint(none), None);
+    }
+    assert_eq!(hint(&[(JOB_ID_HEADER, &"j".repeat(257))]), None);
+}
+
+#[test]
+fn content_without_the_base_fields_is_malformed() {
+    for (body, name) in [(r#"{"Timestamp":"t"}"#, "Event"), (r#"{"Event":"A.B"}"#, "Timestamp")] {
+        assert_eq!(event(&[], body.as_bytes()), Err(Malformed::MissingMember { name }));
+    }
+    let nested = br#"{"Event":"A.B","Timestamp":"t","Data":{"x":1,"x":2}}"#;
+    assert_eq!(event(&[], nested), Err(Malformed::RepeatedMember { name: "x".to_owned() }));
+    let odd = event(&[], br#"{"Event":"Ping","Timestamp":"yesterday","PingId":7}"#).unwrap();
+    assert_eq!((odd.time, odd.subject, odd.attributes["timestamp"].as_str()), (None, None, "yesterday"));
+    let number = event(&[], br#"{"Event":"Ping.Sent","Timestamp":"t","PingId":7}"#).unwrap();
+    assert_eq!(number.subject.as_deref(), Some("7"));
+}

@@ -1,0 +1,203 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::answer::Trouble;
+use crate::testing::{delivery, headers};
+
+const CURRENT: &[u8] = include_bytes!("../../tests/payloads/machnet-current.json");
+const OLDER: &[u8] = include_bytes!("../../tests/payloads/machnet-older.json");
+const CIP_TAGS: &[u8] = include_bytes!("../../tests/payloads/machnet-cip-tags.json");
+const SECRET: &str = "a test secret of thirty-two bytes";
+const OTHER_SECRET: &str = "another test secret, just as long";
+
+fn event(body: &[u8]) -> Result<Event, Malformed> {
+    let split = Splitter::default().split(&delivery(Provider::Machnet, &[], body))?;
+    let [event] = <[_; 1]>::try_from(split).unwrap();
+    event.map_err(|malformed| malformed.reason)
+}
+
+fn changed(body: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let text = std::str::from_utf8(body).unwrap();
+    assert!(text.contains(from));
+    text.replace(from, to).into_bytes()
+}
+
+fn keys(secret: &str) -> ReadKeySet<ActiveKeys<HmacSecret>> {
+    Machnet::read_keys(secret).unwrap()
+}
+
+#[test]
+fn a_delivery_signed_with_any_active_secret_is_verified_and_the_key_is_named() {
+    let keys = keys(&format!(
+        r#"{{"keys":[{{"label":"eu","secret":"{SECRET}"}},{{"label":"us","secret":"{OTHER_SECRET}"}}]}}"#
+    ));
+    for (secret, label) in [(SECRET, "eu"), (OTHER_SECRET, "us")] {
+        let secret = HmacSecret::new(secret).unwrap();
+        let signature = hex::encode_upper(secret.sign(CURRENT));
+        let headers =
+            headers(&[(SIGNATURE_HEADER, &signature), (EVENT_HEADER, "transaction_completed"), ("cookie", "c")]);
+        let proof = Machnet::proof(&headers).unwrap();
+        let request = UnverifiedRequest::new(headers, Bytes::from_static(CURRENT));
+        let verified = Machnet::verify(request, &proof, &keys.keys).unwrap();
+        assert_eq!(verified.authenticated_by().label.as_str(), label);
+        assert_eq!(&verified.authenticated_by().fingerprint, secret.fingerprint());
+    }
+}
+
+#[test]
+fn a_body_changed_by_one_byte_is_not_verified() {
+    let keys = keys(&format!(r#"{{"keys":[{{"label":"eu","secret":"{SECRET}"}}]}}"#)).keys;
+    let proof = HmacSecret::new(SECRET).unwrap().sign(CURRENT);
+    let other = changed(CURRENT, "completed", "Completed");
+    assert!(Machnet::verify(UnverifiedRequest::new(HeaderMap::new(), other.into()), &proof, &keys).is_err());
+}
+
+#[test]
+fn a_weak_or_malformed_key_is_left_out_and_named_without_being_shown() {
+    let read = keys(
+        r#"{"keys":[{"label":"a","secret":"too short"},{"label":"b c","secret":"a test secret of thirty-two bytes"},
+        {"label":"d","secret":"a test secret of thirty-two bytes"},{"label":"e","password":"hush-hush-hush-hush"}]}"#,
+    );
+    assert_eq!(read.keys.len(), 1);
+    assert_eq!(read.problems.iter().map(|problem| problem.position).collect::<Vec<_>>(), [1, 2, 4]);
+    let said = format!("{:?} {read:?}", read.problems);
+    for secret in ["too short", "b c", "thirty-two", "hush"] {
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[test]
+fn nine_keys_and_documents_of_another_form_are_refused_whole() {
+    let entry = format!(r#"{{"label":"a","secret":"{SECRET}"}}"#);
+    let nine = format!(r#"{{"keys":[{}]}}"#, vec![entry.as_str(); 9].join(","));
+    assert_eq!(Machnet::read_keys(&nine).unwrap_err(), KeySetError::TooMany { found: 9 });
+    assert_eq!(keys(&format!(r#"{{"keys":[{}]}}"#, vec![entry.as_str(); 8].join(","))).keys.len(), 8);
+    for text in ["", SECRET, r#"{"keys":{}}"#, r#"{"keys":[],"secret":"hush"}"#, r#"["hush"]"#] {
+        let error = Machnet::read_keys(text).unwrap_err();
+        assert!(!error.to_string().contains("hush") && !error.to_string().contains("thirty"), "{error}");
+    }
+}
+
+#[test]
+fn the_answers_are_those_that_machnet_understands() {
+    let header = SIGNATURE_HEADER;
+    for (answer, status) in [
+        (Answer::Accepted, 200),
+        (Answer::SendAgain(Trouble::QueueUnavailable), 409),
+        (Answer::SendAgain(Trouble::Panic), 409),
+        (Answer::Refused(Machnet::mismatch()), 409),
+        (Answer::Refused(Refusal::SignatureMissing { header }), 401),
+        (Answer::Refused(Refusal::SignatureRepeated { header }), 401),
+        (Answer::Refused(Refusal::SignatureMalformed { header, expected: "" }), 401),
+        (Answer::Refused(Refusal::MethodNotAllowed), 405),
+        (Answer::Refused(Refusal::BodyTooLarge { limit_bytes: 1 }), 413),
+        (Answer::Refused(Refusal::BodyUnreadable), 400),
+    ] {
+        assert_eq!(Machnet::status(&answer), status, "{answer:?}");
+    }
+}
+
+#[test]
+fn an_event_is_read_in_either_generation_of_names() {
+    let current = event(CURRENT).unwrap();
+    assert_eq!(current.event_type, "machnet.transaction_completed");
+    assert_eq!(current.source, "/webhooks/machnet/main");
+    assert_eq!(current.subject.as_deref(), Some("9c1b2a70-1111-4222-8333-444455556666"));
+    assert_eq!(current.time.as_deref(), Some("2026-11-01T09:29:38.969Z"));
+    assert_eq!(current.attributes["user_id"], "5d7e");
+    assert_eq!(current.data, CURRENT);
+
+    let older = event(OLDER).unwrap();
+    assert_eq!((&older.id, older.identity), (&current.id, current.identity));
+    assert_eq!((older.attributes["sender_id"].as_str(), older.attributes["receiver_id"].as_str()), ("77aa", "88bb"));
+}
+
+#[test]
+fn a_timestamp_is_kept_as_it_is_and_is_the_time_only_where_it_is_one() {
+    for (body, timestamp) in [(OLDER, "2021-09-01T09:29:38.969"), (CIP_TAGS, "2017-07-02T22:88:12.120Z")] {
+        let event = event(body).unwrap();
+        assert_eq!(event.attributes["timestamp"], timestamp);
+        assert_eq!(event.time, None);
+    }
+}
+
+#[test]
+fn both_ids_are_fine_when_they_agree_and_malformed_when_they_do_not_or_neither_is_there() {
+    let both = |other: &str| changed(CURRENT, r#"{"id""#, &format!(r#"{{"persisted_object_id":"{other}","id""#));
+    let agreed = event(&both("3f0d6c1e-6a1c-4f0e-9a55-0a2f4d1c9b77")).unwrap();
+    assert_eq!(agreed.digest, event(CURRENT).unwrap().digest);
+    assert_eq!(
+        event(&both("another")),
+        Err(Malformed::ContradictoryIds { first: "id", second: "persisted_object_id" })
+    );
+    for neither in [r#"{"event_name":"x"}"#, r#"{"event_name":"x","id":null}"#] {
+        assert_eq!(event(neither.as_bytes()), Err(Malformed::MissingMember { name: "id" }));
+    }
+}
+
+#[test]
+fn an_id_may_be_a_number_as_it_is_written_and_nothing_else() {
+    assert_eq!(event(br#"{"id":12345678901234567890123,"event_name":"x"}"#).unwrap().id, "12345678901234567890123");
+    for odd in ["true", "[1]", "{}", r#""""#] {
+        let body = format!(r#"{{"id":{odd},"event_name":"x"}}"#);
+        assert!(matches!(event(body.as_bytes()), Err(Malformed::UnexpectedMember { name: "id", .. })), "{odd}");
+    }
+    let long = format!(r#"{{"id":"{}","event_name":"x"}}"#, "9".repeat(8_193));
+    assert_eq!(event(long.as_bytes()), Err(Malformed::TooLong { name: "id", limit_bytes: 8_192 }));
+}
+
+#[test]
+fn content_is_compared_without_its_timestamp_and_with_everything_else() {
+    let digest = event(CURRENT).unwrap().digest;
+    assert_eq!(event(&changed(CURRENT, "09:29:38", "10:29:38")).unwrap().digest, digest);
+    assert_eq!(event(&changed(CURRENT, "\":\"", "\" : \"")).unwrap().digest, digest);
+    assert_ne!(event(&changed(CURRENT, "5d7e", "5d7f")).unwrap().digest, digest);
+    assert_ne!(event(&changed(CURRENT, r#""id""#, r#""amount":1,"id""#)).unwrap().digest, digest);
+}
+
+#[test]
+fn the_same_state_under_another_id_has_the_same_alias_and_another_state_has_another() {
+    let alias = |body: &[u8]| event(body).unwrap().repeat_alias.unwrap();
+    let first = alias(CIP_TAGS);
+    assert_eq!(first.lifetime, Duration::from_secs(43_200));
+    assert_eq!(alias(&changed(&changed(CIP_TAGS, "6f1d", "7a2e"), "2017", "2018")), first);
+    for (from, to) in [
+        ("cip_tag_status", "cip_tag_state"),
+        ("9c1b", "9c1c"),
+        ("5d7e", "5d7f"),
+        ("8a90", "8a91"),
+        ("PENDING", "VERIFIED"),
+        ("user_id", "sender_id"),
+    ] {
+        assert_ne!(alias(&changed(CIP_TAGS, from, to)), first, "{from}");
+    }
+    assert_ne!(first.name, event(CIP_TAGS).unwrap().identity);
+}
+
+#[test]
+fn the_signed_name_decides_and_a_different_header_is_written_down() {
+    let split = |announced: &str| {
+        let delivery = delivery(Provider::Machnet, &[(EVENT_HEADER, announced)], CURRENT);
+        Splitter::default().split(&delivery).unwrap().remove(0).unwrap()
+    };
+    assert_eq!(split("transaction_completed").attributes.get("mismatched_event_header"), None);
+    let mismatched = split("transaction_failed");
+    assert_eq!(mismatched.attributes["mismatched_event_header"], "transaction_failed");
+    assert_eq!(mismatched.event_type, "machnet.transaction_completed");
+    assert_eq!(mismatched.identity, event(CURRENT).unwrap().identity);
+}
+
+#[test]
+fn content_that_is_no_event_is_malformed_for_its_reason() {
+    assert_eq!(event(b"\xff"), Err(Malformed::NotUtf8));
+    assert!(matches!(event(b""), Err(Malformed::NotJson(_))));
+    assert!(matches!(event(b"{\"id\":1}x"), Err(Malformed::NotJson(_))));
+    assert_eq!(event(b"[]"), Err(Malformed::NotAnObject));
+    assert_eq!(event(br#"{"id":"1"}"#), Err(Malformed::MissingMember { name: "event_name" }));
+    assert!(matches!(
+        event(br#"{"id":"1","event_name":7}"#),
+        Err(Malformed::UnexpectedMember { name: "event_name", .. })
+    ));
+    let repeated = Err(Malformed::RepeatedMember { name: "id".to_owned() });
+    assert_eq!(event(br#"{"id":"1","event_name":"x","id":"2"}"#), repeated);
+}

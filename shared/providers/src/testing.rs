@@ -1,0 +1,37 @@
+//! Deliveries to try the rules with.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::active_keys::{KeyLabel, MatchedKey};
+use crate::delivery::{Delivery, DeliveryId, KeptHeader, Sha256Digest};
+use crate::provider::Provider;
+use crate::signature::KeyFingerprint;
+use crate::timestamp::Timestamp;
+
+pub(crate) fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        headers.append(*name, value.parse().unwrap());
+    }
+    headers
+}
+
+pub(crate) fn delivery(provider: Provider, headers: &[(&str, &str)], body: &[u8]) -> Delivery {
+    let received_at = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
+    Delivery {
+        id: DeliveryId::new(received_at, [1; 10]),
+        provider,
+        authenticated_by: MatchedKey {
+            label: KeyLabel::new("main").unwrap(),
+            fingerprint: KeyFingerprint::from_recorded("0011223344556677".to_owned()),
+        },
+        received_at,
+        headers: headers
+            .iter()
+            .map(|(name, value)| KeptHeader { name: (*name).to_owned(), value: value.as_bytes().to_vec() })
+            .collect(),
+        body: Bytes::copy_from_slice(body),
+        sha256: Sha256Digest::of(body),
+    }
+}
