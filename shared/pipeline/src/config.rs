@@ -90,7 +90,7 @@ impl ProcessorConfig {
             machnet_repeat_window: Duration::from_secs(reader.number(
                 "MACHNET_REPEAT_WINDOW_SECONDS",
                 default_window,
-                60..=31_536_000,
+                0..=31_536_000,
             )),
             settings: ProcessorSettings {
                 record_concurrency: reader.number(
