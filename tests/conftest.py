@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from senders import Sender
 from signers import AccreditSigner, MachnetSigner
 from stack.stack import Stack
 
@@ -29,3 +30,13 @@ def stack(
         yield stack
     finally:
         stack.close()
+
+
+@pytest.fixture
+def machnet(stack: Stack, machnet_signer: MachnetSigner) -> Sender:
+    return Sender(stack, "machnet", machnet_signer)
+
+
+@pytest.fixture
+def accredit(stack: Stack, accredit_signer: AccreditSigner) -> Sender:
+    return Sender(stack, "accredit", accredit_signer)

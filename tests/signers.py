@@ -34,10 +34,10 @@ class MachnetSigner:
 class AccreditSigner:
     """Signs with one RSA key, as Accredit does; `pss` for the other padding."""
 
-    def __init__(self, label: str = "main", bits: int = 2048, pss: bool = False) -> None:
+    def __init__(self, label: str = "main", pss: bool = False, private_key: rsa.RSAPrivateKey | None = None) -> None:
         self.label = label
         self.pss = pss
-        self.private_key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+        self.private_key = private_key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def key(self) -> dict[str, str]:
         """This signer's entry in the secret's list of active keys."""

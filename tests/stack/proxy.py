@@ -24,8 +24,8 @@ class Call:
 class Fault:
     """What to do with calls of one operation, for example `AmazonSQS.SendMessage` or `S3.PutObject`.
 
-    Actions: `unavailable` (503), `internal-error` (500), `access-denied`, `hang`, and `lose-answer`, where AWS does the
-    work and the answer never arrives.
+    Actions: `unavailable` (503), `internal-error` (500), `access-denied`, and `hang`. With `lose-answer` AWS does the work
+    and the connection breaks before the answer; with `late-answer` it does the work and the answer does not come.
     """
 
     operation: str
@@ -117,9 +117,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.owner.record(operation, None)
             self.owner.hang()
             self.close_connection = True
-        elif action == "lose-answer":
+        elif action in {"lose-answer", "late-answer"}:
             status, _, _ = self._forward(body)
             self.owner.record(operation, status)
+            if action == "late-answer":
+                self.owner.hang()
             self.close_connection = True
         elif action is None:
             status, headers, answer = self._forward(body)

@@ -8,6 +8,7 @@ the emulator does not know. `test_template.py` holds this to be all.
 from __future__ import annotations
 
 import copy
+import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,9 @@ def translate(template: Template) -> Template:
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
     session = boto3.Session(region_name="us-east-1")
-    return Translator({}, Parser(), boto_session=session).translate(template, parameter_values=PARAMETERS)
+    translated = Translator({}, Parser(), boto_session=session).translate(template, parameter_values=PARAMETERS)
+    # The translator's own kinds of dictionaries become ordinary ones.
+    return json.loads(json.dumps(translated))
 
 
 def routes(translated: Template) -> dict[str, str]:

@@ -1,0 +1,133 @@
+"""Each sample in events/ through the real binary, under Lambda's own runtime interface emulator.
+
+The emulator is the program that the official Lambda base images start; it is taken from the SAM CLI's package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack import template
+from stack.emulator import CREDENTIALS, REGION, free_port
+from stack.stack import BINARIES, SAM, Stack
+from stack.wait import wait_until
+
+EVENTS = template.ROOT / "events"
+SAMPLES = ["accredit", "machnet", "processor"]
+
+
+def runtime_interface_emulator() -> Path:
+    name = {"x86_64": "aws-lambda-rie-x86_64", "arm64": "aws-lambda-rie-arm64"}[template.ARCHITECTURE]
+    [path] = SAM.parents[1].glob(f"lib/python3*/site-packages/samcli/local/rapid/{name}")
+    if not os.access(path, os.X_OK):
+        path.chmod(0o755)
+    return path
+
+
+@contextlib.contextmanager
+def running(binary: str, environment: dict[str, str], folder: Path) -> Iterator[str]:
+    """Runs a function's binary and yields the URL that invokes it."""
+    port, api_port = free_port(), free_port()
+    limits = {"AWS_LAMBDA_FUNCTION_NAME": binary, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_FUNCTION_TIMEOUT": "15"}
+    with (folder / f"{binary}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(runtime_interface_emulator(), "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
+                *("--runtime-api-address", f"127.0.0.1:{api_port}", BINARIES / binary),
+            ],
+            env={"PATH": os.environ["PATH"], **limits, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def invoke(url: str, event: bytes) -> Any:
+    def attempt() -> Any:
+        with contextlib.suppress(ConnectionError, urllib.error.URLError):
+            with urllib.request.urlopen(urllib.request.Request(url, event), timeout=30) as answer:
+                return answer.read()
+        return None
+
+    return json.loads(wait_until(attempt, timeout=10, what="the runtime interface emulator's start"))
+
+
+@pytest.fixture(scope="module")
+def environments(stack: Stack) -> dict[str, dict[str, str]]:
+    """Each function's settings in the stack, but for secrets of their own, so that the samples' test keys stay apart."""
+    client = stack.client("lambda")
+    secrets = stack.client("secretsmanager")
+    shared = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{stack.proxy.port}", **CREDENTIALS}
+    environments = {}
+    for name in SAMPLES:
+        function = client.get_function_configuration(FunctionName=stack.outputs[f"{name.capitalize()}FunctionName"])
+        environments[name] = function["Environment"]["Variables"] | shared
+        if name != "processor":
+            value = (EVENTS / "keys" / f"{name}-secret.json").read_text()
+            environments[name]["SECRET_ID"] = secrets.create_secret(Name=f"samples-{name}", SecretString=value)["ARN"]
+    return environments
+
+
+@pytest.mark.parametrize("provider", ["accredit", "machnet"])
+def test_the_sample_request_is_accepted_and_stored(
+    stack: Stack, environments: dict[str, dict[str, str]], tmp_path: Path, provider: str
+) -> None:
+    with running(provider, environments[provider], tmp_path) as url:
+        answer = invoke(url, (EVENTS / f"{provider}.json").read_bytes())
+
+    assert answer["statusCode"] == 200, answer
+    delivery_id = json.loads(answer["body"])["delivery_id"]
+    [record] = stack.wait_for_record(delivery_id)
+    assert record["provider"] == provider
+    assert record["outcomes"] in {"0=stored", "0=duplicate"}, "the processor's sample may hold the same events"
+
+
+@pytest.mark.parametrize("provider", ["accredit", "machnet"])
+def test_the_sample_request_with_another_body_is_refused(
+    environments: dict[str, dict[str, str]], tmp_path: Path, provider: str
+) -> None:
+    event = json.loads((EVENTS / f"{provider}.json").read_text())
+    event["body"] = event["body"] + " "
+
+    with running(provider, environments[provider], tmp_path) as url:
+        answer = invoke(url, json.dumps(event).encode())
+
+    assert answer["statusCode"] == {"accredit": 400, "machnet": 409}[provider]
+
+
+def test_the_sample_batch_is_processed(
+    stack: Stack, environments: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    event = (EVENTS / "processor.json").read_bytes()
+
+    with running("processor", environments["processor"], tmp_path) as url:
+        answer = invoke(url, event)
+
+    assert answer == {"batchItemFailures": []}
+    for record in json.loads(event)["Records"]:
+        delivery_id = json.loads(record["body"])["delivery_id"]
+        records = [json.loads(line) for line in (tmp_path / "processor.log").read_text().splitlines() if line[:1] == "{"]
+        assert [each["delivery_id"] for each in records if each.get("delivery_id") == delivery_id] == [delivery_id]
+
+
+def test_the_samples_are_those_that_the_command_writes() -> None:
+    """The command's own check; it also runs with the tests of its crate."""
+    done = subprocess.run([BINARIES / "webhook-intake", "sample-events", "--check"], cwd=template.ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,82 @@
+"""A provider's side of the stories: signs, posts, and looks up what became of a delivery."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from signers import AccreditSigner, MachnetSigner
+from stack.stack import Answer, Line, Stack
+from stack.wait import wait_until
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request: the answer to it, and the line that the intake logged."""
+
+    answer: Answer
+    line: Line
+
+    @property
+    def delivery_id(self) -> str:
+        return self.line["delivery_id"]
+
+
+class Sender:
+    """Posts to one provider's webhook."""
+
+    def __init__(self, stack: Stack, provider: str, signer: MachnetSigner | AccreditSigner) -> None:
+        self.stack = stack
+        self.provider = provider
+        self.signer = signer
+
+    def post(self, body: bytes, headers: dict[str, str]) -> Sent:
+        """Posts with exactly these headers."""
+        before = {line["delivery_id"] for line in self.stack.deliveries(self.provider)}
+        answer = self.stack.post(self.provider, body, headers)
+
+        def new_lines() -> list[Line]:
+            return [line for line in self.stack.deliveries(self.provider) if line["delivery_id"] not in before]
+
+        lines = wait_until(new_lines, timeout=10, what=f"the line of a {self.provider} delivery; answered {answer}")
+        assert len(lines) == 1, lines
+        assert lines[0]["status"] == answer.status
+        return Sent(answer, lines[0])
+
+    def send(self, body: bytes, signer: Any = None, content_type: str | None = None, **headers: Any) -> Sent:
+        """Signs and posts."""
+        signed = (signer or self.signer).headers(body, **headers)
+        return self.post(body, signed | ({"Content-Type": content_type} if content_type else {}))
+
+    def deliver(self, body: bytes, **options: Any) -> tuple[Sent, str]:
+        """Signs and posts a delivery that must be accepted, waits until it is processed, and returns its outcome."""
+        sent = self.send(body, **options)
+        assert sent.answer.status == 200, sent
+        assert sent.line["outcome"] == "accepted"
+        assert json.loads(sent.answer.body) == {"delivery_id": sent.delivery_id}
+        return sent, self.outcome(sent.delivery_id)
+
+    def outcome(self, delivery_id: str) -> str:
+        """What became of the one event of a delivery."""
+        records = self.stack.wait_for_record(delivery_id)
+        return outcomes(records[-1])[0]
+
+
+def outcomes(record: Line) -> list[str]:
+    """The outcomes of a record's events by index, from a line such as `0=stored,1=duplicate`."""
+    pairs = [entry.split("=") for entry in record["outcomes"].split(",")]
+    assert [int(index) for index, _ in pairs] == list(range(len(pairs)))
+    return [outcome for _, outcome in pairs]
+
+
+def document_body(document: str) -> bytes:
+    """The body inside a queue document."""
+    [(form, text)] = json.loads(document)["body"].items()
+    return {"text": str.encode, "base64": base64.b64decode}[form](text)
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())

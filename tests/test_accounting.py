@@ -1,0 +1,177 @@
+"""A run with every kind of fate, after which the books balance exactly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from senders import Sender, new_id, outcomes
+from signers import AccreditSigner, MachnetSigner, accredit_event, machnet_event
+from stack import template
+from stack.stack import Stack
+from stack.wait import wait_until
+
+Counters = dict[tuple[str, tuple[tuple[str, str], ...]], int]
+
+
+class Books:
+    """What the functions reported since the books were opened."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._seen = {line["delivery_id"] for line in self._all_deliveries()}
+        self._records = Counter(line["message_id"] for line in stack.records())
+        self._counters = Counter(self._all_counters())
+
+    def _all_deliveries(self) -> list[dict[str, Any]]:
+        return self.stack.deliveries("machnet") + self.stack.deliveries("accredit")
+
+    def _all_counters(self) -> Counters:
+        sums: Counter[Any] = Counter()
+        for binary in ["machnet", "accredit", "processor"]:
+            sums.update(self.stack.counters(binary))
+        return sums
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        return [line for line in self._all_deliveries() if line["delivery_id"] not in self._seen]
+
+    def records(self) -> list[dict[str, Any]]:
+        return [line for line in self.stack.records() if line["message_id"] not in self._records]
+
+    def counters(self) -> Counters:
+        return {key: value for key, value in (Counter(self._all_counters()) - self._counters).items() if value}
+
+    def expected_counters(self) -> Counters:
+        """The counters that the lines add up to."""
+        sums: Counter[Any] = Counter()
+        for line in self.deliveries():
+            provider = ("provider", line["provider"])
+            sums["received", (provider,)] += 1
+            if line["outcome"] == "rejected":
+                sums["rejected", (provider, ("reason", line["reason"]))] += 1
+            else:
+                sums[line["outcome"], (provider,)] += 1
+        for line in self.records():
+            for outcome in outcomes(line):
+                sums[outcome, (("provider", line["provider"]),)] += 1
+        return dict(sums)
+
+
+def test_the_books_balance_over_every_kind_of_fate(stack: Stack, machnet: Sender, accredit: Sender) -> None:
+    # A delivery given up half-way in another test may still be on its way.
+    wait_until(lambda: stack.messages() == 0, timeout=60, what="an empty queue")
+    books = Books(stack)
+
+    # Stored, duplicate, repeat, conflict and quarantined.
+    event_id, resource, job = new_id(), new_id(), new_id()
+    machnet.deliver(machnet_event(event_id, resource))
+    machnet.deliver(machnet_event(event_id, resource))
+    machnet.deliver(machnet_event(new_id(), resource))
+    machnet.deliver(machnet_event(event_id, resource, payload={"status": "FAILED"}))
+    machnet.deliver(b"{")
+    body = accredit_event(new_id())
+    accredit.deliver(body, job_id=job, attempt=0)
+    accredit.deliver(body, job_id=new_id(), attempt=0)
+    accredit.deliver(accredit_event(new_id()), job_id=job, attempt=0)
+    accredit.deliver(b"[]")
+    # Rejected.
+    machnet.post(b"{}", {})
+    machnet.post(b"{}", {"x-raas-webhook-signature": "?"})
+    machnet.send(b"{}", signer=MachnetSigner("not-the-secret-of-anyone"))
+    machnet.send(b"x" * (4 * 1024 * 1024 + 1))
+    accredit.post(b"{}", {})
+    accredit.send(b"{}", signer=AccreditSigner())
+    with stack.proxy.fault("AmazonSQS.SendMessage", "access-denied"):
+        machnet.send(machnet_event(new_id(), new_id()))
+        accredit.send(accredit_event(new_id()))
+    # Unknown to the intake: the queue has it, and does not say so in time.
+    with stack.proxy.fault("AmazonSQS.SendMessage", "late-answer"):
+        late = machnet.send(machnet_event(new_id(), new_id()))
+    stack.wait_for_record(late.delivery_id)
+    assert late.line["outcome"] == "unknown"
+    # Delivered twice by SQS: the same outcome again, and nothing new.
+    captured = redelivered(stack, machnet)
+
+    lines = {line["delivery_id"]: line for line in books.deliveries()}
+    kinds = Counter((line["provider"], line["outcome"]) for line in lines.values())
+    assert kinds == {
+        ("machnet", "accepted"): 6,
+        ("machnet", "rejected"): 5,
+        ("machnet", "unknown"): 1,
+        ("accredit", "accepted"): 4,
+        ("accredit", "rejected"): 3,
+    }
+
+    # Every accepted delivery was processed, and nothing that was rejected.
+    recorded: dict[tuple[str, int], set[str]] = {}
+    for record in books.records():
+        for index, outcome in enumerate(outcomes(record)):
+            recorded.setdefault((record["delivery_id"], index), set()).add(outcome)
+    processed = {delivery_id for delivery_id, _ in recorded}
+    assert processed == {key for key, line in lines.items() if line["outcome"] in {"accepted", "unknown"}}
+    assert all(len(found) == 1 for found in recorded.values()), "one outcome for each event, however often it came"
+
+    # Every outcome but a duplicate is an item, and every item is such an outcome.
+    fates = Counter(outcome for [outcome] in recorded.values())
+    assert fates == {"stored": 5, "duplicate": 2, "repeat": 1, "conflict": 1, "quarantined": 2}
+    items = {
+        (item["delivery_id"], int(item["index"])): item["outcome"]
+        for item in stack.items()
+        if item["kind"] in {"event", "conflict", "quarantine"} and item["delivery_id"] in lines
+    }
+    assert items == {key: outcome for key, [outcome] in recorded.items() if outcome != "duplicate"}
+
+    # The counters say the same as the lines. A record that came twice counts twice: they count at least once.
+    assert sum(record["delivery_id"] == captured for record in books.records()) == 2
+    wait_until(lambda: books.counters() == books.expected_counters(), timeout=10, what="the balance of the counters")
+    counted = books.counters()
+    for provider in ["machnet", "accredit"]:
+        labels = (("provider", provider),)
+        rejected = sum(
+            value for (name, found), value in counted.items() if name == "rejected" and labels[0] in found
+        )
+        assert counted["received", labels] == (
+            counted["accepted", labels] + rejected + counted.get(("unknown", labels), 0)
+        )
+
+
+def redelivered(stack: Stack, machnet: Sender) -> str:
+    """Makes a delivery whose message is on the queue twice."""
+    client = stack.client("lambda")
+    mapping = stack.resources["ProcessorFunctionDeliveries"]
+    sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
+    client.update_event_source_mapping(UUID=mapping, Enabled=False)
+    try:
+        wait_until(lambda: client.get_event_source_mapping(UUID=mapping)["State"] == "Disabled")
+        sent = machnet.send(machnet_event(new_id(), new_id()))
+        [message] = wait_until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []))
+        stack.send_message(message["Body"])
+        sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+    finally:
+        client.update_event_source_mapping(UUID=mapping, Enabled=True)
+    stack.wait_for_record(sent.delivery_id, count=2)
+    return sent.delivery_id
+
+
+def test_the_alarms_watch_metrics_that_the_functions_send(stack: Stack) -> None:
+    """Names and dimensions in the alarms are free text: nothing else would notice a slip."""
+    sent = {
+        (name, labels)
+        for binary in ["machnet", "accredit", "processor"]
+        for name, labels in stack.counters(binary)
+    }
+    watched = set()
+    for name in template.metric_math_alarms(template.original()):
+        for entry in template.original()["Resources"][name]["Properties"]["Metrics"]:
+            metric = entry.get("MetricStat", {}).get("Metric", {})
+            if metric.get("Namespace") == {"Fn::Sub": "webhook-intake/${AWS::StackName}"}:
+                labels = tuple(sorted((each["Name"], each["Value"]) for each in metric["Dimensions"]))
+                watched.add((metric["MetricName"], labels))
+
+    # Of these the reasons differ, and not every one is caused in these tests for both providers.
+    assert {name for name, _ in watched} <= {name for name, _ in sent}
+    assert {tuple(label for label, _ in labels) for _, labels in watched} <= {
+        tuple(label for label, _ in labels) for _, labels in sent
+    }
+    reasons = {dict(labels)["reason"] for name, labels in watched if name == "rejected"}
+    assert reasons - {dict(labels).get("reason") for _, labels in sent} <= {"panic", "signature-repeated"}

@@ -1,0 +1,171 @@
+"""What AWS does to us: services that are down, slow, or that say no."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from senders import Sender, new_id
+from signers import accredit_event, machnet_event
+from stack.stack import Stack
+from stack.wait import wait_until
+
+SEND_AGAIN = {"machnet": 409, "accredit": 400}
+SEND_MESSAGE = "AmazonSQS.SendMessage"
+GET_SECRET = "secretsmanager.GetSecretValue"
+DEADLINE_SECONDS = 3.5
+
+
+@pytest.fixture(params=["machnet", "accredit"])
+def sender(request: pytest.FixtureRequest) -> Sender:
+    return request.getfixturevalue(request.param)
+
+
+def body_for(sender: Sender) -> bytes:
+    return machnet_event(new_id(), new_id()) if sender.provider == "machnet" else accredit_event(new_id())
+
+
+@pytest.mark.parametrize("action", ["unavailable", "internal-error", "access-denied"])
+def test_a_queue_that_fails_means_send_it_again_and_the_retry_is_stored_once(
+    stack: Stack, sender: Sender, action: str
+) -> None:
+    body = body_for(sender)
+
+    with stack.proxy.fault(SEND_MESSAGE, action):
+        refused = sender.send(body)
+    assert refused.answer.status == SEND_AGAIN[sender.provider]
+    assert refused.answer.seconds < DEADLINE_SECONDS
+    assert refused.answer.problem()["type"].endswith(":send-again")
+    assert refused.line["reason"] in {"queue-unavailable", "deadline-exceeded"}
+
+    sent, outcome = sender.deliver(body)
+    assert outcome == "stored"
+    assert stack.records(refused.delivery_id) == []
+    assert len(stack.events(delivery_id=sent.delivery_id)) == 1
+
+
+def test_a_queue_that_hangs_is_answered_within_the_deadline(stack: Stack, sender: Sender) -> None:
+    body = body_for(sender)
+
+    with stack.proxy.fault(SEND_MESSAGE, "hang"):
+        refused = sender.send(body)
+
+    assert refused.answer.status == SEND_AGAIN[sender.provider]
+    assert refused.answer.seconds < DEADLINE_SECONDS
+    assert refused.line["outcome"] in {"unknown", "rejected"}
+    assert sender.deliver(body)[1] == "stored"
+
+
+def test_a_send_whose_answer_is_lost_is_not_processed_twice(stack: Stack, sender: Sender) -> None:
+    body = body_for(sender)
+
+    with stack.proxy.fault(SEND_MESSAGE, "lose-answer", times=1):
+        first = sender.send(body)
+    stack.wait_for_record(first.delivery_id)
+    if first.answer.status != 200:
+        assert first.answer.status == SEND_AGAIN[sender.provider]
+        assert sender.deliver(body)[1] == "duplicate"
+
+    outcomes = [record["outcomes"] for record in stack.records(first.delivery_id)]
+    assert set(outcomes) == {"0=stored"}
+    assert len(stack.events(delivery_id=first.delivery_id)) == 1
+
+
+def test_a_bucket_that_fails_means_send_it_again_for_a_large_body(stack: Stack, machnet: Sender) -> None:
+    body = machnet_event(new_id(), new_id(), payload="x" * 1_200_000)
+
+    with stack.proxy.fault("S3.PutObject", "unavailable"):
+        refused = machnet.send(body)
+    assert refused.answer.status == 409
+    assert refused.answer.seconds < DEADLINE_SECONDS
+
+    assert machnet.deliver(body)[1] == "stored"
+
+
+def test_secrets_manager_down_while_cached_changes_nothing(stack: Stack, sender: Sender) -> None:
+    sender.deliver(body_for(sender))
+
+    with stack.proxy.fault(GET_SECRET, "unavailable"):
+        _, outcome = sender.deliver(body_for(sender))
+
+    assert outcome == "stored"
+
+
+def test_secrets_manager_down_at_a_cold_start_means_send_it_again(stack: Stack, sender: Sender) -> None:
+    stack.restart(sender.provider)
+
+    with stack.proxy.fault(GET_SECRET, "unavailable"):
+        refused = sender.send(body_for(sender))
+
+    assert refused.answer.status == SEND_AGAIN[sender.provider]
+    assert refused.answer.seconds < DEADLINE_SECONDS + 1
+    assert refused.line["reason"] in {"secrets-unavailable", "deadline-exceeded"}
+    wait_until(lambda: sender.send(body_for(sender)).answer.status == 200, interval=0.5, what="the recovery")
+
+
+def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, machnet: Sender) -> None:
+    body = machnet_event(new_id(), new_id())
+    reason = ("rejected", (("provider", "machnet"), ("reason", "queue-unavailable")))
+    counted = stack.counters("machnet").get(reason, 0)
+
+    with without_permission(stack, "MachnetRole", "sqs:SendMessage"):
+        refused = machnet.send(body)
+
+    assert refused.answer.status == 409
+    assert refused.line["reason"] == "queue-unavailable"
+    explained = [line for line in stack.lines("machnet") if line.get("level") == "ERROR"]
+    assert any(line.get("delivery_id") == refused.delivery_id for line in explained)
+    assert any("AccessDenied" in line.get("error", "") for line in explained)
+    wait_until(lambda: stack.counters("machnet").get(reason, 0) == counted + 1, what="the counter")
+    assert machnet.deliver(body)[1] == "stored"
+
+
+def test_a_function_without_settings_starts_and_means_send_it_again(stack: Stack, machnet: Sender) -> None:
+    client = stack.client("lambda")
+    name = stack.outputs["MachnetFunctionName"]
+    environment = client.get_function_configuration(FunctionName=name)["Environment"]
+
+    client.update_function_configuration(
+        FunctionName=name, Environment={"Variables": environment["Variables"] | {"QUEUE_URL": ""}}
+    )
+    try:
+        refused = machnet.send(machnet_event(new_id(), new_id()))
+    finally:
+        client.update_function_configuration(FunctionName=name, Environment=environment)
+
+    assert refused.answer.status == 409
+    assert refused.line["reason"] == "configuration-invalid"
+    assert machnet.deliver(machnet_event(new_id(), new_id()))[1] == "stored"
+
+
+def test_a_table_that_throttles_delays_an_event_and_loses_nothing(stack: Stack, machnet: Sender) -> None:
+    event_id = new_id()
+
+    with stack.proxy.fault("DynamoDB.PutItem", "unavailable", times=1):
+        with stack.proxy.fault("DynamoDB.TransactWriteItems", "unavailable", times=1):
+            sent, outcome = machnet.deliver(machnet_event(event_id, new_id()))
+
+    assert outcome == "stored"
+    assert len(stack.events(delivery_id=sent.delivery_id)) == 1
+
+
+@contextmanager
+def without_permission(stack: Stack, role: str, action: str) -> Iterator[None]:
+    """Takes one action out of a role's policy."""
+    iam = stack.client("iam")
+    role_name = stack.resources[role]
+    [policy_name] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
+    policy = iam.get_role_policy(RoleName=role_name, PolicyName=policy_name)["PolicyDocument"]
+    statements = [statement for statement in policy["Statement"] if statement["Action"] != action]
+    assert len(statements) == len(policy["Statement"]) - 1
+
+    def put(document: dict[str, object]) -> None:
+        iam.put_role_policy(RoleName=role_name, PolicyName=policy_name, PolicyDocument=json.dumps(document))
+
+    put(policy | {"Statement": statements})
+    try:
+        yield
+    finally:
+        put(policy)

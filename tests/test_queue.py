@@ -1,0 +1,92 @@
+"""What SQS does to the processor: redeliveries, poison, and documents of another version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from senders import Sender, new_id
+from signers import machnet_event
+from stack.stack import Stack
+from stack.wait import wait_until
+
+
+@pytest.fixture
+def captured(stack: Stack, machnet: Sender) -> dict[str, object]:
+    """A queue document as the intake writes it, of a delivery that was not processed yet."""
+    client = stack.client("lambda")
+    mapping = stack.resources["ProcessorFunctionDeliveries"]
+    client.update_event_source_mapping(UUID=mapping, Enabled=False)
+    try:
+        wait_until(lambda: client.get_event_source_mapping(UUID=mapping)["State"] == "Disabled")
+        sent = machnet.send(machnet_event(new_id(), new_id()))
+        assert sent.answer.status == 200
+        sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
+        [message] = wait_until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []))
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    finally:
+        client.update_event_source_mapping(UUID=mapping, Enabled=True)
+    document = json.loads(message["Body"])
+    assert document["delivery_id"] == sent.delivery_id
+    return document
+
+
+@pytest.fixture
+def impatient_queue(stack: Stack) -> Iterator[None]:
+    """A queue that gives up within seconds instead of a quarter of an hour."""
+    sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+    yield
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "180"})
+
+
+def test_a_message_that_sqs_delivers_twice_is_recorded_once(stack: Stack, captured: dict[str, object]) -> None:
+    delivery_id = str(captured["delivery_id"])
+
+    stack.send_message(json.dumps(captured))
+    stack.wait_for_record(delivery_id)
+    stack.send_message(json.dumps(captured))
+    records = stack.wait_for_record(delivery_id, count=2)
+
+    assert [record["outcomes"] for record in records] == ["0=stored", "0=stored"]
+    assert len(stack.events(delivery_id=delivery_id)) == 1
+
+
+def test_two_copies_at_once_are_recorded_once(stack: Stack, captured: dict[str, object]) -> None:
+    delivery_id = str(captured["delivery_id"])
+    entries = [{"Id": str(number), "MessageBody": json.dumps(captured)} for number in range(4)]
+
+    stack.client("sqs").send_message_batch(QueueUrl=stack.outputs["QueueUrl"], Entries=entries)
+    records = stack.wait_for_record(delivery_id, count=4)
+
+    assert {record["outcomes"] for record in records} == {"0=stored"}
+    assert len(stack.events(delivery_id=delivery_id)) == 1
+
+
+def test_poison_fails_alone_and_ends_in_the_dead_letter_queue(
+    stack: Stack, captured: dict[str, object], impatient_queue: None
+) -> None:
+    dead = stack.messages("DeadLetterQueueUrl")
+    failed = stack.counters("processor").get(("failed", ()), 0)
+    poison = [
+        "not a document",
+        json.dumps(captured | {"version": 999}),
+        json.dumps({name: value for name, value in captured.items() if name != "body"}),
+        json.dumps(captured | {"sha256": "0" * 64}),
+    ]
+    entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate([*poison, json.dumps(captured)])]
+
+    stack.client("sqs").send_message_batch(QueueUrl=stack.outputs["QueueUrl"], Entries=entries)
+
+    [record] = stack.wait_for_record(str(captured["delivery_id"]))
+    assert record["outcomes"] == "0=stored"
+    wait_until(
+        lambda: stack.messages("DeadLetterQueueUrl") == dead + len(poison), timeout=60, what="the end of the poison"
+    )
+    assert stack.messages() == 0
+    assert len(stack.items(delivery_id=captured["delivery_id"])) == 1
+    wait_until(
+        lambda: stack.counters("processor").get(("failed", ()), 0) == failed + 5 * len(poison), what="the counter"
+    )
+    assert all("error" in line for line in stack.lines("processor", "record failed"))

@@ -1,0 +1,156 @@
+"""What template.yaml promises, and that the deployed test stack is that template."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack import template
+from stack.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def translated() -> template.Template:
+    return template.translate(template.original())
+
+
+def differing_paths(one: Any, other: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {
+            found
+            for name in one.keys() | other.keys()
+            for found in differing_paths(one.get(name), other.get(name), (*path, str(name)))
+        }
+    return set() if one == other else {path}
+
+
+def resources(translated: template.Template, kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in translated["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def test_the_deployed_template_differs_only_in_code_build_and_metric_math(tmp_path: Path) -> None:
+    original = template.original()
+    functions = template.binaries(original)
+    derived = template.derive({name: tmp_path / name for name in functions})
+
+    allowed = {("Globals", "Function", "CodeUri")}
+    for name in functions:
+        allowed |= {("Resources", name, "Metadata"), ("Resources", name, "Properties", "CodeUri")}
+    allowed |= {("Resources", name) for name in template.metric_math_alarms(original)}
+    assert differing_paths(original, derived) == allowed
+
+
+def test_the_translated_templates_differ_in_the_same_alarms_only(
+    translated: template.Template, tmp_path: Path
+) -> None:
+    original = template.original()
+    derived = template.translate(template.derive({name: tmp_path / name for name in template.binaries(original)}))
+
+    alarms = {("Resources", name) for name in template.metric_math_alarms(original)}
+    assert differing_paths(translated, derived) - {("Metadata", "AWS::CloudFormation::Interface")} == alarms
+
+
+def test_the_deployed_routes_are_those_of_the_template(stack: Stack, translated: template.Template) -> None:
+    deployed = stack.client("apigatewayv2").get_routes(ApiId=stack.api_id)["Items"]
+
+    assert {route["RouteKey"] for route in deployed} == set(template.routes(translated))
+    assert set(template.routes(translated)) == {"POST /webhooks/accredit", "POST /webhooks/machnet"}
+
+
+def test_a_path_that_is_no_webhook_reaches_no_function(stack: Stack) -> None:
+    before = len(stack.deliveries("machnet"))
+
+    assert stack.post("machnet", b"{}", {}, path="/webhooks/other").status == 404
+    assert len(stack.deliveries("machnet")) == before
+
+
+def test_each_function_may_do_just_what_it_does(translated: template.Template) -> None:
+    logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    intake = logs | {"secretsmanager:GetSecretValue", "sqs:SendMessage", "s3:PutObject"}
+    allowed = {}
+    for name, role in resources(translated, "AWS::IAM::Role").items():
+        assert "ManagedPolicyArns" not in role
+        statements = [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+        assert all(statement["Resource"] != "*" for statement in statements)
+        actions = [
+            action
+            for statement in statements
+            for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        ]
+        assert not any("*" in action for action in actions)
+        allowed[name] = set(actions)
+
+    assert allowed == {
+        "AccreditRole": intake,
+        "MachnetRole": intake,
+        "ProcessorRole": logs
+        | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+        | {"dynamodb:GetItem", "dynamodb:PutItem", "s3:GetObject", "s3:PutObject"},
+    }
+
+
+def test_every_function_runs_under_a_role_of_the_template(translated: template.Template) -> None:
+    for name, function in resources(translated, "AWS::Lambda::Function").items():
+        assert function["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
+        assert "ReservedConcurrentExecutions" not in function
+
+
+def test_a_message_outlives_the_processor_and_ends_in_the_dead_letter_queue(translated: template.Template) -> None:
+    queues = resources(translated, "AWS::SQS::Queue")
+    processor = translated["Resources"]["ProcessorFunction"]["Properties"]
+    day = 24 * 60 * 60
+
+    assert queues["Queue"]["VisibilityTimeout"] == 6 * processor["Timeout"]
+    assert queues["Queue"]["MessageRetentionPeriod"] == 4 * day
+    assert queues["Queue"]["MaximumMessageSize"] == 1024 * 1024
+    assert queues["Queue"]["RedrivePolicy"]["maxReceiveCount"] == 5
+    assert queues["DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * day
+    assert queues["DeadLetterQueue"]["MaximumMessageSize"] == 1024 * 1024
+
+
+def test_only_offloaded_deliveries_expire(translated: template.Template) -> None:
+    [bucket] = resources(translated, "AWS::S3::Bucket").values()
+    expiring = {
+        rule["Prefix"]: rule["ExpirationInDays"]
+        for rule in bucket["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in rule
+    }
+
+    assert expiring == {"deliveries/": 60}
+
+
+def test_what_is_kept_survives_the_stack(translated: template.Template) -> None:
+    for kind in ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret"]:
+        for resource in translated["Resources"].values():
+            if resource["Type"] == kind:
+                assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_no_throttle_and_no_path_in_the_access_log(translated: template.Template) -> None:
+    [stage] = resources(translated, "AWS::ApiGatewayV2::Stage").values()
+
+    assert stage["DefaultRouteSettings"] == {"DetailedMetricsEnabled": True}
+    log = json.loads(stage["AccessLogSettings"]["Format"])
+    assert log["routeKey"] == "$context.routeKey"
+    assert "$context.path" not in log.values()
+
+
+def test_the_initial_secrets_hold_no_key(translated: template.Template) -> None:
+    for secret in resources(translated, "AWS::SecretsManager::Secret").values():
+        assert json.loads(secret["SecretString"]) == {"keys": []}
+
+
+def test_every_alarm_is_sent_to_the_topic_and_silence_is_no_alarm(translated: template.Template) -> None:
+    alarms = resources(translated, "AWS::CloudWatch::Alarm")
+
+    assert len(alarms) == 13
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert len(alarm.get("Metrics", [])) <= 10, "CloudWatch takes at most 10 metrics in one alarm"
