@@ -1,0 +1,150 @@
+//! Sends a signed delivery over HTTP, as a provider would.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Client, Url};
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A delivery with everything that is sent beside its body.
+#[derive(Clone, Debug)]
+pub struct SignedDelivery {
+    /// Headers by name.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The body as text.
+    pub body: String,
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No URL.
+    #[error("{text:?} is no http or https url; write one such as http://127.0.0.1:8080/webhooks/machnet")]
+    InvalidUrl {
+        /// What was given.
+        text: String,
+    },
+    /// The client could not be made.
+    #[error("no http client could be made; if certificates are the cause, install the system's ca-certificates")]
+    Client(#[source] reqwest::Error),
+    /// Nobody there.
+    #[error("nobody answers at {url}; start the server with `serve` or `demo`, or choose another --url")]
+    Unreachable {
+        /// The URL.
+        url: Url,
+        /// The cause.
+        source: reqwest::Error,
+    },
+    /// The exchange broke.
+    #[error("no whole answer came from {url}; whether it has the delivery is not known, and sending again is safe")]
+    Broken {
+        /// The URL.
+        url: Url,
+        /// The cause.
+        source: reqwest::Error,
+    },
+}
+
+/// Reads a URL; one without a path gets the given one.
+///
+/// # Errors
+/// When it is none, or not of http or https.
+pub fn webhook_url(text: &str, path: &str) -> Result<Url, SendError> {
+    let invalid = || SendError::InvalidUrl { text: text.to_owned() };
+    let mut url = Url::parse(text).map_err(|_| invalid())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(invalid());
+    }
+    if url.path() == "/" {
+        url.set_path(path);
+    }
+    Ok(url)
+}
+
+/// Posts deliveries.
+#[derive(Clone, Debug)]
+pub struct Sender(Client);
+
+impl Sender {
+    /// A sender for this URL. This machine is reached directly, whatever proxy is set, and plain HTTP needs no certificates.
+    ///
+    /// # Errors
+    /// When the HTTP client can't be made.
+    pub fn new(url: &Url) -> Result<Self, SendError> {
+        // A redirect is no acknowledgement, so it is shown and not followed.
+        let mut builder = Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        if is_this_machine(url) {
+            builder = builder.no_proxy();
+        }
+        if url.scheme() == "http" {
+            builder = builder.tls_certs_only([]);
+        }
+        builder.build().map(Self).map_err(SendError::Client)
+    }
+
+    /// Posts a delivery and returns the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When no whole answer came.
+    pub async fn post(&self, url: &Url, delivery: &SignedDelivery) -> Result<Reply, SendError> {
+        let mut request = self.0.post(url.clone()).body(delivery.body.clone());
+        for (name, value) in &delivery.headers {
+            request = request.header(*name, value);
+        }
+        let failed = |source: reqwest::Error| {
+            let (url, source) = (url.clone(), source.without_url());
+            if source.is_connect() { SendError::Unreachable { url, source } } else { SendError::Broken { url, source } }
+        };
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(failed)?;
+        Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_path_means_the_providers_webhook() {
+        let path = "/webhooks/machnet";
+        let read = |text| webhook_url(text, path).map(String::from);
+        assert_eq!(read("http://127.0.0.1:9000").unwrap(), "http://127.0.0.1:9000/webhooks/machnet");
+        assert_eq!(read("https://hooks.example.com/other").unwrap(), "https://hooks.example.com/other");
+        for text in ["", "localhost:8080", "ftp://example.com/", "127.0.0.1"] {
+            assert!(read(text).unwrap_err().to_string().contains("is no http or https url"), "{text}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known_by_any_of_its_names() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8080/", true),
+            ("http://localhost/", true),
+            ("http://[::1]:80/", true),
+            ("http://192.0.2.1/", false),
+            ("http://localhost.example.com/", false),
+        ] {
+            assert_eq!(is_this_machine(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}

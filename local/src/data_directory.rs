@@ -1,0 +1,196 @@
+//! The directory that holds everything of one development server.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use providers::provider::Provider;
+
+/// Where the data lies unless told otherwise.
+pub const DEFAULT_PATH: &str = ".webhook-intake";
+
+/// A data directory.
+#[derive(Clone, Debug)]
+pub struct DataDirectory(PathBuf);
+
+/// Held while a server uses a data directory. The operating system gives it back however the process ends.
+#[derive(Debug)]
+pub struct ServerLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+/// Why a data directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirectoryError {
+    /// It can't be made or written.
+    #[error(
+        "the data directory {} cannot be written; give yourself the right to, or choose another with --data-directory",
+        path.display()
+    )]
+    Unwritable {
+        /// The directory, or the file in it.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// There is none.
+    #[error(
+        "there is no data in {}; start `demo` or `serve` first, or say with --data-directory where the data lies",
+        path.display()
+    )]
+    Missing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another server uses it.
+    #[error(
+        "another server is using the data directory {}; stop that one, or choose another with --data-directory",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+impl DataDirectory {
+    /// Opens a data directory, and makes it if it isn't there.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn create(path: &Path) -> Result<Self, DataDirectoryError> {
+        let unwritable = |path: &Path| {
+            let path = path.to_owned();
+            |source| DataDirectoryError::Unwritable { path, source }
+        };
+        make_private_directory(path).map_err(unwritable(path))?;
+        let keys = path.join("keys");
+        make_private_directory(&keys).map_err(unwritable(&keys))?;
+        // Keys and events stay out of whatever repository the directory lies in.
+        let ignore = path.join(".gitignore");
+        std::fs::write(&ignore, "*\n").map_err(unwritable(&ignore))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Opens a data directory in which a server has run before.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn existing(path: &Path) -> Result<Self, DataDirectoryError> {
+        let directory = Self(path.to_owned());
+        if directory.database().is_file() {
+            Ok(directory)
+        } else {
+            Err(DataDirectoryError::Missing { path: path.to_owned() })
+        }
+    }
+
+    /// Claims the directory for a server.
+    ///
+    /// # Errors
+    /// When another server has it.
+    pub fn lock(&self) -> Result<ServerLock, DataDirectoryError> {
+        let path = self.0.join("server.lock");
+        let unwritable = |source| DataDirectoryError::Unwritable { path: path.clone(), source };
+        let file = File::options().create(true).append(true).open(&path).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(ServerLock(file)),
+            Err(TryLockError::WouldBlock) => Err(DataDirectoryError::InUse { path: self.0.clone() }),
+            Err(TryLockError::Error(source)) => Err(unwritable(source)),
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The database with queue, payloads and ledger.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.0.join("intake.sqlite")
+    }
+
+    /// The log of `demo`.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("demo.log")
+    }
+
+    /// The file with a provider's active keys, in the form of the secret on AWS.
+    #[must_use]
+    pub fn keys(&self, provider: Provider) -> PathBuf {
+        self.0.join("keys").join(format!("{provider}.json"))
+    }
+
+    /// The private key with which test deliveries of Accredit are signed.
+    #[must_use]
+    pub fn accredit_private_key(&self) -> PathBuf {
+        self.0.join("keys").join("accredit-private.pem")
+    }
+}
+
+fn make_private_directory(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Writes a new file that only its owner may read.
+///
+/// # Errors
+/// When it is there already, or can't be written.
+pub fn write_new_private_file(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    io::Write::write_all(&mut options.open(path)?, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_on_the_same_directory_is_refused_until_the_first_is_gone() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(&parent.path().join("data")).unwrap();
+        let lock = directory.lock().unwrap();
+        let error = DataDirectory::create(directory.path()).unwrap().lock().unwrap_err().to_string();
+        assert!(error.starts_with("another server is using the data directory"), "{error}");
+        drop(lock);
+        directory.lock().unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named_with_what_to_do() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = DataDirectory::create(&file.join("data")).unwrap_err().to_string();
+        assert!(error.contains("file/data cannot be written") && error.contains("--data-directory"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_without_data_is_no_existing_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let error = DataDirectory::existing(parent.path()).unwrap_err().to_string();
+        assert!(error.starts_with("there is no data in"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_look_inside() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(&parent.path().join("data")).unwrap();
+        let secret = directory.keys(Provider::Machnet);
+        write_new_private_file(&secret, "{}").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(directory.path()), 0o700);
+        assert_eq!(mode(&secret), 0o600);
+        assert!(write_new_private_file(&secret, "{}").is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! Keys in files: the active keys that verify, and the test keys that sign.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pipeline::ports::{PortError, SecretText, Secrets};
+use providers::provider::Provider;
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
+use rsa::rand_core::{OsRng, RngCore as _};
+use serde::Serialize;
+
+use crate::data_directory::{DataDirectory, write_new_private_file};
+
+/// The label of test keys.
+pub const TEST_KEY_LABEL: &str = "main";
+
+/// The size of a test key, the least that is accepted.
+const TEST_KEY_BITS: usize = 2048;
+
+/// A provider's active keys in a file. It is read anew whenever the keys are refreshed, so editing it is a rotation.
+#[derive(Clone, Debug)]
+pub struct KeyFile(PathBuf);
+
+impl KeyFile {
+    /// The keys in this file.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+}
+
+impl Secrets for KeyFile {
+    async fn fetch(&self) -> Result<SecretText, PortError> {
+        let path = self.0.clone();
+        match tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await {
+            Ok(Ok(text)) => Ok(SecretText::new(text)),
+            Ok(Err(error)) => Err(PortError::of("read key file", format!("{}: {error}", self.0.display()))),
+            Err(error) => Err(PortError::new("read key file", &error)),
+        }
+    }
+}
+
+/// Why test keys could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TestKeyError {
+    /// The keys that are there are somebody's real ones.
+    #[error(
+        "{} holds keys, and there is no {} to sign test deliveries with; choose another --data-directory",
+        keys.display(),
+        private_key.display()
+    )]
+    NotForTests {
+        /// The active keys.
+        keys: PathBuf,
+        /// The private key that isn't there.
+        private_key: PathBuf,
+    },
+    /// A file could not be written.
+    #[error("the key file {} cannot be written", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A key pair could not be made.
+    #[error("no test key could be made")]
+    Rsa(#[from] rsa::Error),
+    /// A key could not be written as PEM.
+    #[error("the test key could not be written as pem")]
+    Pem(#[from] rsa::pkcs8::Error),
+    /// A public key could not be written as PEM.
+    #[error("the public test key could not be written as pem")]
+    PublicPem(#[from] rsa::pkcs8::spki::Error),
+    /// The keys could not be written as JSON.
+    #[error("the test keys could not be written as json")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The secret with a provider's active keys, as it is written down.
+#[derive(Serialize)]
+struct KeySetDocument<K> {
+    keys: [K; 1],
+}
+
+#[derive(Serialize)]
+struct AccreditKeyDocument<'a> {
+    label: &'a str,
+    public_key: &'a str,
+    padding: &'a str,
+}
+
+#[derive(Serialize)]
+struct MachnetKeyDocument<'a> {
+    label: &'a str,
+    secret: &'a str,
+}
+
+/// A key pair as Accredit would hold one.
+#[derive(Debug)]
+pub struct AccreditTestKey {
+    /// The active keys, in the form of the secret on AWS.
+    pub secret: String,
+    /// The private key as PEM.
+    pub private_key: String,
+}
+
+/// Makes a key pair for tests.
+///
+/// # Errors
+/// [`TestKeyError`]; only when the operating system gives no randomness.
+pub fn new_accredit_key() -> Result<AccreditTestKey, TestKeyError> {
+    let key = RsaPrivateKey::new(&mut OsRng, TEST_KEY_BITS)?;
+    let public_key = key.to_public_key().to_public_key_pem(LineEnding::LF)?;
+    let entry = AccreditKeyDocument { label: TEST_KEY_LABEL, public_key: &public_key, padding: "pkcs1-v1.5" };
+    Ok(AccreditTestKey { secret: secret_document(entry)?, private_key: key.to_pkcs8_pem(LineEnding::LF)?.to_string() })
+}
+
+/// Makes a shared secret for tests, in the form of the secret on AWS.
+///
+/// # Errors
+/// [`TestKeyError`].
+pub fn new_machnet_key() -> Result<String, TestKeyError> {
+    let mut bytes = [0; 32];
+    OsRng.fill_bytes(&mut bytes);
+    Ok(secret_document(MachnetKeyDocument { label: TEST_KEY_LABEL, secret: &hex::encode(bytes) })?)
+}
+
+/// Makes test keys for every provider that has none yet.
+///
+/// # Errors
+/// [`TestKeyError`].
+pub fn ensure_test_keys(directory: &DataDirectory) -> Result<(), TestKeyError> {
+    for provider in Provider::ALL {
+        let keys = directory.keys(provider);
+        match provider {
+            Provider::Accredit => {
+                let private_key = directory.accredit_private_key();
+                match (keys.exists(), private_key.exists()) {
+                    (true, true) => {}
+                    (true, false) => return Err(TestKeyError::NotForTests { keys, private_key }),
+                    (false, _) => {
+                        let made = new_accredit_key()?;
+                        // A private key without its public half is what a run that was cut short left.
+                        remove_if_there(&private_key)?;
+                        write(&private_key, &made.private_key)?;
+                        write(&keys, &made.secret)?;
+                    }
+                }
+            }
+            Provider::Machnet if keys.exists() => {}
+            Provider::Machnet => write(&keys, &new_machnet_key()?)?,
+        }
+    }
+    Ok(())
+}
+
+fn secret_document(entry: impl Serialize) -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(&KeySetDocument { keys: [entry] })? + "\n")
+}
+
+fn write(path: &Path, text: &str) -> Result<(), TestKeyError> {
+    write_new_private_file(path, text).map_err(|source| TestKeyError::Unwritable { path: path.to_owned(), source })
+}
+
+fn remove_if_there(path: &Path) -> Result<(), TestKeyError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(TestKeyError::Unwritable { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use providers::accredit::Accredit;
+    use providers::machnet::Machnet;
+    use providers::webhook::Webhook;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn test_keys_are_made_once_and_read_as_the_secrets_on_aws_are() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(parent.path()).unwrap();
+        ensure_test_keys(&directory).unwrap();
+        let fetch = async |provider| KeyFile::new(directory.keys(provider)).fetch().await.unwrap().reveal().to_owned();
+        let accredit = fetch(Provider::Accredit).await;
+        let machnet = fetch(Provider::Machnet).await;
+        let read = Accredit::read_keys(&accredit).unwrap();
+        assert_eq!((read.keys.len(), read.problems), (1, vec![]));
+        let read = Machnet::read_keys(&machnet).unwrap();
+        assert_eq!((read.keys.len(), read.problems), (1, vec![]));
+
+        ensure_test_keys(&directory).unwrap();
+        assert_eq!(fetch(Provider::Accredit).await, accredit);
+        assert_eq!(fetch(Provider::Machnet).await, machnet);
+    }
+
+    #[test]
+    fn keys_that_nobody_here_can_sign_with_are_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(parent.path()).unwrap();
+        std::fs::write(directory.keys(Provider::Accredit), "{}").unwrap();
+        let error = ensure_test_keys(&directory).unwrap_err().to_string();
+        assert!(error.contains("choose another --data-directory"), "{error}");
+        assert_eq!(std::fs::read_to_string(directory.keys(Provider::Accredit)).unwrap(), "{}");
+    }
+
+    #[tokio::test]
+    async fn a_key_file_that_is_not_there_is_named() {
+        let error = KeyFile::new("/nowhere/machnet.json".into()).fetch().await.unwrap_err().to_string();
+        assert!(error.starts_with("read key file failed: /nowhere/machnet.json: "), "{error}");
+    }
+}

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+pub mod client;
+pub mod data_directory;
+pub mod key_files;
+pub mod server;
+pub mod signing;
+pub mod sqlite;
+pub mod worker;

@@ -1,0 +1,2 @@
+//! The development server's command line.
+fn main() {}

@@ -1,0 +1,253 @@
+//! The development server: every provider's webhook and the processor in one process.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use pipeline::intake::{Intake, IntakeSettings};
+use pipeline::key_store::SHORTEST_REREAD;
+use pipeline::ports::SystemSurroundings;
+use providers::accredit::Accredit;
+use providers::machnet::Machnet;
+use providers::provider::Provider;
+use providers::webhook::Webhook;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::data_directory::{DataDirectory, DataDirectoryError, ServerLock};
+use crate::key_files::KeyFile;
+use crate::sqlite::{Database, OpenError, SqlitePayloads, SqliteQueue};
+use crate::worker::Worker;
+
+/// Where the server listens unless told otherwise.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// How long requests that have begun may take to end after the server was told to stop. The intake answers in three seconds.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why the server can't start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The port is taken.
+    #[error(
+        "port {} on {} is taken by another program; stop that one, or choose another port with --listen {}:{}",
+        address.port(), address.ip(), display_ip(*address), address.port().wrapping_add(1)
+    )]
+    PortTaken {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address can't be used.
+    #[error("cannot listen on {address}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The data directory can't be used.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The listener broke.
+    #[error("the server stopped; start it again")]
+    Serve(#[source] io::Error),
+}
+
+fn display_ip(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
+}
+
+/// A server that has its port and its data, and isn't serving yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    directory: DataDirectory,
+    database: Database,
+    queue: SqliteQueue,
+    // Dropped last: the next server may come when everything above is closed.
+    _lock: ServerLock,
+}
+
+impl Server {
+    /// Takes the port, the data directory and the database.
+    ///
+    /// # Errors
+    /// [`ServerError`], which says what to do.
+    pub async fn start(address: SocketAddr, directory: DataDirectory) -> Result<Self, ServerError> {
+        let lock = directory.lock()?;
+        let database = Database::open(&directory.database())?;
+        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => ServerError::PortTaken { address },
+            _ => ServerError::Listen { address, source },
+        })?;
+        let address = listener.local_addr().map_err(|source| ServerError::Listen { address, source })?;
+        let queue = SqliteQueue::new(database.clone());
+        Ok(Self { listener, address, directory, database, queue, _lock: lock })
+    }
+
+    /// The address, with the port that was really taken.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The queue.
+    #[must_use]
+    pub const fn queue(&self) -> &SqliteQueue {
+        &self.queue
+    }
+
+    /// The URL of a provider's webhook.
+    #[must_use]
+    pub fn webhook_url(&self, provider: Provider) -> String {
+        format!("http://{}{}", self.address, provider.webhook_path())
+    }
+
+    /// Serves until `stop` is done; then takes no more connections, ends the requests that have begun and the batch in hand.
+    ///
+    /// # Errors
+    /// When the listener breaks.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
+        let router = self.router();
+        let (tell_stop, told_stop) = watch::channel(false);
+        let worker = tokio::spawn(Worker::new(self.queue.clone(), self.database.clone()).run(told_stop.clone()));
+        let signal = {
+            let mut told_stop = told_stop.clone();
+            async move {
+                let _ = told_stop.wait_for(|stop| *stop).await;
+            }
+        };
+        let stopping = tokio::spawn(async move {
+            stop.await;
+            let _ = tell_stop.send(true);
+            tokio::time::sleep(GRACE).await;
+        });
+        let serving = axum::serve(self.listener, router).with_graceful_shutdown(signal);
+        let served = tokio::select! {
+            served = serving => served.map_err(ServerError::Serve),
+            // A client that holds its connection open doesn't hold up the stop.
+            _ = stopping => Ok(()),
+        };
+        if let Err(error) = worker.await {
+            tracing::error!(%error, "the worker broke; what it had in hand comes again at the next start");
+        }
+        served
+    }
+
+    fn router(&self) -> Router {
+        let queue = self.queue.clone();
+        let mut router = Router::new().route("/health", get(move || health(queue.clone()))).fallback(not_found);
+        for provider in Provider::ALL {
+            let path = provider.webhook_path();
+            router = match provider {
+                Provider::Accredit => router.route_service(path, self.intake::<Accredit>()),
+                Provider::Machnet => router.route_service(path, self.intake::<Machnet>()),
+            };
+        }
+        router
+    }
+
+    fn intake<W: Webhook>(&self) -> Intake<W, SqliteQueue, SqlitePayloads, KeyFile, SystemSurroundings> {
+        // An edited key file counts as soon as the key store lets it.
+        let settings = IntakeSettings { secret_refresh: SHORTEST_REREAD, ..IntakeSettings::default() };
+        Intake::new(
+            self.queue.clone(),
+            SqlitePayloads::new(self.database.clone()),
+            KeyFile::new(self.directory.keys(W::PROVIDER)),
+            SystemSurroundings,
+            settings,
+        )
+    }
+}
+
+/// Waits for Ctrl-C, or for the signal that asks a process to end.
+pub async fn stop_signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letters: Option<u64>,
+}
+
+async fn health(queue: SqliteQueue) -> Response {
+    match queue.depth().await {
+        Ok(depth) => {
+            let health = Health { status: "ok", queued: Some(depth.queued), dead_letters: Some(depth.dead_letters) };
+            json(StatusCode::OK, "application/json", &health)
+        }
+        Err(error) => {
+            tracing::error!(%error, "the database does not answer");
+            let health = Health { status: "database unavailable", queued: None, dead_letters: None };
+            json(StatusCode::SERVICE_UNAVAILABLE, "application/json", &health)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+}
+
+async fn not_found() -> Response {
+    let paths = Provider::ALL.map(Provider::webhook_path).join(", ");
+    let problem = Problem {
+        r#type: "urn:webhook-intake:problem:not-found",
+        title: "Not Found",
+        status: 404,
+        detail: format!(
+            "there is nothing at this path; the webhooks are at {paths}, and /health tells how the server is"
+        ),
+    };
+    json(StatusCode::NOT_FOUND, "application/problem+json", &problem)
+}
+
+fn json(status: StatusCode, content_type: &'static str, document: &impl Serialize) -> Response {
+    // Plain structs of text and numbers always serialise.
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+}

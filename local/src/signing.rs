@@ -1,0 +1,146 @@
+//! Signs deliveries as the providers do.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use providers::provider::Provider;
+use providers::signature::hmac_sha256::{HmacSecret, WeakSecret};
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey as _;
+use rsa::pkcs1v15::SigningKey;
+use rsa::pkcs8::DecodePrivateKey as _;
+use rsa::sha2::Sha256;
+use rsa::signature::{SignatureEncoding as _, Signer as _};
+use serde::Deserialize;
+
+/// A provider's way of signing, with its key.
+pub enum Signer {
+    /// RSA with SHA-256 and PKCS#1 v1.5 padding, in base64.
+    Accredit(Box<SigningKey<Sha256>>),
+    /// HMAC-SHA256, in hex digits.
+    Machnet(HmacSecret),
+}
+
+/// Why a key can't sign. Nothing in here repeats the key.
+#[derive(Debug, thiserror::Error)]
+pub enum SignerError {
+    /// No private key.
+    #[error(
+        "this is no rsa private key in pem (PKCS#8 or PKCS#1) without a passphrase; accredit's deliveries are signed with \
+         one, such as accredit-private.pem in the data directory's keys"
+    )]
+    NoPrivateKey,
+    /// No secret document.
+    #[error(
+        "this is not json of the form {{\"keys\": [{{\"label\": \"...\", \"secret\": \"...\"}}]}} with at least one key, \
+         such as machnet.json in the data directory's keys"
+    )]
+    NoSecretDocument,
+    /// The first secret is weak.
+    #[error("the first key cannot sign")]
+    WeakSecret(#[from] WeakSecret),
+    /// Signing itself failed.
+    #[error("the body could not be signed")]
+    Signing(#[from] rsa::signature::Error),
+}
+
+#[derive(Deserialize)]
+struct SecretDocument {
+    keys: Vec<SecretEntry>,
+}
+
+#[derive(Deserialize)]
+struct SecretEntry {
+    secret: String,
+}
+
+impl Signer {
+    /// Reads a provider's signing key: a private key as PEM for Accredit; for Machnet the same document that verifies, whose
+    /// first secret signs.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    pub fn read(provider: Provider, text: &str) -> Result<Self, SignerError> {
+        match provider {
+            Provider::Accredit => {
+                let key = RsaPrivateKey::from_pkcs8_pem(text)
+                    .or_else(|_| RsaPrivateKey::from_pkcs1_pem(text))
+                    .map_err(|_| SignerError::NoPrivateKey)?;
+                Ok(Self::Accredit(Box::new(SigningKey::new(key))))
+            }
+            Provider::Machnet => {
+                let document: SecretDocument = serde_json::from_str(text).map_err(|_| SignerError::NoSecretDocument)?;
+                let entry = document.keys.first().ok_or(SignerError::NoSecretDocument)?;
+                Ok(Self::Machnet(HmacSecret::new(&entry.secret)?))
+            }
+        }
+    }
+
+    /// Whose signatures these are.
+    #[must_use]
+    pub const fn provider(&self) -> Provider {
+        match self {
+            Self::Accredit(_) => Provider::Accredit,
+            Self::Machnet(_) => Provider::Machnet,
+        }
+    }
+
+    /// The header that carries the signature, and its value for this body.
+    ///
+    /// # Errors
+    /// When the key can't sign.
+    pub fn sign(&self, body: &[u8]) -> Result<(&'static str, String), SignerError> {
+        Ok(match self {
+            Self::Accredit(key) => ("x-signature", STANDARD.encode(key.try_sign(body)?.to_bytes())),
+            Self::Machnet(secret) => ("x-raas-webhook-signature", hex::encode(secret.sign(body))),
+        })
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signer({})", self.provider())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use providers::accredit::Accredit;
+    use providers::machnet::Machnet;
+    use providers::request::UnverifiedRequest;
+    use providers::webhook::Webhook;
+
+    use super::*;
+    use crate::key_files::{new_accredit_key, new_machnet_key};
+
+    fn verifies<W: Webhook>(secret: &str, signer: &Signer, body: &'static [u8]) -> bool {
+        let keys = W::read_keys(secret).unwrap().keys;
+        let (name, value) = signer.sign(body).unwrap();
+        let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_str(&value).unwrap())]);
+        let proof = W::proof(&headers).unwrap();
+        W::verify(UnverifiedRequest::new(headers, body.into()), &proof, &keys).is_ok()
+    }
+
+    #[test]
+    fn what_is_signed_here_is_verified_there() {
+        let accredit = new_accredit_key().unwrap();
+        let signer = Signer::read(Provider::Accredit, &accredit.private_key).unwrap();
+        assert!(verifies::<Accredit>(&accredit.secret, &signer, b"{}"));
+        let machnet = new_machnet_key().unwrap();
+        let signer = Signer::read(Provider::Machnet, &machnet).unwrap();
+        assert!(verifies::<Machnet>(&machnet, &signer, b"{}"));
+        assert!(!verifies::<Machnet>(&new_machnet_key().unwrap(), &signer, b"{}"));
+    }
+
+    #[test]
+    fn a_key_that_cannot_sign_is_explained_and_not_repeated() {
+        let text = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
+        for provider in Provider::ALL {
+            let error = Signer::read(provider, text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+            assert!(error.to_string().contains("in the data directory's keys"), "{error}");
+        }
+    }
+}

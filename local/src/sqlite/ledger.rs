@@ -1,0 +1,468 @@
+//! The ledger as a table, and the listing of what it holds.
+
+use std::collections::HashSet;
+
+use pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Outcome, Written};
+use pipeline::ports::{Ledger, PortError};
+use providers::delivery::DeliveryId;
+use providers::provider::Provider;
+use providers::timestamp::Timestamp;
+use rusqlite::{OptionalExtension as _, Transaction};
+
+use super::{Database, WorkError};
+
+/// The ledger in a database file.
+#[derive(Clone, Debug)]
+pub struct SqliteLedger(Database);
+
+/// Which entries to list.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Of this provider only.
+    pub provider: Option<Provider>,
+    /// With this outcome only.
+    pub outcome: Option<Outcome>,
+    /// Received at this time or later.
+    pub since: Option<Timestamp>,
+    /// The latest so many.
+    pub most: Option<u32>,
+}
+
+/// An entry that says what became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// Where it lies.
+    pub key: EntryKey,
+    /// The entry: an event, a conflict or a quarantine.
+    pub entry: Entry,
+}
+
+impl SqliteLedger {
+    /// The ledger in this file.
+    #[must_use]
+    pub const fn new(database: Database) -> Self {
+        Self(database)
+    }
+
+    /// Lists what became of events, in the order in which they were received.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn list(&self, filter: EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
+        self.0
+            .transaction("sqlite list events", move |transaction| {
+                // A limit of -1 is none.
+                let sql = "SELECT partition, sort, entry FROM ledger
+                     WHERE outcome IS NOT NULL AND (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR outcome = ?2)
+                         AND received_at >= ?3
+                     ORDER BY received_at DESC, rowid DESC LIMIT ?4";
+                let mut statement = transaction.prepare(sql)?;
+                let since = filter.since.map_or(i64::MIN, Timestamp::unix_milliseconds);
+                let parameters = (
+                    filter.provider.map(Provider::as_str),
+                    filter.outcome.map(Outcome::as_str),
+                    since,
+                    filter.most.map_or(-1, i64::from),
+                );
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+                };
+                let mut events = statement
+                    .query_map(parameters, read)?
+                    .map(|row| {
+                        let (partition, sort, text) = row?;
+                        let key = EntryKey { partition, sort };
+                        Ok(RecordedEvent { entry: parse(&key, &text)?, key })
+                    })
+                    .collect::<Result<Vec<_>, WorkError>>()?;
+                events.reverse();
+                Ok(events)
+            })
+            .await
+    }
+}
+
+impl RecordedEvent {
+    /// The delivery that made it.
+    #[must_use]
+    pub const fn delivery_id(&self) -> Option<DeliveryId> {
+        match &self.entry {
+            Entry::Event(event) | Entry::Conflict(event) => Some(event.occurrence.delivery_id),
+            Entry::Quarantine(quarantine) => Some(quarantine.occurrence.delivery_id),
+            Entry::Alias(_) | Entry::Hint(_) => None,
+        }
+    }
+}
+
+impl Ledger for SqliteLedger {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+        let puts = puts.to_vec();
+        self.0.transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts)).await
+    }
+}
+
+fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut]) -> Result<Written, WorkError> {
+    let mut keys = HashSet::new();
+    if let Some(put) = puts.iter().find(|put| !keys.insert(&put.key)) {
+        // DynamoDB refuses such a transaction as well; taking it here would hide the mistake until deployment.
+        let EntryKey { partition, sort } = put.key.clone();
+        return Err(WorkError::RepeatedKey { partition, sort });
+    }
+    let in_the_way = puts.iter().map(|put| in_the_way(transaction, now_seconds, put)).collect::<Result<Vec<_>, _>>()?;
+    if in_the_way.iter().any(Option::is_some) {
+        return Ok(Written::Refused(in_the_way));
+    }
+    let mut statement = transaction.prepare(
+        "INSERT OR REPLACE INTO ledger (partition, sort, entry, expires_at, provider, outcome, received_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for ConditionalPut { key, entry, .. } in puts {
+        let text = serde_json::to_string(entry).map_err(WorkError::Unwritable)?;
+        let columns = Columns::of(entry);
+        statement.execute((
+            &key.partition,
+            &key.sort,
+            text,
+            columns.expires_at,
+            columns.provider.as_str(),
+            columns.outcome.map(Outcome::as_str),
+            columns.received_at.map(Timestamp::unix_milliseconds),
+        ))?;
+    }
+    Ok(Written::All)
+}
+
+/// The entry that keeps the put from happening.
+fn in_the_way(
+    transaction: &Transaction<'_>,
+    now_seconds: i64,
+    put: &ConditionalPut,
+) -> Result<Option<Entry>, WorkError> {
+    let mut statement =
+        transaction.prepare("SELECT entry, expires_at FROM ledger WHERE partition = ?1 AND sort = ?2")?;
+    let found: Option<(String, Option<i64>)> =
+        statement.query_row((&put.key.partition, &put.key.sort), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((text, expires_at)) = found else { return Ok(None) };
+    let expired = expires_at.is_some_and(|expires_at| expires_at <= now_seconds);
+    if expired && put.condition == Condition::AbsentOrExpired {
+        return Ok(None);
+    }
+    parse(&put.key, &text).map(Some)
+}
+
+fn parse(key: &EntryKey, text: &str) -> Result<Entry, WorkError> {
+    serde_json::from_str(text).map_err(|error| WorkError::DamagedEntry {
+        partition: key.partition.clone(),
+        sort: key.sort.clone(),
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+/// What is copied out of an entry, to be asked for.
+struct Columns {
+    provider: Provider,
+    outcome: Option<Outcome>,
+    received_at: Option<Timestamp>,
+    expires_at: Option<i64>,
+}
+
+impl Columns {
+    const fn of(entry: &Entry) -> Self {
+        match entry {
+            Entry::Event(event) | Entry::Conflict(event) => Self {
+                provider: event.provider,
+                outcome: Some(event.outcome),
+                received_at: Some(event.received_at),
+                expires_at: None,
+            },
+            Entry::Quarantine(quarantine) => Self {
+                provider: quarantine.provider,
+                outcome: Some(quarantine.outcome),
+                received_at: Some(quarantine.received_at),
+                expires_at: None,
+            },
+            Entry::Alias(alias) | Entry::Hint(alias) => {
+                Self { provider: alias.provider, outcome: None, received_at: None, expires_at: Some(alias.expires_at) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+    use std::path::Path;
+
+    use pipeline::ledger::{AliasEntry, EventData, EventEntry, Occurrence, QuarantineEntry, TimeIndex};
+    use pipeline::ports::PayloadKey;
+    use proptest::prelude::*;
+    use providers::delivery::Sha256Digest;
+    use providers::event::EventIndex;
+
+    use super::*;
+
+    fn ledger(directory: &Path) -> SqliteLedger {
+        SqliteLedger::new(Database::open(&directory.join("intake.sqlite")).unwrap())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_milliseconds(seconds * 1000).unwrap()
+    }
+
+    fn key(partition: &str, sort: &str) -> EntryKey {
+        EntryKey { partition: partition.to_owned(), sort: sort.to_owned() }
+    }
+
+    fn occurrence(received_at: Timestamp) -> Occurrence {
+        Occurrence { delivery_id: DeliveryId::new(received_at, [7; 10]), index: EventIndex(3) }
+    }
+
+    fn time_index() -> TimeIndex {
+        TimeIndex { time_bucket: "machnet#1970-01-01T00#1".to_owned(), time_order: "x".to_owned() }
+    }
+
+    fn event(id: &str, provider: Provider, outcome: Outcome, received_at: Timestamp) -> EventEntry {
+        EventEntry {
+            outcome,
+            provider,
+            id: id.to_owned(),
+            source: format!("{}/main", provider.webhook_path()),
+            event_type: "machnet.transaction_completed".to_owned(),
+            subject: Some("txn".to_owned()),
+            time: None,
+            datacontenttype: "application/json".to_owned(),
+            data: EventData::Inline { data: "{\"id\": \"\u{1f600}\"}".to_owned() },
+            digest: Sha256Digest::of(id.as_bytes()),
+            occurrence: occurrence(received_at),
+            received_at,
+            key_fingerprint: "01ab".to_owned(),
+            attributes: BTreeMap::from([("user_id".to_owned(), "u".to_owned())]),
+            repeat_of: None,
+            same_job_as: Some("other".to_owned()),
+            time_index: time_index(),
+        }
+    }
+
+    fn stored(id: &str, seconds: i64) -> Entry {
+        Entry::Event(Box::new(event(id, Provider::Machnet, Outcome::Stored, at(seconds))))
+    }
+
+    fn alias(owner: &str, expires_at: i64) -> Entry {
+        Entry::Alias(AliasEntry {
+            provider: Provider::Machnet,
+            owner: owner.to_owned(),
+            owner_id: owner.to_owned(),
+            expires_at,
+        })
+    }
+
+    fn quarantine(seconds: i64) -> Entry {
+        Entry::Quarantine(Box::new(QuarantineEntry {
+            outcome: Outcome::Quarantined,
+            provider: Provider::Accredit,
+            reason: "the content is not JSON".to_owned(),
+            document: "{}".to_owned(),
+            occurrence: occurrence(at(seconds)),
+            received_at: at(seconds),
+            time_index: time_index(),
+        }))
+    }
+
+    fn absent(key: EntryKey, entry: Entry) -> ConditionalPut {
+        ConditionalPut { key, entry, condition: Condition::Absent }
+    }
+
+    fn absent_or_expired(key: EntryKey, entry: Entry) -> ConditionalPut {
+        ConditionalPut { key, entry, condition: Condition::AbsentOrExpired }
+    }
+
+    #[tokio::test]
+    async fn a_refused_put_changes_nothing_and_returns_what_was_in_the_way_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let (first, taken) = (key("a", "event"), key("s", "alias"));
+        let puts = [absent(first.clone(), stored("1", 1)), absent_or_expired(taken.clone(), alias("a", 100))];
+        assert_eq!(ledger.put(at(1), &puts).await.unwrap(), Written::All);
+
+        let second = key("b", "event");
+        let puts = [absent(second.clone(), stored("2", 2)), absent_or_expired(taken, alias("b", 200))];
+        let refused = Written::Refused(vec![None, Some(alias("a", 100))]);
+        assert_eq!(ledger.put(at(99), &puts).await.unwrap(), refused);
+        let again = [absent(second, stored("3", 3))];
+        assert_eq!(ledger.put(at(99), &again).await.unwrap(), Written::All, "the refused put left something behind");
+
+        let again = [absent(first, stored("4", 4))];
+        assert_eq!(ledger.put(at(99), &again).await.unwrap(), Written::Refused(vec![Some(stored("1", 1))]));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_free_again_from_the_very_second_in_which_it_expires() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let name = key("s", "alias");
+        let put = |owner, expires_at| [absent_or_expired(name.clone(), alias(owner, expires_at))];
+        ledger.put(at(1), &put("a", 100)).await.unwrap();
+        let refused = Written::Refused(vec![Some(alias("a", 100))]);
+        assert_eq!(ledger.put(at(99), &put("b", 200)).await.unwrap(), refused);
+        assert_eq!(ledger.put(at(100), &put("b", 200)).await.unwrap(), Written::All);
+        assert_eq!(
+            ledger.put(at(100), &[absent(name.clone(), alias("c", 300))]).await.unwrap(),
+            Written::Refused(vec![Some(alias("b", 200))])
+        );
+    }
+
+    #[tokio::test]
+    async fn two_puts_at_one_key_in_one_call_are_an_error_as_they_are_on_dynamodb() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let puts = [absent(key("a", "event"), stored("1", 1)), absent(key("a", "event"), stored("1", 1))];
+        let error = ledger.put(at(1), &puts).await.unwrap_err();
+        assert_eq!(error.to_string(), "sqlite put entries failed: one call puts two entries at a event");
+    }
+
+    #[tokio::test]
+    async fn events_are_listed_by_provider_outcome_and_time_and_names_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let repeat = Entry::Event(Box::new(event("2", Provider::Machnet, Outcome::Repeat, at(20))));
+        let mut conflict = event("1", Provider::Machnet, Outcome::Conflict, at(30));
+        conflict.data =
+            EventData::Payload { data_key: PayloadKey::new("events/1".to_owned()), data_size_bytes: 300_000 };
+        let entries = [
+            (key("q", "00000"), quarantine(40)),
+            (key("a", "event"), stored("1", 10)),
+            (key("s", "alias"), alias("a", 100)),
+            (key("b", "event"), repeat),
+            (key("a", "conflict#1"), Entry::Conflict(Box::new(conflict))),
+        ];
+        for (key, entry) in &entries {
+            ledger.put(at(50), &[absent(key.clone(), entry.clone())]).await.unwrap();
+        }
+        let list = async |filter| {
+            let listed = ledger.list(filter).await.unwrap();
+            listed.into_iter().map(|event| event.key.partition + "/" + &event.key.sort).collect::<Vec<_>>()
+        };
+        assert_eq!(list(EventFilter::default()).await, ["a/event", "b/event", "a/conflict#1", "q/00000"]);
+        let accredit = EventFilter { provider: Some(Provider::Accredit), ..EventFilter::default() };
+        assert_eq!(list(accredit).await, ["q/00000"]);
+        let conflicts = EventFilter { outcome: Some(Outcome::Conflict), ..EventFilter::default() };
+        assert_eq!(list(conflicts).await, ["a/conflict#1"]);
+        let late = EventFilter { since: Some(at(20)), ..EventFilter::default() };
+        assert_eq!(list(late).await, ["b/event", "a/conflict#1", "q/00000"]);
+        let latest = EventFilter { most: Some(2), ..EventFilter::default() };
+        assert_eq!(list(latest).await, ["a/conflict#1", "q/00000"]);
+        let whole = ledger.list(EventFilter::default()).await.unwrap();
+        assert!(whole.iter().all(|event| entries.contains(&(event.key.clone(), event.entry.clone()))));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_entry_is_named_and_not_quoted() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        ledger.put(at(1), &[absent(key("a", "event"), stored("1", 1))]).await.unwrap();
+        rusqlite::Connection::open(directory.path().join("intake.sqlite"))
+            .unwrap()
+            .execute("UPDATE ledger SET entry = 'hunter2'", ())
+            .unwrap();
+        let error = ledger.put(at(1), &[absent(key("a", "event"), stored("1", 1))]).await.unwrap_err().to_string();
+        assert!(error.contains("the ledger's entry at a event is damaged (line 1"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_two_writers_on_two_connections_exactly_one_gets_each_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledgers = [ledger(directory.path()), ledger(directory.path())];
+        let writer = |ledger: SqliteLedger, name: &'static str| {
+            tokio::spawn(async move {
+                let mut won = Vec::new();
+                for number in 0..40 {
+                    let put = absent(key(&number.to_string(), "event"), stored(name, number));
+                    match ledger.put(at(1), &[put]).await.unwrap() {
+                        Written::All => won.push(number),
+                        Written::Refused(found) => assert!(matches!(found.as_slice(), [Some(_)])),
+                    }
+                }
+                won
+            })
+        };
+        let [one, two] = &ledgers;
+        let (first, second) = tokio::join!(writer(one.clone(), "a"), writer(two.clone(), "b"));
+        let mut won = [first.unwrap(), second.unwrap()].concat();
+        won.sort_unstable();
+        assert_eq!(won, (0..40).collect::<Vec<_>>());
+    }
+
+    /// The ledger as a plain map, to compare with.
+    #[derive(Default)]
+    struct Model(HashMap<EntryKey, Entry>);
+
+    impl Model {
+        fn put(&mut self, now: i64, puts: &[ConditionalPut]) -> Written {
+            let blocks = |put: &ConditionalPut| {
+                let found = self.0.get(&put.key)?;
+                match (found, put.condition) {
+                    (Entry::Alias(alias) | Entry::Hint(alias), Condition::AbsentOrExpired)
+                        if alias.expires_at <= now =>
+                    {
+                        None
+                    }
+                    _ => Some(found.clone()),
+                }
+            };
+            let found: Vec<_> = puts.iter().map(blocks).collect();
+            if found.iter().any(Option::is_some) {
+                return Written::Refused(found);
+            }
+            self.0.extend(puts.iter().map(|put| (put.key.clone(), put.entry.clone())));
+            Written::All
+        }
+    }
+
+    fn any_put() -> impl Strategy<Value = ConditionalPut> {
+        let entry = prop_oneof![
+            (0..3_i64).prop_map(|id| stored(&id.to_string(), id)),
+            (0..10_i64).prop_map(|expires_at| alias("a", expires_at)),
+            Just(quarantine(1)),
+        ];
+        let condition = prop_oneof![Just(Condition::Absent), Just(Condition::AbsentOrExpired)];
+        ("[ab]", "[xy]", entry, condition).prop_map(|(partition, sort, entry, condition)| ConditionalPut {
+            key: key(&partition, &sort),
+            entry,
+            condition,
+        })
+    }
+
+    fn any_call() -> impl Strategy<Value = (i64, Vec<ConditionalPut>)> {
+        let puts = prop::collection::vec(any_put(), 1..4).prop_map(|mut puts| {
+            let mut keys = HashSet::new();
+            puts.retain(|put| keys.insert(put.key.clone()));
+            puts
+        });
+        (0..10_i64, puts)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_calls_are_answered_as_a_plain_map_answers_them(calls in prop::collection::vec(any_call(), 1..12)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let ledger = ledger(directory.path());
+            let mut model = Model::default();
+            for (now, puts) in calls {
+                let answered = runtime.block_on(ledger.put(at(now), &puts)).unwrap();
+                prop_assert_eq!(answered, model.put(now, &puts));
+            }
+            let mut listed: Vec<_> = runtime.block_on(ledger.list(EventFilter::default())).unwrap()
+                .into_iter().map(|event| event.key).collect();
+            let mut expected: Vec<_> = model.0.into_iter()
+                .filter(|(_, entry)| !matches!(entry, Entry::Alias(_) | Entry::Hint(_))).map(|(key, _)| key).collect();
+            listed.sort();
+            expected.sort();
+            prop_assert_eq!(listed, expected);
+        }
+    }
+}
