@@ -1,0 +1,87 @@
+//! The SDK's clients, made once.
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_sqs::config::SharedHttpClient;
+use aws_smithy_http_client::{Builder, tls};
+
+use crate::timeouts::{self, Budget, ContentionBudget};
+use crate::{DynamoLedger, S3Payloads, SecretsManagerSecrets, SqsQueue};
+
+/// What the ports are made of: the SDK's configuration, read once, and one pool of connections.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    config: SdkConfig,
+    payloads: Budget,
+    contention: ContentionBudget,
+}
+
+impl Clients {
+    /// Clients for a function that answers a webhook, with the time limits [`timeouts::INTAKE`] and
+    /// [`timeouts::INTAKE_PAYLOADS`]. Takes no network where the environment names region and credentials, as Lambda's does.
+    pub async fn for_intake() -> Self {
+        Self::load(timeouts::INTAKE, timeouts::INTAKE_PAYLOADS).await
+    }
+
+    /// Clients for the processor, with the time limits [`timeouts::PROCESSOR`]. Takes no network where the environment names
+    /// region and credentials, as Lambda's does.
+    pub async fn for_processor() -> Self {
+        Self::load(timeouts::PROCESSOR, timeouts::PROCESSOR).await
+    }
+
+    async fn load(calls: Budget, payloads: Budget) -> Self {
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client())
+            .timeout_config(calls.timeout_config())
+            .retry_config(calls.retry_config())
+            .load()
+            .await;
+        Self { config, payloads, contention: timeouts::LEDGER_CONTENTION }
+    }
+
+    /// The queue at a URL.
+    #[must_use]
+    pub fn queue(&self, queue_url: String) -> SqsQueue {
+        SqsQueue::new(aws_sdk_sqs::Client::new(&self.config), queue_url)
+    }
+
+    /// The store in a bucket. Its client is made with the first call.
+    #[must_use]
+    pub fn payloads(&self, bucket: String) -> S3Payloads {
+        S3Payloads::new(self.config.clone(), self.payloads, bucket)
+    }
+
+    /// The secret of this name or ARN.
+    #[must_use]
+    pub fn secrets(&self, secret_id: String) -> SecretsManagerSecrets {
+        SecretsManagerSecrets::new(aws_sdk_secretsmanager::Client::new(&self.config), secret_id)
+    }
+
+    /// The ledger in a table with the keys `pk` and `sk`.
+    #[must_use]
+    pub fn ledger(&self, table: String) -> DynamoLedger {
+        DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), table, self.contention)
+    }
+}
+
+/// One HTTP client for all. Left to itself, each client of a service has its own, with its own copy of the root certificates.
+fn http_client() -> SharedHttpClient {
+    Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build_https()
+}
+
+#[cfg(test)]
+impl Clients {
+    /// Clients of a service at a local endpoint.
+    pub(crate) fn at(endpoint: &str, calls: Budget, contention: ContentionBudget) -> Self {
+        use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("id", "key", None, None, "test")))
+            .http_client(http_client())
+            .endpoint_url(endpoint)
+            .timeout_config(calls.timeout_config())
+            .retry_config(calls.retry_config())
+            .build();
+        Self { config, payloads: calls, contention }
+    }
+}

@@ -1,0 +1,216 @@
+//! The ledger on DynamoDB.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
+use pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Written};
+use pipeline::ports::{Ledger, PortError};
+use providers::timestamp::Timestamp;
+use tokio::time::Instant;
+
+use crate::port_error::{message_without_quotations, port_error};
+use crate::timeouts::ContentionBudget;
+
+const PUT_ITEM: &str = "dynamodb PutItem";
+const TRANSACT_WRITE_ITEMS: &str = "dynamodb TransactWriteItems";
+
+// Codes of cancellation reasons.
+const NOT_AT_FAULT: &str = "None";
+const REFUSED: &str = "ConditionalCheckFailed";
+const CONTENDED: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// A table of DynamoDB with the string keys `pk` and `sk`.
+///
+/// One entry is put by `PutItem`, several by `TransactWriteItems`, each under its own condition; the item that is in the way
+/// comes back with the refusal, so nothing is read apart.
+///
+/// A write that met another writer (`TransactionConflict`) or was throttled inside a transaction says nothing about some of
+/// its items, even if others were refused in the same answer. It is tried again until the answer is either "done" or a
+/// refusal that accounts for every item, because [`Written::Refused`] says of each put whether something was in its way. If
+/// that doesn't come within the budget, the call fails and the record comes again.
+///
+/// A write that took effect although its answer was lost is refused when it is tried again, and the entry in its way is
+/// the one that it put.
+#[derive(Clone, Debug)]
+pub struct DynamoLedger {
+    client: Client,
+    table: String,
+    contention: ContentionBudget,
+}
+
+/// What an attempt came to.
+enum Attempt {
+    Done(Written),
+    /// Another writer or the table's limits were in the way.
+    Contended {
+        operation: &'static str,
+        reasons: String,
+    },
+}
+
+impl DynamoLedger {
+    pub(crate) const fn new(client: Client, table: String, contention: ContentionBudget) -> Self {
+        Self { client, table, contention }
+    }
+
+    async fn put_one(&self, now: Timestamp, put: &ConditionalPut) -> Result<Attempt, PortError> {
+        let (expression, values) = condition(put.condition, now);
+        let error = match self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(to_item(put, PUT_ITEM)?))
+            .condition_expression(expression)
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await
+        {
+            Ok(_) => return Ok(Attempt::Done(Written::All)),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                let entry = to_entry(refusal.item(), &put.key, PUT_ITEM)?;
+                Ok(Attempt::Done(Written::Refused(vec![Some(entry)])))
+            }
+            Some(PutItemError::TransactionConflictException(_)) => {
+                Ok(Attempt::Contended { operation: PUT_ITEM, reasons: "TransactionConflict".to_owned() })
+            }
+            _ => Err(port_error(PUT_ITEM, &error)),
+        }
+    }
+
+    async fn put_together(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Attempt, PortError> {
+        let mut items = Vec::with_capacity(puts.len());
+        for put in puts {
+            let (expression, values) = condition(put.condition, now);
+            let put = Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(to_item(put, TRANSACT_WRITE_ITEMS)?))
+                .condition_expression(expression)
+                .set_expression_attribute_values(values)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .build()
+                .map_err(|error| PortError::new(TRANSACT_WRITE_ITEMS, &error))?;
+            items.push(TransactWriteItem::builder().put(put).build());
+        }
+        let error = match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => return Ok(Attempt::Done(Written::All)),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                cancellation(puts, cancelled.cancellation_reasons())
+            }
+            _ => Err(port_error(TRANSACT_WRITE_ITEMS, &error)),
+        }
+    }
+}
+
+impl Ledger for DynamoLedger {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+        let started = Instant::now();
+        let mut attempts = 0;
+        let mut longest_pause = self.contention.first_pause;
+        loop {
+            let attempt = match puts {
+                [] => return Ok(Written::All),
+                [put] => self.put_one(now, put).await?,
+                puts => self.put_together(now, puts).await?,
+            };
+            let (operation, reasons) = match attempt {
+                Attempt::Done(written) => return Ok(written),
+                Attempt::Contended { operation, reasons } => (operation, reasons),
+            };
+            attempts += 1;
+            let pause = longest_pause.mul_f64(fastrand::f64());
+            longest_pause = longest_pause.saturating_mul(2).min(self.contention.longest_pause);
+            if attempts >= self.contention.attempts || started.elapsed() + pause > self.contention.within {
+                return Err(PortError::of(
+                    operation,
+                    format!(
+                        "other writers or the table's limits were in the way of {attempts} attempts, last: {reasons}"
+                    ),
+                ));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Sorts out why a transaction was cancelled. There is a reason per item, in their order, `None` for an item that was not at
+/// fault.
+fn cancellation(puts: &[ConditionalPut], reasons: &[CancellationReason]) -> Result<Attempt, PortError> {
+    let codes: Vec<&str> = reasons.iter().map(|reason| reason.code().unwrap_or(NOT_AT_FAULT)).collect();
+    let is_known = |code: &&str| *code == NOT_AT_FAULT || *code == REFUSED || CONTENDED.contains(code);
+    let is_all_known = codes.len() == puts.len() && codes.iter().all(is_known);
+    if is_all_known && codes.iter().any(|code| CONTENDED.contains(code)) {
+        return Ok(Attempt::Contended { operation: TRANSACT_WRITE_ITEMS, reasons: codes.join(", ") });
+    }
+    if is_all_known && codes.contains(&REFUSED) {
+        let in_the_way = puts.iter().zip(reasons).zip(codes).map(|((put, reason), code)| match code {
+            REFUSED => to_entry(reason.item(), &put.key, TRANSACT_WRITE_ITEMS).map(Some),
+            _ => Ok(None),
+        });
+        return Ok(Attempt::Done(Written::Refused(in_the_way.collect::<Result<_, _>>()?)));
+    }
+    let reasons: Vec<String> = reasons.iter().map(cancellation_reason).collect();
+    Err(PortError::of(TRANSACT_WRITE_ITEMS, format!("the transaction was cancelled: {}", reasons.join(", "))))
+}
+
+fn cancellation_reason(reason: &CancellationReason) -> String {
+    let code = reason.code().unwrap_or(NOT_AT_FAULT);
+    match reason.message() {
+        Some(message) => format!("{code}: {}", message_without_quotations(message)),
+        None => code.to_owned(),
+    }
+}
+
+/// The condition as an expression with its values.
+fn condition(condition: Condition, now: Timestamp) -> (&'static str, Option<HashMap<String, AttributeValue>>) {
+    match condition {
+        Condition::Absent => ("attribute_not_exists(pk)", None),
+        Condition::AbsentOrExpired => (
+            "attribute_not_exists(pk) OR expires_at <= :now",
+            Some(HashMap::from([(":now".to_owned(), AttributeValue::N(now.unix_seconds().to_string()))])),
+        ),
+    }
+}
+
+/// The entry as an item: its members, and its key as `pk` and `sk`.
+fn to_item(put: &ConditionalPut, operation: &'static str) -> Result<HashMap<String, AttributeValue>, PortError> {
+    let mut item: HashMap<String, AttributeValue> =
+        serde_dynamo::to_item(&put.entry).map_err(|error| PortError::new(operation, &error))?;
+    item.insert("pk".to_owned(), AttributeValue::S(put.key.partition.clone()));
+    item.insert("sk".to_owned(), AttributeValue::S(put.key.sort.clone()));
+    Ok(item)
+}
+
+/// The entry in an item. What serde has to say about one that it can't read may quote it, and is left out.
+fn to_entry(
+    item: Option<&HashMap<String, AttributeValue>>,
+    key: &EntryKey,
+    operation: &'static str,
+) -> Result<Entry, PortError> {
+    let EntryKey { partition, sort } = key;
+    let item = item.filter(|item| !item.is_empty()).ok_or_else(|| {
+        PortError::of(operation, format!("the put at {partition} {sort} was refused without the item in its way"))
+    })?;
+    serde_dynamo::from_item(item.clone()).map_err(|_| {
+        PortError::of(
+            operation,
+            format!(
+                "the item at {partition} {sort} is no entry that this version knows; deploy the version that wrote it"
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,374 @@
+use std::collections::BTreeMap;
+
+use pipeline::ledger::{AliasEntry, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry, TimeIndex};
+use pipeline::ports::PayloadKey;
+use providers::delivery::{DeliveryId, Sha256Digest};
+use providers::event::EventIndex;
+use providers::provider::Provider;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::test_service::{CONTENTION, Received, Reply, TestService};
+
+const STRANGE: &str = "\0 \u{7f} \u{feff} \u{fffe} \u{1f980} \" \\ ' {} \r\n é";
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_milliseconds(1_795_257_000_050).unwrap()
+}
+
+fn time_index() -> TimeIndex {
+    TimeIndex {
+        time_bucket: "machnet#2026-11-21T10#3".to_owned(),
+        time_order: "2026-11-21T10:30:00.050Z#id#00000".to_owned(),
+    }
+}
+
+fn occurrence() -> Occurrence {
+    Occurrence { delivery_id: DeliveryId::new(now(), [7; 10]), index: EventIndex(u32::MAX) }
+}
+
+fn bare_event(data: EventData) -> EventEntry {
+    EventEntry {
+        outcome: Outcome::Stored,
+        provider: Provider::Machnet,
+        id: "e1".to_owned(),
+        source: "/webhooks/machnet/main".to_owned(),
+        event_type: "machnet.changed".to_owned(),
+        subject: None,
+        time: None,
+        datacontenttype: "application/json".to_owned(),
+        data,
+        digest: Sha256Digest::of(b"content"),
+        occurrence: occurrence(),
+        received_at: now(),
+        key_fingerprint: "0a1b2c3d".to_owned(),
+        attributes: BTreeMap::new(),
+        repeat_of: None,
+        same_job_as: None,
+        time_index: time_index(),
+    }
+}
+
+fn full_event(data: EventData) -> EventEntry {
+    EventEntry {
+        outcome: Outcome::Repeat,
+        id: STRANGE.to_owned(),
+        subject: Some(String::new()),
+        time: Some("2026-11-21T10:30:00Z".to_owned()),
+        attributes: BTreeMap::from([
+            (STRANGE.to_owned(), String::new()),
+            ("kind".to_owned(), "of its own".to_owned()),
+            ("number".to_owned(), "12345678901234567890123456789012345678901234567890".to_owned()),
+        ]),
+        repeat_of: Some(STRANGE.to_owned()),
+        same_job_as: Some("e0".to_owned()),
+        ..bare_event(data)
+    }
+}
+
+fn alias() -> AliasEntry {
+    AliasEntry {
+        provider: Provider::Machnet,
+        owner: "machnet#00ff".to_owned(),
+        owner_id: STRANGE.to_owned(),
+        expires_at: 1_795_300_200,
+    }
+}
+
+fn inline(data: &str) -> EventData {
+    EventData::Inline { data: data.to_owned() }
+}
+
+fn in_store() -> EventData {
+    EventData::Payload { data_key: PayloadKey::new("events/machnet/00/ff".to_owned()), data_size_bytes: u64::MAX }
+}
+
+fn every_kind() -> Vec<Entry> {
+    let quarantine = QuarantineEntry {
+        outcome: Outcome::Quarantined,
+        provider: Provider::Accredit,
+        reason: STRANGE.to_owned(),
+        document: json!({"version": 1, "body": {"text": STRANGE}}).to_string(),
+        occurrence: occurrence(),
+        received_at: now(),
+        time_index: time_index(),
+    };
+    vec![
+        Entry::Event(Box::new(bare_event(inline("{}")))),
+        Entry::Event(Box::new(bare_event(inline("")))),
+        Entry::Event(Box::new(full_event(inline(STRANGE)))),
+        Entry::Event(Box::new(bare_event(in_store()))),
+        Entry::Conflict(Box::new(full_event(in_store()))),
+        Entry::Conflict(Box::new(bare_event(inline("[1.0, 1e400]")))),
+        Entry::Alias(alias()),
+        Entry::Hint(AliasEntry { expires_at: i64::MIN, ..alias() }),
+        Entry::Quarantine(Box::new(quarantine)),
+    ]
+}
+
+fn key(partition: &str, sort: &str) -> EntryKey {
+    EntryKey { partition: partition.to_owned(), sort: sort.to_owned() }
+}
+
+/// As the recording of an event with an alias and a hint puts them.
+fn three_puts() -> [ConditionalPut; 3] {
+    let put = |key, entry, condition| ConditionalPut { key, entry, condition };
+    [
+        put(key("machnet#1", "event"), Entry::Event(Box::new(bare_event(inline("{}")))), Condition::Absent),
+        put(key("machnet#2", "alias"), Entry::Alias(alias()), Condition::AbsentOrExpired),
+        put(key("machnet#3", "hint"), Entry::Hint(alias()), Condition::AbsentOrExpired),
+    ]
+}
+
+/// The item as DynamoDB's JSON has it.
+fn wire_item(put: &ConditionalPut) -> Value {
+    fn wire(value: &AttributeValue) -> Value {
+        match value {
+            AttributeValue::S(text) => json!({"S": text}),
+            AttributeValue::N(number) => json!({"N": number}),
+            AttributeValue::M(members) => {
+                json!({"M": members.iter().map(|(name, value)| (name.clone(), wire(value))).collect::<serde_json::Map<_, _>>()})
+            }
+            other => panic!("{other:?} is not written"),
+        }
+    }
+    to_item(put, PUT_ITEM).unwrap().iter().map(|(name, value)| (name.clone(), wire(value))).collect()
+}
+
+fn refused(item: &Value) -> Reply {
+    Reply::json(
+        400,
+        &json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+            "message": "The conditional request failed",
+            "Item": item,
+        }),
+    )
+}
+
+fn cancelled(reasons: &Value) -> Reply {
+    Reply::json(
+        400,
+        &json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+            "CancellationReasons": reasons,
+        }),
+    )
+}
+
+fn conflict() -> Value {
+    json!({"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"})
+}
+
+fn check_failed(put: &ConditionalPut) -> Value {
+    json!({"Code": "ConditionalCheckFailed", "Item": wire_item(put), "Message": "The conditional request failed"})
+}
+
+fn done() -> Reply {
+    Reply::json(200, &json!({}))
+}
+
+async fn put(service: &TestService, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+    service.clients().ledger("events".to_owned()).put(now(), puts).await
+}
+
+fn only(received: Vec<Received>) -> Value {
+    let [request] = &received[..] else { panic!("one request was expected, not {}", received.len()) };
+    request.json()
+}
+
+#[test]
+fn every_kind_of_entry_is_read_back_as_it_was_written() {
+    for entry in every_kind() {
+        let put = ConditionalPut { key: key("p", "s"), entry, condition: Condition::Absent };
+        let item = to_item(&put, PUT_ITEM).unwrap();
+        assert_eq!(item.get("pk"), Some(&AttributeValue::S("p".to_owned())));
+        assert_eq!(item.get("sk"), Some(&AttributeValue::S("s".to_owned())));
+        assert_eq!(to_entry(Some(&item), &put.key, PUT_ITEM).unwrap(), put.entry);
+    }
+}
+
+#[test]
+fn what_the_tables_indexes_and_its_time_to_live_need_is_written_as_they_need_it() {
+    let [event, alias, _] = three_puts();
+    let event = to_item(&event, PUT_ITEM).unwrap();
+    assert_eq!(event.get("time_bucket"), Some(&AttributeValue::S(time_index().time_bucket)));
+    assert_eq!(event.get("time_order"), Some(&AttributeValue::S(time_index().time_order)));
+    assert_eq!(event.get("index"), Some(&AttributeValue::N(u32::MAX.to_string())));
+    assert_eq!(event.get("kind"), Some(&AttributeValue::S("event".to_owned())));
+    assert_eq!(event.get("expires_at"), None);
+    let alias = to_item(&alias, PUT_ITEM).unwrap();
+    assert_eq!(alias.get("expires_at"), Some(&AttributeValue::N("1795300200".to_owned())));
+    assert_eq!(alias.get("time_bucket"), None);
+}
+
+#[tokio::test]
+async fn one_entry_is_put_under_its_condition() {
+    let service = TestService::replying(&[done()]);
+    let [event, ..] = three_puts();
+    assert_eq!(put(&service, std::slice::from_ref(&event)).await.unwrap(), Written::All);
+    assert_eq!(
+        only(service.received()),
+        json!({
+            "TableName": "events",
+            "Item": wire_item(&event),
+            "ConditionExpression": "attribute_not_exists(pk)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        })
+    );
+}
+
+#[tokio::test]
+async fn several_entries_are_put_in_one_transaction_each_under_its_condition() {
+    let service = TestService::replying(&[done()]);
+    let puts = three_puts();
+    assert_eq!(put(&service, &puts).await.unwrap(), Written::All);
+    let request = only(service.received());
+    let items = request.get("TransactItems").unwrap().as_array().unwrap();
+    assert_eq!(items.len(), 3);
+    assert_eq!(
+        items[1],
+        json!({"Put": {
+            "TableName": "events",
+            "Item": wire_item(&puts[1]),
+            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now",
+            "ExpressionAttributeValues": {":now": {"N": "1795257000"}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }})
+    );
+}
+
+#[tokio::test]
+async fn nothing_to_put_is_done_without_a_call() {
+    let service = TestService::replying(&[done()]);
+    assert_eq!(put(&service, &[]).await.unwrap(), Written::All);
+    assert!(service.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_put_returns_the_entry_in_its_way() {
+    let [event, ..] = three_puts();
+    let first = ConditionalPut { entry: Entry::Event(Box::new(full_event(in_store()))), ..event.clone() };
+    let service = TestService::replying(&[refused(&wire_item(&first))]);
+    assert_eq!(put(&service, &[event]).await.unwrap(), Written::Refused(vec![Some(first.entry)]));
+    assert_eq!(service.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_transaction_returns_the_entries_in_the_way_by_position() {
+    let puts = three_puts();
+    let reasons = json!([{"Code": "None"}, check_failed(&puts[1]), {"Code": "None"}]);
+    let service = TestService::replying(&[cancelled(&reasons)]);
+    let refused = Written::Refused(vec![None, Some(puts[1].entry.clone()), None]);
+    assert_eq!(put(&service, &puts).await.unwrap(), refused);
+    assert_eq!(service.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_met_another_writer_is_tried_again() {
+    let puts = three_puts();
+    let reasons = json!([conflict(), {"Code": "None"}, {"Code": "None"}]);
+    let throttled = json!([{"Code": "None"}, {"Code": "ThrottlingError"}, {"Code": "ProvisionedThroughputExceeded"}]);
+    let service = TestService::replying(&[cancelled(&reasons), cancelled(&throttled), done()]);
+    assert_eq!(put(&service, &puts).await.unwrap(), Written::All);
+    assert_eq!(service.received().len(), 3);
+}
+
+#[tokio::test]
+async fn each_try_of_a_transaction_has_a_token_of_its_own() {
+    let reasons = json!([conflict(), {"Code": "None"}, {"Code": "None"}]);
+    let service = TestService::replying(&[cancelled(&reasons), done()]);
+    put(&service, &three_puts()).await.unwrap();
+    let tokens: Vec<Value> =
+        service.received().iter().map(|request| request.json()["ClientRequestToken"].clone()).collect();
+    assert_ne!(tokens[0], tokens[1]);
+}
+
+#[tokio::test]
+async fn a_single_put_that_met_a_transaction_is_tried_again() {
+    let [event, ..] = three_puts();
+    let conflict =
+        json!({"__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException", "message": "busy"});
+    let service = TestService::replying(&[Reply::json(400, &conflict), done()]);
+    assert_eq!(put(&service, &[event]).await.unwrap(), Written::All);
+    assert_eq!(service.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_that_leaves_an_item_open_is_tried_again_until_it_accounts_for_all() {
+    let puts = three_puts();
+    let partly = json!([conflict(), check_failed(&puts[1]), {"Code": "None"}]);
+    let wholly = json!([check_failed(&puts[0]), check_failed(&puts[1]), {"Code": "None"}]);
+    let service = TestService::replying(&[cancelled(&partly), cancelled(&wholly)]);
+    let refused = Written::Refused(vec![Some(puts[0].entry.clone()), Some(puts[1].entry.clone()), None]);
+    assert_eq!(put(&service, &puts).await.unwrap(), refused);
+}
+
+#[tokio::test]
+async fn a_conflict_that_lasts_is_an_error_that_says_what_was_in_the_way() {
+    let reasons = json!([conflict(), {"Code": "None"}, {"Code": "None"}]);
+    let service = TestService::replying(&[cancelled(&reasons)]);
+    let error = put(&service, &three_puts()).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "dynamodb TransactWriteItems failed: other writers or the table's limits were in the way of 4 attempts, \
+         last: TransactionConflict, None, None"
+    );
+    assert_eq!(service.received().len(), usize::try_from(CONTENTION.attempts).unwrap());
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_table_cannot_take_is_not_tried_again() {
+    let reasons = json!([
+        {"Code": "ValidationError", "Message": "Item size has exceeded the maximum allowed size"},
+        conflict(),
+        {"Code": "None"},
+    ]);
+    let service = TestService::replying(&[cancelled(&reasons)]);
+    let error = put(&service, &three_puts()).await.unwrap_err().to_string();
+    assert!(error.contains("cancelled: ValidationError: Item size has exceeded the maximum allowed size"), "{error}");
+    assert_eq!(service.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_without_the_item_in_the_way_is_an_error() {
+    let [event, ..] = three_puts();
+    let service = TestService::replying(&[refused(&Value::Null)]);
+    let error = put(&service, &[event]).await.unwrap_err().to_string();
+    assert!(error.contains("the put at machnet#1 event was refused without the item in its way"), "{error}");
+}
+
+#[tokio::test]
+async fn an_item_that_is_no_entry_is_an_error_that_does_not_repeat_it() {
+    let [event, ..] = three_puts();
+    let service = TestService::replying(&[refused(&json!({"pk": {"S": "machnet#1"}, "kind": {"S": "nobody else"}}))]);
+    let error = put(&service, &[event]).await.unwrap_err().to_string();
+    assert!(error.contains("the item at machnet#1 event is no entry that this version knows"), "{error}");
+    assert!(!error.contains("nobody else"), "{error}");
+}
+
+#[tokio::test]
+async fn a_failure_of_the_service_is_tried_again_with_the_same_token() {
+    let failure = Reply::json(500, &json!({"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError"}));
+    let service = TestService::replying(&[failure, done()]);
+    put(&service, &three_puts()).await.unwrap();
+    let tokens: Vec<Value> =
+        service.received().iter().map(|request| request.json()["ClientRequestToken"].clone()).collect();
+    assert!(tokens[0].is_string());
+    assert_eq!(tokens[0], tokens[1]);
+}
+
+#[tokio::test]
+async fn a_missing_table_is_an_error_that_names_it() {
+    let missing = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+        "message": "Requested resource not found",
+    });
+    let error =
+        put(&TestService::replying(&[Reply::json(400, &missing)]), &three_puts()).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "dynamodb TransactWriteItems failed: ResourceNotFoundException: Requested resource not found (HTTP status 400)"
+    );
+}

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod clients;
+mod dynamodb;
+mod port_error;
+mod s3;
+mod secrets_manager;
+mod sqs;
+#[cfg(test)]
+mod test_service;
+pub mod timeouts;
+
+pub use clients::Clients;
+pub use dynamodb::DynamoLedger;
+pub use s3::S3Payloads;
+pub use secrets_manager::SecretsManagerSecrets;
+pub use sqs::SqsQueue;

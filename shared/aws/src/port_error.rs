@@ -1,0 +1,91 @@
+//! Errors of the SDK as errors of a port.
+
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use pipeline::ports::PortError;
+
+/// The most characters of a service's own message that are repeated.
+const LONGEST_MESSAGE_CHARACTERS: usize = 240;
+
+/// The error of a call, on one line: the service's error code and message, or how the call failed on the way.
+pub(crate) fn port_error<E>(operation: &'static str, error: &SdkError<E>) -> PortError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(context) => {
+            let status = context.raw().status().as_u16();
+            match (context.err().code(), context.err().message()) {
+                (Some(code), Some(message)) => {
+                    let message = message_without_quotations(message);
+                    PortError::of(operation, format!("{}: {message} (HTTP status {status})", printable(code)))
+                }
+                (Some(code), None) => PortError::of(operation, format!("{} (HTTP status {status})", printable(code))),
+                (None, _) => unreadable(operation, status),
+            }
+        }
+        SdkError::ResponseError(context) => unreadable(operation, context.raw().status().as_u16()),
+        _ => PortError::new(operation, error),
+    }
+}
+
+/// The causes are left out. They would say what was found where something else was expected, which may be a secret.
+fn unreadable(operation: &'static str, status: u16) -> PortError {
+    PortError::of(operation, format!("the answer could not be read (HTTP status {status})"))
+}
+
+/// A service's message up to where it starts to quote something, which may be what we sent.
+pub(crate) fn message_without_quotations(message: &str) -> String {
+    let characters: Vec<char> = message.chars().collect();
+    let is_letter = |index: Option<usize>| {
+        index.and_then(|index| characters.get(index)).is_some_and(|character| character.is_alphabetic())
+    };
+    let quotation = characters.iter().enumerate().position(|(index, character)| match character {
+        // An apostrophe, as in "can't", is no quotation mark.
+        '\'' | '’' => !(is_letter(index.checked_sub(1)) && is_letter(index.checked_add(1))),
+        '"' | '`' | '“' | '‘' | '«' | '(' | '[' | '{' | '<' => true,
+        _ => false,
+    });
+    match quotation {
+        None => printable(message),
+        Some(end) => printable(characters.iter().take(end).collect::<String>().trim_end()) + " …",
+    }
+}
+
+/// On one line, and not long.
+fn printable(text: &str) -> String {
+    let mut printable: String = text
+        .chars()
+        .take(LONGEST_MESSAGE_CHARACTERS)
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect();
+    if text.chars().nth(LONGEST_MESSAGE_CHARACTERS).is_some() {
+        printable.push('…');
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_cut_where_it_starts_to_quote() {
+        for (message, expected) in [
+            ("Secrets Manager can't find the specified secret.", "Secrets Manager can't find the specified secret."),
+            (
+                "1 validation error detected: Value 'body' at 'messageBody' failed",
+                "1 validation error detected: Value …",
+            ),
+            ("Value (body) for parameter MessageBody is invalid.", "Value …"),
+            ("Value body: {\"amount\": 5}", "Value body: …"),
+            ("two\nlines", "two lines"),
+        ] {
+            assert_eq!(message_without_quotations(message), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        assert_eq!(message_without_quotations(&"a".repeat(1_000)).chars().count(), LONGEST_MESSAGE_CHARACTERS + 1);
+    }
+}

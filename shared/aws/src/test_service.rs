@@ -1,0 +1,140 @@
+//! A stand-in for a service of AWS on a local port, so that the tests see real requests, retries and timeouts.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pipeline::ports::{Payloads, PortError};
+use serde_json::Value;
+
+use crate::Clients;
+use crate::timeouts::{Budget, ContentionBudget};
+
+/// Short times, so that a test of their end is short too.
+pub(crate) const BUDGET: Budget = Budget {
+    connect: Duration::from_millis(500),
+    attempt: Duration::from_millis(700),
+    operation: Duration::from_millis(1_500),
+    attempts: 3,
+    first_pause: Duration::from_millis(5),
+    longest_pause: Duration::from_millis(10),
+};
+
+pub(crate) const CONTENTION: ContentionBudget = ContentionBudget {
+    attempts: 4,
+    first_pause: Duration::from_millis(2),
+    longest_pause: Duration::from_millis(5),
+    within: Duration::from_secs(5),
+};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Answer {
+        status: u16,
+        body: String,
+    },
+    /// Takes the request and says nothing.
+    Hang,
+}
+
+impl Reply {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::Answer { status, body: body.to_string() }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    /// Such as `PUT /bucket/key?x-id=PutObject`.
+    pub(crate) line: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Received {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// The service. Each request gets the next reply; the last one is repeated.
+pub(crate) struct TestService {
+    endpoint: String,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+impl TestService {
+    pub(crate) fn replying(replies: &[Reply]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (replies, log) = (replies.to_vec(), Arc::clone(&received));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (replies, log) = (replies.clone(), Arc::clone(&log));
+                std::thread::spawn(move || serve(stream.unwrap(), &replies, &log));
+            }
+        });
+        Self { endpoint, received }
+    }
+
+    pub(crate) fn clients(&self) -> Clients {
+        Clients::at(&self.endpoint, BUDGET, CONTENTION)
+    }
+
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+}
+
+/// Takes one request from the connection, and closes it after the answer.
+fn serve(mut stream: TcpStream, replies: &[Reply], log: &Mutex<Vec<Received>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap() == 0 {
+            return;
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        head.push(line.trim().to_owned());
+    }
+    let length = head
+        .iter()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(0, |(_, value)| value.trim().parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let index = {
+        let mut log = log.lock().unwrap();
+        let line = head.first().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+        log.push(Received { line, body });
+        log.len() - 1
+    };
+    match replies.get(index).or(replies.last()).unwrap() {
+        Reply::Answer { status, body } => {
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} Status\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+        Reply::Hang => std::thread::sleep(Duration::from_secs(5)),
+    }
+}
+
+/// A store that is not to be called.
+pub(crate) struct NoPayloads;
+
+impl Payloads for NoPayloads {
+    async fn put(&self, _: &pipeline::ports::PayloadKey, _: bytes::Bytes) -> Result<(), PortError> {
+        panic!("nothing is to be stored")
+    }
+
+    async fn get(&self, _: &pipeline::ports::PayloadKey) -> Result<bytes::Bytes, PortError> {
+        panic!("nothing is to be fetched")
+    }
+}
