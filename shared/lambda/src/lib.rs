@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod processor;
+mod webhook;
+
+use pipeline::config::ConfigProblems;
+use pipeline::telemetry::{Telemetry, TelemetrySettings};
+
+pub use lambda_runtime::Error;
+pub use processor::run_processor;
+pub use webhook::run_webhook;
+
+fn environment_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn start_telemetry() -> Telemetry {
+    let (settings, problems) = TelemetrySettings::from_environment(environment_variable);
+    let telemetry = Telemetry::start(&settings);
+    if let Some(problems) = problems {
+        report(&problems);
+    }
+    telemetry
+}
+
+fn report(problems: &ConfigProblems) {
+    tracing::error!(%problems, "correct the function's environment variables");
+}
