@@ -69,9 +69,9 @@ fn a_weak_or_malformed_key_is_left_out_and_named_without_being_shown() {
 #[test]
 fn nine_keys_and_documents_of_another_form_are_refused_whole() {
     let entry = format!(r#"{{"label":"a","secret":"{SECRET}"}}"#);
-    let nine = format!(r#"{{"keys":[{}]}}"#, vec![entry.as_str(); 9].join(","));
+    let nine = format!(r#"{{"keys":[{}]}}"#, [entry.as_str(); 9].join(","));
     assert_eq!(Machnet::read_keys(&nine).unwrap_err(), KeySetError::TooMany { found: 9 });
-    assert_eq!(keys(&format!(r#"{{"keys":[{}]}}"#, vec![entry.as_str(); 8].join(","))).keys.len(), 8);
+    assert_eq!(keys(&format!(r#"{{"keys":[{}]}}"#, [entry.as_str(); 8].join(","))).keys.len(), 8);
     for text in ["", SECRET, r#"{"keys":{}}"#, r#"{"keys":[],"secret":"hush"}"#, r#"["hush"]"#] {
         let error = Machnet::read_keys(text).unwrap_err();
         assert!(!error.to_string().contains("hush") && !error.to_string().contains("thirty"), "{error}");
