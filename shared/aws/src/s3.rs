@@ -53,7 +53,7 @@ impl S3Payloads {
         PortError::of(
             GET,
             format!(
-                "the bucket {} holds no object {}; restore it, for example from an older version, if its lifecycle rule deleted it",
+                "the bucket {} holds no object {}; find out whether a lifecycle rule or a person deleted it",
                 self.bucket,
                 key.as_str()
             ),
