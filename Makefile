@@ -9,7 +9,7 @@ help:
 	@echo "make lint        formatting, clippy, licences and sources of dependencies, the template"
 	@echo "make advisories  look the dependencies up in the RustSec database (needs the network)"
 	@echo "make samples     write events/ anew"
-	@echo "make build       build the functions for Lambda"
+	@echo "make build       build the functions for Lambda (ARCHITECTURE=x86_64 for Intel and AMD)"
 	@echo "make deploy      build, then deploy the stack (asks for its settings the first time)"
 	@echo "make clean       remove what was built and installed"
 
@@ -32,7 +32,7 @@ samples:
 	cargo run --locked -- sample-events
 
 build: check-tools tools-sam tools-build
-	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build
+	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build $(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE))
 
 # The settings that `--guided` asks for are kept in samconfig.toml by it.
 deploy: build

@@ -123,17 +123,8 @@ def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, machn
 
 
 def test_a_function_without_settings_starts_and_means_send_it_again(stack: Stack, machnet: Sender) -> None:
-    client = stack.client("lambda")
-    name = stack.outputs["MachnetFunctionName"]
-    environment = client.get_function_configuration(FunctionName=name)["Environment"]
-
-    client.update_function_configuration(
-        FunctionName=name, Environment={"Variables": environment["Variables"] | {"QUEUE_URL": ""}}
-    )
-    try:
+    with stack.settings("machnet", QUEUE_URL=""):
         refused = machnet.send(machnet_event(new_id(), new_id()))
-    finally:
-        client.update_function_configuration(FunctionName=name, Environment=environment)
 
     assert refused.answer.status == 409
     assert refused.line["reason"] == "configuration-invalid"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -95,8 +97,12 @@ class Stack:
             raise RuntimeError(f"{executable} is missing; run `cargo build --workspace`")
         folder = self.folder / "code" / binary
         folder.mkdir(parents=True)
+        # A copy of its own, in case somebody builds while the tests run.
+        copy = self.folder / "bin" / binary
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy2(executable, copy)
         bootstrap = folder / "bootstrap"
-        bootstrap.write_text(f'#!/bin/sh\nexec "{executable}" >>"{self._logs}/{binary}.$$.log" 2>&1\n')
+        bootstrap.write_text(f'#!/bin/sh\nexec "{copy}" >>"{self._logs}/{binary}.$$.log" 2>&1\n')
         bootstrap.chmod(0o755)
         return folder
 
@@ -260,12 +266,26 @@ class Stack:
 
         return wait_until(enough, what=f"the processing of delivery {delivery_id}")
 
+    @contextlib.contextmanager
+    def settings(self, binary: str, **variables: str) -> Iterator[None]:
+        """Changes a function's environment variables inside the `with` block."""
+        client = self.client("lambda")
+        name = self.outputs[f"{binary.capitalize()}FunctionName"]
+        environment = client.get_function_configuration(FunctionName=name)["Environment"]
+        client.update_function_configuration(
+            FunctionName=name, Environment={"Variables": environment["Variables"] | variables}
+        )
+        try:
+            yield
+        finally:
+            client.update_function_configuration(FunctionName=name, Environment=environment)
+
     def restart(self, binary: str) -> None:
         """Ends a function's processes, so that the next request meets a cold start."""
         for file in self._logs.glob(f"{binary}.*.log"):
             pid = int(file.name.split(".")[1])
             try:
-                if Path(f"/proc/{pid}/exe").resolve() == (BINARIES / binary).resolve():
+                if Path(f"/proc/{pid}/exe").samefile(self.folder / "bin" / binary):
                     os.kill(pid, signal.SIGKILL)
             except (FileNotFoundError, ProcessLookupError):
                 continue

@@ -1,0 +1,97 @@
+"""The alarms watch metrics by name and dimensions, which are free text: nothing else would notice a slip."""
+
+from __future__ import annotations
+
+import pytest
+from senders import Sender, new_id
+from signers import AccreditSigner, MachnetSigner, accredit_event, machnet_event
+from stack import template
+from stack.stack import Stack
+from stack.wait import wait_until
+
+Metric = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def watched() -> set[Metric]:
+    """The stack's own metrics in alarms, by name and dimensions."""
+    found = set()
+    for resource in template.original()["Resources"].values():
+        if resource["Type"] != "AWS::CloudWatch::Alarm":
+            continue
+        alarm = resource["Properties"]
+        metrics = [entry["MetricStat"]["Metric"] for entry in alarm.get("Metrics", []) if "MetricStat" in entry]
+        for metric in metrics or [alarm]:
+            if metric["Namespace"] == {"Fn::Sub": "webhook-intake/${AWS::StackName}"}:
+                dimensions = tuple(sorted((each["Name"], each["Value"]) for each in metric["Dimensions"]))
+                found.add((metric["MetricName"], dimensions))
+    return found
+
+
+@pytest.mark.parametrize("provider", ["accredit", "machnet"])
+def test_each_watched_metric_is_one_that_the_functions_send(
+    stack: Stack, request: pytest.FixtureRequest, provider: str
+) -> None:
+    sender: Sender = request.getfixturevalue(provider)
+    cause_everything(stack, sender)
+    labels = {("provider", provider)}
+    expected = {(name, dimensions) for name, dimensions in watched() if labels & set(dimensions)}
+    # A panic would be a defect, and a header that comes twice does not get through the emulator.
+    out_of_reach = {
+        (name, dimensions)
+        for name, dimensions in expected
+        if dict(dimensions).get("reason") in {"panic", "signature-repeated"}
+    }
+
+    def missing() -> set[Metric]:
+        sent = stack.counters(provider).keys() | stack.counters("processor").keys()
+        return expected - out_of_reach - sent
+
+    wait_until(lambda: not missing(), timeout=10, what=f"a metric for each of {missing()}")
+
+
+def test_the_metrics_are_in_the_namespace_that_the_alarms_watch(stack: Stack, machnet: Sender) -> None:
+    machnet.deliver(machnet_event(new_id(), new_id()))
+
+    directives = [
+        directive
+        for binary in ["machnet", "processor"]
+        for line in stack.lines(binary)
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", [])
+    ]
+    assert {directive["Namespace"] for directive in directives} == {"webhook-intake/webhook-intake-test"}
+
+
+def cause_everything(stack: Stack, sender: Sender) -> None:
+    provider = sender.provider
+    header = {"machnet": "x-raas-webhook-signature", "accredit": "X-Signature"}[provider]
+
+    def event() -> bytes:
+        return machnet_event(new_id(), new_id()) if provider == "machnet" else accredit_event(new_id())
+
+    sender.deliver(event())
+    sender.deliver(b"{")
+    if provider == "machnet":
+        event_id, resource = new_id(), new_id()
+        sender.deliver(machnet_event(event_id, resource))
+        sender.deliver(machnet_event(event_id, resource, payload={}))
+    sender.post(b"{}", {})
+    sender.post(b"{}", {header: "?"})
+    sender.send(b"{}", signer=MachnetSigner("no-secret-of-anyone") if provider == "machnet" else AccreditSigner())
+    with stack.proxy.fault("AmazonSQS.SendMessage", "access-denied"):
+        sender.send(event())
+    with stack.settings(provider, QUEUE_URL=""):
+        sender.send(event())
+    with stack.settings(provider, DEADLINE_MILLISECONDS="800"):
+        with stack.proxy.fault("secretsmanager.GetSecretValue", "hang"):
+            sender.send(event())
+    with stack.settings(provider, DEADLINE_MILLISECONDS="801"):
+        with stack.proxy.fault("AmazonSQS.SendMessage", "hang"):
+            sender.send(event())
+    with stack.proxy.fault("secretsmanager.GetSecretValue", "access-denied"):
+        stack.restart(provider)
+        sender.send(event())
+    stack.put_keys(provider)
+    stack.restart(provider)
+    sender.send(event())
+    stack.put_keys(provider, sender.signer.key())
+    stack.restart(provider)
