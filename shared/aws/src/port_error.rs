@@ -23,7 +23,10 @@ where
                 (None, _) => unreadable(operation, status),
             }
         }
-        SdkError::ResponseError(context) => unreadable(operation, context.raw().status().as_u16()),
+        SdkError::ResponseError(context) => unreadable(operation, context.raw().status().as_u16()).undecided(),
+        SdkError::TimeoutError(_) => PortError::new(operation, error).undecided(),
+        // The connection may have broken before the request was on it or after.
+        SdkError::DispatchFailure(failure) if !failure.is_user() => PortError::new(operation, error).undecided(),
         _ => PortError::new(operation, error),
     }
 }

@@ -48,6 +48,7 @@ pub async fn run_processor() -> Result<(), Error> {
             Ok(processor) => process(processor, records, &event.context).await,
             Err(problems) => {
                 report(problems);
+                records.iter().for_each(|_| pipeline::telemetry::count_failed_record());
                 records.into_iter().map(|record| record.message_id).collect()
             }
         };

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant, SystemTime};
 use aws::{Clients, S3Payloads, SecretsManagerSecrets, SqsQueue};
 use lambda_http::{Context, Request, RequestExt as _, Service as _, service_fn};
 use pipeline::config::IntakeConfig;
-use pipeline::intake::Intake;
+use pipeline::intake::{AnswerBy, Intake};
 use pipeline::ports::SystemSurroundings;
 use providers::webhook::Webhook;
 
 use crate::{Error, environment_variable, report, start_telemetry};
+
+/// What is kept of an invocation's time for getting the answer out, where the function's timeout is shorter than the deadline.
+const MARGIN: Duration = Duration::from_millis(300);
 
 type AwsIntake<W> = Intake<W, SqsQueue, S3Payloads, SecretsManagerSecrets, SystemSurroundings>;
 
@@ -22,7 +25,6 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     let started = Instant::now();
     let telemetry = start_telemetry();
     let config = IntakeConfig::from_environment(environment_variable);
-    let deadline = config.as_ref().map(|config| config.settings.deadline).unwrap_or_default();
     let problems = config.as_ref().err().cloned();
     let intake: AwsIntake<W> = match config {
         Ok(config) => {
@@ -39,16 +41,13 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     };
     let intake = intake.started_in(started.elapsed());
 
-    lambda_http::run(service_fn(|request: Request| {
+    lambda_http::run(service_fn(|mut request: Request| {
         let mut intake = intake.clone();
         if let Some(problems) = &problems {
             report(problems);
         }
-        if request.lambda_context_ref().is_some_and(|context| ends_within(context, deadline)) {
-            tracing::error!(
-                ?deadline,
-                "the function's timeout ends before the deadline; raise it above DEADLINE_MILLISECONDS"
-            );
+        if let Some(answer_by) = request.lambda_context_ref().map(answer_by) {
+            request.extensions_mut().insert(answer_by);
         }
         async move {
             let Ok(response) = intake.call(request).await;
@@ -60,7 +59,8 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     .await
 }
 
-/// Whether Lambda ends the invocation before this much time has passed.
-fn ends_within(context: &Context, time: Duration) -> bool {
-    context.deadline().duration_since(SystemTime::now()).is_ok_and(|remaining| remaining < time)
+/// A little before Lambda ends the invocation.
+fn answer_by(context: &Context) -> AnswerBy {
+    let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    AnswerBy(tokio::time::Instant::now() + remaining.saturating_sub(MARGIN))
 }

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::document::OutboundDocument;
 use crate::key_store::KeyStore;
-use crate::ports::{Payloads, Queue, Secrets, Surroundings};
+use crate::ports::{Payloads, PortError, Queue, Secrets, Surroundings};
 use crate::telemetry;
 
 /// The largest body that is taken, in bytes: 4 MiB. Lambda takes 6 MB, and a binary body arrives in base64.
@@ -52,6 +52,11 @@ impl Default for IntakeSettings {
         Self { deadline: Duration::from_secs(3), secret_refresh: Duration::from_secs(5 * 60) }
     }
 }
+
+/// When a request must be answered at the latest, for those who know: put into the request's extensions, it bounds the
+/// intake's own deadline. Lambda ends an invocation at its timeout, whatever the settings say.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerBy(pub Instant);
 
 /// The intake of one provider.
 pub struct Intake<W: Webhook, Q, P, S, E>(Arc<Inner<W, Q, P, S, E>>);
@@ -131,7 +136,8 @@ where
 struct Progress {
     received_at: Timestamp,
     delivery_id: DeliveryId,
-    asked_queue: AtomicBool,
+    /// The queue may have the delivery, and its answer is not known.
+    undecided: AtomicBool,
     offloaded: AtomicBool,
     body_bytes: AtomicU64,
     matched: std::sync::OnceLock<MatchedKey>,
@@ -150,13 +156,15 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
         let progress = Progress {
             received_at,
             delivery_id: self.surroundings.new_delivery_id(received_at),
-            asked_queue: AtomicBool::new(false),
+            undecided: AtomicBool::new(false),
             offloaded: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),
             matched: std::sync::OnceLock::new(),
         };
+        let own = started + self.deadline.saturating_sub(start);
+        let answer_by = request.extensions().get().map_or(own, |AnswerBy(latest)| own.min(*latest));
         let work = AssertUnwindSafe(self.take(request, &progress)).catch_unwind();
-        let answer = match tokio::time::timeout(self.deadline.saturating_sub(start), work).await {
+        let answer = match tokio::time::timeout_at(answer_by, work).await {
             Ok(Ok(Ok(()))) => Answer::Accepted,
             Ok(Ok(Err(answer))) => answer,
             Ok(Err(_panic)) => Answer::SendAgain(Trouble::Panic),
@@ -187,14 +195,17 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
         let _ = progress.matched.set(request.authenticated_by().clone());
         let delivery = VerifiedDelivery::new(request, progress.delivery_id, progress.received_at);
 
-        let unavailable = |error| {
+        let unavailable = |error: PortError| {
             tracing::error!(provider = %W::PROVIDER, delivery_id = %progress.delivery_id, %error, "the delivery cannot be queued");
             Answer::SendAgain(Trouble::QueueUnavailable)
         };
         let document = OutboundDocument::prepare(&delivery, &parts.payloads).await.map_err(unavailable)?;
         progress.offloaded.store(document.offloaded(), Ordering::Relaxed);
-        progress.asked_queue.store(true, Ordering::Relaxed);
-        parts.queue.send(&document).await.map_err(unavailable)
+        progress.undecided.store(true, Ordering::Relaxed);
+        let sent = parts.queue.send(&document).await;
+        let undecided = sent.as_ref().is_err_and(|error| error.may_have_taken_effect);
+        progress.undecided.store(undecided, Ordering::Relaxed);
+        sent.map_err(unavailable)
     }
 
     fn report(&self, answer: &Answer, progress: &Progress, duration: Duration) {
@@ -208,9 +219,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
                 ("rejected", Some(refusal.reason()))
             }
             // Given up while the queue was asked: nobody can say whether it has the delivery.
-            Answer::SendAgain(trouble @ (Trouble::DeadlineExceeded | Trouble::Panic))
-                if progress.asked_queue.load(Ordering::Relaxed) =>
-            {
+            Answer::SendAgain(trouble) if progress.undecided.load(Ordering::Relaxed) => {
                 telemetry::count_unknown(W::PROVIDER);
                 ("unknown", Some(trouble.reason()))
             }
@@ -242,10 +251,7 @@ impl<W: Webhook, Q, P, S: Secrets> Parts<W, Q, P, S> {
         request: UnverifiedRequest,
         proof: &W::Proof,
     ) -> Result<providers::request::VerifiedRequest, Answer> {
-        let keys = self.keys.keys().await.map_err(|error| {
-            tracing::error!(provider = %W::PROVIDER, %error, "no key can be had");
-            Answer::SendAgain(Trouble::SecretsUnavailable)
-        })?;
+        let keys = self.keys.keys().await.map_err(|_logged| Answer::SendAgain(Trouble::SecretsUnavailable))?;
         let unproved = match attempt::<W>(request, proof, keys.get()) {
             Ok(verified) => return Ok(verified),
             Err(request) => request,

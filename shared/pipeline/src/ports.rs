@@ -11,7 +11,7 @@ use providers::timestamp::Timestamp;
 use crate::document::OutboundDocument;
 use crate::ledger::{ConditionalPut, Written};
 
-/// A call to an outside system that did not succeed. It may have taken effect all the same.
+/// A call to an outside system that did not succeed.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} failed: {message}")]
 pub struct PortError {
@@ -19,6 +19,8 @@ pub struct PortError {
     pub operation: &'static str,
     /// What came back, on one line, with no body or secret in it.
     pub message: String,
+    /// Whether the call may have taken effect all the same: it was sent, and no answer was understood.
+    pub may_have_taken_effect: bool,
 }
 
 impl PortError {
@@ -36,13 +38,19 @@ impl PortError {
             }
             cause = error.source();
         }
-        Self { operation, message }
+        Self { operation, message, may_have_taken_effect: false }
     }
 
     /// An error of this operation in plain words.
     #[must_use]
     pub fn of(operation: &'static str, message: impl Into<String>) -> Self {
-        Self { operation, message: message.into() }
+        Self { operation, message: message.into(), may_have_taken_effect: false }
+    }
+
+    /// The same error of a call that may have taken effect.
+    #[must_use]
+    pub fn undecided(self) -> Self {
+        Self { may_have_taken_effect: true, ..self }
     }
 }
 

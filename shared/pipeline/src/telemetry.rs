@@ -114,6 +114,6 @@ pub(crate) fn count_outcome(provider: Provider, outcome: Outcome) {
 }
 
 /// Counts a record that failed and stays on the queue.
-pub(crate) fn count_failed_record() {
+pub fn count_failed_record() {
     metrics::counter!("failed").increment(1);
 }

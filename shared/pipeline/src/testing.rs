@@ -42,7 +42,11 @@ impl Behaviour {
     }
 
     fn after(self, operation: &'static str) -> Result<(), PortError> {
-        if self == Self::FailAfterwards { Err(PortError::of(operation, "the answer was lost")) } else { Ok(()) }
+        if self == Self::FailAfterwards {
+            Err(PortError::of(operation, "the answer was lost").undecided())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -221,4 +225,35 @@ pub(crate) fn delivery(number: u8, body: impl Into<Bytes>) -> Delivery {
     let received_at = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
     let id = DeliveryId::new(received_at, [number; 10]);
     verified(id, received_at, HeaderMap::new(), body.into()).as_delivery().clone()
+}
+
+/// Lines of the log, as they are written.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// The lines with this message, as JSON.
+    pub(crate) fn of(&self, message: &str) -> Vec<serde_json::Value> {
+        let bytes = self.0.lock().unwrap().clone();
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .filter(|line: &serde_json::Value| line["message"] == message)
+            .collect()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -4,12 +4,14 @@ use http::{Method, Request};
 use providers::machnet::Machnet;
 use serde_json::Value;
 use tower::ServiceExt as _;
+use tracing::level_filters::LevelFilter;
 
 use super::*;
 use crate::document;
+use crate::telemetry::json_lines;
 use crate::testing::{
-    Behaviour, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestSurroundings, secret_document,
-    signature,
+    Behaviour, Lines, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestSurroundings,
+    secret_document, signature,
 };
 
 const BODY: &[u8] = br#"{"id":"1","event_name":"transaction_processed","resource_id":"r"}"#;
@@ -188,6 +190,17 @@ async fn the_first_request_is_charged_with_the_start_and_the_second_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_invocation_that_ends_earlier_is_answered_before_it_does() {
+    let world = world();
+    world.queue.behave(Behaviour::Hang);
+    let started = Instant::now();
+    let mut request = signed(BODY);
+    request.extensions_mut().insert(AnswerBy(started + Duration::from_millis(700)));
+    assert_eq!(world.send(request).await.0, 409);
+    assert_eq!(started.elapsed().as_millis(), 700);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_given_up_at_the_deadline() {
     let world = world();
     let body =
@@ -237,4 +250,33 @@ async fn a_secret_rotated_in_flight_is_picked_up_and_the_old_one_is_out() {
     assert_eq!(world.send(rotated).await.0, 200);
     assert_eq!(world.send(signed(BODY)).await.0, 409);
     assert_eq!(world.secrets.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_is_one_line_with_its_outcome_and_reason_and_no_secret_or_body() {
+    let world = world();
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let _guard = tracing::subscriber::set_default(json_lines(LevelFilter::TRACE, move || writer.clone()));
+    for (behaviour, outcome, reason) in [
+        (Behaviour::Work, "accepted", Value::Null),
+        (Behaviour::Fail, "rejected", "queue-unavailable".into()),
+        (Behaviour::FailAfterwards, "unknown", "queue-unavailable".into()),
+        (Behaviour::Hang, "unknown", "deadline-exceeded".into()),
+        (Behaviour::Panic, "unknown", "panic".into()),
+    ] {
+        world.queue.behave(behaviour);
+        world.send(signed(BODY)).await;
+        let line = lines.of("delivery").pop().unwrap();
+        assert_eq!((&line["outcome"], &line["reason"]), (&Value::from(outcome), &reason), "{line}");
+        assert_eq!((&line["provider"], &line["key_label"]), (&Value::from("machnet"), &Value::from("main")));
+        assert_eq!(line["body_bytes"], BODY.len());
+    }
+    world.send(request(BODY, &[])).await;
+    let line = lines.of("delivery").pop().unwrap();
+    assert_eq!((&line["outcome"], &line["reason"]), (&Value::from("rejected"), &Value::from("signature-missing")));
+    assert_eq!(lines.of("delivery").len(), 6);
+    for hidden in [SECRET, "transaction_processed", &signature(SECRET, BODY)] {
+        assert!(!lines.text().contains(hidden), "{}", lines.text());
+    }
 }
