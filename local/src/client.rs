@@ -3,20 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use reqwest::{Client, Url};
+
+use crate::signing::SignedDelivery;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A delivery with everything that is sent beside its body.
-#[derive(Clone, Debug)]
-pub struct SignedDelivery {
-    /// Headers by name.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body.
-    pub body: Bytes,
-}
 
 /// What came back.
 #[derive(Clone, Debug)]
@@ -100,8 +92,8 @@ impl Sender {
     /// When no whole answer came.
     pub async fn post(&self, url: &Url, delivery: &SignedDelivery) -> Result<Reply, SendError> {
         let mut request = self.0.post(url.clone()).body(delivery.body.clone());
-        for (name, value) in &delivery.headers {
-            request = request.header(*name, value);
+        for (name, value) in delivery.headers() {
+            request = request.header(name, value);
         }
         let failed = |source: reqwest::Error| {
             let (url, source) = (url.clone(), source.without_url());

@@ -70,6 +70,12 @@ impl DataDirectory {
         Ok(Self(path.to_owned()))
     }
 
+    /// A data directory, whether it is there or not.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// Opens a data directory in which a server has run before.
     ///
     /// # Errors

@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 pub mod client;
+pub mod commands;
 pub mod data_directory;
 pub mod key_files;
+pub mod sample_bodies;
+pub mod samples;
 pub mod server;
 pub mod signing;
 pub mod sqlite;

@@ -1,2 +1,17 @@
 //! The development server's command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use webhook_intake::commands::{self, CommandLine};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match commands::run(CommandLine::parse()).await.map_err(anyhow::Error::from) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -57,6 +57,9 @@ pub enum ServerError {
     /// The database can't be used.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// Ctrl-C can't be heard.
+    #[error("the operating system does not let the server listen for ctrl-c")]
+    Signal(#[source] io::Error),
     /// The listener broke.
     #[error("the server stopped; start it again")]
     Serve(#[source] io::Error),
@@ -178,28 +181,33 @@ impl Server {
     }
 }
 
-/// Waits for Ctrl-C, or for the signal that asks a process to end.
-pub async fn stop_signal() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// Ends at Ctrl-C, or at the signal that asks a process to end. From this call on neither of them ends the process by itself.
+///
+/// # Errors
+/// When the operating system doesn't let us listen.
+#[cfg(unix)]
+pub fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServerError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signal)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signal)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
+    })
+}
+
+/// Ends at Ctrl-C. From this call on it doesn't end the process by itself.
+///
+/// # Errors
+/// When the operating system doesn't let us listen.
+#[cfg(windows)]
+pub fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServerError> {
+    let mut interrupt = tokio::signal::windows::ctrl_c().map_err(ServerError::Signal)?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }
 
 #[derive(Serialize)]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use providers::provider::Provider;
 use providers::signature::hmac_sha256::{HmacSecret, WeakSecret};
 use rsa::RsaPrivateKey;
@@ -95,6 +96,47 @@ impl Signer {
             Self::Accredit(key) => ("x-signature", STANDARD.encode(key.try_sign(body)?.to_bytes())),
             Self::Machnet(secret) => ("x-raas-webhook-signature", hex::encode(secret.sign(body))),
         })
+    }
+}
+
+/// A delivery with everything that is sent beside its body.
+#[derive(Clone, Debug)]
+pub struct SignedDelivery {
+    /// The body.
+    pub body: Bytes,
+    headers: Vec<(&'static str, String)>,
+    signature: Option<(&'static str, String)>,
+}
+
+impl SignedDelivery {
+    /// Signs a JSON body, to be sent with these headers besides.
+    ///
+    /// # Errors
+    /// When the key can't sign.
+    pub fn new(signer: &Signer, body: Bytes, mut headers: Vec<(&'static str, String)>) -> Result<Self, SignerError> {
+        headers.push(("content-type", "application/json".to_owned()));
+        let signature = Some(signer.sign(&body)?);
+        Ok(Self { body, headers, signature })
+    }
+
+    /// Every header by name.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.headers.iter().chain(&self.signature).map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The same with a body that isn't the signed one.
+    #[must_use]
+    pub fn tampered(mut self) -> Self {
+        // White space after it leaves JSON what it was; a signature over bytes must notice all the same.
+        self.body = [self.body, Bytes::from_static(b" ")].concat().into();
+        self
+    }
+
+    /// The same without the signature.
+    #[must_use]
+    pub fn unsigned(mut self) -> Self {
+        self.signature = None;
+        self
     }
 }
 

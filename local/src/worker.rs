@@ -97,7 +97,79 @@ fn backoff(receive_count: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use pipeline::ledger::{Entry, Outcome};
+    use providers::delivery::DeliveryId;
+
     use super::*;
+    use crate::key_files::{new_accredit_key, new_machnet_key};
+    use crate::samples::{SampleKeys, make};
+    use crate::sqlite::EventFilter;
+
+    /// Three genuine documents.
+    async fn documents() -> Vec<String> {
+        let accredit = new_accredit_key().unwrap();
+        let keys = SampleKeys {
+            accredit_secret: accredit.secret,
+            accredit_private_key: accredit.private_key,
+            machnet_secret: new_machnet_key().unwrap(),
+        };
+        let [_, _, (_, batch)] = make(&keys).await.unwrap();
+        let batch: serde_json::Value = serde_json::from_str(&batch).unwrap();
+        let records = batch["Records"].as_array().unwrap();
+        records.iter().map(|record| record["body"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_record_that_fails_stays_on_the_queue_and_its_neighbours_are_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+        let queue = SqliteQueue::new(database.clone());
+        let worker = Worker::new(queue.clone(), database.clone());
+        let documents = documents().await;
+        queue.insert(documents[0].clone()).await.unwrap();
+        queue.insert("no document".to_owned()).await.unwrap();
+        queue.insert(documents[1].clone()).await.unwrap();
+
+        assert_eq!(worker.work_once().await.unwrap(), 3);
+        assert_eq!(queue.depth().await.unwrap().queued, 1);
+        assert_eq!(worker.work_once().await.unwrap(), 0, "the failed record must rest first");
+        let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
+        let outcomes: Vec<Outcome> = events
+            .iter()
+            .map(|event| match &event.entry {
+                Entry::Event(event) => event.outcome,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(outcomes, [Outcome::Stored, Outcome::Stored]);
+
+        let rested = SystemSurroundings.now().plus(backoff(1));
+        let again = queue.receive(rested, 10, VISIBILITY).await.unwrap();
+        assert_eq!((again[0].body.as_str(), again[0].receive_count), ("no document", 2));
+    }
+
+    #[tokio::test]
+    async fn a_worker_takes_over_what_its_predecessor_left_and_stops_when_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+        let queue = SqliteQueue::new(database.clone());
+        for document in documents().await {
+            queue.insert(document).await.unwrap();
+        }
+        queue.receive(SystemSurroundings.now(), 2, VISIBILITY).await.unwrap();
+
+        let (tell_stop, stop) = watch::channel(false);
+        let running = tokio::spawn(Worker::new(queue.clone(), database.clone()).run(stop));
+        while queue.depth().await.unwrap().queued > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tell_stop.send(true).unwrap();
+        running.await.unwrap();
+        let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
+        let mut deliveries: Vec<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
+        deliveries.dedup();
+        assert_eq!(deliveries.len(), 3);
+    }
 
     #[test]
     fn a_failed_message_rests_longer_each_time() {

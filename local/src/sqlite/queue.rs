@@ -176,7 +176,7 @@ impl SqliteQueue {
             .await
     }
 
-    async fn insert(&self, body: String) -> Result<(), PortError> {
+    pub(crate) async fn insert(&self, body: String) -> Result<(), PortError> {
         self.database
             .transaction("sqlite send", move |transaction| {
                 transaction.execute("INSERT INTO queue (body) VALUES (?1)", [body])?;

@@ -1,0 +1,213 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use pipeline::ledger::Outcome;
+use pipeline::ports::PortError;
+use providers::provider::Provider;
+
+use crate::client::SendError;
+use crate::data_directory::{DEFAULT_PATH, DataDirectoryError};
+use crate::key_files::TestKeyError;
+use crate::server::{DEFAULT_ADDRESS, ServerError};
+use crate::signing::SignerError;
+use crate::sqlite::OpenError;
+
+mod demo;
+mod describe;
+mod events;
+mod redrive;
+mod sample_events;
+mod send;
+mod serve;
+mod since;
+
+/// Takes webhooks on this machine, with the same code as on AWS and SQLite underneath.
+///
+/// Start with `demo`: it makes test keys, serves, sends itself signed deliveries and shows what became of each.
+#[derive(Debug, Parser)]
+#[command(name = "webhook-intake", version, max_term_width = 100)]
+pub struct CommandLine {
+    /// Where queue, events and keys lie. Made when it isn't there.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIRECTORY",
+        default_value = DEFAULT_PATH,
+        env = "WEBHOOK_INTAKE_DATA_DIRECTORY"
+    )]
+    data_directory: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show everything once: make test keys, serve, send signed deliveries, print what became of each, go on serving.
+    Demo(demo::Arguments),
+    /// Serve every provider's webhook, verify with the keys in the data directory, and process what comes.
+    Serve(serve::Arguments),
+    /// Sign one delivery as the provider would and post it to any URL.
+    ///
+    /// The exit code is 0 only if the delivery was accepted.
+    Send(send::Arguments),
+    /// List what became of the events that came in.
+    Events(events::Arguments),
+    /// Put the deliveries that were given up after five attempts back on the queue.
+    Redrive,
+    /// Write the sample invocations in events/ anew, for `sam local invoke` and `cargo lambda invoke`.
+    SampleEvents(sample_events::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct Listen {
+    /// The address to serve on; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADDRESS)]
+    listen: SocketAddr,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The data directory.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
+    /// The database file.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The database, once it is open.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The test keys.
+    #[error(transparent)]
+    TestKeys(#[from] TestKeyError),
+    /// Signing.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// Sending.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The sample invocations.
+    #[error(transparent)]
+    SampleEvents(#[from] sample_events::SampleError),
+    /// A file that was asked for.
+    #[error("{} cannot be read; check its name, or name another with {option}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The option that names it.
+        option: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The key that signs isn't there.
+    #[error(
+        "there is no key to sign with at {}; run `demo` once to make test keys, or name a key file with --key",
+        path.display()
+    )]
+    NoSigningKey {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The log of the demo.
+    #[error("the log {} cannot be written or read", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An option of another provider.
+    #[error("{option} is for {belongs_to}; leave it out, or send as {belongs_to}")]
+    OptionOfAnotherProvider {
+        /// The option.
+        option: &'static str,
+        /// Whose it is.
+        belongs_to: Provider,
+    },
+    /// Standard output or input.
+    #[error("standard input or output broke")]
+    Terminal(#[source] io::Error),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`CommandError`], which says what to do.
+pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result<ExitCode, CommandError> {
+    match command {
+        Command::Demo(arguments) => demo::run(&data_directory, arguments).await,
+        Command::Serve(arguments) => serve::run(&data_directory, arguments).await,
+        Command::Send(arguments) => send::run(&data_directory, arguments).await,
+        Command::Events(arguments) => events::run(&data_directory, arguments).await,
+        Command::Redrive => redrive::run(&data_directory).await,
+        Command::SampleEvents(arguments) => sample_events::run(&arguments).await,
+    }
+}
+
+/// Reads a provider's name, and lists the names in the help.
+fn provider_parser() -> impl TypedValueParser<Value = Provider> {
+    PossibleValuesParser::new(Provider::ALL.map(Provider::as_str)).try_map(|name| name.parse::<Provider>())
+}
+
+/// Reads an outcome's name, and lists the names in the help.
+fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
+    PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str))
+        .try_map(|name| Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name).ok_or("no outcome"))
+}
+
+/// Prints a text. A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> Result<(), CommandError> {
+    let mut output = io::stdout().lock();
+    match io::Write::write_all(&mut output, text.as_bytes()).and_then(|()| io::Write::flush(&mut output)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
+        _ => Ok(()),
+    }
+}
+
+/// How to call this program again with the same data: through cargo if it was started so.
+fn invocation(data_directory: &Path) -> String {
+    invocation_from(std::env::var_os("CARGO"), data_directory)
+}
+
+fn invocation_from(cargo: Option<OsString>, data_directory: &Path) -> String {
+    let program = if cargo.is_some() { "cargo run --" } else { "webhook-intake" };
+    if data_directory == Path::new(DEFAULT_PATH) {
+        program.to_owned()
+    } else {
+        format!("{program} --data-directory {}", data_directory.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn hints_name_the_data_directory_when_it_is_not_the_usual_one() {
+        assert_eq!(invocation_from(Some("cargo".into()), Path::new(DEFAULT_PATH)), "cargo run --");
+        assert_eq!(invocation_from(None, Path::new("/d")), "webhook-intake --data-directory /d");
+    }
+
+    #[test]
+    fn an_unknown_provider_is_answered_with_the_known_ones() {
+        let error = CommandLine::try_parse_from(["webhook-intake", "send", "acme"]).unwrap_err().to_string();
+        assert!(error.contains("accredit, machnet"), "{error}");
+    }
+}

@@ -1,0 +1,218 @@
+//! `demo`: the whole way of a delivery, shown once with test keys.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use pipeline::ledger::{Entry, Outcome};
+use pipeline::ports::{Surroundings as _, SystemSurroundings};
+use pipeline::telemetry::json_lines;
+use providers::delivery::DeliveryId;
+use providers::provider::Provider;
+use providers::timestamp::Timestamp;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::level_filters::LevelFilter;
+
+use self::fates::FateLog;
+use self::story::{Expected, Fate, Step};
+use super::describe::{remark, short_id, table};
+use super::{CommandError, Listen, invocation, print};
+use crate::client::{Reply, Sender, webhook_url};
+use crate::data_directory::DataDirectory;
+use crate::key_files::ensure_test_keys;
+use crate::server::{DEFAULT_ADDRESS, Server, stop_signal};
+use crate::sqlite::{EventFilter, SqliteLedger, SqliteQueue};
+
+mod fates;
+mod story;
+
+/// How long a delivery may take from the queue to its outcome.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    listen: Listen,
+    /// Stop after the table. The exit code is 0 only if every delivery ended as it should.
+    #[arg(long)]
+    exit: bool,
+}
+
+pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let directory = DataDirectory::create(data_directory)?;
+    let server = Server::start(arguments.listen.listen, directory.clone()).await?;
+    ensure_test_keys(&directory)?;
+    let fates = FateLog::open(&directory.log())?;
+    log_to(&directory)?;
+
+    let queue = server.queue().clone();
+    let ledger = SqliteLedger::new(server.database().clone());
+    let urls = Provider::ALL.map(|provider| (provider, server.webhook_url(provider)));
+    let address = server.address();
+    let signal = stop_signal()?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(async move {
+        tokio::select! {
+            () = signal => {}
+            // The sender goes away when the demo fails; then there is nothing left to serve.
+            _ = stopped => {}
+        }
+    }));
+
+    print(&format!("Serving on http://{address}, and sending signed test deliveries:\n\n"))?;
+    let told = tell(&directory, &urls, &fates, &queue, &ledger).await?;
+    print(&format!("{}\n", told.text))?;
+    if arguments.exit {
+        drop(stop);
+    } else {
+        print(&where_to_go_on(data_directory, &directory, address, &urls))?;
+    }
+    match serving.await {
+        Ok(served) => served?,
+        Err(error) => tracing::error!(%error, "the server broke"),
+    }
+    Ok(if told.as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The log goes to a file, so that the terminal stays readable.
+fn log_to(directory: &DataDirectory) -> Result<(), CommandError> {
+    let path = directory.log();
+    let file =
+        std::fs::File::options().append(true).open(&path).map_err(|source| CommandError::Log { path, source })?;
+    // Only a second subscriber in one process is refused, and there is none.
+    let _ = tracing::subscriber::set_global_default(json_lines(LevelFilter::INFO, Mutex::new(file)));
+    Ok(())
+}
+
+struct Told {
+    text: String,
+    as_expected: bool,
+}
+
+/// What a delivery came to.
+struct Ending {
+    status: u16,
+    fate: Option<Fate>,
+    remark: String,
+}
+
+async fn tell(
+    directory: &DataDirectory,
+    urls: &[(Provider, String)],
+    fates: &FateLog,
+    queue: &SqliteQueue,
+    ledger: &SqliteLedger,
+) -> Result<Told, CommandError> {
+    let since = SystemSurroundings.now();
+    let mut rows = Vec::new();
+    let mut as_expected = true;
+    let mut numbers = HashMap::new();
+    for (Step { provider, what, delivery, expected }, number) in story::steps(directory)?.into_iter().zip(1_u32..) {
+        let Some((_, url)) = urls.iter().find(|(known, _)| *known == provider) else { continue };
+        let url = webhook_url(url, provider.webhook_path())?;
+        let reply = Sender::new(&url)?.post(&url, &delivery).await?;
+        // One after the other, because a retry that overtakes its first try would be the one that is stored.
+        let ending = ending(reply, number, fates, ledger, since, &mut numbers).await?;
+        let mut fate = ending.fate.map_or("not known", Fate::as_str).to_owned();
+        if ending.status != expected.status || ending.fate != Some(expected.fate) {
+            as_expected = false;
+            let Expected { status, fate: expected } = expected;
+            let _ = write!(fate, " (expected {status}, {})", expected.as_str());
+        }
+        rows.push([number.to_string(), provider.to_string(), what, ending.status.to_string(), fate, ending.remark]);
+    }
+    let left = drained(queue).await?;
+    as_expected &= left == 0;
+    let left = if left == 0 { "Nothing".to_owned() } else { left.to_string() };
+    let table = table(["no.", "provider", "what was sent", "answer", "outcome", "remark"], rows);
+    Ok(Told { text: format!("{table}\n{left} left on the queue."), as_expected })
+}
+
+async fn ending(
+    reply: Reply,
+    number: u32,
+    fates: &FateLog,
+    ledger: &SqliteLedger,
+    since: Timestamp,
+    numbers: &mut HashMap<String, u32>,
+) -> Result<Ending, CommandError> {
+    #[derive(Deserialize)]
+    struct Receipt {
+        delivery_id: DeliveryId,
+    }
+    #[derive(Deserialize)]
+    struct Problem {
+        r#type: String,
+    }
+    let status = reply.status;
+    let Ok(Receipt { delivery_id }) = serde_json::from_str(&reply.body) else {
+        let problem: Option<Problem> = serde_json::from_str(&reply.body).ok();
+        let reason = problem.and_then(|problem| problem.r#type.rsplit(':').next().map(str::to_owned));
+        return Ok(Ending { status, fate: Some(Fate::Refused), remark: reason.unwrap_or_default() });
+    };
+    let fate = fates.wait_for(delivery_id, PATIENCE).await?;
+    let recorded = ledger.list(EventFilter { since: Some(since), ..EventFilter::default() }).await?;
+    let entry = recorded.iter().find(|event| event.delivery_id() == Some(delivery_id)).map(|event| &event.entry);
+    let name = |id: &str| numbers.get(id).map_or_else(|| short_id(id), |number| format!("no. {number}"));
+    let remark = match (fate, entry) {
+        (Some(Outcome::Duplicate), _) => "nothing more is kept".to_owned(),
+        (Some(Outcome::Stored), Some(entry @ Entry::Event(event))) => {
+            let remark = remark(entry, name);
+            format!("event {}{}{remark}", short_id(&event.id), if remark.is_empty() { "" } else { "; " })
+        }
+        (_, Some(entry)) => remark(entry, name),
+        (_, None) => String::new(),
+    };
+    if let Some(Entry::Event(event)) = entry {
+        numbers.insert(event.id.clone(), number);
+    }
+    Ok(Ending { status, fate: fate.map(Fate::Recorded), remark })
+}
+
+/// Waits until the queue is empty, and returns how many messages are left if it doesn't become so.
+async fn drained(queue: &SqliteQueue) -> Result<u64, CommandError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let depth = queue.depth().await?;
+        if depth.queued == 0 || Instant::now() > until {
+            return Ok(depth.queued);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn where_to_go_on(
+    data_directory: &Path,
+    directory: &DataDirectory,
+    address: std::net::SocketAddr,
+    urls: &[(Provider, String)],
+) -> String {
+    let invocation = invocation(data_directory);
+    let url = if address == DEFAULT_ADDRESS { String::new() } else { format!(" --url http://{address}") };
+    let mut text = format!(
+        "\nEverything is in {}: events and queue in {}, the log in {}, test keys in keys/.\n\n\
+         In another terminal:\n",
+        data_directory.display(),
+        file_name(&directory.database()),
+        file_name(&directory.log()),
+    );
+    for (provider, _) in urls {
+        let _ = writeln!(text, "  {invocation} send {provider}{url}");
+    }
+    let _ = writeln!(text, "  {invocation} send machnet{url} --tamper");
+    let _ = writeln!(text, "  {invocation} events\n");
+    text.push_str("Serving until Ctrl-C:\n");
+    for (_, url) in urls {
+        let _ = writeln!(text, "  POST {url}");
+    }
+    text
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

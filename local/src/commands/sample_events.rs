@@ -1,0 +1,116 @@
+//! `sample-events`: the files in events/.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{CommandError, print};
+use crate::key_files::{new_accredit_key, new_machnet_key};
+use crate::samples::{SampleKeys, SamplesError, make};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The folder of the samples, with their keys in keys/.
+    #[arg(long, value_name = "DIRECTORY", default_value = "events")]
+    directory: PathBuf,
+    /// Write nothing; the exit code is 0 only if every sample is as it would be written.
+    #[arg(long, conflicts_with = "new_keys")]
+    check: bool,
+    /// Make new test keys first.
+    #[arg(long)]
+    new_keys: bool,
+}
+
+/// Why the samples could not be written or checked.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// A key is missing.
+    #[error(
+        "the sample key {} cannot be read; call this at the root of the repository, or make keys with --new-keys",
+        path.display()
+    )]
+    KeyUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file can't be written.
+    #[error("{} cannot be written", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A sample can't be made.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
+}
+
+pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CommandError> {
+    if arguments.new_keys {
+        write_new_keys(&arguments.directory)?;
+    }
+    let samples = make(&read_keys(&arguments.directory)?).await.map_err(SampleError::from)?;
+    let mut text = String::new();
+    let mut stale = false;
+    for (name, sample) in samples {
+        let path = arguments.directory.join(name);
+        let written = std::fs::read_to_string(&path);
+        if arguments.check {
+            if written.ok().as_ref() != Some(&sample) {
+                stale = true;
+                let _ = writeln!(text, "{} is out of date; write it anew with `sample-events`", path.display());
+            }
+        } else {
+            write(&path, &sample)?;
+            let _ = writeln!(text, "{}", path.display());
+        }
+    }
+    print(&text)?;
+    Ok(if stale { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+struct KeyPaths {
+    accredit_secret: PathBuf,
+    accredit_private_key: PathBuf,
+    machnet_secret: PathBuf,
+}
+
+fn key_paths(directory: &Path) -> KeyPaths {
+    let keys = directory.join("keys");
+    KeyPaths {
+        accredit_secret: keys.join("accredit-secret.json"),
+        accredit_private_key: keys.join("accredit-private.pem"),
+        machnet_secret: keys.join("machnet-secret.json"),
+    }
+}
+
+fn read_keys(directory: &Path) -> Result<SampleKeys, SampleError> {
+    let read =
+        |path: PathBuf| std::fs::read_to_string(&path).map_err(|source| SampleError::KeyUnreadable { path, source });
+    let paths = key_paths(directory);
+    Ok(SampleKeys {
+        accredit_secret: read(paths.accredit_secret)?,
+        accredit_private_key: read(paths.accredit_private_key)?,
+        machnet_secret: read(paths.machnet_secret)?,
+    })
+}
+
+fn write_new_keys(directory: &Path) -> Result<(), CommandError> {
+    let paths = key_paths(directory);
+    let accredit = new_accredit_key()?;
+    if let Some(keys) = paths.accredit_secret.parent() {
+        std::fs::create_dir_all(keys).map_err(|source| SampleError::Unwritable { path: keys.to_owned(), source })?;
+    }
+    write(&paths.accredit_secret, &accredit.secret)?;
+    write(&paths.accredit_private_key, &accredit.private_key)?;
+    write(&paths.machnet_secret, &new_machnet_key()?)?;
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), SampleError> {
+    std::fs::write(path, text).map_err(|source| SampleError::Unwritable { path: path.to_owned(), source })
+}

@@ -1,0 +1,145 @@
+//! `send`: one signed delivery to any URL.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use pipeline::ports::{Surroundings as _, SystemSurroundings};
+use providers::provider::Provider;
+use serde::Deserialize;
+
+use super::{CommandError, print, provider_parser};
+use crate::client::{Sender, webhook_url};
+use crate::data_directory::DataDirectory;
+use crate::sample_bodies::{accredit_body, machnet_body, random_hex};
+use crate::server::DEFAULT_ADDRESS;
+use crate::signing::{SignedDelivery, Signer};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Whose delivery to send.
+    #[arg(value_parser = provider_parser())]
+    provider: Provider,
+    /// Where to send it. Without a path, the provider's webhook is meant. [default: the server on this machine]
+    #[arg(long)]
+    url: Option<String>,
+    /// The file with the body, or - for standard input. [default: a new event with made-up ids]
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// The file with the key that signs: for accredit a private key in PEM, for machnet the secret as it is stored,
+    /// {"keys":[{"label":"main","secret":"..."}]}. [default: the test key in the data directory]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// accredit: the X-JobId header. [default: made up]
+    #[arg(long, value_name = "ID")]
+    job_id: Option<String>,
+    /// accredit: the X-JobAttempt header; 0 is the first try. [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    job_attempt: Option<u32>,
+    /// machnet: the x-raas-event header. [default: the body's event_name]
+    #[arg(long, value_name = "NAME")]
+    event_header: Option<String>,
+    /// Change the body after it was signed, as a forger would.
+    #[arg(long)]
+    tamper: bool,
+}
+
+pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
+    arguments.check()?;
+    let url = arguments.url.clone().unwrap_or_else(|| format!("http://{DEFAULT_ADDRESS}"));
+    let url = webhook_url(&url, arguments.provider.webhook_path())?;
+    let body = match &arguments.body {
+        Some(path) => read_body(path)?,
+        None => made_up_body(arguments.provider),
+    };
+    let signer = Signer::read(arguments.provider, &arguments.key_text(data_directory)?)?;
+    let headers = arguments.headers(&body);
+    let mut delivery = SignedDelivery::new(&signer, body, headers)?;
+    if arguments.tamper {
+        delivery = delivery.tampered();
+    }
+
+    let reply = Sender::new(&url)?.post(&url, &delivery).await?;
+    let accepted = reply.status == 200;
+    let verdict = if accepted { "accepted" } else { "not accepted" };
+    print(&format!("{url}\n{} {verdict}\n{}\n", reply.status, reply.body))?;
+    Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Arguments {
+    /// Refuses options of another provider.
+    fn check(&self) -> Result<(), CommandError> {
+        let given = [
+            ("--job-id", Provider::Accredit, self.job_id.is_some()),
+            ("--job-attempt", Provider::Accredit, self.job_attempt.is_some()),
+            ("--event-header", Provider::Machnet, self.event_header.is_some()),
+        ];
+        match given.into_iter().find(|(_, provider, given)| *given && *provider != self.provider) {
+            Some((option, belongs_to, _)) => Err(CommandError::OptionOfAnotherProvider { option, belongs_to }),
+            None => Ok(()),
+        }
+    }
+
+    fn key_text(&self, data_directory: &Path) -> Result<String, CommandError> {
+        if let Some(path) = &self.key {
+            return std::fs::read_to_string(path).map_err(|source| CommandError::Unreadable {
+                path: path.clone(),
+                option: "--key",
+                source,
+            });
+        }
+        let path = signing_key(&DataDirectory::at(data_directory), self.provider);
+        std::fs::read_to_string(&path).map_err(|_| CommandError::NoSigningKey { path })
+    }
+
+    fn headers(&self, body: &[u8]) -> Vec<(&'static str, String)> {
+        match self.provider {
+            Provider::Accredit => vec![
+                ("x-jobid", self.job_id.clone().unwrap_or_else(|| random_hex(8))),
+                ("x-jobattempt", self.job_attempt.unwrap_or(0).to_string()),
+            ],
+            Provider::Machnet => {
+                let event_name = self.event_header.clone().or_else(|| event_name(body));
+                event_name.map(|name| ("x-raas-event", name)).into_iter().collect()
+            }
+        }
+    }
+}
+
+/// The file with the key that signs a provider's test deliveries.
+pub(super) fn signing_key(directory: &DataDirectory, provider: Provider) -> PathBuf {
+    match provider {
+        Provider::Accredit => directory.accredit_private_key(),
+        Provider::Machnet => directory.keys(Provider::Machnet),
+    }
+}
+
+fn event_name(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        event_name: String,
+    }
+    serde_json::from_slice(body).ok().map(|Named { event_name }| event_name)
+}
+
+fn read_body(path: &Path) -> Result<Bytes, CommandError> {
+    if path == Path::new("-") {
+        let mut body = Vec::new();
+        io::stdin().lock().read_to_end(&mut body).map_err(CommandError::Terminal)?;
+        return Ok(body.into());
+    }
+    std::fs::read(path).map(Bytes::from).map_err(|source| CommandError::Unreadable {
+        path: path.to_owned(),
+        option: "--body",
+        source,
+    })
+}
+
+fn made_up_body(provider: Provider) -> Bytes {
+    let now = SystemSurroundings.now();
+    match provider {
+        Provider::Accredit => accredit_body(&random_hex(16), now),
+        Provider::Machnet => machnet_body(&random_hex(12), &random_hex(12), "transaction_completed", now),
+    }
+}

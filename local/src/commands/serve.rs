@@ -1,0 +1,59 @@
+//! `serve`: nothing but the server.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use pipeline::telemetry::json_lines;
+use providers::accredit::Accredit;
+use providers::machnet::Machnet;
+use providers::provider::Provider;
+use providers::webhook::Webhook;
+use tracing::level_filters::LevelFilter;
+
+use super::{CommandError, Listen, print};
+use crate::data_directory::DataDirectory;
+use crate::server::{Server, stop_signal};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    listen: Listen,
+    /// How much to log, as JSON lines on standard error: off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+}
+
+pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
+    // Only a second subscriber in one process is refused, and there is none.
+    let _ = tracing::subscriber::set_global_default(json_lines(arguments.log_level, std::io::stderr));
+    let directory = DataDirectory::create(data_directory)?;
+    let server = Server::start(arguments.listen.listen, directory.clone()).await?;
+    let mut text =
+        format!("Serving on http://{} until Ctrl-C; data in {}.\n", server.address(), data_directory.display());
+    for provider in Provider::ALL {
+        let keys = match provider {
+            Provider::Accredit => keys_in_words::<Accredit>(&directory),
+            Provider::Machnet => keys_in_words::<Machnet>(&directory),
+        };
+        let _ = writeln!(text, "  POST {}  {keys}", server.webhook_url(provider));
+    }
+    print(&text)?;
+    server.run(stop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many keys verify, or what to do when none does.
+fn keys_in_words<W: Webhook>(directory: &DataDirectory) -> String {
+    let path = directory.keys(W::PROVIDER);
+    let place = path.display();
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return format!("no keys yet, so nothing verifies: put the provider's secret into {place}, or run `demo` once");
+    };
+    match W::read_keys(&text) {
+        Ok(read) if W::is_unset(&read.keys) => format!("no usable key in {place}, so nothing verifies"),
+        Ok(read) if read.problems.is_empty() => format!("keys in {place}"),
+        Ok(read) => format!("keys in {place}, of which {} cannot be used (see the log)", read.problems.len()),
+        Err(error) => format!("{place} cannot be used: {error}"),
+    }
+}

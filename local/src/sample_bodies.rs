@@ -1,0 +1,86 @@
+//! Bodies as the providers' own pages show them, with made-up ids.
+
+use bytes::Bytes;
+use providers::timestamp::Timestamp;
+use rsa::rand_core::{OsRng, RngCore as _};
+use serde::Serialize;
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AccreditBody<'a> {
+    event: &'a str,
+    timestamp: Timestamp,
+    badge_export_zip_file_id: String,
+}
+
+#[derive(Serialize)]
+struct MachnetBody<'a> {
+    id: &'a str,
+    event_name: &'a str,
+    resource_id: &'a str,
+    user_id: &'a str,
+    subscription_id: &'a str,
+    payload: [&'a str; 0],
+    timestamp: String,
+}
+
+/// Accredit's published event, about the file whose id these 32 hex digits spell.
+#[must_use]
+pub fn accredit_body(file_id: &str, timestamp: Timestamp) -> Bytes {
+    body(&AccreditBody { event: "BadgeExportZipFile.Created", timestamp, badge_export_zip_file_id: as_uuid(file_id) })
+}
+
+/// An event of Machnet about a resource.
+#[must_use]
+pub fn machnet_body(id: &str, resource_id: &str, event_name: &str, timestamp: Timestamp) -> Bytes {
+    body(&MachnetBody {
+        id,
+        event_name,
+        resource_id,
+        user_id: "usr_5f0c2a7be1",
+        subscription_id: "sub_9d41c7",
+        payload: [],
+        // Machnet writes no zone.
+        timestamp: timestamp.to_string().trim_end_matches('Z').to_owned(),
+    })
+}
+
+/// So many random bytes as hex digits.
+#[must_use]
+pub fn random_hex(bytes: usize) -> String {
+    let mut random = vec![0; bytes];
+    OsRng.fill_bytes(&mut random);
+    hex::encode(random)
+}
+
+fn as_uuid(hex_digits: &str) -> String {
+    let mut uuid = String::new();
+    for (position, digit) in hex_digits.chars().enumerate() {
+        if matches!(position, 8 | 12 | 16 | 20) {
+            uuid.push('-');
+        }
+        uuid.push(digit);
+    }
+    uuid
+}
+
+fn body(document: &impl Serialize) -> Bytes {
+    // Plain structs of text always serialise.
+    serde_json::to_vec(document).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_look_like_the_providers_own() {
+        let time = Timestamp::parse("2026-11-21T09:30:00.250Z").unwrap();
+        assert_eq!(
+            accredit_body("00112233445566778899aabbccddeeff", time),
+            r#"{"Event":"BadgeExportZipFile.Created","Timestamp":"2026-11-21T09:30:00.250Z","BadgeExportZipFileId":"00112233-4455-6677-8899-aabbccddeeff"}"#
+        );
+        let machnet = machnet_body("1", "2", "transaction_completed", time);
+        assert!(String::from_utf8(machnet.to_vec()).unwrap().contains(r#""timestamp":"2026-11-21T09:30:00.250""#));
+    }
+}

@@ -1,0 +1,316 @@
+//! Sample invocations of the functions, genuinely signed with test keys. The same keys give the same samples, to the byte.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pipeline::document::OutboundDocument;
+use pipeline::ports::{PayloadKey, Payloads, PortError};
+use providers::accredit::Accredit;
+use providers::delivery::{DeliveryId, VerifiedDelivery};
+use providers::machnet::Machnet;
+use providers::provider::Provider;
+use providers::request::UnverifiedRequest;
+use providers::timestamp::{InvalidTimestamp, Timestamp};
+use providers::webhook::Webhook;
+use serde::Serialize;
+
+use crate::sample_bodies::{accredit_body, machnet_body};
+use crate::signing::{SignedDelivery, Signer, SignerError};
+
+/// When every sample is said to have arrived, in the three ways in which AWS writes a time.
+const ARRIVAL: &str = "2026-11-21T09:30:00.000Z";
+const ARRIVAL_IN_LOG_FORMAT: &str = "21/Nov/2026:09:30:00 +0000";
+
+const HOST: &str = "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com";
+/// An address of those set aside for documentation (RFC 5737).
+const SENDER: &str = "192.0.2.10";
+
+/// The keys that sign the samples, and the secrets that verify them.
+#[derive(Debug)]
+pub struct SampleKeys {
+    /// Accredit's active keys, in the form of the secret on AWS.
+    pub accredit_secret: String,
+    /// The private key that belongs to them, as PEM.
+    pub accredit_private_key: String,
+    /// Machnet's active keys, in the form of the secret on AWS.
+    pub machnet_secret: String,
+}
+
+/// Why a sample could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SamplesError {
+    /// A key can't sign.
+    #[error("the keys in the samples' folder cannot sign; make new ones with --new-keys")]
+    Signer(#[from] SignerError),
+    /// What was signed isn't verified.
+    #[error(
+        "the secret and the signing key of {0} in the samples' folder do not belong together; make new ones with --new-keys"
+    )]
+    Mismatched(Provider),
+    /// A document could not be written.
+    #[error("a queue document could not be written")]
+    Document(#[from] PortError),
+    /// A fixed time is none.
+    #[error("the samples' fixed time cannot be used")]
+    Time(#[from] InvalidTimestamp),
+    /// A sample could not be written as JSON.
+    #[error("a sample could not be written as json")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Makes every sample: its file name and its text.
+///
+/// # Errors
+/// [`SamplesError`].
+pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 3], SamplesError> {
+    let arrival = Timestamp::parse(ARRIVAL)?;
+    let accredit = Signer::read(Provider::Accredit, &keys.accredit_private_key)?;
+    let machnet = Signer::read(Provider::Machnet, &keys.machnet_secret)?;
+
+    let accredit_request = accredit_delivery(&accredit, "6b8e64f2c1d94a5c8f3e0a7d5b219c40", "48213", arrival)?;
+    let machnet_request = machnet_delivery(&machnet, "5f8a2c19d0e34b6fa7c1e2d3", "8c1d2e3f4a5b6c7d8e9f0a1b", arrival)?;
+
+    let batch = [
+        document::<Accredit>(
+            &keys.accredit_secret,
+            accredit_delivery(&accredit, "d2417f0b93c84e6fa1b58c7e60392f1a", "48214", arrival)?,
+            arrival,
+            1,
+        )
+        .await?,
+        document::<Machnet>(
+            &keys.machnet_secret,
+            machnet_delivery(&machnet, "5f8a2c19d0e34b6fa7c1e2d4", "0b1a9f8e7d6c5b4a3f2e1d0c", arrival)?,
+            arrival,
+            2,
+        )
+        .await?,
+        document::<Machnet>(
+            &keys.machnet_secret,
+            machnet_delivery(&machnet, "5f8a2c19d0e34b6fa7c1e2d5", "1c2b0a9f8e7d6c5b4a3f2e1d", arrival)?,
+            arrival,
+            3,
+        )
+        .await?,
+    ];
+
+    Ok([
+        ("accredit.json", json(&http_request(Provider::Accredit, &accredit_request, arrival))?),
+        ("machnet.json", json(&http_request(Provider::Machnet, &machnet_request, arrival))?),
+        ("processor.json", json(&queue_batch(&batch, arrival))?),
+    ])
+}
+
+fn accredit_delivery(
+    signer: &Signer,
+    file_id: &str,
+    job_id: &str,
+    arrival: Timestamp,
+) -> Result<SignedDelivery, SignerError> {
+    let headers = vec![("x-jobid", job_id.to_owned()), ("x-jobattempt", "0".to_owned())];
+    SignedDelivery::new(signer, accredit_body(file_id, arrival), headers)
+}
+
+fn machnet_delivery(
+    signer: &Signer,
+    id: &str,
+    transaction: &str,
+    arrival: Timestamp,
+) -> Result<SignedDelivery, SignerError> {
+    let name = "transaction_completed";
+    SignedDelivery::new(signer, machnet_body(id, transaction, name, arrival), vec![("x-raas-event", name.to_owned())])
+}
+
+/// The queue document of a delivery, made by the same steps as in the intake.
+async fn document<W: Webhook>(
+    secret: &str,
+    delivery: SignedDelivery,
+    arrival: Timestamp,
+    number: u8,
+) -> Result<OutboundDocument, SamplesError> {
+    let mismatched = || SamplesError::Mismatched(W::PROVIDER);
+    let keys = W::read_keys(secret).map_err(|_| mismatched())?.keys;
+    let mut headers = HeaderMap::new();
+    for (name, value) in delivery.headers() {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).map_err(|_| mismatched())?);
+    }
+    let proof = W::proof(&headers).map_err(|_| mismatched())?;
+    let request = W::verify(UnverifiedRequest::new(headers, delivery.body), &proof, &keys).map_err(|_| mismatched())?;
+    let delivery = VerifiedDelivery::new(request, DeliveryId::new(arrival, [number; 10]), arrival);
+    Ok(OutboundDocument::prepare(&delivery, &NoPayloads).await?)
+}
+
+/// Samples are small enough for the queue.
+struct NoPayloads;
+
+impl Payloads for NoPayloads {
+    async fn put(&self, _: &PayloadKey, _: Bytes) -> Result<(), PortError> {
+        Err(PortError::of("put payload", "a sample is larger than the queue takes"))
+    }
+
+    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
+        Err(PortError::of("get payload", "samples have none"))
+    }
+}
+
+/// A request as an HTTP API hands it to a function, payload format 2.0.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpApiRequest {
+    version: &'static str,
+    route_key: String,
+    raw_path: &'static str,
+    raw_query_string: &'static str,
+    headers: BTreeMap<&'static str, String>,
+    request_context: RequestContext,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext {
+    account_id: &'static str,
+    api_id: &'static str,
+    domain_name: &'static str,
+    domain_prefix: &'static str,
+    http: HttpContext,
+    request_id: &'static str,
+    route_key: String,
+    stage: &'static str,
+    time: &'static str,
+    time_epoch: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpContext {
+    method: &'static str,
+    path: &'static str,
+    protocol: &'static str,
+    source_ip: &'static str,
+    user_agent: &'static str,
+}
+
+fn http_request(provider: Provider, delivery: &SignedDelivery, arrival: Timestamp) -> HttpApiRequest {
+    let path = provider.webhook_path();
+    let user_agent = "webhook-intake-sample/1.0";
+    let mut headers = BTreeMap::from([
+        ("accept", "*/*".to_owned()),
+        ("content-length", delivery.body.len().to_string()),
+        ("host", HOST.to_owned()),
+        ("user-agent", user_agent.to_owned()),
+        ("x-amzn-trace-id", "Root=1-6a201c58-0123456789abcdef01234567".to_owned()),
+        ("x-forwarded-for", SENDER.to_owned()),
+        ("x-forwarded-port", "443".to_owned()),
+        ("x-forwarded-proto", "https".to_owned()),
+    ]);
+    headers.extend(delivery.headers().map(|(name, value)| (name, value.to_owned())));
+    HttpApiRequest {
+        version: "2.0",
+        route_key: format!("POST {path}"),
+        raw_path: path,
+        raw_query_string: "",
+        headers,
+        request_context: RequestContext {
+            account_id: "123456789012",
+            api_id: "a1b2c3d4e5",
+            domain_name: HOST,
+            domain_prefix: "a1b2c3d4e5",
+            http: HttpContext { method: "POST", path, protocol: "HTTP/1.1", source_ip: SENDER, user_agent },
+            request_id: "JKJaXmPLvHcESHA=",
+            route_key: format!("POST {path}"),
+            stage: "$default",
+            time: ARRIVAL_IN_LOG_FORMAT,
+            time_epoch: arrival.unix_milliseconds(),
+        },
+        // The samples' bodies are JSON, which is text.
+        body: String::from_utf8_lossy(&delivery.body).into_owned(),
+        is_base64_encoded: false,
+    }
+}
+
+/// A batch as SQS's event source mapping hands it to a function.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueueBatch {
+    records: Vec<QueueMessage>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QueueMessage {
+    message_id: String,
+    receipt_handle: String,
+    body: String,
+    attributes: QueueAttributes,
+    message_attributes: BTreeMap<String, String>,
+    event_source: &'static str,
+    #[serde(rename = "eventSourceARN")]
+    event_source_arn: &'static str,
+    aws_region: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueueAttributes {
+    approximate_first_receive_timestamp: String,
+    approximate_receive_count: &'static str,
+    message_group_id: Provider,
+    sender_id: &'static str,
+    sent_timestamp: String,
+}
+
+fn queue_batch(documents: &[OutboundDocument], arrival: Timestamp) -> QueueBatch {
+    let message = |(document, number): (&OutboundDocument, u32)| QueueMessage {
+        message_id: format!("5fea7756-0ea4-451a-a703-a558b933e27{number}"),
+        receipt_handle: format!("sample-receipt-handle-{number}"),
+        body: document.text().to_owned(),
+        attributes: QueueAttributes {
+            approximate_first_receive_timestamp: (arrival.unix_milliseconds() + 40).to_string(),
+            approximate_receive_count: "1",
+            message_group_id: document.provider(),
+            sender_id: "AROAEXAMPLE:intake",
+            sent_timestamp: (arrival.unix_milliseconds() + 20).to_string(),
+        },
+        message_attributes: BTreeMap::new(),
+        event_source: "aws:sqs",
+        event_source_arn: "arn:aws:sqs:us-east-1:123456789012:webhook-intake-deliveries",
+        aws_region: "us-east-1",
+    };
+    QueueBatch { records: documents.iter().zip(1..).map(message).collect() }
+}
+
+fn json(sample: &impl Serialize) -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(sample)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key_files::{new_accredit_key, new_machnet_key};
+
+    #[tokio::test]
+    async fn the_same_keys_make_the_same_samples_and_foreign_keys_are_noticed() {
+        let accredit = new_accredit_key().unwrap();
+        let mut keys = SampleKeys {
+            accredit_secret: accredit.secret,
+            accredit_private_key: accredit.private_key,
+            machnet_secret: new_machnet_key().unwrap(),
+        };
+        let samples = make(&keys).await.unwrap();
+        assert_eq!(make(&keys).await.unwrap(), samples);
+        keys.accredit_secret = new_accredit_key().unwrap().secret;
+        assert!(matches!(make(&keys).await, Err(SamplesError::Mismatched(Provider::Accredit))));
+    }
+
+    #[test]
+    fn the_fixed_time_is_the_same_in_both_spellings() {
+        let arrival = Timestamp::parse(ARRIVAL).unwrap().to_string();
+        let [day, month, rest] = ARRIVAL_IN_LOG_FORMAT.splitn(3, '/').collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!(month, "Nov");
+        let (year, time) = rest.split_once(':').unwrap();
+        assert_eq!(arrival, format!("{year}-11-{day}T{}.000Z", time.trim_end_matches(" +0000")));
+    }
+}

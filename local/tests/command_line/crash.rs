@@ -1,0 +1,69 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use providers::provider::Provider;
+use providers::timestamp::Timestamp;
+use webhook_intake::client::{Sender, webhook_url};
+use webhook_intake::data_directory::DataDirectory;
+use webhook_intake::key_files::ensure_test_keys;
+use webhook_intake::sample_bodies::{machnet_body, random_hex};
+use webhook_intake::signing::{SignedDelivery, Signer};
+
+use crate::program::{Server, output, run};
+
+/// Sends one delivery after the other until the server is gone, and returns the event ids of those that were acknowledged.
+async fn send_until_killed(url: String, signer: &Signer) -> Vec<String> {
+    let url = webhook_url(&url, Provider::Machnet.webhook_path()).unwrap();
+    let sender = Sender::new(&url).unwrap();
+    let mut acknowledged = Vec::new();
+    loop {
+        let id = random_hex(12);
+        let body = machnet_body(&id, &random_hex(12), "transaction_completed", Timestamp::EPOCH);
+        let delivery = SignedDelivery::new(signer, body, vec![]).unwrap();
+        match sender.post(&url, &delivery).await {
+            Ok(reply) if reply.status == 200 => acknowledged.push(id),
+            Ok(reply) => panic!("{reply:?}"),
+            Err(_) => return acknowledged,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_was_acknowledged_before_a_kill_is_recorded_exactly_once_after_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = DataDirectory::create(parent.path()).unwrap();
+    ensure_test_keys(&data).unwrap();
+    let key = std::fs::read_to_string(data.keys(Provider::Machnet)).unwrap();
+    let signer = Signer::read(Provider::Machnet, &key).unwrap();
+
+    let mut acknowledged = BTreeSet::new();
+    for round in 1..=3 {
+        let server = Server::start(data.path());
+        let url = server.url.clone();
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(150 * round)).await;
+            tokio::task::block_in_place(|| server.kill());
+        };
+        let senders = async {
+            let (one, two) =
+                tokio::join!(send_until_killed(url.clone(), &signer), send_until_killed(url.clone(), &signer));
+            [one, two].concat()
+        };
+        let ((), ids) = tokio::join!(kill, senders);
+        assert!(!ids.is_empty(), "the server was killed before it took anything");
+        acknowledged.extend(ids);
+    }
+
+    let server = Server::start(data.path());
+    server.wait_until_drained();
+    let listed = output(&run(data.path(), &["events", "--json", "--limit", "1000000"]));
+    let mut recorded = BTreeSet::new();
+    for line in listed.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(entry["outcome"], "stored", "{entry}");
+        assert!(recorded.insert(entry["id"].as_str().unwrap().to_owned()), "recorded twice: {entry}");
+    }
+    let lost: Vec<_> = acknowledged.difference(&recorded).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    assert!(server.health().contains("\"dead_letters\":0"), "{}", server.health());
+}

@@ -1,0 +1,64 @@
+use crate::program::{errors, output, rows, run};
+
+/// Provider, answer and outcome of every delivery, as the demo must print them.
+const FATES: [[&str; 3]; 14] = [
+    ["accredit", "200", "stored"],
+    ["accredit", "200", "duplicate"],
+    ["accredit", "200", "duplicate"],
+    ["accredit", "200", "stored"],
+    ["accredit", "200", "quarantined"],
+    ["accredit", "400", "refused"],
+    ["accredit", "400", "refused"],
+    ["machnet", "200", "stored"],
+    ["machnet", "200", "duplicate"],
+    ["machnet", "200", "repeat"],
+    ["machnet", "200", "conflict"],
+    ["machnet", "200", "quarantined"],
+    ["machnet", "409", "refused"],
+    ["machnet", "401", "refused"],
+];
+
+#[test]
+fn the_demo_shows_every_fate_and_does_so_again_on_the_same_data() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("data");
+    for _ in 0..2 {
+        let demo = run(&data, &["demo", "--exit", "--listen", "127.0.0.1:0"]);
+        let text = output(&demo);
+        assert!(demo.status.success(), "{text}{}", errors(&demo));
+        let rows = rows(&text);
+        let fates: Vec<[&str; 3]> = rows.iter().map(|row| [&*row[1], &*row[3], &*row[4]]).collect();
+        assert_eq!(fates, FATES, "{text}");
+        let remarks: Vec<&str> = rows.iter().map(|row| &*row[5]).collect();
+        assert!(remarks[3].ends_with("unsigned hint: same job id as no. 1"), "{text}");
+        assert_eq!(remarks[5..7], ["signature-mismatch", "signature-missing"], "{text}");
+        assert_eq!(
+            remarks[9..12],
+            ["same state as no. 8", "kept beside no. 8", "the member \"id\" is missing"],
+            "{text}"
+        );
+        assert!(text.contains("Nothing left on the queue."), "{text}");
+    }
+
+    let listed = run(&data, &["events", "--outcome", "conflict", "--json"]);
+    let text = output(&listed);
+    let conflicts: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(conflicts.len(), 2, "{text}");
+    assert!(conflicts.iter().all(|entry| entry["kind"] == "conflict" && entry["provider"] == "machnet"));
+
+    let listed = output(&run(&data, &["events", "--provider", "accredit", "--since", "1h"]));
+    let outcomes: Vec<String> = rows(&listed).into_iter().map(|row| row[2].clone()).collect();
+    assert_eq!(outcomes, ["stored", "stored", "quarantined", "stored", "stored", "quarantined"], "{listed}");
+}
+
+#[test]
+fn no_secret_and_no_body_is_in_the_log() {
+    let parent = tempfile::tempdir().unwrap();
+    assert!(run(parent.path(), &["demo", "--exit", "--listen", "127.0.0.1:0"]).status.success());
+    let log = std::fs::read_to_string(parent.path().join("demo.log")).unwrap();
+    let secret = std::fs::read_to_string(parent.path().join("keys/machnet.json")).unwrap();
+    let secret = secret.split('"').find(|text| text.len() == 64).unwrap();
+    assert!(log.lines().count() >= 24, "{log}");
+    assert!(!log.contains(secret));
+    assert!(!log.contains("subscription_id") && !log.contains("BadgeExportZipFile"), "{log}");
+}

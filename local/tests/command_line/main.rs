@@ -1,0 +1,10 @@
+//! The real program, as one calls it.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod crash;
+mod demo;
+mod program;
+mod samples;
+mod send;
+mod serve;

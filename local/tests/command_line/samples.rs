@@ -1,0 +1,34 @@
+use std::path::Path;
+
+use crate::program::{output, run};
+
+fn events() -> String {
+    format!("{}/../events", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_committed_samples_are_current() {
+    let parent = tempfile::tempdir().unwrap();
+    let checked = run(parent.path(), &["sample-events", "--check", "--directory", &events()]);
+    assert!(checked.status.success(), "{}", output(&checked));
+}
+
+#[test]
+fn a_sample_that_was_changed_is_noticed_and_written_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let copy = parent.path().join("events");
+    std::fs::create_dir_all(copy.join("keys")).unwrap();
+    for name in ["accredit.json", "machnet.json", "processor.json"] {
+        std::fs::copy(Path::new(&events()).join(name), copy.join(name)).unwrap();
+    }
+    for name in ["accredit-secret.json", "accredit-private.pem", "machnet-secret.json"] {
+        std::fs::copy(Path::new(&events()).join("keys").join(name), copy.join("keys").join(name)).unwrap();
+    }
+    let directory = copy.to_str().unwrap();
+    std::fs::write(copy.join("machnet.json"), "{}").unwrap();
+    let checked = run(parent.path(), &["sample-events", "--check", "--directory", directory]);
+    assert!(!checked.status.success());
+    assert!(output(&checked).contains("machnet.json is out of date"), "{}", output(&checked));
+    assert!(run(parent.path(), &["sample-events", "--directory", directory]).status.success());
+    assert!(run(parent.path(), &["sample-events", "--check", "--directory", directory]).status.success());
+}

@@ -1,0 +1,90 @@
+use std::io::Write as _;
+use std::process::Stdio;
+
+use webhook_intake::data_directory::DataDirectory;
+use webhook_intake::key_files::ensure_test_keys;
+
+use crate::program::{Server, errors, output, program, rows, run};
+
+fn with_test_keys() -> tempfile::TempDir {
+    let parent = tempfile::tempdir().unwrap();
+    ensure_test_keys(&DataDirectory::create(parent.path()).unwrap()).unwrap();
+    parent
+}
+
+#[test]
+fn a_delivery_is_accepted_and_a_tampered_one_is_not() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    for provider in ["accredit", "machnet"] {
+        let sent = run(data.path(), &["send", provider, "--url", &server.url]);
+        let text = output(&sent);
+        assert!(sent.status.success(), "{text}{}", errors(&sent));
+        assert!(text.contains("200 accepted") && text.contains("delivery_id"), "{text}");
+    }
+    let sent = run(data.path(), &["send", "machnet", "--tamper", "--url", &server.url]);
+    assert!(!sent.status.success());
+    assert!(output(&sent).contains("409 not accepted"), "{}", output(&sent));
+    server.wait_until_drained();
+    let listed = output(&run(data.path(), &["events"]));
+    let outcomes: Vec<String> = rows(&listed).into_iter().map(|row| row[1].clone() + " " + &row[2]).collect();
+    assert_eq!(outcomes, ["accredit stored", "machnet stored"], "{listed}");
+}
+
+#[test]
+fn a_body_comes_from_standard_input_and_headers_from_options() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    let send = |arguments: &[&str], body: &str| {
+        let mut child = program(data.path(), arguments)
+            .args(["--url", &server.url, "--body", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    send(&["send", "accredit", "--job-id", "j1", "--job-attempt", "3"], r#"{"Event":"A.B","Timestamp":"t"}"#);
+    send(&["send", "machnet", "--event-header", "other"], r#"{"id":"1","event_name":"e"}"#);
+    server.wait_until_drained();
+    let listed = output(&run(data.path(), &["events", "--json"]));
+    let entries: Vec<serde_json::Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(entries[0]["attributes"]["job_id"], "j1", "{listed}");
+    assert_eq!(entries[0]["attributes"]["job_attempt"], "3", "{listed}");
+    assert_eq!(entries[1]["attributes"]["mismatched_event_header"], "other", "{listed}");
+}
+
+#[test]
+fn before_there_are_keys_everything_must_come_again_and_then_nothing_need_be_restarted() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("data");
+    let server = Server::start(&data);
+    let keys = with_test_keys();
+    let key = keys.path().join("keys/machnet.json");
+    let send = || run(&data, &["send", "machnet", "--url", &server.url, "--key", key.to_str().unwrap()]);
+    let refused = send();
+    assert!(!refused.status.success());
+    assert!(output(&refused).contains("409 not accepted") && output(&refused).contains("send it again"));
+
+    std::fs::copy(&key, data.join("keys/machnet.json")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert!(send().status.success());
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let parent = tempfile::tempdir().unwrap();
+    let keys = with_test_keys();
+    for (arguments, directory, expected) in [
+        (&["send", "machnet", "--job-id", "1"][..], parent.path(), "--job-id is for accredit"),
+        (&["send", "machnet"], parent.path(), "run `demo` once to make test keys"),
+        (&["send", "machnet", "--url", "localhost:80"], keys.path(), "is no http or https url"),
+        (&["send", "machnet", "--body", "/nowhere"], keys.path(), "/nowhere cannot be read"),
+        (&["send", "machnet", "--url", "http://127.0.0.1:1"], keys.path(), "nobody answers at http://127.0.0.1:1"),
+    ] {
+        let refused = run(directory, arguments);
+        assert!(!refused.status.success());
+        assert!(errors(&refused).contains(expected), "{arguments:?}: {}", errors(&refused));
+    }
+}
