@@ -29,6 +29,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let _ = tracing::subscriber::set_global_default(json_lines(arguments.log_level, std::io::stderr));
     let directory = DataDirectory::create(data_directory)?;
     let server = Server::start(arguments.listen.listen, directory.clone()).await?;
+    let stop = stop_signal()?;
     let mut text =
         format!("Serving on http://{} until Ctrl-C; data in {}.\n", server.address(), data_directory.display());
     for provider in Provider::ALL {
