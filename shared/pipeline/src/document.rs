@@ -230,9 +230,7 @@ fn queue_text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.chars().all(is_queue_character))
 }
 
-/// Whether SQS accepts the character.
-#[must_use]
-pub const fn is_queue_character(character: char) -> bool {
+const fn is_queue_character(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
