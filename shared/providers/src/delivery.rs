@@ -170,3 +170,24 @@ impl VerifiedDelivery {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_join_to_the_same_bytes_have_different_digests() {
+        let digest = |parts: [&str; 2]| Sha256Digest::of_parts(parts.map(str::as_bytes));
+        assert_ne!(digest(["ab", "c"]), digest(["a", "bc"]));
+        assert_ne!(digest(["abc", ""]), digest(["", "abc"]));
+    }
+
+    #[test]
+    fn ids_sort_by_arrival() {
+        let id = |milliseconds, random| {
+            DeliveryId::new(Timestamp::from_unix_milliseconds(milliseconds).unwrap(), [random; 10])
+        };
+        assert!(id(1_795_257_000_001, 0) > id(1_795_257_000_000, 255));
+        assert_eq!(id(1_795_257_000_000, 7).to_string().parse(), Ok(id(1_795_257_000_000, 7)));
+    }
+}

@@ -71,13 +71,7 @@ mod tests {
         assert_eq!(fingerprint.to_string(), "01ab");
         assert_eq!(format!("{fingerprint:?}"), "KeyFingerprint(01ab)");
         assert_eq!(serde_json::to_string(&fingerprint).unwrap(), "\"01ab\"");
-        assert_eq!(
-            serde_json::from_str::<KeyFingerprint>("\"01ab\"").unwrap(),
-            fingerprint
-        );
-        assert_eq!(
-            KeyFingerprint::from_recorded("01ab".to_owned()),
-            fingerprint
-        );
+        assert_eq!(serde_json::from_str::<KeyFingerprint>("\"01ab\"").unwrap(), fingerprint);
+        assert_eq!(KeyFingerprint::from_recorded("01ab".to_owned()), fingerprint);
     }
 }

@@ -20,14 +20,7 @@ const FINGERPRINT_MESSAGE: &[u8] = b"webhook-intake key fingerprint";
 const FINGERPRINT_DIGITS: usize = 8;
 
 /// Parts of a secret that show it to be a stand-in, written without separators and in lower case.
-const PLACEHOLDERS: [&str; 6] = [
-    "placeholder",
-    "replaceme",
-    "replacethis",
-    "changeme",
-    "changethis",
-    "yoursecret",
-];
+const PLACEHOLDERS: [&str; 6] = ["placeholder", "replaceme", "replacethis", "changeme", "changethis", "yoursecret"];
 
 /// Why a text is not taken as an HMAC secret. Nothing in here repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,8 +85,7 @@ impl HmacSecret {
             return Err(WeakSecret::OneCharacter);
         }
         let key = KeyBlock::new(secret.as_bytes());
-        let fingerprint =
-            KeyFingerprint::from_hash(&key.sign(FINGERPRINT_MESSAGE), FINGERPRINT_DIGITS);
+        let fingerprint = KeyFingerprint::from_hash(&key.sign(FINGERPRINT_MESSAGE), FINGERPRINT_DIGITS);
         Ok(Self { key, fingerprint })
     }
 
@@ -146,10 +138,7 @@ impl KeyBlock {
         let mut block = Zeroizing::new([0; 64]);
         if key.len() > block.len() {
             let hash = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(key)));
-            block
-                .iter_mut()
-                .zip(hash.iter())
-                .for_each(|(to, from)| *to = *from);
+            block.iter_mut().zip(hash.iter()).for_each(|(to, from)| *to = *from);
         } else {
             block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
         }
@@ -179,9 +168,7 @@ fn is_placeholder(secret: &str) -> bool {
             .map(|character| character.to_ascii_lowercase())
             .collect(),
     );
-    PLACEHOLDERS
-        .iter()
-        .any(|placeholder| letters.contains(placeholder))
+    PLACEHOLDERS.iter().any(|placeholder| letters.contains(placeholder))
         || (secret.starts_with('<') && secret.ends_with('>'))
 }
 
@@ -198,11 +185,10 @@ mod tests {
     fn the_tag_of_rfc_4231_test_case_4_is_made_and_accepted() {
         let key: String = (1..=25_u8).map(char::from).collect();
         let secret = HmacSecret::new(&key).unwrap();
-        let tag: [u8; 32] =
-            hex::decode("82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b")
-                .unwrap()
-                .try_into()
-                .unwrap();
+        let tag: [u8; 32] = hex::decode("82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b")
+            .unwrap()
+            .try_into()
+            .unwrap();
         assert_eq!(secret.sign(&[0xcd; 50]), tag);
         assert!(secret.verify(&[0xcd; 50], &tag));
     }
@@ -219,9 +205,7 @@ mod tests {
 
     #[test]
     fn a_tag_under_another_secret_is_refused() {
-        let tag = HmacSecret::new("7c1f0c6fd4f34c0e9b1f8a52d0f5a1bf")
-            .unwrap()
-            .sign(MESSAGE);
+        let tag = HmacSecret::new("7c1f0c6fd4f34c0e9b1f8a52d0f5a1bf").unwrap().sign(MESSAGE);
         assert!(!HmacSecret::new(SECRET).unwrap().verify(MESSAGE, &tag));
     }
 
@@ -236,24 +220,12 @@ mod tests {
         for (secret, reason) in [
             ("", WeakSecret::Empty),
             (" \n\t ", WeakSecret::Empty),
-            (
-                "7c1f0c6fd4f34c0e9b1f8a52d0f5a1be\n",
-                WeakSecret::SurroundingWhiteSpace,
-            ),
-            (
-                " 7c1f0c6fd4f34c0e9b1f8a52d0f5a1be",
-                WeakSecret::SurroundingWhiteSpace,
-            ),
-            (
-                "7c1f0c6fd4f34c0e9b1f8a52d0f5a1be\u{a0}",
-                WeakSecret::SurroundingWhiteSpace,
-            ),
+            ("7c1f0c6fd4f34c0e9b1f8a52d0f5a1be\n", WeakSecret::SurroundingWhiteSpace),
+            (" 7c1f0c6fd4f34c0e9b1f8a52d0f5a1be", WeakSecret::SurroundingWhiteSpace),
+            ("7c1f0c6fd4f34c0e9b1f8a52d0f5a1be\u{a0}", WeakSecret::SurroundingWhiteSpace),
             ("7c1f0c6fd4f34c0", WeakSecret::TooShort),
             ("éééééé7", WeakSecret::TooShort),
-            (
-                "0000000000000000000000000000000000",
-                WeakSecret::OneCharacter,
-            ),
+            ("0000000000000000000000000000000000", WeakSecret::OneCharacter),
             ("éééééééééééééééé", WeakSecret::OneCharacter),
             ("machnet-Placeholder-secret", WeakSecret::Placeholder),
             ("replace-me-with-the-secret", WeakSecret::Placeholder),

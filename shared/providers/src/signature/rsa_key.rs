@@ -29,9 +29,7 @@ const PSS_SALT_BYTES: u8 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RsaKeyError {
     /// The text is empty or only white space.
-    #[error(
-        "the rsa public key is empty: set it to the key that the provider shows for its signatures"
-    )]
+    #[error("the rsa public key is empty: set it to the key that the provider shows for its signatures")]
     Empty,
     /// A private key, in whatever format.
     #[error(
@@ -55,9 +53,7 @@ pub enum RsaKeyError {
     #[error("this is an openssh public key: convert it with `ssh-keygen -e -m PKCS8 -f key.pub`")]
     OpenSsh,
     /// A public key of another kind, such as an elliptic curve key.
-    #[error(
-        "this is a public key, but not an rsa key: ask the provider for the rsa key of its signatures"
-    )]
+    #[error("this is a public key, but not an rsa key: ask the provider for the rsa key of its signatures")]
     NotRsa,
     /// More than one PEM block or `RSAKeyValue`.
     #[error("the text holds several keys: give each rsa public key as a separate entry")]
@@ -96,9 +92,7 @@ pub enum RsaKeyError {
         bits: usize,
     },
     /// An even modulus, which is no product of two odd primes.
-    #[error(
-        "the rsa public key has an impossible modulus: copy it again, from the first to the last character"
-    )]
+    #[error("the rsa public key has an impossible modulus: copy it again, from the first to the last character")]
     Modulus,
     /// An exponent that is even, 1, or more than 33 bits long.
     #[error(
@@ -170,18 +164,13 @@ fn read_pem(text: &str, padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyErr
 /// refuses document type declarations, so no entity can blow the text up.
 fn read_xml(text: &str) -> Result<rsa::RsaPublicKey, RsaKeyError> {
     let document = roxmltree::Document::parse(text).map_err(|_| RsaKeyError::Xml)?;
-    let mut keys = document
-        .descendants()
-        .filter(|node| node.tag_name().name() == "RSAKeyValue");
+    let mut keys = document.descendants().filter(|node| node.tag_name().name() == "RSAKeyValue");
     let key = keys.next().ok_or(RsaKeyError::Xml)?;
     if keys.next().is_some() {
         return Err(RsaKeyError::SeveralKeys);
     }
     let private = ["D", "P", "Q", "DP", "DQ", "InverseQ"];
-    if key
-        .children()
-        .any(|node| private.contains(&node.tag_name().name()))
-    {
+    if key.children().any(|node| private.contains(&node.tag_name().name())) {
         return Err(RsaKeyError::PrivateKey);
     }
     checked(xml_number(key, "Modulus")?, xml_number(key, "Exponent")?)
@@ -192,11 +181,7 @@ fn xml_number(key: roxmltree::Node<'_, '_>, name: &str) -> Result<BigUint, RsaKe
     let (Some(element), None) = (elements.next(), elements.next()) else {
         return Err(RsaKeyError::Xml);
     };
-    let base64: String = element
-        .children()
-        .filter(|node| node.is_text())
-        .filter_map(|node| node.text())
-        .collect();
+    let base64: String = element.children().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
     let bytes = decode_base64(&base64).ok_or(RsaKeyError::Xml)?;
     Ok(BigUint::from_bytes_be(&bytes))
 }
@@ -221,10 +206,7 @@ fn read_der(der: &[u8], padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyErr
     Err(RsaKeyError::Der)
 }
 
-fn check_algorithm(
-    algorithm: &AlgorithmIdentifierRef<'_>,
-    padding: Padding,
-) -> Result<(), RsaKeyError> {
+fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>, padding: Padding) -> Result<(), RsaKeyError> {
     let parameters = algorithm.parameters;
     if algorithm.oid == pkcs1::ALGORITHM_OID {
         // RFC 3279 wants a NULL here; some writers leave it out, and nothing depends on it.
@@ -252,22 +234,17 @@ fn are_our_pss_parameters(parameters: AnyRef<'_>) -> bool {
         hash.oid == Sha256::OID && matches!(hash.parameters, None | Some(AnyRef::NULL))
     };
     let ours = pkcs1::RsaPssParams::new::<Sha256>(PSS_SALT_BYTES);
-    parameters
-        .decode_as::<pkcs1::RsaPssParams<'_>>()
-        .is_ok_and(|found| {
-            is_sha256(found.hash)
+    parameters.decode_as::<pkcs1::RsaPssParams<'_>>().is_ok_and(|found| {
+        is_sha256(found.hash)
             && found.mask_gen.oid == ours.mask_gen.oid
             && found.mask_gen.parameters.is_some_and(is_sha256)
             // A minimum: a key bound to shorter salts permits ours.
             && found.salt_len <= ours.salt_len
-        })
+    })
 }
 
 fn checked_pkcs1(key: &pkcs1::RsaPublicKey<'_>) -> Result<rsa::RsaPublicKey, RsaKeyError> {
-    checked(
-        BigUint::from_bytes_be(key.modulus.as_bytes()),
-        BigUint::from_bytes_be(key.public_exponent.as_bytes()),
-    )
+    checked(BigUint::from_bytes_be(key.modulus.as_bytes()), BigUint::from_bytes_be(key.public_exponent.as_bytes()))
 }
 
 fn checked(modulus: BigUint, exponent: BigUint) -> Result<rsa::RsaPublicKey, RsaKeyError> {
@@ -275,11 +252,9 @@ fn checked(modulus: BigUint, exponent: BigUint) -> Result<rsa::RsaPublicKey, Rsa
     if !(MINIMUM_MODULUS_BITS..=MAXIMUM_MODULUS_BITS).contains(&bits) {
         return Err(RsaKeyError::ModulusSize { bits });
     }
-    rsa::RsaPublicKey::new_with_max_size(modulus, exponent, MAXIMUM_MODULUS_BITS).map_err(|error| {
-        match error {
-            rsa::Error::InvalidModulus => RsaKeyError::Modulus,
-            _ => RsaKeyError::Exponent,
-        }
+    rsa::RsaPublicKey::new_with_max_size(modulus, exponent, MAXIMUM_MODULUS_BITS).map_err(|error| match error {
+        rsa::Error::InvalidModulus => RsaKeyError::Modulus,
+        _ => RsaKeyError::Exponent,
     })
 }
 
@@ -304,11 +279,7 @@ fn is_private_key(der: &[u8]) -> bool {
 /// The outline of an X.509 certificate.
 fn is_certificate(der: &[u8]) -> bool {
     is_sequence_of(der, |parts| {
-        parts.sequence(|to_be_signed| {
-            to_be_signed
-                .read_slice(to_be_signed.remaining_len())
-                .map(|_| ())
-        })?;
+        parts.sequence(|to_be_signed| to_be_signed.read_slice(to_be_signed.remaining_len()).map(|_| ()))?;
         AlgorithmIdentifierRef::decode(parts)?;
         BitStringRef::decode(parts).map(|_| ())
     })
@@ -323,11 +294,8 @@ fn is_sequence_of(
 
 /// Standard base64 with any white space in it. The bytes are wiped when dropped, as they might be a private key's.
 fn decode_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let digits: Zeroizing<String> = Zeroizing::new(
-        text.chars()
-            .filter(|character| !character.is_whitespace())
-            .collect(),
-    );
+    let digits: Zeroizing<String> =
+        Zeroizing::new(text.chars().filter(|character| !character.is_whitespace()).collect());
     STANDARD.decode(digits.as_bytes()).ok().map(Zeroizing::new)
 }
 
@@ -357,10 +325,7 @@ mod tests {
 
     /// The base64 between the first and the last line of a PEM file.
     fn pem_body(pem: &str) -> String {
-        pem.lines()
-            .filter(|line| !line.starts_with("-----"))
-            .map(|line| format!("{line}\n"))
-            .collect()
+        pem.lines().filter(|line| !line.starts_with("-----")).map(|line| format!("{line}\n")).collect()
     }
 
     /// The PKCS#1 DER form, in base64, of a key that nobody has the private half of.
@@ -386,64 +351,32 @@ mod tests {
             let pkcs1 = key_file(&format!("rsa-{bits}.pkcs1.pem"));
             let xml = key_file(&format!("rsa-{bits}.xml"));
             let fingerprint = key_file(&format!("rsa-{bits}.fingerprint"));
-            let wrapped_base64 = |xml: &str| {
-                xml.replace("AQAB", "\n    AQ\r\n\tAB  ")
-                    .replace("</Modulus", " \n</Modulus")
-            };
+            let wrapped_base64 =
+                |xml: &str| xml.replace("AQAB", "\n    AQ\r\n\tAB  ").replace("</Modulus", " \n</Modulus");
             let forms = [
                 ("PEM SPKI", spki.clone()),
                 ("PEM PKCS#1", pkcs1.clone()),
                 ("PEM with CRLF", spki.replace('\n', "\r\n")),
                 ("PEM with CR", pkcs1.replace('\n', "\r")),
-                (
-                    "PEM with line breaks as two characters",
-                    spki.replace('\n', "\\n"),
-                ),
-                (
-                    "PEM with CRLF as four characters",
-                    pkcs1.replace('\n', "\\r\\n"),
-                ),
+                ("PEM with line breaks as two characters", spki.replace('\n', "\\n")),
+                ("PEM with CRLF as four characters", pkcs1.replace('\n', "\\r\\n")),
                 ("PEM with spaces for line breaks", spki.replace('\n', " ")),
                 ("PEM on one line", pkcs1.replace('\n', "")),
-                (
-                    "PEM with text around it",
-                    format!("Key of Accredit:\n\n{spki}\nvalid until 2030\n"),
-                ),
+                ("PEM with text around it", format!("Key of Accredit:\n\n{spki}\nvalid until 2030\n")),
                 ("PEM with a byte order mark", format!("\u{feff}{spki}")),
-                (
-                    "base64 with a byte order mark",
-                    format!("\u{feff}{}", pem_body(&spki)),
-                ),
+                ("base64 with a byte order mark", format!("\u{feff}{}", pem_body(&spki))),
                 ("XML with a byte order mark", format!("\u{feff}{xml}")),
                 ("base64 of the SPKI DER, wrapped", pem_body(&spki)),
                 ("base64 of the PKCS#1 DER, wrapped", pem_body(&pkcs1)),
-                (
-                    "base64 of the SPKI DER, on one line",
-                    pem_body(&spki).replace('\n', ""),
-                ),
-                (
-                    "base64 of the PKCS#1 DER, on one line",
-                    pem_body(&pkcs1).replace('\n', ""),
-                ),
-                (
-                    "base64 with white space all over",
-                    format!(" \t{} \r\n", pem_body(&spki).replace('\n', " \r\n\t")),
-                ),
+                ("base64 of the SPKI DER, on one line", pem_body(&spki).replace('\n', "")),
+                ("base64 of the PKCS#1 DER, on one line", pem_body(&pkcs1).replace('\n', "")),
+                ("base64 with white space all over", format!(" \t{} \r\n", pem_body(&spki).replace('\n', " \r\n\t"))),
                 ("XML", xml.clone()),
-                (
-                    "XML with white space",
-                    format!("\n  {}\n", wrapped_base64(&xml).replace("><", ">\n  <")),
-                ),
-                (
-                    "XML with a declaration",
-                    format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n{xml}"),
-                ),
+                ("XML with white space", format!("\n  {}\n", wrapped_base64(&xml).replace("><", ">\n  <"))),
+                ("XML with a declaration", format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n{xml}")),
                 (
                     "XML in a namespace",
-                    xml.replace(
-                        "<RSAKeyValue>",
-                        "<RSAKeyValue xmlns=\"http://www.w3.org/2000/09/xmldsig#\">",
-                    ),
+                    xml.replace("<RSAKeyValue>", "<RSAKeyValue xmlns=\"http://www.w3.org/2000/09/xmldsig#\">"),
                 ),
                 (
                     "XML with a prefix, inside a KeyValue",
@@ -452,19 +385,11 @@ mod tests {
                         xml.replace('<', "<ds:").replace("<ds:/", "</ds:")
                     ),
                 ),
-                (
-                    "XML with a comment",
-                    xml.replace("<Modulus>", "<Modulus><!-- of Accredit -->"),
-                ),
+                ("XML with a comment", xml.replace("<Modulus>", "<Modulus><!-- of Accredit -->")),
             ];
             for (form, text) in forms {
-                let key =
-                    parse(&text).unwrap_or_else(|error| panic!("{bits} bits, {form}: {error}"));
-                assert_eq!(
-                    key.fingerprint().as_str(),
-                    fingerprint.trim(),
-                    "{bits} bits, {form}"
-                );
+                let key = parse(&text).unwrap_or_else(|error| panic!("{bits} bits, {form}: {error}"));
+                assert_eq!(key.fingerprint().as_str(), fingerprint.trim(), "{bits} bits, {form}");
                 assert_eq!(key.modulus_bits(), bits);
                 assert_eq!(key.modulus_bytes(), bits / 8);
             }
@@ -485,10 +410,7 @@ mod tests {
         ] {
             let error = refusal(&text);
             assert_eq!(error, RsaKeyError::ModulusSize { bits });
-            assert!(
-                error.to_string().contains(&format!(" {bits} bits")),
-                "{error}"
-            );
+            assert!(error.to_string().contains(&format!(" {bits} bits")), "{error}");
         }
     }
 
@@ -496,10 +418,7 @@ mod tests {
     fn the_smallest_and_the_largest_size_and_those_between_whole_bytes_are_taken() {
         for bits in [2048, 2049, 2055, 8191, 8192] {
             let key = parse(&made_up_key(&modulus_of(bits), &[3])).unwrap();
-            assert_eq!(
-                (key.modulus_bits(), key.modulus_bytes()),
-                (bits, bits.div_ceil(8))
-            );
+            assert_eq!((key.modulus_bits(), key.modulus_bytes()), (bits, bits.div_ceil(8)));
         }
     }
 
@@ -507,25 +426,10 @@ mod tests {
     fn an_exponent_is_odd_and_at_least_3_and_at_most_33_bits_long() {
         let modulus = modulus_of(2048);
         for exponent in [&[3][..], &[17], &[1, 0, 1], &[1, 0xff, 0xff, 0xff, 0xff]] {
-            assert!(
-                parse(&made_up_key(&modulus, exponent)).is_ok(),
-                "{exponent:?}"
-            );
+            assert!(parse(&made_up_key(&modulus, exponent)).is_ok(), "{exponent:?}");
         }
-        for exponent in [
-            &[0][..],
-            &[1],
-            &[2],
-            &[4],
-            &[1, 0, 0],
-            &[2, 0, 0, 0, 1],
-            &[1, 0, 0, 0, 0, 0, 0, 0, 1],
-        ] {
-            assert_eq!(
-                refusal(&made_up_key(&modulus, exponent)),
-                RsaKeyError::Exponent,
-                "{exponent:?}"
-            );
+        for exponent in [&[0][..], &[1], &[2], &[4], &[1, 0, 0], &[2, 0, 0, 0, 1], &[1, 0, 0, 0, 0, 0, 0, 0, 1]] {
+            assert_eq!(refusal(&made_up_key(&modulus, exponent)), RsaKeyError::Exponent, "{exponent:?}");
         }
     }
 
@@ -540,9 +444,7 @@ mod tests {
     fn a_private_key_in_any_form_is_told_to_be_one_and_not_repeated() {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        let pkcs1 = PrivateKeyInfo::from_der(pkcs8.as_ref())
-            .unwrap()
-            .private_key;
+        let pkcs1 = PrivateKeyInfo::from_der(pkcs8.as_ref()).unwrap().private_key;
         let parts = pkcs1::RsaPrivateKey::from_der(pkcs1).unwrap();
         let (pkcs8, pkcs1) = (STANDARD.encode(pkcs8.as_ref()), STANDARD.encode(pkcs1));
         let xml = format!(
@@ -551,23 +453,15 @@ mod tests {
             STANDARD.encode(parts.private_exponent.as_bytes()),
         );
         // The outline of an encrypted PKCS#8 file: PBES2 and an octet string.
-        let encrypted = STANDARD.encode([
-            0x30, 15, 0x30, 11, 6, 9, 42, 134, 72, 134, 247, 13, 1, 5, 13, 4, 0,
-        ]);
-        let pem = |label: &str, body: &str| {
-            format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
-        };
+        let encrypted = STANDARD.encode([0x30, 15, 0x30, 11, 6, 9, 42, 134, 72, 134, 247, 13, 1, 5, 13, 4, 0]);
+        let pem = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
         for text in [
             pem("PRIVATE KEY", &pkcs8),
             pem("RSA PRIVATE KEY", &pkcs1),
             pem("ENCRYPTED PRIVATE KEY", &encrypted),
             pem("PUBLIC KEY", &pkcs8),
             pem("RSA PUBLIC KEY", &pkcs1),
-            format!(
-                "{}{}",
-                key_file("rsa-2048.spki.pem"),
-                pem("PRIVATE KEY", &pkcs8)
-            ),
+            format!("{}{}", key_file("rsa-2048.spki.pem"), pem("PRIVATE KEY", &pkcs8)),
             pkcs8.clone(),
             pkcs1.clone(),
             encrypted.clone(),
@@ -578,10 +472,7 @@ mod tests {
             assert_eq!(refusal(&text), RsaKeyError::PrivateKey, "{text}");
         }
         let message = RsaKeyError::PrivateKey.to_string();
-        assert!(
-            message.contains("private key") && message.contains("leaked"),
-            "{message}"
-        );
+        assert!(message.contains("private key") && message.contains("leaked"), "{message}");
         assert!(!message.contains(&pkcs8[..16]));
     }
 
@@ -594,75 +485,33 @@ mod tests {
             (String::new(), RsaKeyError::Empty),
             (" \n\\n ".to_owned(), RsaKeyError::Empty),
             (certificate.clone(), RsaKeyError::Certificate),
-            (
-                format!("{certificate}{certificate}"),
-                RsaKeyError::Certificate,
-            ),
+            (format!("{certificate}{certificate}"), RsaKeyError::Certificate),
             (pem_body(&certificate), RsaKeyError::Certificate),
-            (
-                certificate.replace("CERTIFICATE", "PUBLIC KEY"),
-                RsaKeyError::Certificate,
-            ),
-            (
-                key_file("rsa-2048.certificate-request.pem"),
-                RsaKeyError::CertificateRequest,
-            ),
-            (
-                "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ me@here".to_owned(),
-                RsaKeyError::OpenSsh,
-            ),
-            (
-                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI me@here".to_owned(),
-                RsaKeyError::OpenSsh,
-            ),
-            (
-                "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----".to_owned(),
-                RsaKeyError::OpenSsh,
-            ),
+            (certificate.replace("CERTIFICATE", "PUBLIC KEY"), RsaKeyError::Certificate),
+            (key_file("rsa-2048.certificate-request.pem"), RsaKeyError::CertificateRequest),
+            ("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ me@here".to_owned(), RsaKeyError::OpenSsh),
+            ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI me@here".to_owned(), RsaKeyError::OpenSsh),
+            ("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----".to_owned(), RsaKeyError::OpenSsh),
             (key_file("ec-p256.spki.pem"), RsaKeyError::NotRsa),
             (format!("{spki}{spki}"), RsaKeyError::SeveralKeys),
             (format!("<Keys>{xml}{xml}</Keys>"), RsaKeyError::SeveralKeys),
-            (
-                spki.replace("-----END PUBLIC KEY-----", ""),
-                RsaKeyError::Pem,
-            ),
-            (
-                spki.replace("END PUBLIC", "END RSA PUBLIC"),
-                RsaKeyError::Pem,
-            ),
+            (spki.replace("-----END PUBLIC KEY-----", ""), RsaKeyError::Pem),
+            (spki.replace("END PUBLIC", "END RSA PUBLIC"), RsaKeyError::Pem),
             (spki.replace("PUBLIC KEY", "X509 CRL"), RsaKeyError::Pem),
             ("-----BEGIN PUBLIC KEY".to_owned(), RsaKeyError::Pem),
             (spki.replacen("MII", "M!I", 1), RsaKeyError::Der),
             (pem_body(&spki)[..64].to_owned(), RsaKeyError::Der),
             ("bm90IGEga2V5".to_owned(), RsaKeyError::Der),
             ("not a key".to_owned(), RsaKeyError::Format),
-            (
-                "https://api.example.com/keys/1".to_owned(),
-                RsaKeyError::Format,
-            ),
-            (
-                "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}".to_owned(),
-                RsaKeyError::Format,
-            ),
-            (
-                "<html><body>Please log in</body></html>".to_owned(),
-                RsaKeyError::Xml,
-            ),
+            ("https://api.example.com/keys/1".to_owned(), RsaKeyError::Format),
+            ("{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}".to_owned(), RsaKeyError::Format),
+            ("<html><body>Please log in</body></html>".to_owned(), RsaKeyError::Xml),
             ("<RSAKeyValue>".to_owned(), RsaKeyError::Xml),
             (xml.replace("AQAB", ""), RsaKeyError::Exponent),
             (xml.replace("AQAB", "A?AB"), RsaKeyError::Xml),
             (xml.replace("Modulus", "Modulo"), RsaKeyError::Xml),
-            (
-                xml.replace("<Exponent>", "<Exponent>AQAB</Exponent><Exponent>"),
-                RsaKeyError::Xml,
-            ),
-            (
-                format!(
-                    "<!DOCTYPE k [<!ENTITY a \"AQAB\">]>{}",
-                    xml.replace("AQAB", "&a;")
-                ),
-                RsaKeyError::Xml,
-            ),
+            (xml.replace("<Exponent>", "<Exponent>AQAB</Exponent><Exponent>"), RsaKeyError::Xml),
+            (format!("<!DOCTYPE k [<!ENTITY a \"AQAB\">]>{}", xml.replace("AQAB", "&a;")), RsaKeyError::Xml),
         ];
         for (text, expected) in cases {
             assert_eq!(refusal(&text), expected, "{text}");
@@ -672,9 +521,7 @@ mod tests {
     #[test]
     fn bytes_after_the_key_are_refused() {
         for file in ["rsa-2048.spki.pem", "rsa-2048.pkcs1.pem"] {
-            let mut der = STANDARD
-                .decode(pem_body(&key_file(file)).replace('\n', ""))
-                .unwrap();
+            let mut der = STANDARD.decode(pem_body(&key_file(file)).replace('\n', "")).unwrap();
             der.push(0);
             assert_eq!(refusal(&STANDARD.encode(der)), RsaKeyError::Der, "{file}");
         }
@@ -682,34 +529,20 @@ mod tests {
 
     #[test]
     fn an_algorithm_without_its_null_parameters_gives_the_same_key() {
-        let with_null = STANDARD
-            .decode(pem_body(&key_file("rsa-2048.spki.pem")).replace('\n', ""))
-            .unwrap();
+        let with_null = STANDARD.decode(pem_body(&key_file("rsa-2048.spki.pem")).replace('\n', "")).unwrap();
         let mut info = SubjectPublicKeyInfoRef::from_der(&with_null).unwrap();
         info.algorithm.parameters = None;
         let key = parse(&STANDARD.encode(info.to_der().unwrap())).unwrap();
-        assert_eq!(
-            key.fingerprint().as_str(),
-            key_file("rsa-2048.fingerprint").trim()
-        );
-        assert_eq!(
-            key.fingerprint(),
-            parse(&STANDARD.encode(&with_null)).unwrap().fingerprint()
-        );
+        assert_eq!(key.fingerprint().as_str(), key_file("rsa-2048.fingerprint").trim());
+        assert_eq!(key.fingerprint(), parse(&STANDARD.encode(&with_null)).unwrap().fingerprint());
     }
 
     #[test]
     fn an_algorithm_with_other_parameters_is_refused() {
-        let der = STANDARD
-            .decode(pem_body(&key_file("rsa-2048.spki.pem")).replace('\n', ""))
-            .unwrap();
+        let der = STANDARD.decode(pem_body(&key_file("rsa-2048.spki.pem")).replace('\n', "")).unwrap();
         let mut info = SubjectPublicKeyInfoRef::from_der(&der).unwrap();
-        info.algorithm.parameters =
-            Some(AnyRef::new(rsa::pkcs1::der::Tag::OctetString, &[1]).unwrap());
-        assert_eq!(
-            refusal(&STANDARD.encode(info.to_der().unwrap())),
-            RsaKeyError::Der
-        );
+        info.algorithm.parameters = Some(AnyRef::new(rsa::pkcs1::der::Tag::OctetString, &[1]).unwrap());
+        assert_eq!(refusal(&STANDARD.encode(info.to_der().unwrap())), RsaKeyError::Der);
     }
 
     #[test]
@@ -729,10 +562,7 @@ mod tests {
     fn a_key_bound_to_pss_parameters_is_taken_when_they_permit_our_signatures() {
         let ours = pkcs1::RsaPssParams::new::<Sha256>(32);
         let sha512 = pkcs1::RsaPssParams::new::<Sha512>(32);
-        let salt_of = |salt_len| pkcs1::RsaPssParams {
-            salt_len,
-            ..ours.clone()
-        };
+        let salt_of = |salt_len| pkcs1::RsaPssParams { salt_len, ..ours.clone() };
         let mut without_null = ours.clone();
         without_null.hash.parameters = None;
         let mut other_hash = ours.clone();
@@ -764,11 +594,7 @@ mod tests {
             info.algorithm.oid = RSASSA_PSS;
             info.algorithm.parameters = Some(AnyRef::from_der(&der).unwrap());
             let text = STANDARD.encode(info.to_der().unwrap());
-            assert_eq!(
-                RsaPublicKey::parse(&text, Padding::Pss).map(|_| ()),
-                expected,
-                "{parameters:?}"
-            );
+            assert_eq!(RsaPublicKey::parse(&text, Padding::Pss).map(|_| ()), expected, "{parameters:?}");
         }
     }
 

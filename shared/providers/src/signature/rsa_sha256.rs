@@ -54,22 +54,11 @@ impl RsaPublicKey {
             Padding::Pkcs1V15 => &RSA_PKCS1_2048_8192_SHA256,
             Padding::Pss => &RSA_PSS_2048_8192_SHA256,
         };
-        let components = RsaPublicKeyComponents {
-            n: key.n().to_bytes_be(),
-            e: key.e().to_bytes_be(),
-        };
-        let parsed = components
-            .to_parsed_public_key(algorithm)
-            .map_err(|_| RsaKeyError::Modulus)?;
+        let components = RsaPublicKeyComponents { n: key.n().to_bytes_be(), e: key.e().to_bytes_be() };
+        let parsed = components.to_parsed_public_key(algorithm).map_err(|_| RsaKeyError::Modulus)?;
         let canonical = key.to_public_key_der().map_err(|_| RsaKeyError::Der)?;
-        let fingerprint =
-            KeyFingerprint::from_hash(&Sha256::digest(canonical.as_bytes()), FINGERPRINT_DIGITS);
-        Ok(Self {
-            padding,
-            key,
-            parsed,
-            fingerprint,
-        })
+        let fingerprint = KeyFingerprint::from_hash(&Sha256::digest(canonical.as_bytes()), FINGERPRINT_DIGITS);
+        Ok(Self { padding, key, parsed, fingerprint })
     }
 
     /// Whether `signature` was made over `message` with the private half of this key. A signature whose length is not
@@ -87,16 +76,10 @@ impl RsaPublicKey {
     pub fn verify_with_second_implementation(&self, message: &[u8], signature: &[u8]) -> bool {
         let key = self.key.clone();
         match self.padding {
-            Padding::Pkcs1V15 => pkcs1v15::Signature::try_from(signature).is_ok_and(|signature| {
-                pkcs1v15::VerifyingKey::<Sha256>::new(key)
-                    .verify(message, &signature)
-                    .is_ok()
-            }),
-            Padding::Pss => pss::Signature::try_from(signature).is_ok_and(|signature| {
-                pss::VerifyingKey::<Sha256>::new(key)
-                    .verify(message, &signature)
-                    .is_ok()
-            }),
+            Padding::Pkcs1V15 => pkcs1v15::Signature::try_from(signature)
+                .is_ok_and(|signature| pkcs1v15::VerifyingKey::<Sha256>::new(key).verify(message, &signature).is_ok()),
+            Padding::Pss => pss::Signature::try_from(signature)
+                .is_ok_and(|signature| pss::VerifyingKey::<Sha256>::new(key).verify(message, &signature).is_ok()),
         }
     }
 
@@ -123,12 +106,7 @@ impl RsaPublicKey {
 
 impl fmt::Debug for RsaPublicKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "RsaPublicKey({}, {} bits)",
-            self.fingerprint,
-            self.modulus_bits()
-        )
+        write!(formatter, "RsaPublicKey({}, {} bits)", self.fingerprint, self.modulus_bits())
     }
 }
 
@@ -157,9 +135,7 @@ mod tests {
             Self {
                 key: RsaPublicKey::parse(&key_file(&format!("{key}.spki.pem")), padding).unwrap(),
                 message: key_file("message.json").into_bytes(),
-                signature: STANDARD
-                    .decode(key_file(&format!("{key}.{name}.signature")))
-                    .unwrap(),
+                signature: STANDARD.decode(key_file(&format!("{key}.{name}.signature"))).unwrap(),
             }
         }
 
@@ -167,9 +143,7 @@ mod tests {
             let keys = ["rsa-2048", "rsa-3072", "rsa-4096", "rsa-8192"];
             let mut all: Vec<Self> = keys
                 .iter()
-                .flat_map(|key| {
-                    [Padding::Pkcs1V15, Padding::Pss].map(|padding| Self::load(key, padding))
-                })
+                .flat_map(|key| [Padding::Pkcs1V15, Padding::Pss].map(|padding| Self::load(key, padding)))
                 .collect();
             all.push(Self::load("pss-only", Padding::Pss));
             all
@@ -179,11 +153,7 @@ mod tests {
     /// What both implementations say, which must be the same.
     fn verify(key: &RsaPublicKey, message: &[u8], signature: &[u8]) -> bool {
         let verdict = key.verify(message, signature);
-        assert_eq!(
-            verdict,
-            key.verify_with_second_implementation(message, signature),
-            "the implementations differ"
-        );
+        assert_eq!(verdict, key.verify_with_second_implementation(message, signature), "the implementations differ");
         verdict
     }
 
@@ -191,12 +161,7 @@ mod tests {
     fn a_signature_that_openssl_made_is_accepted_for_every_size_and_padding() {
         let all = Genuine::all();
         assert_eq!(all.len(), 9);
-        for Genuine {
-            key,
-            message,
-            signature,
-        } in all
-        {
+        for Genuine { key, message, signature } in all {
             assert_eq!(signature.len(), key.modulus_bytes());
             assert!(verify(&key, &message, &signature), "{key:?}");
         }
@@ -204,15 +169,10 @@ mod tests {
 
     #[test]
     fn every_form_of_a_key_accepts_a_genuine_signature() {
-        let Genuine {
-            message, signature, ..
-        } = Genuine::load("rsa-2048", Padding::Pkcs1V15);
+        let Genuine { message, signature, .. } = Genuine::load("rsa-2048", Padding::Pkcs1V15);
         for form in ["spki.pem", "pkcs1.pem", "xml"] {
             let text = key_file(&format!("rsa-2048.{form}"));
-            let bare: String = text
-                .lines()
-                .filter(|line| !line.starts_with("-----"))
-                .collect();
+            let bare: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
             for text in [text, bare] {
                 let key = RsaPublicKey::parse(&text, Padding::Pkcs1V15).unwrap();
                 assert!(verify(&key, &message, &signature), "{text}");
@@ -233,36 +193,23 @@ mod tests {
     #[test]
     fn a_pss_signature_with_a_salt_of_another_length_is_refused() {
         let Genuine { key, message, .. } = Genuine::load("rsa-2048", Padding::Pss);
-        let signature = STANDARD
-            .decode(key_file("rsa-2048.pss-salt-20.signature"))
-            .unwrap();
+        let signature = STANDARD.decode(key_file("rsa-2048.pss-salt-20.signature")).unwrap();
         assert!(!verify(&key, &message, &signature));
     }
 
     #[test]
     fn a_signature_by_another_key_is_refused() {
         for padding in [Padding::Pkcs1V15, Padding::Pss] {
-            let Genuine {
-                message, signature, ..
-            } = Genuine::load("rsa-2048", padding);
+            let Genuine { message, signature, .. } = Genuine::load("rsa-2048", padding);
             let other = RsaPublicKey::parse(&key_file("pss-only.spki.pem"), Padding::Pss).unwrap();
             assert!(!verify(&other, &message, &signature));
-            assert!(!verify(
-                &Genuine::load("rsa-3072", padding).key,
-                &message,
-                &signature
-            ));
+            assert!(!verify(&Genuine::load("rsa-3072", padding).key, &message, &signature));
         }
     }
 
     #[test]
     fn a_signature_of_a_wrong_length_is_refused() {
-        for Genuine {
-            key,
-            message,
-            signature,
-        } in Genuine::all()
-        {
+        for Genuine { key, message, signature } in Genuine::all() {
             let leading_zero = [&[0], signature.as_slice()].concat();
             let trailing_zero = [signature.as_slice(), &[0]].concat();
             for wrong in [
@@ -274,23 +221,14 @@ mod tests {
                 &trailing_zero,
                 &[signature.as_slice(), &signature].concat(),
             ] {
-                assert!(
-                    !verify(&key, &message, wrong),
-                    "{key:?}, {} bytes",
-                    wrong.len()
-                );
+                assert!(!verify(&key, &message, wrong), "{key:?}, {} bytes", wrong.len());
             }
         }
     }
 
     #[test]
     fn a_signature_plus_the_modulus_is_refused() {
-        for Genuine {
-            key,
-            message,
-            signature,
-        } in Genuine::all()
-        {
+        for Genuine { key, message, signature } in Genuine::all() {
             let sum = (rsa::BigUint::from_bytes_be(&signature) + key.key.n()).to_bytes_be();
             assert!(!verify(&key, &message, &sum), "{key:?}");
         }
@@ -298,25 +236,14 @@ mod tests {
 
     #[test]
     fn trivial_signatures_are_refused() {
-        for Genuine {
-            key,
-            message,
-            signature,
-        } in Genuine::all()
-        {
+        for Genuine { key, message, signature } in Genuine::all() {
             let size = signature.len();
             let mut one = vec![0; size];
             one[size - 1] = 1;
             let modulus = key.key.n().to_bytes_be();
             let mut modulus_less_one = modulus.clone();
             modulus_less_one[size - 1] -= 1;
-            for trivial in [
-                vec![0; size],
-                one,
-                vec![0xff; size],
-                modulus,
-                modulus_less_one,
-            ] {
+            for trivial in [vec![0; size], one, vec![0xff; size], modulus, modulus_less_one] {
                 assert!(!verify(&key, &message, &trivial), "{key:?}");
             }
         }
@@ -326,18 +253,12 @@ mod tests {
     fn a_key_that_is_printed_shows_its_fingerprint_and_size() {
         let key = Genuine::load("rsa-3072", Padding::Pss).key;
         let fingerprint = key_file("rsa-3072.fingerprint");
-        assert_eq!(
-            format!("{key:?}"),
-            format!("RsaPublicKey({}, 3072 bits)", fingerprint.trim())
-        );
+        assert_eq!(format!("{key:?}"), format!("RsaPublicKey({}, 3072 bits)", fingerprint.trim()));
     }
 
     #[test]
     fn a_padding_is_named_in_settings_the_way_the_documentation_names_it() {
-        for (padding, name) in [
-            (Padding::Pkcs1V15, "\"pkcs1-v1.5\""),
-            (Padding::Pss, "\"pss\""),
-        ] {
+        for (padding, name) in [(Padding::Pkcs1V15, "\"pkcs1-v1.5\""), (Padding::Pss, "\"pss\"")] {
             assert_eq!(serde_json::to_string(&padding).unwrap(), name);
             assert_eq!(serde_json::from_str::<Padding>(name).unwrap(), padding);
         }
@@ -347,11 +268,7 @@ mod tests {
     #[test]
     fn every_single_flipped_bit_of_a_signature_is_refused() {
         for padding in [Padding::Pkcs1V15, Padding::Pss] {
-            let Genuine {
-                key,
-                message,
-                mut signature,
-            } = Genuine::load("rsa-2048", padding);
+            let Genuine { key, message, mut signature } = Genuine::load("rsa-2048", padding);
             for bit in 0..signature.len() * 8 {
                 signature[bit / 8] ^= 1 << (bit % 8);
                 assert!(!verify(&key, &message, &signature), "bit {bit}");
@@ -363,11 +280,7 @@ mod tests {
     #[test]
     fn every_single_flipped_bit_of_a_body_is_refused() {
         for padding in [Padding::Pkcs1V15, Padding::Pss] {
-            let Genuine {
-                key,
-                mut message,
-                signature,
-            } = Genuine::load("rsa-2048", padding);
+            let Genuine { key, mut message, signature } = Genuine::load("rsa-2048", padding);
             for bit in 0..message.len() * 8 {
                 message[bit / 8] ^= 1 << (bit % 8);
                 assert!(!verify(&key, &message, &signature), "bit {bit}");
