@@ -84,7 +84,7 @@ def cause_everything(stack: Stack, sender: Sender) -> None:
     with stack.settings(provider, DEADLINE_MILLISECONDS="800"):
         with stack.proxy.fault("secretsmanager.GetSecretValue", "hang"):
             sender.send(event())
-    with stack.settings(provider, DEADLINE_MILLISECONDS="801"):
+    with stack.settings(provider, DEADLINE_MILLISECONDS="800"):
         with stack.proxy.fault("AmazonSQS.SendMessage", "hang"):
             sender.send(event())
     with stack.proxy.fault("secretsmanager.GetSecretValue", "access-denied"):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from senders import Sender, new_id
 from signers import accredit_event, machnet_event
@@ -54,7 +50,7 @@ def test_a_queue_that_hangs_is_answered_within_the_deadline(stack: Stack, sender
 
     assert refused.answer.status == SEND_AGAIN[sender.provider]
     assert refused.answer.seconds < DEADLINE_SECONDS
-    assert refused.line["outcome"] in {"unknown", "rejected"}
+    assert refused.line["outcome"] == "unknown"
     assert sender.deliver(body)[1] == "stored"
 
 
@@ -93,14 +89,15 @@ def test_secrets_manager_down_while_cached_changes_nothing(stack: Stack, sender:
     assert outcome == "stored"
 
 
-def test_secrets_manager_down_at_a_cold_start_means_send_it_again(stack: Stack, sender: Sender) -> None:
+@pytest.mark.parametrize("action", ["unavailable", "hang"])
+def test_secrets_manager_down_at_a_cold_start_means_send_it_again(stack: Stack, sender: Sender, action: str) -> None:
     stack.restart(sender.provider)
 
-    with stack.proxy.fault(GET_SECRET, "unavailable"):
+    with stack.proxy.fault(GET_SECRET, action):
         refused = sender.send(body_for(sender))
 
     assert refused.answer.status == SEND_AGAIN[sender.provider]
-    assert refused.answer.seconds < DEADLINE_SECONDS + 1
+    assert refused.answer.seconds < DEADLINE_SECONDS
     assert refused.line["reason"] in {"secrets-unavailable", "deadline-exceeded"}
     wait_until(lambda: sender.send(body_for(sender)).answer.status == 200, interval=0.5, what="the recovery")
 
@@ -110,7 +107,7 @@ def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, machn
     reason = ("rejected", (("provider", "machnet"), ("reason", "queue-unavailable")))
     counted = stack.counters("machnet").get(reason, 0)
 
-    with without_permission(stack, "MachnetRole", "sqs:SendMessage"):
+    with stack.without_permission("MachnetRole", "sqs:SendMessage"):
         refused = machnet.send(body)
 
     assert refused.answer.status == 409
@@ -140,23 +137,3 @@ def test_a_table_that_throttles_delays_an_event_and_loses_nothing(stack: Stack, 
 
     assert outcome == "stored"
     assert len(stack.events(delivery_id=sent.delivery_id)) == 1
-
-
-@contextmanager
-def without_permission(stack: Stack, role: str, action: str) -> Iterator[None]:
-    """Takes one action out of a role's policy."""
-    iam = stack.client("iam")
-    role_name = stack.resources[role]
-    [policy_name] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
-    policy = iam.get_role_policy(RoleName=role_name, PolicyName=policy_name)["PolicyDocument"]
-    statements = [statement for statement in policy["Statement"] if statement["Action"] != action]
-    assert len(statements) == len(policy["Statement"]) - 1
-
-    def put(document: dict[str, object]) -> None:
-        iam.put_role_policy(RoleName=role_name, PolicyName=policy_name, PolicyDocument=json.dumps(document))
-
-    put(policy | {"Statement": statements})
-    try:
-        yield
-    finally:
-        put(policy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from senders import Sender, document_body, new_id
@@ -44,6 +45,20 @@ def test_the_same_delivery_again_is_a_duplicate(stack: Stack, machnet: Sender) -
     assert again.delivery_id != first.delivery_id
     [item] = stack.events(id=event_id)
     assert item["delivery_id"] == first.delivery_id
+
+
+def test_of_many_copies_at_once_one_is_stored(stack: Stack, machnet: Sender) -> None:
+    event_id = new_id()
+    body = machnet_event(event_id, new_id())
+    headers = machnet.signer.headers(body)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = list(pool.map(lambda _: stack.post("machnet", body, headers), range(16)))
+
+    assert {answer.status for answer in answers} == {200}
+    outcomes = [machnet.outcome(json.loads(answer.body)["delivery_id"]) for answer in answers]
+    assert sorted(outcomes) == ["duplicate"] * 15 + ["stored"]
+    assert len(stack.events(id=event_id)) == 1
 
 
 def test_a_retry_with_a_new_timestamp_is_a_duplicate(stack: Stack, machnet: Sender) -> None:

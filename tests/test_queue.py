@@ -90,3 +90,21 @@ def test_poison_fails_alone_and_ends_in_the_dead_letter_queue(
         lambda: stack.counters("processor").get(("failed", ()), 0) == failed + 5 * len(poison), what="the counter"
     )
     assert all("error" in line for line in stack.lines("processor", "record failed"))
+
+
+def test_a_record_that_may_not_be_written_waits_until_it_may(
+    stack: Stack, machnet: Sender, impatient_queue: None
+) -> None:
+    event_id = new_id()
+
+    with stack.without_permission("ProcessorRole", "dynamodb:PutItem"):
+        sent = machnet.send(machnet_event(event_id, new_id()))
+        assert sent.answer.status == 200
+        wait_until(
+            lambda: any("AccessDenied" in line["error"] for line in stack.lines("processor", "record failed")),
+            what="the failure",
+        )
+        assert stack.events(id=event_id) == []
+
+    assert machnet.outcome(sent.delivery_id) == "stored"
+    assert len(stack.events(id=event_id)) == 1

@@ -28,9 +28,7 @@ def differing_paths(one: Any, other: Any, path: tuple[str, ...] = ()) -> set[tup
 
 def resources(translated: template.Template, kind: str) -> dict[str, dict[str, Any]]:
     return {
-        name: resource["Properties"]
-        for name, resource in translated["Resources"].items()
-        if resource["Type"] == kind
+        name: resource["Properties"] for name, resource in translated["Resources"].items() if resource["Type"] == kind
     }
 
 
@@ -46,9 +44,7 @@ def test_the_deployed_template_differs_only_in_code_build_and_metric_math(tmp_pa
     assert differing_paths(original, derived) == allowed
 
 
-def test_the_translated_templates_differ_in_the_same_way(
-    translated: template.Template, tmp_path: Path
-) -> None:
+def test_the_translated_templates_differ_in_the_same_way(translated: template.Template, tmp_path: Path) -> None:
     original = template.original()
     derived = template.translate(template.derive({name: tmp_path / name for name in template.binaries(original)}))
 

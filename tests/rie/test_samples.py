@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,11 @@ def runtime_interface_emulator() -> Path:
 def running(binary: str, environment: dict[str, str], folder: Path) -> Iterator[str]:
     """Runs a function's binary and yields the URL that invokes it."""
     port, api_port = free_port(), free_port()
-    limits = {"AWS_LAMBDA_FUNCTION_NAME": binary, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_FUNCTION_TIMEOUT": "15"}
+    limits = {
+        "AWS_LAMBDA_FUNCTION_NAME": binary,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "15",
+    }
     with (folder / f"{binary}.log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -111,9 +116,7 @@ def test_the_sample_request_with_another_body_is_refused(
     assert answer["statusCode"] == {"accredit": 400, "machnet": 409}[provider]
 
 
-def test_the_sample_batch_is_processed(
-    stack: Stack, environments: dict[str, dict[str, str]], tmp_path: Path
-) -> None:
+def test_the_sample_batch_is_processed(stack: Stack, environments: dict[str, dict[str, str]], tmp_path: Path) -> None:
     event = (EVENTS / "processor.json").read_bytes()
 
     with running("processor", environments["processor"], tmp_path) as url:
@@ -122,12 +125,16 @@ def test_the_sample_batch_is_processed(
     assert answer == {"batchItemFailures": []}
     for record in json.loads(event)["Records"]:
         delivery_id = json.loads(record["body"])["delivery_id"]
-        records = [json.loads(line) for line in (tmp_path / "processor.log").read_text().splitlines() if line[:1] == "{"]
+        records = [
+            json.loads(line) for line in (tmp_path / "processor.log").read_text().splitlines() if line[:1] == "{"
+        ]
         assert [each["delivery_id"] for each in records if each.get("delivery_id") == delivery_id] == [delivery_id]
 
 
 def test_the_samples_are_those_that_the_command_writes() -> None:
     """The command's own check; it also runs with the tests of its crate."""
-    done = subprocess.run([BINARIES / "webhook-intake", "sample-events", "--check"], cwd=template.ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [BINARIES / "webhook-intake", "sample-events", "--check"], cwd=template.ROOT, capture_output=True, text=True
+    )
 
     assert done.returncode == 0, done.stderr

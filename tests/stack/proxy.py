@@ -190,4 +190,3 @@ def _error(operation: str, code: str) -> tuple[list[tuple[str, str]], bytes]:
         return [("Content-Type", "application/xml")], text.encode()
     body = json.dumps({"__type": code, "message": "Injected"}).encode()
     return [("Content-Type", "application/x-amz-json-1.0"), ("X-Amzn-Errortype", code)], body
-

@@ -124,7 +124,13 @@ class Stack:
             *("--parameter-overrides", *overrides),
         ]
         done = subprocess.run(
-            command, env=environment, cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
+            command,
+            env=environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
         )
         if done.returncode:
             raise RuntimeError(f"sam deploy failed:\n{done.stdout}\n{done.stderr}")
@@ -134,7 +140,9 @@ class Stack:
         api = self.client("apigatewayv2")
         self.api_id = self.resources["Api"]
         for route, function in template.routes(translated).items():
-            arn = self.client("lambda").get_function(FunctionName=self.resources[function])["Configuration"]["FunctionArn"]
+            arn = self.client("lambda").get_function(FunctionName=self.resources[function])["Configuration"][
+                "FunctionArn"
+            ]
             integration = api.create_integration(
                 ApiId=self.api_id,
                 IntegrationType="AWS_PROXY",
@@ -142,9 +150,7 @@ class Stack:
                 IntegrationUri=arn,
                 PayloadFormatVersion="2.0",
             )
-            api.create_route(
-                ApiId=self.api_id, RouteKey=route, Target=f"integrations/{integration['IntegrationId']}"
-            )
+            api.create_route(ApiId=self.api_id, RouteKey=route, Target=f"integrations/{integration['IntegrationId']}")
 
     def _bound_processor(self, translated: template.Template) -> None:
         """Sets the mapping's concurrency again, as a number: the emulator keeps a parameter's value as text."""
@@ -191,8 +197,10 @@ class Stack:
         """The items of the events table that have these attributes."""
         deserialize = TypeDeserializer().deserialize
         found = []
-        for page in self.client("dynamodb").get_paginator("scan").paginate(
-            TableName=self.outputs["EventsTableName"], ConsistentRead=True
+        for page in (
+            self.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self.outputs["EventsTableName"], ConsistentRead=True)
         ):
             for raw in page["Items"]:
                 item = {name: deserialize(value) for name, value in raw.items()}
@@ -279,6 +287,25 @@ class Stack:
             yield
         finally:
             client.update_function_configuration(FunctionName=name, Environment=environment)
+
+    @contextlib.contextmanager
+    def without_permission(self, role: str, action: str) -> Iterator[None]:
+        """Takes the statement that allows just this action out of a role's policy inside the `with` block."""
+        iam = self.client("iam")
+        role_name = self.resources[role]
+        [policy_name] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
+        policy = iam.get_role_policy(RoleName=role_name, PolicyName=policy_name)["PolicyDocument"]
+        statements = [statement for statement in policy["Statement"] if statement["Action"] != action]
+        assert len(statements) == len(policy["Statement"]) - 1
+
+        def put(document: dict[str, Any]) -> None:
+            iam.put_role_policy(RoleName=role_name, PolicyName=policy_name, PolicyDocument=json.dumps(document))
+
+        put(policy | {"Statement": statements})
+        try:
+            yield
+        finally:
+            put(policy)
 
     def restart(self, binary: str) -> None:
         """Ends a function's processes, so that the next request meets a cold start."""
