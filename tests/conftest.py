@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner
 from stack.stack import Stack
+
+
+def pytest_configure() -> None:
+    # Being told to stop ends the emulator and the functions as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
