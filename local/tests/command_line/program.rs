@@ -33,7 +33,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(data_directory: &Path) -> Self {
-        let mut child = program(data_directory, &["serve", "--listen", "127.0.0.1:0", "--log-level", "error"])
+        let mut child = program(data_directory, &["serve", "--listen", "127.0.0.1:0", "--log-level", "off"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -56,6 +56,22 @@ fn a_body_comes_from_standard_input_and_headers_from_options() {
 }
 
 #[test]
+fn a_body_that_is_too_large_for_the_queue_arrives_whole() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    let body = data.path().join("body.json");
+    let padding = "x".repeat(2 * 1024 * 1024);
+    std::fs::write(&body, format!(r#"{{"Event":"A.B","Timestamp":"t","Padding":"{padding}"}}"#)).unwrap();
+    let sent = run(data.path(), &["send", "accredit", "--url", &server.url, "--body", body.to_str().unwrap()]);
+    assert!(sent.status.success(), "{}{}", output(&sent), errors(&sent));
+    server.wait_until_drained();
+    let listed = output(&run(data.path(), &["events", "--json"]));
+    let entry: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(entry["outcome"], "stored", "{listed}");
+    assert_eq!(entry["data_size_bytes"], std::fs::metadata(&body).unwrap().len(), "{listed}");
+}
+
+#[test]
 fn before_there_are_keys_everything_must_come_again_and_then_nothing_need_be_restarted() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
