@@ -270,12 +270,16 @@ mod tests {
     async fn a_fifth_receive_that_is_still_worked_on_is_no_dead_letter_yet() {
         let directory = tempfile::tempdir().unwrap();
         let queue = queue(directory.path());
-        queue.insert("a".to_owned()).await.unwrap();
-        for receive in 1..=5 {
+        queue.insert("given up".to_owned()).await.unwrap();
+        queue.insert("in work".to_owned()).await.unwrap();
+        for receive in 1..=4 {
             bodies(&queue, at(receive * 60)).await;
         }
-        assert_eq!(bodies(&queue, at(5 * 60 + 59)).await, []);
-        assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 1, dead_letters: 0 });
+        let in_work = queue.receive(at(300), 2, MINUTE).await.unwrap().remove(1);
+        assert_eq!((in_work.body.as_str(), in_work.receive_count), ("in work", 5));
+        queue.change_visibility(at(300), in_work.message_id, 5, MINUTE * 2).await.unwrap();
+        assert_eq!(bodies(&queue, at(419)).await, []);
+        assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 1, dead_letters: 1 });
     }
 
     #[tokio::test]
