@@ -108,3 +108,14 @@ def test_a_record_that_may_not_be_written_waits_until_it_may(
 
     assert machnet.outcome(sent.delivery_id) == "stored"
     assert len(stack.events(id=event_id)) == 1
+
+
+def test_a_quarantined_document_can_be_sent_again_as_it_is(stack: Stack, machnet: Sender) -> None:
+    sent, _ = machnet.deliver(b'{"event_name": "without an id"}')
+    [item] = stack.items(delivery_id=sent.delivery_id)
+
+    stack.send_message(item["document"])
+
+    records = stack.wait_for_record(sent.delivery_id, count=2)
+    assert [record["outcomes"] for record in records] == ["0=quarantined", "0=quarantined"]
+    assert stack.items(delivery_id=sent.delivery_id) == [item]
