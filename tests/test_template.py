@@ -92,6 +92,24 @@ def test_each_function_may_do_just_what_it_does(translated: template.Template) -
     }
 
 
+@pytest.mark.parametrize("provider", ["Accredit", "Machnet"])
+def test_an_intake_reads_its_own_secret_and_writes_deliveries_only(
+    translated: template.Template, provider: str
+) -> None:
+    [policy] = resources(translated, "AWS::IAM::Role")[f"{provider}Role"]["Policies"]
+    resource = {
+        statement["Action"]: statement["Resource"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if isinstance(statement["Action"], str)
+    }
+
+    assert resource == {
+        "secretsmanager:GetSecretValue": {"Fn::GetAtt": [f"{provider}Secret", "Id"]},
+        "sqs:SendMessage": {"Fn::GetAtt": ["Queue", "Arn"]},
+        "s3:PutObject": {"Fn::Sub": "${Bucket.Arn}/deliveries/*"},
+    }
+
+
 def test_every_function_runs_under_a_role_of_the_template(translated: template.Template) -> None:
     for name, function in resources(translated, "AWS::Lambda::Function").items():
         assert function["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
