@@ -1,14 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod http;
 mod processor;
-mod webhook;
 
 use pipeline::config::ConfigProblems;
 use pipeline::telemetry::{Telemetry, TelemetrySettings};
 
+pub use http::{run_token_endpoint, run_webhook};
 pub use lambda_runtime::Error;
 pub use processor::run_processor;
-pub use webhook::run_webhook;
 
 fn environment_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()

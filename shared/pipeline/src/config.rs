@@ -41,23 +41,35 @@ impl IntakeConfig {
     /// All problems at once.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
         let mut reader = Reader::new(variable);
-        let defaults = IntakeSettings::default();
         let config = Self {
             queue_url: reader.required("QUEUE_URL", "the queue's URL"),
             payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
             secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the keys"),
-            settings: IntakeSettings {
-                deadline: Duration::from_millis(reader.number(
-                    "DEADLINE_MILLISECONDS",
-                    whole(defaults.deadline.as_millis()),
-                    100..=29_000,
-                )),
-                secret_refresh: Duration::from_secs(reader.number(
-                    "SECRET_REFRESH_SECONDS",
-                    defaults.secret_refresh.as_secs(),
-                    15..=86_400,
-                )),
-            },
+            settings: reader.intake_settings(),
+        };
+        reader.finish(config)
+    }
+}
+
+/// Settings of the token endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenEndpointConfig {
+    /// `SECRET_ID`: the name or ARN of the secret with the authority's whole document.
+    pub secret_id: String,
+    /// The flow's own settings: `DEADLINE_MILLISECONDS` and `SECRET_REFRESH_SECONDS`.
+    pub settings: IntakeSettings,
+}
+
+impl TokenEndpointConfig {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
+        let mut reader = Reader::new(variable);
+        let config = Self {
+            secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the signing keys"),
+            settings: reader.intake_settings(),
         };
         reader.finish(config)
     }
@@ -164,6 +176,19 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     ) -> N {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         self.parsed(name, default, &expected, |text| text.parse().ok().filter(|number| range.contains(number)))
+    }
+
+    fn intake_settings(&mut self) -> IntakeSettings {
+        let defaults = IntakeSettings::default();
+        let deadline = whole(defaults.deadline.as_millis());
+        IntakeSettings {
+            deadline: Duration::from_millis(self.number("DEADLINE_MILLISECONDS", deadline, 100..=29_000)),
+            secret_refresh: Duration::from_secs(self.number(
+                "SECRET_REFRESH_SECONDS",
+                defaults.secret_refresh.as_secs(),
+                15..=86_400,
+            )),
+        }
     }
 
     fn finish<T>(self, config: T) -> Result<T, ConfigProblems> {

@@ -16,20 +16,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use providers::active_keys::MatchedKey;
 use providers::answer::{Answer, Refusal, Trouble};
 use providers::delivery::{DeliveryId, VerifiedDelivery};
-use providers::request::UnverifiedRequest;
+use providers::request::{UnverifiedRequest, VerifiedRequest};
 use providers::timestamp::Timestamp;
-use providers::webhook::Webhook;
+use providers::webhook::{KeysAre, Unproved, Webhook};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::document::OutboundDocument;
-use crate::key_store::KeyStore;
+use crate::exchange;
+use crate::key_store::{KeyStore, Newer};
 use crate::ports::{Payloads, PortError, Queue, Secrets, Surroundings};
 use crate::telemetry;
 
@@ -79,13 +80,17 @@ struct Inner<W: Webhook, Q, P, S, E> {
 struct Parts<W: Webhook, Q, P, S> {
     queue: Q,
     payloads: P,
-    keys: KeyStore<W, S>,
+    keys: KeyStore<W::Keys, S>,
 }
 
 impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Intake<W, Q, P, S, E> {
     /// An intake on these ports.
     pub fn new(queue: Q, payloads: P, secrets: S, surroundings: E, settings: IntakeSettings) -> Self {
-        let parts = Parts { queue, payloads, keys: KeyStore::new(secrets, settings.secret_refresh) };
+        let parts = Parts {
+            queue,
+            payloads,
+            keys: KeyStore::new(W::PROVIDER.as_str(), secrets, W::read_keys, settings.secret_refresh),
+        };
         Self::with(Some(parts), surroundings, settings.deadline)
     }
 
@@ -171,7 +176,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
             Err(_elapsed) => Answer::SendAgain(Trouble::DeadlineExceeded),
         };
         self.report(&answer, &progress, started.elapsed());
-        respond(&answer, W::status(&answer), progress.delivery_id)
+        respond(&answer, W::status(&answer), W::challenge(&answer), progress.delivery_id)
     }
 
     /// Takes a request as far as it goes. `Ok` means that the queue has the delivery.
@@ -188,10 +193,11 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
             return Err(Answer::SendAgain(Trouble::ConfigurationInvalid));
         };
         let proof = W::proof(&head.headers).map_err(Answer::Refused)?;
-        let body = collect(body).await.map_err(Answer::Refused)?;
+        let body = exchange::collect(body, LARGEST_BODY_BYTES).await.map_err(Answer::Refused)?;
         progress.body_bytes.store(body.len() as u64, Ordering::Relaxed);
 
-        let request = parts.verify(UnverifiedRequest::new(head.headers, body), &proof).await?;
+        let request = UnverifiedRequest::new(head.headers, body);
+        let request = parts.verify(request, &proof, progress.received_at).await?;
         let _ = progress.matched.set(request.authenticated_by().clone());
         let delivery = VerifiedDelivery::new(request, progress.delivery_id, progress.received_at);
 
@@ -250,61 +256,44 @@ impl<W: Webhook, Q, P, S: Secrets> Parts<W, Q, P, S> {
         &self,
         request: UnverifiedRequest,
         proof: &W::Proof,
-    ) -> Result<providers::request::VerifiedRequest, Answer> {
-        let keys = self.keys.keys().await.map_err(|_logged| Answer::SendAgain(Trouble::SecretsUnavailable))?;
-        let unproved = match attempt::<W>(request, proof, keys.get()) {
+        now: Timestamp,
+    ) -> Result<VerifiedRequest, Answer> {
+        let mut keys = self.keys.keys().await.map_err(|_logged| Answer::SendAgain(Trouble::SecretsUnavailable))?;
+        let unproved = match attempt::<W>(request, proof, keys.get(), now)? {
             Ok(verified) => return Ok(verified),
             Err(request) => request,
         };
-        let latest = match self.keys.newer_than(&keys).await {
-            Some(newer) => match attempt::<W>(unproved, proof, newer.get()) {
-                Ok(verified) => return Ok(verified),
-                Err(_) => newer,
-            },
-            None => keys,
+        let keys_are = match self.keys.newer_than(&keys).await {
+            Newer::Keys(newer) => {
+                if let Ok(verified) = attempt::<W>(unproved, proof, newer.get(), now)? {
+                    return Ok(verified);
+                }
+                keys = newer;
+                KeysAre::Current
+            }
+            Newer::None => KeysAre::Current,
+            Newer::Unavailable => KeysAre::Outdated,
         };
-        match latest.get() {
-            Some(keys) if !W::is_unset(keys) => Err(Answer::Refused(W::mismatch())),
+        match keys.get() {
+            Some(keys) if !W::is_unset(keys) => Err(W::no_key_matches(keys_are)),
             _ => Err(Answer::SendAgain(Trouble::NoActiveKey)),
         }
     }
 }
 
+/// Checks a request against keys, and hands it back when newer ones may help.
 fn attempt<W: Webhook>(
     request: UnverifiedRequest,
     proof: &W::Proof,
     keys: Option<&W::Keys>,
-) -> Result<providers::request::VerifiedRequest, UnverifiedRequest> {
-    match keys {
-        Some(keys) => W::verify(request, proof, keys),
-        None => Err(request),
+    now: Timestamp,
+) -> Result<Result<VerifiedRequest, UnverifiedRequest>, Answer> {
+    let Some(keys) = keys else { return Ok(Err(request)) };
+    match W::verify(request, proof, keys, now) {
+        Ok(verified) => Ok(Ok(verified)),
+        Err(Unproved::NoKeyMatches(request)) => Ok(Err(request)),
+        Err(Unproved::Refused(refusal)) => Err(Answer::Refused(refusal)),
     }
-}
-
-/// Reads the body up to the limit.
-async fn collect<B>(body: B) -> Result<Bytes, Refusal>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let too_large = Refusal::BodyTooLarge { limit_bytes: LARGEST_BODY_BYTES };
-    if body.size_hint().lower() > LARGEST_BODY_BYTES as u64 {
-        return Err(too_large);
-    }
-    match Limited::new(body, LARGEST_BODY_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large),
-        Err(_) => Err(Refusal::BodyUnreadable),
-    }
-}
-
-/// RFC 9457 problem details.
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: String,
 }
 
 #[derive(Serialize)]
@@ -312,32 +301,22 @@ struct Receipt {
     delivery_id: DeliveryId,
 }
 
-fn respond(answer: &Answer, status: StatusCode, delivery_id: DeliveryId) -> Response<Full<Bytes>> {
-    let (content_type, body) = match answer {
-        Answer::Accepted => ("application/json", serde_json::to_vec(&Receipt { delivery_id })),
-        Answer::Refused(refusal) => {
-            ("application/problem+json", problem(refusal.reason(), status, refusal.to_string()))
-        }
+fn respond(
+    answer: &Answer,
+    status: StatusCode,
+    challenge: Option<HeaderValue>,
+    delivery_id: DeliveryId,
+) -> Response<Full<Bytes>> {
+    let mut response = match answer {
+        Answer::Accepted => exchange::json(status, &Receipt { delivery_id }),
+        Answer::Refused(refusal) => exchange::problem(status, refusal.reason(), refusal.to_string()),
         // Which part of ours failed is in our log; a stranger learns only that sending again is right.
-        Answer::SendAgain(trouble) => ("application/problem+json", problem("send-again", status, trouble.to_string())),
+        Answer::SendAgain(trouble) => exchange::problem(status, "send-again", trouble.to_string()),
     };
-    // Both documents are plain structs of text and numbers, which always serialise.
-    let mut response = Response::new(Full::new(Bytes::from(body.unwrap_or_default())));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
-}
-
-fn problem(reason: &str, status: StatusCode, detail: String) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&Problem {
-        r#type: format!("urn:webhook-intake:problem:{reason}"),
-        title: status.canonical_reason().unwrap_or("Error"),
-        status: status.as_u16(),
-        detail,
-    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A provider's active keys, cached.
+//! The keys in a secret, cached.
 //!
 //! Keys are read again when they are older than the refresh interval, and when a well-formed proof matches none of them, so
 //! that a rotation needs no deployment. A stranger can cause such a re-read, so there is at most one per
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use providers::webhook::Webhook;
+use providers::active_keys::{KeySetError, ReadKeySet};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -20,11 +20,13 @@ pub const SHORTEST_REREAD: Duration = Duration::from_secs(15);
 /// The least time between two attempts while no key was ever read.
 pub const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
-/// The active keys of one provider.
-pub struct KeyStore<W: Webhook, S> {
+/// The keys in one secret.
+pub struct KeyStore<K, S> {
     secrets: S,
+    holder: &'static str,
+    read: fn(&str) -> Result<ReadKeySet<K>, KeySetError>,
     refresh: Duration,
-    state: Mutex<State<W::Keys>>,
+    state: Mutex<State<K>>,
 }
 
 struct State<K> {
@@ -55,17 +57,33 @@ pub enum KeyStoreError {
     TriedJustNow,
 }
 
-impl<W: Webhook, S: Secrets> KeyStore<W, S> {
-    /// A store that reads its secret at the first use.
-    pub fn new(secrets: S, refresh: Duration) -> Self {
-        Self { secrets, refresh, state: Mutex::new(State { keys: None, read_at: None, attempted_at: None }) }
+/// What looking for newer keys gave.
+pub enum Newer<K> {
+    /// Other keys.
+    Keys(Arc<Keys<K>>),
+    /// The keys at hand were read within [`SHORTEST_REREAD`].
+    None,
+    /// The last attempt to read them failed.
+    Unavailable,
+}
+
+impl<K, S: Secrets> KeyStore<K, S> {
+    /// A store that reads its secret at the first use. `holder` names it in the log.
+    pub fn new(
+        holder: &'static str,
+        secrets: S,
+        read: fn(&str) -> Result<ReadKeySet<K>, KeySetError>,
+        refresh: Duration,
+    ) -> Self {
+        let state = Mutex::new(State { keys: None, read_at: None, attempted_at: None });
+        Self { secrets, holder, read, refresh, state }
     }
 
     /// The keys to verify with.
     ///
     /// # Errors
     /// When no keys were ever read, and can't be read now.
-    pub async fn keys(&self) -> Result<Arc<Keys<W::Keys>>, KeyStoreError> {
+    pub async fn keys(&self) -> Result<Arc<Keys<K>>, KeyStoreError> {
         let mut state = self.state.lock().await;
         match &state.keys {
             Some(keys) if within(state.read_at, self.refresh) || within(state.attempted_at, SHORTEST_REREAD) => {
@@ -81,31 +99,37 @@ impl<W: Webhook, S: Secrets> KeyStore<W, S> {
     }
 
     /// Newer keys than those that matched nothing, if there are any and it is time to look.
-    pub async fn newer_than(&self, seen: &Arc<Keys<W::Keys>>) -> Option<Arc<Keys<W::Keys>>> {
+    pub async fn newer_than(&self, seen: &Arc<Keys<K>>) -> Newer<K> {
         let mut state = self.state.lock().await;
         match &state.keys {
             // Another request has read them meanwhile.
-            Some(keys) if !Arc::ptr_eq(keys, seen) => Some(Arc::clone(keys)),
-            _ if within(state.attempted_at, SHORTEST_REREAD) => None,
-            _ => self.fetch(&mut state).await.ok(),
+            Some(keys) if !Arc::ptr_eq(keys, seen) => Newer::Keys(Arc::clone(keys)),
+            _ if within(state.attempted_at, SHORTEST_REREAD) => {
+                if state.read_at == state.attempted_at {
+                    Newer::None
+                } else {
+                    Newer::Unavailable
+                }
+            }
+            _ => self.fetch(&mut state).await.map_or(Newer::Unavailable, Newer::Keys),
         }
     }
 
-    async fn fetch(&self, state: &mut State<W::Keys>) -> Result<Arc<Keys<W::Keys>>, PortError> {
+    async fn fetch(&self, state: &mut State<K>) -> Result<Arc<Keys<K>>, PortError> {
         // Noted before the call, so that an attempt that is given up half-way counts as one.
         state.attempted_at = Some(Instant::now());
         let secret = self.secrets.fetch().await.inspect_err(|error| {
-            tracing::error!(provider = %W::PROVIDER, %error, "the secret cannot be read");
+            tracing::error!(holder = self.holder, %error, "the secret cannot be read");
         })?;
-        let keys = match W::read_keys(secret.reveal()) {
+        let keys = match (self.read)(secret.reveal()) {
             Ok(read) => {
                 for problem in read.problems {
-                    tracing::warn!(provider = %W::PROVIDER, %problem, "a key of the secret is not used");
+                    tracing::warn!(holder = self.holder, %problem, "a key of the secret is not used");
                 }
                 Some(read.keys)
             }
             Err(error) => {
-                tracing::error!(provider = %W::PROVIDER, %error, "the secret cannot be used; nothing verifies");
+                tracing::error!(holder = self.holder, %error, "the secret cannot be used; nothing verifies");
                 None
             }
         };

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod document;
+mod exchange;
 pub mod intake;
 pub mod key_store;
 pub mod ledger;
@@ -9,6 +10,7 @@ pub mod ports;
 pub mod processor;
 pub mod recording;
 pub mod telemetry;
+pub mod token_endpoint;
 
 #[cfg(test)]
 mod testing;

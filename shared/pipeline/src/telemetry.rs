@@ -70,7 +70,18 @@ pub fn json_lines<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + 
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let ours = ["accredit", "aws", "lambda", "machnet", "pipeline", "processor", "providers", "webhook_intake"];
+    let ours = [
+        "accredit",
+        "aws",
+        "lambda",
+        "machnet",
+        "pipeline",
+        "processor",
+        "providers",
+        "sterling",
+        "sterling_token",
+        "webhook_intake",
+    ];
     let filter = ours.into_iter().fold(Targets::new().with_default(level.min(LevelFilter::WARN)), |filter, target| {
         filter.with_target(target, level)
     });
@@ -106,6 +117,16 @@ pub(crate) fn count_trouble(provider: Provider, trouble: Trouble) {
 /// Counts a delivery that may be on the queue or not.
 pub(crate) fn count_unknown(provider: Provider) {
     metrics::counter!("unknown", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a token that was given to a client.
+pub(crate) fn count_token_issued() {
+    metrics::counter!("tokens_issued").increment(1);
+}
+
+/// Counts a request for a token that was refused, or that we failed.
+pub(crate) fn count_token_refused(reason: &'static str) {
+    metrics::counter!("tokens_refused", "reason" => reason).increment(1);
 }
 
 /// Counts what became of an event.

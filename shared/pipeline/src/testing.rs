@@ -217,7 +217,7 @@ pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
 pub(crate) fn verified(id: DeliveryId, received_at: Timestamp, headers: HeaderMap, body: Bytes) -> VerifiedDelivery {
     let keys = Machnet::read_keys(&secret_document(&[("main", SECRET)])).unwrap().keys;
     let proof = HmacSecret::new(SECRET).unwrap().sign(&body);
-    let request = Machnet::verify(UnverifiedRequest::new(headers, body), &proof, &keys).unwrap();
+    let request = Machnet::verify(UnverifiedRequest::new(headers, body), &proof, &keys, received_at).unwrap();
     VerifiedDelivery::new(request, id, received_at)
 }
 

@@ -22,7 +22,7 @@ use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::signature::rsa_sha256::{Padding, RsaPublicKey};
 use crate::split::SplitEvents;
 use crate::timestamp::Timestamp;
-use crate::webhook::{Webhook, signature_header};
+use crate::webhook::{KeysAre, Unproved, Webhook, signature_header};
 
 const SIGNATURE_HEADER: &str = "x-signature";
 const JOB_ID_HEADER: &str = "x-jobid";
@@ -88,19 +88,20 @@ impl Webhook for Accredit {
         request: UnverifiedRequest,
         proof: &Self::Proof,
         keys: &Self::Keys,
-    ) -> Result<VerifiedRequest, UnverifiedRequest> {
+        _now: Timestamp,
+    ) -> Result<VerifiedRequest, Unproved> {
         let matched = keys
             .iter()
             .find(|(_, key)| key.verify(request.body(), &proof.0))
             .map(|(label, key)| MatchedKey { label: label.clone(), fingerprint: key.fingerprint().clone() });
         match matched {
             Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
-            None => Err(request),
+            None => Err(Unproved::NoKeyMatches(request)),
         }
     }
 
-    fn mismatch() -> Refusal {
-        Refusal::SignatureMismatch { header: SIGNATURE_HEADER }
+    fn no_key_matches(_: KeysAre) -> Answer {
+        Answer::Refused(Refusal::SignatureMismatch { header: SIGNATURE_HEADER })
     }
 
     /// 200 acknowledges; 400 is the documented trigger of a retry. A signature that does not match is answered 400 as well: if

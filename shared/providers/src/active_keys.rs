@@ -109,15 +109,18 @@ pub struct KeyProblem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
     /// No JSON of the form. serde's own words are not passed on, for they quote what they read.
-    #[error(
-        "the secret is not JSON of the form {{\"keys\": [...]}} (line {line}, column {column}); see the provider's page for what a key looks like"
-    )]
+    #[error("the secret is not JSON of the form {form} (line {line}, column {column}); see the provider's page")]
     Malformed {
+        /// The form that it should have.
+        form: &'static str,
         /// The line where reading stopped.
         line: usize,
         /// The column where reading stopped.
         column: usize,
     },
+    /// A document of the right form that must not be used.
+    #[error("the secret cannot be used: {0}")]
+    Refused(String),
     /// More keys than can be active.
     #[error("the secret holds {found} keys; at most {MOST_ACTIVE_KEYS} can be active, so take old ones out")]
     TooMany {
@@ -142,8 +145,11 @@ pub(crate) fn read_key_set<E: DeserializeOwned, K>(
     form: &str,
     read: impl Fn(E) -> Result<(KeyLabel, K), String>,
 ) -> Result<ReadKeySet<ActiveKeys<K>>, KeySetError> {
-    let document: KeySetDocument<'_> = serde_json::from_str(secret)
-        .map_err(|error| KeySetError::Malformed { line: error.line(), column: error.column() })?;
+    let document: KeySetDocument<'_> = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
+        form: r#"{"keys": [...]}"#,
+        line: error.line(),
+        column: error.column(),
+    })?;
     if document.keys.len() > MOST_ACTIVE_KEYS {
         return Err(KeySetError::TooMany { found: document.keys.len() });
     }

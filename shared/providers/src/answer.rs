@@ -45,6 +45,18 @@ pub enum Refusal {
         /// The header's name.
         header: &'static str,
     },
+    /// No bearer token.
+    #[error("the header authorization is missing; it carries the access token as a bearer token")]
+    TokenMissing,
+    /// Something else than one bearer token.
+    #[error("the header authorization is not one bearer token")]
+    TokenMalformed,
+    /// A genuine token whose time is over.
+    #[error("the access token expired; get a new one")]
+    TokenExpired,
+    /// A token that does not count here.
+    #[error("the access token is not valid here; get a new one")]
+    TokenInvalid,
     /// More body than we take.
     #[error("the body is larger than {limit_bytes} bytes, the most that this webhook takes")]
     BodyTooLarge {
@@ -66,6 +78,10 @@ impl Refusal {
             Self::SignatureRepeated { .. } => "signature-repeated",
             Self::SignatureMalformed { .. } => "signature-malformed",
             Self::SignatureMismatch { .. } => "signature-mismatch",
+            Self::TokenMissing => "token-missing",
+            Self::TokenMalformed => "token-malformed",
+            Self::TokenExpired => "token-expired",
+            Self::TokenInvalid => "token-invalid",
             Self::BodyTooLarge { .. } => "body-too-large",
             Self::BodyUnreadable => "body-unreadable",
         }

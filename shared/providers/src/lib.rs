@@ -7,10 +7,12 @@ pub mod canonical_json;
 pub mod delivery;
 pub mod event;
 pub mod machnet;
+pub mod oauth;
 pub mod provider;
 pub mod request;
 pub mod signature;
 pub mod split;
+pub mod sterling;
 pub mod timestamp;
 pub mod webhook;
 

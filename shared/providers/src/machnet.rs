@@ -20,7 +20,7 @@ use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::signature::hmac_sha256::HmacSecret;
 use crate::split::SplitEvents;
 use crate::timestamp::Timestamp;
-use crate::webhook::{Webhook, signature_header};
+use crate::webhook::{KeysAre, Unproved, Webhook, signature_header};
 
 const SIGNATURE_HEADER: &str = "x-raas-webhook-signature";
 const EVENT_HEADER: &str = "x-raas-event";
@@ -74,19 +74,20 @@ impl Webhook for Machnet {
         request: UnverifiedRequest,
         proof: &Self::Proof,
         keys: &Self::Keys,
-    ) -> Result<VerifiedRequest, UnverifiedRequest> {
+        _now: Timestamp,
+    ) -> Result<VerifiedRequest, Unproved> {
         let matched = keys
             .iter()
             .find(|(_, secret)| secret.verify(request.body(), proof))
             .map(|(label, secret)| MatchedKey { label: label.clone(), fingerprint: secret.fingerprint().clone() });
         match matched {
             Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
-            None => Err(request),
+            None => Err(Unproved::NoKeyMatches(request)),
         }
     }
 
-    fn mismatch() -> Refusal {
-        Refusal::SignatureMismatch { header: SIGNATURE_HEADER }
+    fn no_key_matches(_: KeysAre) -> Answer {
+        Answer::Refused(Refusal::SignatureMismatch { header: SIGNATURE_HEADER })
     }
 
     /// Any 2xx acknowledges, 409 is repeated at a fixed interval, and everything else counts towards pausing the subscription.
@@ -103,7 +104,7 @@ impl Webhook for Machnet {
             ) => StatusCode::UNAUTHORIZED,
             Answer::Refused(Refusal::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
             Answer::Refused(Refusal::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Answer::Refused(Refusal::BodyUnreadable) => StatusCode::BAD_REQUEST,
+            Answer::Refused(_) => StatusCode::BAD_REQUEST,
         }
     }
 }

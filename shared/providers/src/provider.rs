@@ -14,11 +14,13 @@ pub enum Provider {
     Accredit,
     /// Machnet RaaS and PaaS: remittances and payments.
     Machnet,
+    /// IBM Sterling Intelligent Promising: inventory events.
+    Sterling,
 }
 
 impl Provider {
     /// Every provider, in alphabetical order.
-    pub const ALL: [Self; 2] = [Self::Accredit, Self::Machnet];
+    pub const ALL: [Self; 3] = [Self::Accredit, Self::Machnet, Self::Sterling];
 
     /// The name as it is written in documents, keys, paths and metrics.
     #[must_use]
@@ -26,6 +28,7 @@ impl Provider {
         match self {
             Self::Accredit => "accredit",
             Self::Machnet => "machnet",
+            Self::Sterling => "sterling",
         }
     }
 
@@ -35,6 +38,7 @@ impl Provider {
         match self {
             Self::Accredit => "/webhooks/accredit",
             Self::Machnet => "/webhooks/machnet",
+            Self::Sterling => "/webhooks/sterling",
         }
     }
 }
@@ -47,7 +51,7 @@ impl fmt::Display for Provider {
 
 /// A name that is no provider's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown provider {0:?}; known are accredit and machnet")]
+#[error("unknown provider {0:?}; known are accredit, machnet and sterling")]
 pub struct UnknownProvider(String);
 
 impl FromStr for Provider {

@@ -3,7 +3,7 @@
 use crate::delivery::Delivery;
 use crate::event::{Event, Malformed, MalformedEvent};
 use crate::provider::Provider;
-use crate::{accredit, machnet};
+use crate::{accredit, machnet, sterling};
 
 /// The events of a delivery, each read or found malformed on its own; or the reason why the delivery as a whole holds none.
 pub type SplitEvents = Result<Vec<Result<Event, MalformedEvent>>, Malformed>;
@@ -29,6 +29,7 @@ impl Split for Splitter {
         match delivery.provider {
             Provider::Accredit => accredit::split(delivery),
             Provider::Machnet => self.machnet.split(delivery),
+            Provider::Sterling => sterling::split(delivery),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What a provider that calls us has to say about itself.
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::active_keys::{KeySetError, ReadKeySet};
 use crate::answer::{Answer, Refusal};
 use crate::provider::Provider;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
+use crate::timestamp::Timestamp;
 
 /// A provider that delivers by HTTP request.
 pub trait Webhook: Send + Sync + 'static {
@@ -33,21 +34,45 @@ pub trait Webhook: Send + Sync + 'static {
     /// The refusal, when the proof is missing, repeated or not of its form.
     fn proof(headers: &HeaderMap) -> Result<Self::Proof, Refusal>;
 
-    /// Checks the proof over the body against every active key.
+    /// Checks the proof against the active keys.
     ///
     /// # Errors
-    /// The request itself when no key matches, so that it can be checked again with newer keys.
+    /// [`Unproved`].
     fn verify(
         request: UnverifiedRequest,
         proof: &Self::Proof,
         keys: &Self::Keys,
-    ) -> Result<VerifiedRequest, UnverifiedRequest>;
+        now: Timestamp,
+    ) -> Result<VerifiedRequest, Unproved>;
 
-    /// The refusal of a well-formed proof that no key confirms.
-    fn mismatch() -> Refusal;
+    /// The answer to a well-formed proof that no key confirms.
+    fn no_key_matches(keys: KeysAre) -> Answer;
 
     /// The status code that means this answer to this provider.
     fn status(answer: &Answer) -> StatusCode;
+
+    /// The `WWW-Authenticate` header of this answer, for providers whose scheme knows one.
+    fn challenge(_answer: &Answer) -> Option<HeaderValue> {
+        None
+    }
+}
+
+/// Why a request has not proved itself.
+#[derive(Debug)]
+pub enum Unproved {
+    /// No active key confirms the proof. The request comes back, to be checked again with newer keys.
+    NoKeyMatches(UnverifiedRequest),
+    /// The proof doesn't count, whatever the keys.
+    Refused(Refusal),
+}
+
+/// How much the keys that matched nothing can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysAre {
+    /// They were read within the last seconds.
+    Current,
+    /// They should have been read again, and could not be.
+    Outdated,
 }
 
 /// The value of a header that must come exactly once.

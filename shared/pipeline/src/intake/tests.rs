@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use http::{Method, Request};
+use http_body_util::BodyExt as _;
 use providers::machnet::Machnet;
 use serde_json::Value;
 use tower::ServiceExt as _;

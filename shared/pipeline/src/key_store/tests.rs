@@ -1,14 +1,15 @@
 use std::time::Duration;
 
 use providers::machnet::Machnet;
+use providers::webhook::Webhook;
 
 use super::*;
 use crate::testing::{MemorySecrets, OTHER_SECRET, SECRET, secret_document};
 
 const REFRESH: Duration = Duration::from_secs(300);
 
-fn store(secrets: &MemorySecrets) -> KeyStore<Machnet, MemorySecrets> {
-    KeyStore::new(secrets.clone(), REFRESH)
+fn store(secrets: &MemorySecrets) -> KeyStore<<Machnet as Webhook>::Keys, MemorySecrets> {
+    KeyStore::new("machnet", secrets.clone(), Machnet::read_keys, REFRESH)
 }
 
 fn active(keys: &Keys<<Machnet as Webhook>::Keys>) -> Option<usize> {
@@ -49,10 +50,10 @@ async fn a_rotated_secret_is_found_when_nothing_matches() {
     let before = store.keys().await.unwrap();
     secrets.set(Some(&secret_document(&[("main", SECRET), ("main", OTHER_SECRET)])));
     tokio::time::advance(SHORTEST_REREAD).await;
-    let after = store.newer_than(&before).await.unwrap();
+    let Newer::Keys(after) = store.newer_than(&before).await else { panic!("newer keys") };
     assert_eq!((active(&before), active(&after)), (Some(1), Some(2)));
     // A request that still holds the old keys gets the newer ones without another fetch.
-    assert!(Arc::ptr_eq(&store.newer_than(&before).await.unwrap(), &after));
+    assert!(matches!(store.newer_than(&before).await, Newer::Keys(newer) if Arc::ptr_eq(&newer, &after)));
     assert_eq!(secrets.fetches(), 2);
 }
 
@@ -103,4 +104,17 @@ async fn what_was_taken_out_of_the_secret_is_out() {
     let keys = store.keys().await.unwrap();
     let labels: Vec<&str> = keys.get().unwrap().iter().map(|(label, _)| label.as_str()).collect();
     assert_eq!(labels, ["new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_newer_keys_learns_whether_those_at_hand_can_be_relied_on() {
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let store = store(&secrets);
+    let keys = store.keys().await.unwrap();
+    assert!(matches!(store.newer_than(&keys).await, Newer::None), "they were read just now");
+    secrets.set(None);
+    tokio::time::advance(SHORTEST_REREAD).await;
+    assert!(matches!(store.newer_than(&keys).await, Newer::Unavailable));
+    assert!(matches!(store.newer_than(&keys).await, Newer::Unavailable), "and nobody asks again so soon");
+    assert_eq!(secrets.fetches(), 2);
 }

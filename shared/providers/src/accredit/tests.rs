@@ -30,7 +30,7 @@ fn label_that_verifies(keys: &ActiveKeys<RsaPublicKey>, signature: &str, body: &
     let headers = headers(&[(SIGNATURE_HEADER, signature.trim())]);
     let proof = Accredit::proof(&headers).unwrap();
     let request = UnverifiedRequest::new(headers, Bytes::from_static(body));
-    Some(Accredit::verify(request, &proof, keys).ok()?.authenticated_by().label.to_string())
+    Some(Accredit::verify(request, &proof, keys, Timestamp::EPOCH).ok()?.authenticated_by().label.to_string())
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn the_answers_are_those_that_accredit_understands() {
     for (answer, status) in [
         (Answer::Accepted, 200),
         (Answer::SendAgain(Trouble::SecretsUnavailable), 400),
-        (Answer::Refused(Accredit::mismatch()), 400),
+        (Accredit::no_key_matches(KeysAre::Current), 400),
         (Answer::Refused(Refusal::SignatureMissing { header: SIGNATURE_HEADER }), 400),
         (Answer::Refused(Refusal::MethodNotAllowed), 405),
         (Answer::Refused(Refusal::BodyTooLarge { limit_bytes: 1 }), 413),

@@ -38,7 +38,7 @@ fn a_delivery_signed_with_any_active_secret_is_verified_and_the_key_is_named() {
             headers(&[(SIGNATURE_HEADER, &signature), (EVENT_HEADER, "transaction_completed"), ("cookie", "c")]);
         let proof = Machnet::proof(&headers).unwrap();
         let request = UnverifiedRequest::new(headers, Bytes::from_static(CURRENT));
-        let verified = Machnet::verify(request, &proof, &keys.keys).unwrap();
+        let verified = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
         assert_eq!(verified.authenticated_by().label.as_str(), label);
         assert_eq!(&verified.authenticated_by().fingerprint, secret.fingerprint());
     }
@@ -49,7 +49,10 @@ fn a_body_changed_by_one_byte_is_not_verified() {
     let keys = keys(&format!(r#"{{"keys":[{{"label":"eu","secret":"{SECRET}"}}]}}"#)).keys;
     let proof = HmacSecret::new(SECRET).unwrap().sign(CURRENT);
     let other = changed(CURRENT, "completed", "Completed");
-    assert!(Machnet::verify(UnverifiedRequest::new(HeaderMap::new(), other.into()), &proof, &keys).is_err());
+    assert!(
+        Machnet::verify(UnverifiedRequest::new(HeaderMap::new(), other.into()), &proof, &keys, Timestamp::EPOCH)
+            .is_err()
+    );
 }
 
 #[test]
@@ -85,7 +88,7 @@ fn the_answers_are_those_that_machnet_understands() {
         (Answer::Accepted, 200),
         (Answer::SendAgain(Trouble::QueueUnavailable), 409),
         (Answer::SendAgain(Trouble::Panic), 409),
-        (Answer::Refused(Machnet::mismatch()), 409),
+        (Machnet::no_key_matches(KeysAre::Current), 409),
         (Answer::Refused(Refusal::SignatureMissing { header }), 401),
         (Answer::Refused(Refusal::SignatureRepeated { header }), 401),
         (Answer::Refused(Refusal::SignatureMalformed { header, expected: "" }), 401),

@@ -1,12 +1,17 @@
-//! A webhook function.
+//! The functions behind the HTTP API.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime};
 
 use aws::{Clients, S3Payloads, SecretsManagerSecrets, SqsQueue};
-use lambda_http::{Context, Request, RequestExt as _, Service as _, service_fn};
-use pipeline::config::IntakeConfig;
+use bytes::Bytes;
+use http_body_util::Full;
+use lambda_http::{Context, Request, RequestExt as _, Response, Service, service_fn};
+use pipeline::config::{ConfigProblems, IntakeConfig, TokenEndpointConfig};
 use pipeline::intake::{AnswerBy, Intake};
 use pipeline::ports::SystemSurroundings;
+use pipeline::telemetry::Telemetry;
+use pipeline::token_endpoint::TokenEndpoint;
 use providers::webhook::Webhook;
 
 use crate::{Error, environment_variable, report, start_telemetry};
@@ -41,8 +46,35 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     };
     let intake = intake.started_in(started.elapsed());
 
+    serve(intake, problems, telemetry).await
+}
+
+/// Runs the token endpoint as a Lambda function behind an HTTP API, until Lambda ends the process.
+///
+/// # Errors
+/// When Lambda's runtime API is gone. Settings that can't be used are no error: nobody gets a token then.
+pub async fn run_token_endpoint() -> Result<(), Error> {
+    let telemetry = start_telemetry();
+    let config = TokenEndpointConfig::from_environment(environment_variable);
+    let problems = config.as_ref().err().cloned();
+    let endpoint = match config {
+        Ok(config) => {
+            let clients = Clients::for_intake().await;
+            TokenEndpoint::new(clients.secrets(config.secret_id), SystemSurroundings, config.settings)
+        }
+        Err(_) => TokenEndpoint::unconfigured(SystemSurroundings),
+    };
+    serve(endpoint, problems, telemetry).await
+}
+
+/// Serves requests, reports what is wrong with the settings with each of them, and writes the counters after each.
+async fn serve<S>(service: S, problems: Option<ConfigProblems>, telemetry: Telemetry) -> Result<(), Error>
+where
+    S: Service<Request, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
     lambda_http::run(service_fn(|mut request: Request| {
-        let mut intake = intake.clone();
+        let mut service = service.clone();
         if let Some(problems) = &problems {
             report(problems);
         }
@@ -50,7 +82,7 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
             request.extensions_mut().insert(answer_by);
         }
         async move {
-            let Ok(response) = intake.call(request).await;
+            let Ok(response) = service.call(request).await;
             // Lambda may freeze the process once the response is out.
             telemetry.flush();
             Ok::<_, Error>(response)

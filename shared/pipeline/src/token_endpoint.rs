@@ -1,0 +1,245 @@
+//! The token endpoint: RFC 6749's client credentials grant over one secret.
+//!
+//! Like the intake it is a tower service over plain `http` types, answers within a deadline, and catches panics. Sterling
+//! loses no event by a token that comes late, but its events go to the failed queue when it gets none, so nothing here
+//! throttles.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::Full;
+use providers::active_keys::{KeyLabel, KeySetError, ReadKeySet};
+use providers::answer::{Refusal, Trouble};
+use providers::oauth::access_token::{self, AccessToken};
+use providers::oauth::authority::Authority;
+use providers::oauth::token_request::{LARGEST_TOKEN_REQUEST_BYTES, TokenError, TokenRequest, check_content_type};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::exchange;
+use crate::intake::{AnswerBy, IntakeSettings};
+use crate::key_store::{KeyStore, Newer};
+use crate::ports::{Secrets, Surroundings};
+use crate::telemetry;
+
+/// The token endpoint.
+pub struct TokenEndpoint<S, E>(Arc<Inner<S, E>>);
+
+impl<S, E> Clone for TokenEndpoint<S, E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Inner<S, E> {
+    /// Absent when the settings can't be used.
+    authority: Option<KeyStore<Authority, S>>,
+    surroundings: E,
+    deadline: Duration,
+}
+
+impl<S: Secrets, E: Surroundings> TokenEndpoint<S, E> {
+    /// An endpoint on these ports. The secret holds the authority's whole document.
+    pub fn new(secrets: S, surroundings: E, settings: IntakeSettings) -> Self {
+        let authority = KeyStore::new("sterling-token", secrets, read_authority, settings.secret_refresh);
+        Self(Arc::new(Inner { authority: Some(authority), surroundings, deadline: settings.deadline }))
+    }
+
+    /// An endpoint whose settings can't be used. It says so to whoever asks, and gives no token.
+    pub fn unconfigured(surroundings: E) -> Self {
+        Self(Arc::new(Inner { authority: None, surroundings, deadline: IntakeSettings::default().deadline }))
+    }
+}
+
+/// Reads the authority's document; a lifetime that is too short to be meant makes it unusable.
+fn read_authority(secret: &str) -> Result<ReadKeySet<Authority>, KeySetError> {
+    let keys: Authority = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
+        form: "that `oauth` commands write",
+        line: error.line(),
+        column: error.column(),
+    })?;
+    keys.check_lifetime().map_err(|error| KeySetError::Refused(error.to_string()))?;
+    Ok(ReadKeySet { keys, problems: Vec::new() })
+}
+
+impl<S: Secrets, E: Surroundings, B> tower::Service<Request<B>> for TokenEndpoint<S, E>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { Ok(inner.answer(request).await) })
+    }
+}
+
+/// Why no token is given.
+enum NoToken {
+    Method,
+    Body(Refusal),
+    Request(TokenError),
+    Trouble(Trouble),
+}
+
+/// RFC 6749, section 5.1.
+#[derive(Serialize)]
+struct TokenAnswer<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+}
+
+/// RFC 6749, section 5.2.
+#[derive(Serialize)]
+struct ErrorAnswer<'a> {
+    error: &'a str,
+    error_description: String,
+}
+
+impl<S: Secrets, E: Surroundings> Inner<S, E> {
+    async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let started = Instant::now();
+        let own = started + self.deadline;
+        let answer_by = request.extensions().get().map_or(own, |AnswerBy(latest)| own.min(*latest));
+        let work = AssertUnwindSafe(self.token(request)).catch_unwind();
+        let result = match tokio::time::timeout_at(answer_by, work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => Err(NoToken::Trouble(Trouble::Panic)),
+            Err(_elapsed) => Err(NoToken::Trouble(Trouble::DeadlineExceeded)),
+        };
+        report(&result, started.elapsed());
+        respond(&result)
+    }
+
+    async fn token<B>(&self, request: Request<B>) -> Result<(KeyLabel, AccessToken), NoToken>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        if head.method != Method::POST {
+            return Err(NoToken::Method);
+        }
+        let authority = self.authority.as_ref().ok_or(NoToken::Trouble(Trouble::ConfigurationInvalid))?;
+        check_content_type(&head.headers).map_err(NoToken::Request)?;
+        let body = exchange::collect(body, LARGEST_TOKEN_REQUEST_BYTES).await.map_err(NoToken::Body)?;
+        let request = TokenRequest::read(&head.headers, &body).map_err(NoToken::Request)?;
+
+        let keys = authority.keys().await.map_err(|_logged| NoToken::Trouble(Trouble::SecretsUnavailable))?;
+        if let Some(result) = keys.get().and_then(|authority| self.issue(authority, &request)) {
+            return result;
+        }
+        match authority.newer_than(&keys).await {
+            Newer::Keys(newer) => match newer.get() {
+                Some(authority) => {
+                    self.issue(authority, &request).unwrap_or(Err(NoToken::Request(TokenError::InvalidClient)))
+                }
+                None => Err(NoToken::Trouble(Trouble::NoActiveKey)),
+            },
+            Newer::None if keys.get().is_some() => Err(NoToken::Request(TokenError::InvalidClient)),
+            Newer::None => Err(NoToken::Trouble(Trouble::NoActiveKey)),
+            // The client may be in the document that can't be read now.
+            Newer::Unavailable => Err(NoToken::Trouble(Trouble::SecretsUnavailable)),
+        }
+    }
+
+    /// A token for the client of the request; nothing when it isn't in this document.
+    fn issue(&self, authority: &Authority, request: &TokenRequest) -> Option<Result<(KeyLabel, AccessToken), NoToken>> {
+        let client = authority.authenticate(&request.client_id, &request.client_secret)?;
+        let now = self.surroundings.now();
+        let token = access_token::issue(authority, client, self.surroundings.new_delivery_id(now), now);
+        Some(match token {
+            Ok(token) => Ok((client.clone(), token)),
+            Err(error) => {
+                tracing::error!(%error, "no token can be signed");
+                Err(NoToken::Trouble(Trouble::NoActiveKey))
+            }
+        })
+    }
+}
+
+impl NoToken {
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Method => Refusal::MethodNotAllowed.reason(),
+            Self::Body(refusal) => refusal.reason(),
+            Self::Request(error) => error.code(),
+            Self::Trouble(trouble) => trouble.reason(),
+        }
+    }
+}
+
+fn report(result: &Result<(KeyLabel, AccessToken), NoToken>, duration: Duration) {
+    let (outcome, client_id, reason) = match result {
+        Ok((client, _)) => {
+            telemetry::count_token_issued();
+            ("issued", Some(client.as_str()), None)
+        }
+        Err(no_token) => {
+            telemetry::count_token_refused(no_token.reason());
+            ("refused", None, Some(no_token.reason()))
+        }
+    };
+    tracing::info!(
+        outcome,
+        client_id,
+        reason,
+        duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        "token"
+    );
+}
+
+fn respond(result: &Result<(KeyLabel, AccessToken), NoToken>) -> Response<Full<Bytes>> {
+    let error =
+        |status, error: &str, error_description| exchange::json(status, &ErrorAnswer { error, error_description });
+    let mut response = match result {
+        Ok((_, token)) => exchange::json(
+            StatusCode::OK,
+            &TokenAnswer { access_token: token.reveal(), token_type: "Bearer", expires_in: token.expires_in.as_secs() },
+        ),
+        Err(NoToken::Method) => {
+            let refusal = "the token endpoint takes POST only".to_owned();
+            error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", refusal)
+        }
+        Err(NoToken::Body(refusal @ Refusal::BodyTooLarge { .. })) => {
+            error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", refusal.to_string())
+        }
+        Err(NoToken::Body(refusal)) => error(StatusCode::BAD_REQUEST, "invalid_request", refusal.to_string()),
+        Err(NoToken::Request(request)) => error(request.status(), request.code(), request.to_string()),
+        Err(NoToken::Trouble(_)) => {
+            let words = "no token can be given just now; ask again".to_owned();
+            error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", words)
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    if matches!(result, Err(NoToken::Request(TokenError::InvalidClient))) {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="webhook-intake""#));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

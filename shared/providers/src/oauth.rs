@@ -1,0 +1,10 @@
+//! The OAuth 2.0 server that IBM Sterling asks of whoever receives its events: the client credentials grant of RFC 6749, with
+//! access tokens in the manner of RFC 9068.
+//!
+//! - [`authority`]: who may sign and who may ask: the signing keys, the clients, and the steps of a rotation.
+//! - [`token_request`]: reading a request for a token, and the errors of RFC 6749.
+//! - [`access_token`]: making a token and checking one.
+
+pub mod access_token;
+pub mod authority;
+pub mod token_request;
