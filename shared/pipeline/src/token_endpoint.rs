@@ -151,14 +151,11 @@ impl<S: Secrets, E: Surroundings> Inner<S, E> {
             return result;
         }
         match authority.newer_than(&keys).await {
-            Newer::Keys(newer) => match newer.get() {
-                Some(authority) => {
-                    self.issue(authority, &request).unwrap_or(Err(NoToken::Request(TokenError::InvalidClient)))
-                }
-                None => Err(NoToken::Trouble(Trouble::NoActiveKey)),
-            },
-            Newer::None if keys.get().is_some() => Err(NoToken::Request(TokenError::InvalidClient)),
-            Newer::None => Err(NoToken::Trouble(Trouble::NoActiveKey)),
+            Newer::Keys(newer) => {
+                let issued = newer.get().and_then(|authority| self.issue(authority, &request));
+                issued.unwrap_or_else(|| Err(unknown_client(newer.get())))
+            }
+            Newer::None => Err(unknown_client(keys.get())),
             // The client may be in the document that can't be read now.
             Newer::Unavailable => Err(NoToken::Trouble(Trouble::SecretsUnavailable)),
         }
@@ -176,6 +173,15 @@ impl<S: Secrets, E: Surroundings> Inner<S, E> {
                 Err(NoToken::Trouble(Trouble::NoActiveKey))
             }
         })
+    }
+}
+
+/// Why a client is not in the document: because it is unknown, or because nothing was set up.
+fn unknown_client(authority: Option<&Authority>) -> NoToken {
+    if authority.is_some_and(|authority| !authority.clients.is_empty()) {
+        NoToken::Request(TokenError::InvalidClient)
+    } else {
+        NoToken::Trouble(Trouble::NoActiveKey)
     }
 }
 

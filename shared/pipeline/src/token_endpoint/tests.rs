@@ -1,1 +1,157 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt as _;
+use providers::oauth::authority::{ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
+use providers::timestamp::Timestamp;
+use serde_json::Value;
+use tower::ServiceExt as _;
+use tracing::level_filters::LevelFilter;
 
+use super::*;
+use crate::telemetry::json_lines;
+use crate::testing::{Lines, MemorySecrets, TestSurroundings};
+
+const GRANT: &str = "grant_type=client_credentials";
+
+struct World {
+    secrets: MemorySecrets,
+    authority: Authority,
+    client_secret: ClientSecret,
+    endpoint: TokenEndpoint<MemorySecrets, TestSurroundings>,
+}
+
+fn world() -> World {
+    let now = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
+    let refresh = Duration::from_secs(300);
+    let key = NewSigningKey::generate().unwrap();
+    let mut authority =
+        Authority::new("issuer".into(), "audience".into(), DEFAULT_TOKEN_LIFETIME, false, refresh, key, now).unwrap();
+    let client_secret = ClientSecret::generate().unwrap();
+    authority.add_client_secret("ibm", &client_secret).unwrap();
+    let secrets = MemorySecrets::with(&serde_json::to_string(&authority).unwrap());
+    let endpoint = TokenEndpoint::new(secrets.clone(), TestSurroundings::default(), IntakeSettings::default());
+    World { secrets, authority, client_secret, endpoint }
+}
+
+fn request(id: &str, secret: &str, body: &'static str) -> Request<Full<Bytes>> {
+    Request::post("/oauth/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
+        .body(Full::new(Bytes::from_static(body.as_bytes())))
+        .unwrap()
+}
+
+impl World {
+    fn genuine(&self) -> Request<Full<Bytes>> {
+        request("ibm", self.client_secret.reveal(), GRANT)
+    }
+
+    async fn ask(&self, request: Request<Full<Bytes>>) -> (u16, Value) {
+        let response = self.endpoint.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers().get("www-authenticate").is_some(), status == 401);
+        (status, serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_proves_itself_gets_a_token_that_verifies() {
+    let world = world();
+    let (status, answer) = world.ask(world.genuine()).await;
+    assert_eq!((status, &answer["token_type"], &answer["expires_in"]), (200, &"Bearer".into(), &7_200.into()));
+    let verification = world.authority.verification().unwrap();
+    let token = answer["access_token"].as_str().unwrap();
+    let now = TestSurroundings::default().now();
+    assert_eq!(access_token::verify(token, &verification, now).unwrap().label.as_str(), "ibm");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_client_and_a_wrong_secret_get_the_same_answer() {
+    let world = world();
+    let wrong = world.ask(request("ibm", "wrong", GRANT)).await;
+    assert_eq!(wrong, world.ask(request("nobody", world.client_secret.reveal(), GRANT)).await);
+    assert_eq!((wrong.0, &wrong.1["error"]), (401, &"invalid_client".into()));
+    for _ in 0..50 {
+        world.ask(request("ibm", "wrong", GRANT)).await;
+    }
+    assert_eq!(world.secrets.fetches(), 1, "nobody drives up calls by guessing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_have_the_codes_and_statuses_of_rfc_6749() {
+    let world = world();
+    let get = Request::get("/oauth/token").body(Full::default()).unwrap();
+    let mut json = world.genuine();
+    json.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    let large = Request::post("/").header("content-type", "application/x-www-form-urlencoded");
+    let large = large.body(Full::new(Bytes::from(vec![b'a'; LARGEST_TOKEN_REQUEST_BYTES + 1]))).unwrap();
+    for (request, status, error) in [
+        (get, 405, "invalid_request"),
+        (json, 400, "invalid_request"),
+        (request("ibm", "x", "grant_type=password"), 400, "unsupported_grant_type"),
+        (large, 413, "invalid_request"),
+    ] {
+        let (found, answer) = world.ask(request).await;
+        assert_eq!((found, &answer["error"]), (status, &error.into()), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_just_added_is_found_and_a_removed_one_is_out() {
+    let mut world = world();
+    world.ask(world.genuine()).await;
+    let added = ClientSecret::generate().unwrap();
+    world.authority.add_client_secret("second", &added).unwrap();
+    world.authority.remove_client("ibm").unwrap();
+    world.secrets.set(Some(&serde_json::to_string(&world.authority).unwrap()));
+    tokio::time::advance(Duration::from_secs(15)).await;
+    assert_eq!(world.ask(request("second", added.reveal(), GRANT)).await.0, 200);
+    assert_eq!(world.ask(world.genuine()).await.0, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_our_fault_is_503_and_says_nothing_of_the_cause() {
+    let unreadable = world();
+    unreadable.secrets.set(None);
+    let malformed = world();
+    malformed.secrets.set(Some("{"));
+    let empty = world();
+    empty.secrets.set(Some(
+        r#"{"issuer":"","audience":"","token_lifetime_seconds":7200,"secret_refresh_seconds":300,"keys":[],"clients":[]}"#,
+    ));
+    let unconfigured = World { endpoint: TokenEndpoint::unconfigured(TestSurroundings::default()), ..world() };
+    for world in [unreadable, malformed, empty, unconfigured] {
+        let (status, answer) = world.ask(world.genuine()).await;
+        assert_eq!((status, &answer["error"]), (503, &"temporarily_unavailable".into()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_too_short_are_not_given_unless_they_are_meant() {
+    let mut world = world();
+    world.authority.token_lifetime_seconds = 600;
+    world.secrets.set(Some(&serde_json::to_string(&world.authority).unwrap()));
+    assert_eq!(world.ask(world.genuine()).await.0, 503);
+    world.authority.short_tokens_are_meant = true;
+    world.secrets.set(Some(&serde_json::to_string(&world.authority).unwrap()));
+    tokio::time::advance(Duration::from_secs(15)).await;
+    assert_eq!(world.ask(world.genuine()).await.1["expires_in"], 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_is_one_line_that_shows_neither_secret_nor_token() {
+    let world = world();
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let _guard = tracing::subscriber::set_default(json_lines(LevelFilter::TRACE, move || writer.clone()));
+    let (_, answer) = world.ask(world.genuine()).await;
+    world.ask(request("ibm", "a wrong secret", GRANT)).await;
+    let found: Vec<(Value, Value)> =
+        lines.of("token").into_iter().map(|line| (line["outcome"].clone(), line["reason"].clone())).collect();
+    assert_eq!(found, [("issued".into(), Value::Null), ("refused".into(), "invalid_client".into())]);
+    for hidden in [world.client_secret.reveal(), "a wrong secret", answer["access_token"].as_str().unwrap()] {
+        assert!(!lines.text().contains(hidden));
+    }
+}
