@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from authority import Authority, FreshTokens, put_authority
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner
 from stack.stack import Stack
@@ -25,14 +26,23 @@ def accredit_signer() -> AccreditSigner:
 
 
 @pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture(scope="session")
 def stack(
-    tmp_path_factory: pytest.TempPathFactory, machnet_signer: MachnetSigner, accredit_signer: AccreditSigner
+    tmp_path_factory: pytest.TempPathFactory,
+    machnet_signer: MachnetSigner,
+    accredit_signer: AccreditSigner,
+    authority: Authority,
 ) -> Iterator[Stack]:
     """The stack of template.yaml, deployed once for all tests, with one active key per provider."""
     stack = Stack(tmp_path_factory.mktemp("stack"))
     try:
         stack.put_keys("machnet", machnet_signer.key())
         stack.put_keys("accredit", accredit_signer.key())
+        put_authority(stack, authority)
         yield stack
     finally:
         stack.close()
@@ -46,3 +56,8 @@ def machnet(stack: Stack, machnet_signer: MachnetSigner) -> Sender:
 @pytest.fixture
 def accredit(stack: Stack, accredit_signer: AccreditSigner) -> Sender:
     return Sender(stack, "accredit", accredit_signer)
+
+
+@pytest.fixture
+def sterling(stack: Stack, authority: Authority) -> Sender:
+    return Sender(stack, "sterling", FreshTokens(authority))

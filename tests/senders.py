@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from authority import Bearer, FreshTokens
 from signers import AccreditSigner, MachnetSigner
 from stack.stack import Answer, Line, Stack
 from stack.wait import wait_until
@@ -28,7 +29,9 @@ class Sent:
 class Sender:
     """Posts to one provider's webhook."""
 
-    def __init__(self, stack: Stack, provider: str, signer: MachnetSigner | AccreditSigner) -> None:
+    def __init__(
+        self, stack: Stack, provider: str, signer: MachnetSigner | AccreditSigner | Bearer | FreshTokens
+    ) -> None:
         self.stack = stack
         self.provider = provider
         self.signer = signer
@@ -53,16 +56,21 @@ class Sender:
 
     def deliver(self, body: bytes, **options: Any) -> tuple[Sent, str]:
         """Signs and posts a delivery that must be accepted, waits until it is processed, and returns its outcome."""
+        sent, [outcome] = self.deliver_batch(body, **options)
+        return sent, outcome
+
+    def deliver_batch(self, body: bytes, **options: Any) -> tuple[Sent, list[str]]:
+        """The same for a delivery of several events, with the outcome of each."""
         sent = self.send(body, **options)
         assert sent.answer.status == 200, sent
         assert sent.line["outcome"] == "accepted"
         assert json.loads(sent.answer.body) == {"delivery_id": sent.delivery_id}
-        return sent, self.outcome(sent.delivery_id)
+        return sent, outcomes(self.stack.wait_for_record(sent.delivery_id)[-1])
 
     def outcome(self, delivery_id: str) -> str:
         """What became of the one event of a delivery."""
-        records = self.stack.wait_for_record(delivery_id)
-        return outcomes(records[-1])[0]
+        [outcome] = outcomes(self.stack.wait_for_record(delivery_id)[-1])
+        return outcome
 
 
 def outcomes(record: Line) -> list[str]:

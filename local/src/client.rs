@@ -3,8 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Url};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Client, RequestBuilder, Url};
+use serde::Deserialize;
 
+use crate::key_files::ClientCredentials;
 use crate::signing::SignedDelivery;
 
 /// How long an answer may take.
@@ -17,6 +21,35 @@ pub struct Reply {
     pub status: u16,
     /// The body as text.
     pub body: String,
+}
+
+/// A token, as the token endpoint gives it. `Debug` doesn't show it.
+#[derive(Deserialize)]
+pub struct Token {
+    /// The token itself.
+    pub access_token: String,
+    /// How long it is valid, in seconds.
+    pub expires_in: u64,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Token(valid for {} s)", self.expires_in)
+    }
+}
+
+/// The body of a token request.
+pub const TOKEN_REQUEST_BODY: &str = "grant_type=client_credentials";
+
+/// The headers of a token request: HTTP Basic, with both parts form-encoded as RFC 6749, section 2.3.1, says.
+#[must_use]
+pub fn token_request_headers(client: &ClientCredentials) -> [(&'static str, String); 2] {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let credentials = format!("{}:{}", encoded(&client.client_id), encoded(&client.client_secret));
+    [
+        ("authorization", format!("Basic {}", STANDARD.encode(credentials))),
+        ("content-type", "application/x-www-form-urlencoded".to_owned()),
+    ]
 }
 
 /// Why no answer came.
@@ -47,6 +80,20 @@ pub enum SendError {
         /// The cause.
         source: reqwest::Error,
     },
+    /// The token endpoint gave none.
+    #[error("no token came from {url}, but status {status}{}; check client id, secret and --token-url", in_words(error))]
+    NoToken {
+        /// The URL.
+        url: Url,
+        /// The status code.
+        status: u16,
+        /// RFC 6749's error code, if there was one.
+        error: Option<String>,
+    },
+}
+
+fn in_words(error: &Option<String>) -> String {
+    error.as_ref().map(|error| format!(" and error {error:?}")).unwrap_or_default()
 }
 
 /// Reads a URL; one without a path gets the given one.
@@ -95,6 +142,34 @@ impl Sender {
         for (name, value) in delivery.headers() {
             request = request.header(name, value);
         }
+        exchange(url, request).await
+    }
+
+    /// Asks for a token by the client credentials grant.
+    ///
+    /// # Errors
+    /// When no whole answer came, or one without a token.
+    pub async fn token(&self, url: &Url, client: &ClientCredentials) -> Result<Token, SendError> {
+        #[derive(Deserialize)]
+        struct Refused {
+            error: String,
+        }
+        let mut request = self.0.post(url.clone()).body(TOKEN_REQUEST_BODY);
+        for (name, value) in token_request_headers(client) {
+            request = request.header(name, value);
+        }
+        let Reply { status, body } = exchange(url, request).await?;
+        match serde_json::from_str(&body) {
+            Ok(token) if status == 200 => Ok(token),
+            _ => {
+                let error = serde_json::from_str(&body).ok().map(|Refused { error }| error);
+                Err(SendError::NoToken { url: url.clone(), status, error })
+            }
+        }
+    }
+}
+
+async fn exchange(url: &Url, request: RequestBuilder) -> Result<Reply, SendError> {
         let failed = |source: reqwest::Error| {
             let (url, source) = (url.clone(), source.without_url());
             if source.is_connect() { SendError::Unreachable { url, source } } else { SendError::Broken { url, source } }
@@ -103,7 +178,6 @@ impl Sender {
         let status = response.status().as_u16();
         let body = response.bytes().await.map_err(failed)?;
         Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
-    }
 }
 
 fn is_this_machine(url: &Url) -> bool {

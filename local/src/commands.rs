@@ -118,6 +118,19 @@ pub enum CommandError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The client that asks for tokens isn't there.
+    #[error(
+        "there is no client to get a token with at {}; run `demo` once to make one, or name one with --client-id and \
+         --client-secret-file",
+        path.display()
+    )]
+    NoClient {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A key for a provider that signs nothing.
+    #[error("--key is not for sterling, whose deliveries carry a token; use --client-id and --client-secret-file")]
+    KeyForSterling,
     /// The log of the demo.
     #[error("the log {} cannot be written or read", path.display())]
     Log {

@@ -133,6 +133,18 @@ impl DataDirectory {
     pub fn accredit_private_key(&self) -> PathBuf {
         self.0.join("keys").join("accredit-private.pem")
     }
+
+    /// The authority that issues tokens to Sterling, with its private keys, in the form of the secret on AWS.
+    #[must_use]
+    pub fn sterling_authority(&self) -> PathBuf {
+        self.0.join("keys").join("sterling-authority.json")
+    }
+
+    /// The client with which test deliveries of Sterling get their tokens.
+    #[must_use]
+    pub fn sterling_client(&self) -> PathBuf {
+        self.0.join("keys").join("sterling-client.json")
+    }
 }
 
 fn make_private_directory(path: &Path) -> io::Result<()> {
@@ -153,6 +165,22 @@ pub fn write_new_private_file(path: &Path, text: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     io::Write::write_all(&mut options.open(path)?, text.as_bytes())
+}
+
+/// Writes a file that only its owner may read, in place of the one that may be there. Whoever reads it meanwhile finds the
+/// one or the other, and so does everybody after a crash.
+///
+/// # Errors
+/// When it can't be written.
+pub fn replace_private_file(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    write_new_private_file(&new, text)?;
+    File::open(&new)?.sync_all()?;
+    std::fs::rename(&new, path)
 }
 
 #[cfg(test)]
@@ -198,5 +226,7 @@ mod tests {
         assert_eq!(mode(directory.path()), 0o700);
         assert_eq!(mode(&secret), 0o600);
         assert!(write_new_private_file(&secret, "{}").is_err());
+        replace_private_file(&secret, "[]").unwrap();
+        assert_eq!((std::fs::read_to_string(&secret).unwrap().as_str(), mode(&secret)), ("[]", 0o600));
     }
 }

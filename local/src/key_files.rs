@@ -2,18 +2,26 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use pipeline::ports::{PortError, SecretText, Secrets};
+use pipeline::ports::{PortError, SecretText, Secrets, Surroundings as _, SystemSurroundings};
+use providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
 use providers::provider::Provider;
+use providers::timestamp::Timestamp;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::{OsRng, RngCore as _};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::data_directory::{DataDirectory, write_new_private_file};
+use crate::authority_store::{self, First, FileStore, StoreError};
+use crate::data_directory::{DataDirectory, replace_private_file, write_new_private_file};
+use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH, TOKEN_PATH};
 
 /// The label of test keys.
 pub const TEST_KEY_LABEL: &str = "main";
+
+/// The client with which test deliveries of Sterling get their tokens.
+pub const TEST_CLIENT_ID: &str = "demo";
 
 /// The size of a test key, the least that is accepted.
 const TEST_KEY_BITS: usize = 2048;
@@ -73,6 +81,9 @@ pub enum TestKeyError {
     /// A public key could not be written as PEM.
     #[error("the public test key could not be written as pem")]
     PublicPem(#[from] rsa::pkcs8::spki::Error),
+    /// Sterling's authority.
+    #[error(transparent)]
+    Authority(#[from] StoreError),
     /// The keys could not be written as JSON.
     #[error("the test keys could not be written as json")]
     Json(#[from] serde_json::Error),
@@ -127,11 +138,106 @@ pub fn new_machnet_key() -> Result<String, TestKeyError> {
     Ok(secret_document(MachnetKeyDocument { label: TEST_KEY_LABEL, secret: &hex::encode(bytes) })?)
 }
 
+/// A client of the token endpoint with its secret, as it is written down. `Debug` doesn't show the secret.
+#[derive(Serialize, Deserialize)]
+pub struct ClientCredentials {
+    /// The client id.
+    pub client_id: String,
+    /// The secret.
+    pub client_secret: String,
+}
+
+impl std::fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClientCredentials({})", self.client_id)
+    }
+}
+
+/// The settings of an authority that is new.
+#[derive(Clone, Debug)]
+pub struct NewAuthority {
+    /// The token's `iss`.
+    pub issuer: String,
+    /// The token's `aud`.
+    pub audience: String,
+    /// How long a token is valid.
+    pub token_lifetime: Duration,
+    /// Whether a short lifetime is meant.
+    pub short_tokens_are_meant: bool,
+    /// How long whoever reads the documents may keep them.
+    pub secret_refresh: Duration,
+}
+
+impl Default for NewAuthority {
+    /// For the server on this machine.
+    fn default() -> Self {
+        Self {
+            issuer: format!("http://{DEFAULT_ADDRESS}{TOKEN_PATH}"),
+            audience: format!("http://{DEFAULT_ADDRESS}{}", Provider::Sterling.webhook_path()),
+            token_lifetime: DEFAULT_TOKEN_LIFETIME,
+            short_tokens_are_meant: false,
+            secret_refresh: SECRET_REFRESH,
+        }
+    }
+}
+
+impl NewAuthority {
+    /// Makes the authority, with a key that signs at once.
+    ///
+    /// # Errors
+    /// When the lifetime is too short to be meant, or there is no randomness.
+    pub fn make(self, now: Timestamp) -> Result<Authority, StoreError> {
+        let key = NewSigningKey::generate().ok_or(StoreError::NoRandomness)?;
+        Ok(Authority::new(
+            self.issuer,
+            self.audience,
+            self.token_lifetime,
+            self.short_tokens_are_meant,
+            self.secret_refresh,
+            key,
+            now,
+        )?)
+    }
+}
+
+/// Makes the test client of Sterling, and the authority if there is none, unless they are there.
+async fn ensure_sterling_client(directory: &DataDirectory) -> Result<(), TestKeyError> {
+    let path = directory.sterling_client();
+    let known: Option<ClientCredentials> =
+        std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let store = FileStore::open(directory)?;
+    let is_known = |authority: &Authority| {
+        known.as_ref().is_some_and(|client| {
+            let secret = ClientSecret::new(client.client_secret.clone());
+            authority.authenticate(&client.client_id, &secret).is_some()
+        })
+    };
+    if authority_store::read(&store).await?.as_ref().is_some_and(is_known) {
+        return Ok(());
+    }
+    let secret = ClientSecret::generate().ok_or(StoreError::NoRandomness)?;
+    authority_store::change(&store, First::Verification, |current| {
+        let mut authority = match current {
+            Some(authority) => authority,
+            None => NewAuthority::default().make(SystemSurroundings.now())?,
+        };
+        // The secret that it may have had is lost.
+        let _ = authority.remove_client(TEST_CLIENT_ID);
+        authority.add_client_secret(TEST_CLIENT_ID, &secret)?;
+        Ok((authority, ()))
+    })
+    .await?;
+    let client =
+        ClientCredentials { client_id: TEST_CLIENT_ID.to_owned(), client_secret: secret.reveal().to_owned() };
+    let text = serde_json::to_string_pretty(&client)? + "\n";
+    replace_private_file(&path, &text).map_err(|source| TestKeyError::Unwritable { path, source })
+}
+
 /// Makes test keys for every provider that has none yet.
 ///
 /// # Errors
 /// [`TestKeyError`].
-pub fn ensure_test_keys(directory: &DataDirectory) -> Result<(), TestKeyError> {
+pub async fn ensure_test_keys(directory: &DataDirectory) -> Result<(), TestKeyError> {
     for provider in Provider::ALL {
         let keys = directory.keys(provider);
         match provider {
@@ -151,6 +257,7 @@ pub fn ensure_test_keys(directory: &DataDirectory) -> Result<(), TestKeyError> {
             }
             Provider::Machnet if keys.exists() => {}
             Provider::Machnet => write(&keys, &new_machnet_key()?)?,
+            Provider::Sterling => ensure_sterling_client(directory).await?,
         }
     }
     Ok(())
@@ -177,6 +284,7 @@ fn remove_if_there(path: &Path) -> Result<(), TestKeyError> {
 mod tests {
     use providers::accredit::Accredit;
     use providers::machnet::Machnet;
+    use providers::sterling::Sterling;
     use providers::webhook::Webhook;
 
     use super::*;
@@ -185,7 +293,7 @@ mod tests {
     async fn test_keys_are_made_once_and_read_as_the_secrets_on_aws_are() {
         let parent = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(parent.path()).unwrap();
-        ensure_test_keys(&directory).unwrap();
+        ensure_test_keys(&directory).await.unwrap();
         let fetch = async |provider| KeyFile::new(directory.keys(provider)).fetch().await.unwrap().reveal().to_owned();
         let accredit = fetch(Provider::Accredit).await;
         let machnet = fetch(Provider::Machnet).await;
@@ -194,17 +302,20 @@ mod tests {
         let read = Machnet::read_keys(&machnet).unwrap();
         assert_eq!((read.keys.len(), read.problems), (1, vec![]));
 
-        ensure_test_keys(&directory).unwrap();
+        let sterling = fetch(Provider::Sterling).await;
+        assert!(!Sterling::is_unset(&Sterling::read_keys(&sterling).unwrap().keys));
+        ensure_test_keys(&directory).await.unwrap();
+        assert_eq!(fetch(Provider::Sterling).await, sterling);
         assert_eq!(fetch(Provider::Accredit).await, accredit);
         assert_eq!(fetch(Provider::Machnet).await, machnet);
     }
 
-    #[test]
-    fn keys_that_nobody_here_can_sign_with_are_left_alone() {
+    #[tokio::test]
+    async fn keys_that_nobody_here_can_sign_with_are_left_alone() {
         let parent = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(parent.path()).unwrap();
         std::fs::write(directory.keys(Provider::Accredit), "{}").unwrap();
-        let error = ensure_test_keys(&directory).unwrap_err().to_string();
+        let error = ensure_test_keys(&directory).await.unwrap_err().to_string();
         assert!(error.contains("choose another --data-directory"), "{error}");
         assert_eq!(std::fs::read_to_string(directory.keys(Provider::Accredit)).unwrap(), "{}");
     }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod authority_store;
 pub mod client;
 pub mod commands;
 pub mod data_directory;

@@ -45,6 +45,73 @@ pub fn machnet_body(id: &str, resource_id: &str, event_name: &str, timestamp: Ti
     })
 }
 
+#[derive(Serialize)]
+struct SterlingBody<'a> {
+    eventbatch: Vec<SterlingBatch<'a>>,
+}
+
+#[derive(Clone, Serialize)]
+struct SterlingBatch<'a> {
+    channel: &'a str,
+    identifiers: [&'a str; 0],
+    events: &'a [SterlingEvent],
+}
+
+/// An event of Sterling: the supply of an item has changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct SterlingEvent {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    timestamp: Timestamp,
+    attributes: Vec<SterlingAttribute>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct SterlingAttribute {
+    name: &'static str,
+    r#type: &'static str,
+    value: String,
+}
+
+impl SterlingEvent {
+    /// So many of an item are there now.
+    #[must_use]
+    pub fn supply_change(item_id: &str, quantity: u32, timestamp: Timestamp) -> Self {
+        let attribute =
+            |name, r#type, value: &str| SterlingAttribute { name, r#type, value: value.to_owned() };
+        Self {
+            code: Some("supplyChange"),
+            timestamp,
+            attributes: vec![
+                attribute("tenantId", "String", "tenant1"),
+                attribute("itemId", "String", item_id),
+                attribute("unitOfMeasure", "String", "EACH"),
+                attribute("shipNode", "String", "DC-01"),
+                attribute("quantity", "Number", &format!("{quantity}.0")),
+            ],
+        }
+    }
+
+    /// The same without its code, which makes it malformed.
+    #[must_use]
+    pub fn without_code(self) -> Self {
+        Self { code: None, ..self }
+    }
+}
+
+/// A delivery of Sterling: one batch with these events.
+#[must_use]
+pub fn sterling_body(events: &[SterlingEvent]) -> Bytes {
+    sterling_batches([events])
+}
+
+/// A delivery of Sterling: several batches with these events.
+#[must_use]
+pub fn sterling_batches<const BATCHES: usize>(batches: [&[SterlingEvent]; BATCHES]) -> Bytes {
+    let batch = |events| SterlingBatch { channel: "Order Management", identifiers: [], events };
+    body(&SterlingBody { eventbatch: batches.map(batch).to_vec() })
+}
+
 /// So many random bytes as hex digits.
 #[must_use]
 pub fn random_hex(bytes: usize) -> String {
@@ -81,6 +148,11 @@ mod tests {
             r#"{"Event":"BadgeExportZipFile.Created","Timestamp":"2026-11-21T09:30:00.250Z","BadgeExportZipFileId":"00112233-4455-6677-8899-aabbccddeeff"}"#
         );
         let machnet = machnet_body("1", "2", "transaction_completed", time);
+        let event = SterlingEvent::supply_change("item-1", 5, time);
+        let sterling = String::from_utf8(sterling_body(&[event]).to_vec()).unwrap();
+        let start = r#"{"eventbatch":[{"channel":"Order Management","identifiers":[],"events":[{"code":"supplyChange","timestamp":"2026-11-21T09:30:00.250Z","attributes":[{"name":"tenantId","type":"String","value":"tenant1"},"#;
+        assert!(sterling.starts_with(start), "{sterling}");
+        assert!(sterling.ends_with(r#"{"name":"quantity","type":"Number","value":"5.0"}]}]}]}"#), "{sterling}");
         assert!(String::from_utf8(machnet.to_vec()).unwrap().contains(r#""timestamp":"2026-11-21T09:30:00.250""#));
     }
 }

@@ -12,9 +12,11 @@ use http::{StatusCode, header};
 use pipeline::intake::{Intake, IntakeSettings};
 use pipeline::key_store::SHORTEST_REREAD;
 use pipeline::ports::SystemSurroundings;
+use pipeline::token_endpoint::TokenEndpoint;
 use providers::accredit::Accredit;
 use providers::machnet::Machnet;
 use providers::provider::Provider;
+use providers::sterling::Sterling;
 use providers::webhook::Webhook;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -28,8 +30,14 @@ use crate::worker::Worker;
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
+/// The path of the token endpoint.
+pub const TOKEN_PATH: &str = "/oauth/token";
+
 /// How long requests that have begun may take to end after the server was told to stop. The intake answers in three seconds.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How old the keys in files may get. An edited key file counts as soon as the key store lets it.
+pub const SECRET_REFRESH: Duration = SHORTEST_REREAD;
 
 /// Why the server can't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +132,12 @@ impl Server {
         format!("http://{}{}", self.address, provider.webhook_path())
     }
 
+    /// The URL of the token endpoint.
+    #[must_use]
+    pub fn token_url(&self) -> String {
+        format!("http://{}{TOKEN_PATH}", self.address)
+    }
+
     /// Serves until `stop` is done; then takes no more connections, ends the requests that have begun and the batch in hand.
     ///
     /// # Errors
@@ -163,22 +177,31 @@ impl Server {
             router = match provider {
                 Provider::Accredit => router.route_service(path, self.intake::<Accredit>()),
                 Provider::Machnet => router.route_service(path, self.intake::<Machnet>()),
+                Provider::Sterling => router
+                    .route_service(path, self.intake::<Sterling>())
+                    .route_service(TOKEN_PATH, self.token_endpoint()),
             };
         }
         router
     }
 
+    fn token_endpoint(&self) -> TokenEndpoint<KeyFile, SystemSurroundings> {
+        TokenEndpoint::new(KeyFile::new(self.directory.sterling_authority()), SystemSurroundings, settings())
+    }
+
     fn intake<W: Webhook>(&self) -> Intake<W, SqliteQueue, SqlitePayloads, KeyFile, SystemSurroundings> {
-        // An edited key file counts as soon as the key store lets it.
-        let settings = IntakeSettings { secret_refresh: SHORTEST_REREAD, ..IntakeSettings::default() };
         Intake::new(
             self.queue.clone(),
             SqlitePayloads::new(self.database.clone()),
             KeyFile::new(self.directory.keys(W::PROVIDER)),
             SystemSurroundings,
-            settings,
+            settings(),
         )
     }
+}
+
+fn settings() -> IntakeSettings {
+    IntakeSettings { secret_refresh: SECRET_REFRESH, ..IntakeSettings::default() }
 }
 
 /// Ends at Ctrl-C, or at the signal that asks a process to end. From this call on neither of them ends the process by itself.
@@ -248,7 +271,7 @@ async fn not_found() -> Response {
         title: "Not Found",
         status: 404,
         detail: format!(
-            "there is nothing at this path; the webhooks are at {paths}, and /health tells how the server is"
+            "there is nothing at this path; the webhooks are at {paths}, tokens at {TOKEN_PATH}, and /health tells how the server is"
         ),
     };
     json(StatusCode::NOT_FOUND, "application/problem+json", &problem)

@@ -41,6 +41,12 @@ pub enum SignerError {
     /// The first secret is weak.
     #[error("the first key cannot sign")]
     WeakSecret(#[from] WeakSecret),
+    /// No signature at all.
+    #[error(
+        "sterling's deliveries carry an access token and no signature; get a token with a client such as the one in \
+         sterling-client.json in the data directory's keys"
+    )]
+    NoSignature,
     /// Signing itself failed.
     #[error("the body could not be signed")]
     Signing(#[from] rsa::signature::Error),
@@ -61,7 +67,7 @@ impl Signer {
     /// first secret signs.
     ///
     /// # Errors
-    /// [`SignerError`].
+    /// [`SignerError`]; always for Sterling, whose deliveries prove themselves by a token.
     pub fn read(provider: Provider, text: &str) -> Result<Self, SignerError> {
         match provider {
             Provider::Accredit => {
@@ -75,6 +81,7 @@ impl Signer {
                 let entry = document.keys.first().ok_or(SignerError::NoSecretDocument)?;
                 Ok(Self::Machnet(HmacSecret::new(&entry.secret)?))
             }
+            Provider::Sterling => Err(SignerError::NoSignature),
         }
     }
 
@@ -99,8 +106,8 @@ impl Signer {
     }
 }
 
-/// A delivery with everything that is sent beside its body.
-#[derive(Clone, Debug)]
+/// A delivery with everything that is sent beside its body. `Debug` doesn't show its signature or token.
+#[derive(Clone)]
 pub struct SignedDelivery {
     /// The body.
     pub body: Bytes,
@@ -117,6 +124,13 @@ impl SignedDelivery {
         headers.push(("content-type", "application/json".to_owned()));
         let signature = Some(signer.sign(&body)?);
         Ok(Self { body, headers, signature })
+    }
+
+    /// A JSON body with a bearer token beside it, as Sterling sends one.
+    #[must_use]
+    pub fn with_bearer_token(token: &str, body: Bytes) -> Self {
+        let headers = vec![("content-type", "application/json".to_owned())];
+        Self { body, headers, signature: Some(("authorization", format!("Bearer {token}"))) }
     }
 
     /// Every header by name.
@@ -140,6 +154,12 @@ impl SignedDelivery {
     }
 }
 
+impl fmt::Debug for SignedDelivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedDelivery").field("body", &self.body).field("headers", &self.headers).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signer({})", self.provider())
@@ -152,6 +172,7 @@ mod tests {
     use providers::accredit::Accredit;
     use providers::machnet::Machnet;
     use providers::request::UnverifiedRequest;
+    use providers::timestamp::Timestamp;
     use providers::webhook::Webhook;
 
     use super::*;
@@ -162,7 +183,7 @@ mod tests {
         let (name, value) = signer.sign(body).unwrap();
         let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_str(&value).unwrap())]);
         let proof = W::proof(&headers).unwrap();
-        W::verify(UnverifiedRequest::new(headers, body.into()), &proof, &keys).is_ok()
+        W::verify(UnverifiedRequest::new(headers, body.into()), &proof, &keys, Timestamp::EPOCH).is_ok()
     }
 
     #[test]

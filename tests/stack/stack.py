@@ -161,12 +161,24 @@ class Stack:
 
     # As a provider
 
+    @property
+    def url(self) -> str:
+        """Where the API listens; a request must name `host`."""
+        return self._emulator.endpoint
+
+    @property
+    def host(self) -> str:
+        """The API's host name, which no resolver knows."""
+        return f"{self.api_id}.execute-api.localhost:{self._emulator.port}"
+
     def post(self, provider: str, body: bytes, headers: dict[str, str], path: str | None = None) -> Answer:
+        return self.request("POST", path or f"/webhooks/{provider}", body, headers)
+
+    def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self._emulator.port, timeout=40)
-        host = f"{self.api_id}.execute-api.localhost:{self._emulator.port}"
         started = time.monotonic()
         try:
-            connection.request("POST", path or f"/webhooks/{provider}", body, {**headers, "Host": host})
+            connection.request(method, path, body, {**headers, "Host": self.host})
             response = connection.getresponse()
             content = response.read()
         finally:
@@ -190,8 +202,18 @@ class Stack:
 
     def put_keys(self, provider: str, *keys: dict[str, str]) -> None:
         """Replaces the provider's list of active keys."""
-        secret = self.outputs[f"{provider.capitalize()}SecretArn"]
-        self.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=json.dumps({"keys": list(keys)}))
+        self.put_secret(f"{provider.capitalize()}SecretArn", {"keys": list(keys)})
+
+    def put_secret(self, output: str, document: dict[str, Any]) -> None:
+        """Replaces the value of the secret that an output names."""
+        self.client("secretsmanager").put_secret_value(
+            SecretId=self.outputs[output], SecretString=json.dumps(document)
+        )
+
+    def function_name(self, binary: str) -> str:
+        """The deployed function of a binary, such as `sterling-token`."""
+        logical = "".join(word.capitalize() for word in binary.split("-"))
+        return self.outputs[f"{logical}FunctionName"]
 
     def items(self, **attributes: Any) -> list[Item]:
         """The items of the events table that have these attributes."""
@@ -278,7 +300,7 @@ class Stack:
     def settings(self, binary: str, **variables: str) -> Iterator[None]:
         """Changes a function's environment variables inside the `with` block."""
         client = self.client("lambda")
-        name = self.outputs[f"{binary.capitalize()}FunctionName"]
+        name = self.function_name(binary)
         environment = client.get_function_configuration(FunctionName=name)["Environment"]
         client.update_function_configuration(
             FunctionName=name, Environment={"Variables": environment["Variables"] | variables}
@@ -317,7 +339,7 @@ class Stack:
             except (FileNotFoundError, ProcessLookupError):
                 continue
         self.client("lambda").update_function_configuration(
-            FunctionName=self.outputs[f"{binary.capitalize()}FunctionName"], Description=f"restarted {time.time()}"
+            FunctionName=self.function_name(binary), Description=f"restarted {time.time()}"
         )
 
 

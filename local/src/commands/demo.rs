@@ -46,7 +46,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     let directory = DataDirectory::create(data_directory)?;
     let server = Server::start(arguments.listen.listen, directory.clone()).await?;
-    ensure_test_keys(&directory)?;
+    ensure_test_keys(&directory).await?;
     let fates = FateLog::open(&directory.log())?;
     log_to(&directory)?;
 

@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use pipeline::ports::{Surroundings as _, SystemSurroundings};
 use providers::provider::Provider;
+use reqwest::Url;
 use serde::Deserialize;
 
 use super::{CommandError, print, provider_parser};
-use crate::client::{Sender, webhook_url};
+use crate::client::{Reply, Sender, webhook_url};
 use crate::data_directory::DataDirectory;
-use crate::sample_bodies::{accredit_body, machnet_body, random_hex};
-use crate::server::DEFAULT_ADDRESS;
+use crate::key_files::ClientCredentials;
+use crate::sample_bodies::{SterlingEvent, accredit_body, machnet_body, random_hex, sterling_body};
+use crate::server::{DEFAULT_ADDRESS, TOKEN_PATH};
 use crate::signing::{SignedDelivery, Signer};
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +42,16 @@ pub(super) struct Arguments {
     /// machnet: the x-raas-event header. [default: the body's event_name]
     #[arg(long, value_name = "NAME")]
     event_header: Option<String>,
-    /// Change the body after it was signed, as a forger would.
+    /// sterling: where tokens come from. Without a path, the token endpoint is meant. [default: the server of --url]
+    #[arg(long, value_name = "URL")]
+    token_url: Option<String>,
+    /// sterling: the client that asks for the token. [default: the test client in the data directory]
+    #[arg(long, value_name = "ID", requires = "client_secret_file")]
+    client_id: Option<String>,
+    /// sterling: the file with the client's secret, on one line.
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    client_secret_file: Option<PathBuf>,
+    /// Change the body after it was signed, as a forger would; for sterling, change the token.
     #[arg(long)]
     tamper: bool,
 }
@@ -53,6 +64,9 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         Some(path) => read_body(path)?,
         None => made_up_body(arguments.provider),
     };
+    if arguments.provider == Provider::Sterling {
+        return send_with_token(data_directory, &arguments, url, body).await;
+    }
     let signer = Signer::read(arguments.provider, &arguments.key_text(data_directory)?)?;
     let headers = arguments.headers(&body);
     let mut delivery = SignedDelivery::new(&signer, body, headers)?;
@@ -61,10 +75,57 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     }
 
     let reply = Sender::new(&url)?.post(&url, &delivery).await?;
+    verdict(&url, &reply)
+}
+
+fn verdict(url: &Url, reply: &Reply) -> Result<ExitCode, CommandError> {
     let accepted = reply.status == 200;
     let verdict = if accepted { "accepted" } else { "not accepted" };
     print(&format!("{url}\n{} {verdict}\n{}\n", reply.status, reply.body))?;
     Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Gets a token and posts the delivery with it; after 401 once more with a new token, as Sterling does.
+async fn send_with_token(
+    data_directory: &Path,
+    arguments: &Arguments,
+    url: Url,
+    body: Bytes,
+) -> Result<ExitCode, CommandError> {
+    let token_url = match &arguments.token_url {
+        Some(token_url) => webhook_url(token_url, TOKEN_PATH)?,
+        None => {
+            let mut token_url = url.clone();
+            token_url.set_path(TOKEN_PATH);
+            token_url
+        }
+    };
+    let client = arguments.client(data_directory)?;
+    let (token_sender, sender) = (Sender::new(&token_url)?, Sender::new(&url)?);
+    let post = async || {
+        let token = token_sender.token(&token_url, &client).await?;
+        print(&format!("{token_url}\n200 a token, valid for {} s\n", token.expires_in))?;
+        let text = if arguments.tamper { tampered_token(&token.access_token) } else { token.access_token };
+        let delivery = SignedDelivery::with_bearer_token(&text, body.clone());
+        Ok::<_, CommandError>(sender.post(&url, &delivery).await?)
+    };
+    let mut reply = post().await?;
+    if reply.status == 401 {
+        verdict(&url, &reply)?;
+        reply = post().await?;
+    }
+    verdict(&url, &reply)
+}
+
+/// The same token with a signature that isn't its own.
+pub(super) fn tampered_token(token: &str) -> String {
+    let Some((signed, signature)) = token.rsplit_once('.') else { return token.to_owned() };
+    let mut signature: Vec<char> = signature.chars().collect();
+    // Not the last character, which may hold bits that don't count.
+    if let Some(first) = signature.first_mut() {
+        *first = if *first == 'A' { 'B' } else { 'A' };
+    }
+    format!("{signed}.{}", signature.into_iter().collect::<String>())
 }
 
 impl Arguments {
@@ -74,11 +135,28 @@ impl Arguments {
             ("--job-id", Provider::Accredit, self.job_id.is_some()),
             ("--job-attempt", Provider::Accredit, self.job_attempt.is_some()),
             ("--event-header", Provider::Machnet, self.event_header.is_some()),
+            ("--token-url", Provider::Sterling, self.token_url.is_some()),
+            ("--client-id", Provider::Sterling, self.client_id.is_some()),
         ];
+        if self.provider == Provider::Sterling && self.key.is_some() {
+            return Err(CommandError::KeyForSterling);
+        }
         match given.into_iter().find(|(_, provider, given)| *given && *provider != self.provider) {
             Some((option, belongs_to, _)) => Err(CommandError::OptionOfAnotherProvider { option, belongs_to }),
             None => Ok(()),
         }
+    }
+
+    fn client(&self, data_directory: &Path) -> Result<ClientCredentials, CommandError> {
+        if let (Some(client_id), Some(path)) = (&self.client_id, &self.client_secret_file) {
+            let secret = std::fs::read_to_string(path).map_err(|source| CommandError::Unreadable {
+                path: path.clone(),
+                option: "--client-secret-file",
+                source,
+            })?;
+            return Ok(ClientCredentials { client_id: client_id.clone(), client_secret: secret.trim().to_owned() });
+        }
+        test_client(&DataDirectory::at(data_directory))
     }
 
     fn key_text(&self, data_directory: &Path) -> Result<String, CommandError> {
@@ -103,6 +181,7 @@ impl Arguments {
                 let event_name = self.event_header.clone().or_else(|| event_name(body));
                 event_name.map(|name| ("x-raas-event", name)).into_iter().collect()
             }
+            Provider::Sterling => Vec::new(),
         }
     }
 }
@@ -112,7 +191,15 @@ pub(super) fn signing_key(directory: &DataDirectory, provider: Provider) -> Path
     match provider {
         Provider::Accredit => directory.accredit_private_key(),
         Provider::Machnet => directory.keys(Provider::Machnet),
+        Provider::Sterling => directory.sterling_client(),
     }
+}
+
+/// The client with which test deliveries of Sterling get their tokens.
+pub(super) fn test_client(directory: &DataDirectory) -> Result<ClientCredentials, CommandError> {
+    let path = directory.sterling_client();
+    let text = std::fs::read_to_string(&path).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok()).ok_or(CommandError::NoClient { path })
 }
 
 fn event_name(body: &[u8]) -> Option<String> {
@@ -141,5 +228,6 @@ fn made_up_body(provider: Provider) -> Bytes {
     match provider {
         Provider::Accredit => accredit_body(&random_hex(16), now),
         Provider::Machnet => machnet_body(&random_hex(12), &random_hex(12), "transaction_completed", now),
+        Provider::Sterling => sterling_body(&[SterlingEvent::supply_change(&random_hex(6), 5, now)]),
     }
 }

@@ -8,6 +8,7 @@ use pipeline::telemetry::json_lines;
 use providers::accredit::Accredit;
 use providers::machnet::Machnet;
 use providers::provider::Provider;
+use providers::sterling::Sterling;
 use providers::webhook::Webhook;
 use tracing::level_filters::LevelFilter;
 
@@ -36,12 +37,23 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         let keys = match provider {
             Provider::Accredit => keys_in_words::<Accredit>(&directory),
             Provider::Machnet => keys_in_words::<Machnet>(&directory),
+            Provider::Sterling => keys_in_words::<Sterling>(&directory),
         };
         let _ = writeln!(text, "  POST {}  {keys}", server.webhook_url(provider));
     }
+    let _ = writeln!(text, "  POST {}  {}", server.token_url(), authority_in_words(&directory));
     print(&text)?;
     server.run(stop).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn authority_in_words(directory: &DataDirectory) -> String {
+    let path = directory.sterling_authority();
+    if path.exists() {
+        format!("authority in {}", path.display())
+    } else {
+        "no authority yet, so there are no tokens: make one with `client add <CLIENT-ID>`".to_owned()
+    }
 }
 
 /// How many keys verify, or what to do when none does.

@@ -36,7 +36,7 @@ async fn send_until_killed(url: String, signer: &Signer, count: &AtomicUsize) ->
 async fn whatever_was_acknowledged_before_a_kill_is_recorded_exactly_once_after_it() {
     let parent = tempfile::tempdir().unwrap();
     let data = DataDirectory::create(parent.path()).unwrap();
-    ensure_test_keys(&data).unwrap();
+    ensure_test_keys(&data).await.unwrap();
     let key = std::fs::read_to_string(data.keys(Provider::Machnet)).unwrap();
     let signer = Signer::read(Provider::Machnet, &key).unwrap();
 

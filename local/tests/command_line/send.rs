@@ -8,7 +8,8 @@ use crate::program::{Server, errors, output, program, rows, run};
 
 fn with_test_keys() -> tempfile::TempDir {
     let parent = tempfile::tempdir().unwrap();
-    ensure_test_keys(&DataDirectory::create(parent.path()).unwrap()).unwrap();
+    let directory = DataDirectory::create(parent.path()).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(ensure_test_keys(&directory)).unwrap();
     parent
 }
 
@@ -16,7 +17,7 @@ fn with_test_keys() -> tempfile::TempDir {
 fn a_delivery_is_accepted_and_a_tampered_one_is_not() {
     let data = with_test_keys();
     let server = Server::start(data.path());
-    for provider in ["accredit", "machnet"] {
+    for provider in ["accredit", "machnet", "sterling"] {
         let sent = run(data.path(), &["send", provider, "--url", &server.url]);
         let text = output(&sent);
         assert!(sent.status.success(), "{text}{}", errors(&sent));
@@ -28,7 +29,7 @@ fn a_delivery_is_accepted_and_a_tampered_one_is_not() {
     server.wait_until_drained();
     let listed = output(&run(data.path(), &["events"]));
     let outcomes: Vec<String> = rows(&listed).into_iter().map(|row| row[1].clone() + " " + &row[2]).collect();
-    assert_eq!(outcomes, ["accredit stored", "machnet stored"], "{listed}");
+    assert_eq!(outcomes, ["accredit stored", "machnet stored", "sterling stored"], "{listed}");
 }
 
 #[test]

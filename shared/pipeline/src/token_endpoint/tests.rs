@@ -5,10 +5,8 @@ use providers::oauth::authority::{ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigni
 use providers::timestamp::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt as _;
-use tracing::level_filters::LevelFilter;
 
 use super::*;
-use crate::telemetry::json_lines;
 use crate::testing::{Lines, MemorySecrets, TestSurroundings};
 
 const GRANT: &str = "grant_type=client_credentials";
@@ -143,9 +141,7 @@ async fn tokens_that_are_too_short_are_not_given_unless_they_are_meant() {
 #[tokio::test(start_paused = true)]
 async fn every_request_is_one_line_that_shows_neither_secret_nor_token() {
     let world = world();
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let _guard = tracing::subscriber::set_default(json_lines(LevelFilter::TRACE, move || writer.clone()));
+    let lines = Lines::record();
     let (_, answer) = world.ask(world.genuine()).await;
     world.ask(request("ibm", "a wrong secret", GRANT)).await;
     let found: Vec<(Value, Value)> =
