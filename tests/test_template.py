@@ -57,7 +57,12 @@ def test_the_deployed_routes_are_those_of_the_template(stack: Stack, translated:
     deployed = stack.client("apigatewayv2").get_routes(ApiId=stack.api_id)["Items"]
 
     assert {route["RouteKey"] for route in deployed} == set(template.routes(translated))
-    assert set(template.routes(translated)) == {"POST /webhooks/accredit", "POST /webhooks/machnet"}
+    assert set(template.routes(translated)) == {
+        "POST /webhooks/accredit",
+        "POST /webhooks/machnet",
+        "POST /webhooks/sterling",
+        "POST /oauth/token",
+    }
 
 
 def test_a_path_that_is_no_webhook_reaches_no_function(stack: Stack) -> None:
@@ -86,28 +91,50 @@ def test_each_function_may_do_just_what_it_does(translated: template.Template) -
     assert allowed == {
         "AccreditRole": intake,
         "MachnetRole": intake,
+        "SterlingRole": intake,
+        "SterlingTokenRole": logs | {"secretsmanager:GetSecretValue"},
         "ProcessorRole": logs
         | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
         | {"dynamodb:PutItem", "s3:GetObject", "s3:PutObject"},
     }
 
 
-@pytest.mark.parametrize("provider", ["Accredit", "Machnet"])
-def test_an_intake_reads_its_own_secret_and_writes_deliveries_only(
-    translated: template.Template, provider: str
-) -> None:
-    [policy] = resources(translated, "AWS::IAM::Role")[f"{provider}Role"]["Policies"]
-    resource = {
+def granted(translated: template.Template, role: str) -> dict[str, Any]:
+    """The resource of each statement that allows one action."""
+    [policy] = resources(translated, "AWS::IAM::Role")[role]["Policies"]
+    return {
         statement["Action"]: statement["Resource"]
         for statement in policy["PolicyDocument"]["Statement"]
         if isinstance(statement["Action"], str)
     }
 
-    assert resource == {
-        "secretsmanager:GetSecretValue": {"Fn::GetAtt": [f"{provider}Secret", "Id"]},
+
+@pytest.mark.parametrize(
+    ("provider", "secret"),
+    [("Accredit", "AccreditSecret"), ("Machnet", "MachnetSecret"), ("Sterling", "SterlingVerificationSecret")],
+)
+def test_an_intake_reads_its_own_secret_and_writes_deliveries_only(
+    translated: template.Template, provider: str, secret: str
+) -> None:
+    assert granted(translated, f"{provider}Role") == {
+        "secretsmanager:GetSecretValue": {"Fn::GetAtt": [secret, "Id"]},
         "sqs:SendMessage": {"Fn::GetAtt": ["Queue", "Arn"]},
         "s3:PutObject": {"Fn::Sub": "${Bucket.Arn}/deliveries/*"},
     }
+
+
+def test_only_the_token_endpoint_reads_what_signs(translated: template.Template) -> None:
+    readers = {
+        role: resource
+        for role in resources(translated, "AWS::IAM::Role")
+        if (resource := granted(translated, role).get("secretsmanager:GetSecretValue"))
+    }
+
+    authority = {"Fn::GetAtt": ["SterlingAuthoritySecret", "Id"]}
+    assert [role for role, resource in readers.items() if resource == authority] == ["SterlingTokenRole"]
+    assert len(readers) == len({json.dumps(resource) for resource in readers.values()}), "one reader for each secret"
+    for name, function in resources(translated, "AWS::Lambda::Function").items():
+        assert function["Environment"]["Variables"].get("SECRET_ID") == readers.get(function["Role"]["Fn::GetAtt"][0]), name
 
 
 def test_every_function_runs_under_a_role_of_the_template(translated: template.Template) -> None:
@@ -156,15 +183,36 @@ def test_no_throttle_and_no_path_in_the_access_log(translated: template.Template
     assert "$context.path" not in log.values()
 
 
+def test_the_unrouted_requests_are_those_of_no_route(translated: template.Template) -> None:
+    metrics = resources(translated, "AWS::CloudWatch::Alarm")["UnroutedRequestsAlarm"]["Metrics"]
+    [[result], watched] = [[each for each in metrics if ("Expression" in each) == wanted] for wanted in [True, False]]
+    routes = {
+        f"{dimensions['Method']} {dimensions['Resource']}": each["Id"]
+        for each in watched
+        if (dimensions := {entry["Name"]: entry["Value"] for entry in each["MetricStat"]["Metric"]["Dimensions"]})
+        and "Resource" in dimensions
+    }
+
+    assert set(routes) == set(template.routes(translated))
+    assert all(f"- FILL({name}, 0)" in result["Expression"] for name in routes.values())
+
+
 def test_the_initial_secrets_hold_no_key(translated: template.Template) -> None:
-    for secret in resources(translated, "AWS::SecretsManager::Secret").values():
-        assert json.loads(secret["SecretString"]) == {"keys": []}
+    secrets = resources(translated, "AWS::SecretsManager::Secret")
+    verification: dict[str, Any] = {"issuer": "", "audience": "", "keys": [], "clients": []}
+
+    assert {name: json.loads(secret["SecretString"]) for name, secret in secrets.items()} == {
+        "AccreditSecret": {"keys": []},
+        "MachnetSecret": {"keys": []},
+        "SterlingVerificationSecret": verification,
+        "SterlingAuthoritySecret": verification | {"token_lifetime_seconds": 7200, "secret_refresh_seconds": 300},
+    }
 
 
 def test_every_alarm_is_sent_to_the_topic_and_silence_is_no_alarm(translated: template.Template) -> None:
     alarms = resources(translated, "AWS::CloudWatch::Alarm")
 
-    assert len(alarms) == 13
+    assert len(alarms) == 19
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
         assert alarm["TreatMissingData"] == "notBreaching"

@@ -256,6 +256,10 @@ class Stack:
         """All that a function's processes have written."""
         return "".join(file.read_text() for file in sorted(self._logs.glob(f"{binary}.*.log")))
 
+    def processes(self, binary: str) -> int:
+        """How many processes of a function were started so far."""
+        return len(list(self._logs.glob(f"{binary}.*.log")))
+
     def lines(self, binary: str, message: str | None = None) -> list[Line]:
         """A function's JSON log lines, oldest first within each process."""
         return [line for line in self._json_lines(binary) if message is None or line.get("message") == message]
