@@ -81,7 +81,10 @@ pub enum SendError {
         source: reqwest::Error,
     },
     /// The token endpoint gave none.
-    #[error("no token came from {url}, but status {status}{}; check client id, secret and --token-url", in_words(error))]
+    #[error(
+        "no token came from {url}, but status {status}{}; check client id, secret and --token-url",
+        in_words(error)
+    )]
     NoToken {
         /// The URL.
         url: Url,
@@ -170,14 +173,14 @@ impl Sender {
 }
 
 async fn exchange(url: &Url, request: RequestBuilder) -> Result<Reply, SendError> {
-        let failed = |source: reqwest::Error| {
-            let (url, source) = (url.clone(), source.without_url());
-            if source.is_connect() { SendError::Unreachable { url, source } } else { SendError::Broken { url, source } }
-        };
-        let response = request.send().await.map_err(failed)?;
-        let status = response.status().as_u16();
-        let body = response.bytes().await.map_err(failed)?;
-        Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
+    let failed = |source: reqwest::Error| {
+        let (url, source) = (url.clone(), source.without_url());
+        if source.is_connect() { SendError::Unreachable { url, source } } else { SendError::Broken { url, source } }
+    };
+    let response = request.send().await.map_err(failed)?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await.map_err(failed)?;
+    Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 fn is_this_machine(url: &Url) -> bool {

@@ -10,8 +10,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use pipeline::ledger::Outcome;
 use pipeline::ports::PortError;
+use providers::oauth::access_token::NoSigningKey;
 use providers::provider::Provider;
 
+use crate::authority_store::StoreError;
 use crate::client::SendError;
 use crate::data_directory::{DEFAULT_PATH, DataDirectoryError};
 use crate::key_files::TestKeyError;
@@ -93,6 +95,12 @@ pub enum CommandError {
     /// Signing.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// The authority's documents.
+    #[error(transparent)]
+    Authority(#[from] StoreError),
+    /// The authority's signing key.
+    #[error(transparent)]
+    Token(#[from] NoSigningKey),
     /// Sending.
     #[error(transparent)]
     Send(#[from] SendError),

@@ -13,7 +13,7 @@ use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 
-use crate::authority_store::{self, First, FileStore, StoreError};
+use crate::authority_store::{self, FileStore, First, StoreError};
 use crate::data_directory::{DataDirectory, replace_private_file, write_new_private_file};
 use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH, TOKEN_PATH};
 
@@ -227,8 +227,7 @@ async fn ensure_sterling_client(directory: &DataDirectory) -> Result<(), TestKey
         Ok((authority, ()))
     })
     .await?;
-    let client =
-        ClientCredentials { client_id: TEST_CLIENT_ID.to_owned(), client_secret: secret.reveal().to_owned() };
+    let client = ClientCredentials { client_id: TEST_CLIENT_ID.to_owned(), client_secret: secret.reveal().to_owned() };
     let text = serde_json::to_string_pretty(&client)? + "\n";
     replace_private_file(&path, &text).map_err(|source| TestKeyError::Unwritable { path, source })
 }

@@ -77,8 +77,7 @@ impl SterlingEvent {
     /// So many of an item are there now.
     #[must_use]
     pub fn supply_change(item_id: &str, quantity: u32, timestamp: Timestamp) -> Self {
-        let attribute =
-            |name, r#type, value: &str| SterlingAttribute { name, r#type, value: value.to_owned() };
+        let attribute = |name, r#type, value: &str| SterlingAttribute { name, r#type, value: value.to_owned() };
         Self {
             code: Some("supplyChange"),
             timestamp,

@@ -156,7 +156,10 @@ impl SignedDelivery {
 
 impl fmt::Debug for SignedDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedDelivery").field("body", &self.body).field("headers", &self.headers).finish_non_exhaustive()
+        f.debug_struct("SignedDelivery")
+            .field("body", &self.body)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
     }
 }
 

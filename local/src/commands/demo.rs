@@ -19,13 +19,15 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
 use self::fates::FateLog;
-use self::story::{Expected, Fate, Step};
+use self::story::{Expected, Fate, Sent, Step};
 use super::describe::{remark, short_id, table};
+use super::send::test_client;
 use super::{CommandError, Listen, invocation, print};
-use crate::client::{Reply, Sender, webhook_url};
+use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::data_directory::DataDirectory;
 use crate::key_files::ensure_test_keys;
-use crate::server::{DEFAULT_ADDRESS, Server, stop_signal};
+use crate::server::{DEFAULT_ADDRESS, Server, TOKEN_PATH, stop_signal};
+use crate::signing::SignedDelivery;
 use crate::sqlite::{EventFilter, SqliteLedger, SqliteQueue};
 
 mod fates;
@@ -52,6 +54,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 
     let queue = server.queue().clone();
     let ledger = SqliteLedger::new(server.database().clone());
+    let token_url = server.token_url();
     let urls = Provider::ALL.map(|provider| (provider, server.webhook_url(provider)));
     let address = server.address();
     let signal = stop_signal()?;
@@ -65,7 +68,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     }));
 
     print(&format!("Serving on http://{address}, and sending signed test deliveries:\n\n"))?;
-    let told = tell(&directory, &urls, &fates, &queue, &ledger).await?;
+    let told = tell(&directory, &urls, &token_url, &fates, &queue, &ledger).await?;
     print(&format!("{}\n", told.text))?;
     if arguments.exit {
         drop(stop);
@@ -104,6 +107,7 @@ struct Ending {
 async fn tell(
     directory: &DataDirectory,
     urls: &[(Provider, String)],
+    token_url: &str,
     fates: &FateLog,
     queue: &SqliteQueue,
     ledger: &SqliteLedger,
@@ -112,17 +116,41 @@ async fn tell(
     let mut rows = Vec::new();
     let mut as_expected = true;
     let mut numbers = HashMap::new();
-    for (Step { provider, what, delivery, expected }, number) in story::steps(directory)?.into_iter().zip(1_u32..) {
+    let token_url = webhook_url(token_url, TOKEN_PATH)?;
+    let client = test_client(directory)?;
+    let mut token = String::new();
+    for (Step { provider, what, sent, expected }, number) in story::steps(directory)?.into_iter().zip(1_u32..) {
         let Some((_, url)) = urls.iter().find(|(known, _)| *known == provider) else { continue };
         let url = webhook_url(url, provider.webhook_path())?;
-        let reply = Sender::new(&url)?.post(&url, &delivery).await?;
+        let sender = Sender::new(&url)?;
+        let delivery = match sent {
+            Sent::Delivery(delivery) => Some(delivery),
+            Sent::WithToken(body) => Some(SignedDelivery::with_bearer_token(&token, body)),
+            Sent::TokenRequest => None,
+        };
         // One after the other, because a retry that overtakes its first try would be the one that is stored.
-        let ending = ending(reply, number, fates, ledger, since, &mut numbers).await?;
-        let mut fate = ending.fate.map_or("not known", Fate::as_str).to_owned();
-        if ending.status != expected.status || ending.fate != Some(expected.fate) {
+        let ending = match delivery {
+            Some(delivery) => {
+                let reply = sender.post(&url, &delivery).await?;
+                ending(reply, number, fates, ledger, since, &mut numbers).await?
+            }
+            None => match sender.token(&token_url, &client).await {
+                Ok(given) => {
+                    token = given.access_token;
+                    let remark = format!("valid for {} s", given.expires_in);
+                    Ending { status: 200, fate: Some(Fate::Token), remark }
+                }
+                Err(SendError::NoToken { status, error, .. }) => {
+                    Ending { status, fate: Some(Fate::Refused), remark: error.unwrap_or_default() }
+                }
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let mut fate = ending.fate.as_ref().map_or_else(|| "not known".to_owned(), Fate::in_words);
+        if ending.status != expected.status || ending.fate.as_ref() != Some(&expected.fate) {
             as_expected = false;
             let Expected { status, fate: expected } = expected;
-            let _ = write!(fate, " (expected {status}, {})", expected.as_str());
+            let _ = write!(fate, " (expected {status}, {})", expected.in_words());
         }
         rows.push([number.to_string(), provider.to_string(), what, ending.status.to_string(), fate, ending.remark]);
     }
@@ -155,23 +183,30 @@ async fn ending(
         let reason = problem.and_then(|problem| problem.r#type.rsplit(':').next().map(str::to_owned));
         return Ok(Ending { status, fate: Some(Fate::Refused), remark: reason.unwrap_or_default() });
     };
-    let fate = fates.wait_for(delivery_id, PATIENCE).await?;
+    let outcomes = fates.wait_for(delivery_id, PATIENCE).await?;
     let recorded = ledger.list(EventFilter { since: Some(since), ..EventFilter::default() }).await?;
-    let entry = recorded.iter().find(|event| event.delivery_id() == Some(delivery_id)).map(|event| &event.entry);
+    let entries = || recorded.iter().filter(|event| event.delivery_id() == Some(delivery_id)).map(|event| &event.entry);
     let name = |id: &str| numbers.get(id).map_or_else(|| short_id(id), |number| format!("no. {number}"));
-    let remark = match (fate, entry) {
-        (Some(Outcome::Duplicate), _) => "nothing more is kept".to_owned(),
-        (Some(Outcome::Stored), Some(entry @ Entry::Event(event))) => {
+    let mut remarks: Vec<String> = entries()
+        .map(|entry| {
             let remark = remark(entry, name);
-            format!("event {}{}{remark}", short_id(&event.id), if remark.is_empty() { "" } else { "; " })
-        }
-        (_, Some(entry)) => remark(entry, name),
-        (_, None) => String::new(),
-    };
-    if let Some(Entry::Event(event)) = entry {
-        numbers.insert(event.id.clone(), number);
+            match entry {
+                Entry::Event(event) if event.outcome == Outcome::Stored => {
+                    format!("event {}{}{remark}", short_id(&event.id), if remark.is_empty() { "" } else { "; " })
+                }
+                _ => remark,
+            }
+        })
+        .collect();
+    if outcomes.as_ref().is_some_and(|outcomes| outcomes.contains(&Outcome::Duplicate)) {
+        remarks.push("nothing more is kept".to_owned());
     }
-    Ok(Ending { status, fate: fate.map(Fate::Recorded), remark })
+    for entry in entries() {
+        if let Entry::Event(event) = entry {
+            numbers.insert(event.id.clone(), number);
+        }
+    }
+    Ok(Ending { status, fate: outcomes.map(Fate::Recorded), remark: remarks.join("; ") })
 }
 
 /// Waits until the queue is empty, and returns how many messages are left if it doesn't become so.

@@ -1,7 +1,7 @@
 use crate::program::{errors, output, rows, run};
 
 /// Provider, answer and outcome of every delivery, as the demo must print them.
-const FATES: [[&str; 3]; 14] = [
+const FATES: [[&str; 3]; 25] = [
     ["accredit", "200", "stored"],
     ["accredit", "200", "duplicate"],
     ["accredit", "200", "duplicate"],
@@ -16,6 +16,17 @@ const FATES: [[&str; 3]; 14] = [
     ["machnet", "200", "quarantined"],
     ["machnet", "409", "refused"],
     ["machnet", "401", "refused"],
+    ["sterling", "200", "token"],
+    ["sterling", "200", "stored ×2"],
+    ["sterling", "200", "duplicate ×2"],
+    ["sterling", "200", "stored, quarantined"],
+    ["sterling", "200", "quarantined"],
+    ["sterling", "401", "refused"],
+    ["sterling", "200", "token"],
+    ["sterling", "200", "stored"],
+    ["sterling", "401", "refused"],
+    ["sterling", "401", "refused"],
+    ["sterling", "401", "refused"],
 ];
 
 #[test]
@@ -37,6 +48,11 @@ fn the_demo_shows_every_fate_and_does_so_again_on_the_same_data() {
             ["same state as no. 8", "kept beside no. 8", "the member \"id\" is missing"],
             "{text}"
         );
+        assert_eq!(remarks[14], "valid for 7200 s", "{text}");
+        assert!(remarks[17].contains("the member \"code\" is missing"), "{text}");
+        assert_eq!(remarks[18], "the delivery holds no event", "{text}");
+        assert_eq!(remarks[19], "token-expired", "{text}");
+        assert_eq!(remarks[22..], ["token-invalid", "token-invalid", "token-missing"], "{text}");
         assert!(text.contains("Nothing left on the queue."), "{text}");
     }
 
@@ -60,5 +76,8 @@ fn no_secret_and_no_body_is_in_the_log() {
     let secret = secret.split('"').find(|text| text.len() == 64).unwrap();
     assert!(log.lines().count() >= 24, "{log}");
     assert!(!log.contains(secret));
+    let client = std::fs::read_to_string(parent.path().join("keys/sterling-client.json")).unwrap();
+    let secret = client.split('"').find(|text| text.len() == 43).unwrap();
+    assert!(!log.contains(secret) && !log.contains("eyJ") && !log.contains("supplyChange"), "{log}");
     assert!(!log.contains("subscription_id") && !log.contains("BadgeExportZipFile"), "{log}");
 }

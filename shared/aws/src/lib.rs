@@ -4,6 +4,7 @@ mod clients;
 mod dynamodb;
 mod port_error;
 mod s3;
+mod secret_documents;
 mod secrets_manager;
 mod sqs;
 #[cfg(test)]
@@ -13,5 +14,6 @@ pub mod timeouts;
 pub use clients::Clients;
 pub use dynamodb::DynamoLedger;
 pub use s3::S3Payloads;
+pub use secret_documents::{ReplaceError, SecretDocument};
 pub use secrets_manager::SecretsManagerSecrets;
 pub use sqs::SqsQueue;

@@ -35,18 +35,18 @@ impl FateLog {
         Ok(Self { path: path.to_owned(), start })
     }
 
-    /// Waits for the outcome of a delivery's one event.
+    /// Waits for the outcomes of a delivery's events.
     pub(super) async fn wait_for(
         &self,
         delivery_id: DeliveryId,
         patience: Duration,
-    ) -> Result<Option<Outcome>, CommandError> {
+    ) -> Result<Option<Vec<Outcome>>, CommandError> {
         let until = Instant::now() + patience;
         loop {
             let log = self.read().map_err(|source| CommandError::Log { path: self.path.clone(), source })?;
-            let outcome = outcome(&log, delivery_id);
-            if outcome.is_some() || Instant::now() > until {
-                return Ok(outcome);
+            let outcomes = outcomes(&log, delivery_id);
+            if outcomes.is_some() || Instant::now() > until {
+                return Ok(outcomes);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -61,13 +61,16 @@ impl FateLog {
     }
 }
 
-fn outcome(log: &str, delivery_id: DeliveryId) -> Option<Outcome> {
+fn outcomes(log: &str, delivery_id: DeliveryId) -> Option<Vec<Outcome>> {
     log.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .find(|line: &Line| line.delivery_id == delivery_id)
         .and_then(|line| {
-            let name = line.outcomes.strip_prefix("0=")?;
-            Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+            let named = line.outcomes.split(',').zip(0_usize..).map(|(named, index)| {
+                let name = named.strip_prefix(&format!("{index}="))?;
+                Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+            });
+            named.collect()
         })
 }
 
@@ -76,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_outcome_is_taken_from_the_processors_line_of_that_delivery() {
+    fn the_outcomes_are_taken_from_the_processors_line_of_that_delivery() {
         let log = r#"{"level":"INFO","message":"delivery","delivery_id":"019aa000-0000-7000-8000-000000000001","outcome":"accepted"}
 {"level":"INFO","message":"record processed","delivery_id":"019aa000-0000-7000-8000-000000000002","outcomes":"0=stored"}
-{"level":"INFO","message":"record processed","delivery_id":"019aa000-0000-7000-8000-000000000001","outcomes":"0=duplicate"}
+{"level":"INFO","message":"record processed","delivery_id":"019aa000-0000-7000-8000-000000000001","outcomes":"0=duplicate,1=stored"}
 {"level":"INFO","message":"rec"#;
         let first = "019aa000-0000-7000-8000-000000000001".parse().unwrap();
-        assert_eq!(outcome(log, first), Some(Outcome::Duplicate));
+        assert_eq!(outcomes(log, first), Some(vec![Outcome::Duplicate, Outcome::Stored]));
         let unknown = "019aa000-0000-7000-8000-000000000003".parse().unwrap();
-        assert_eq!(outcome(log, unknown), None);
+        assert_eq!(outcomes(log, unknown), None);
     }
 }

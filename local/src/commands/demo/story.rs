@@ -1,50 +1,83 @@
 //! The deliveries of the demo, and what should become of each.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use pipeline::ledger::Outcome;
 use pipeline::ports::{Surroundings as _, SystemSurroundings};
+use providers::active_keys::KeyLabel;
+use providers::oauth::access_token::{self, LEEWAY};
+use providers::oauth::authority::{Authority, AuthorityError};
 use providers::provider::Provider;
+use providers::timestamp::Timestamp;
 
+use crate::authority_store::StoreError;
 use crate::commands::CommandError;
-use crate::commands::send::signing_key;
+use crate::commands::send::{signing_key, tampered_token};
 use crate::data_directory::DataDirectory;
-use crate::sample_bodies::{accredit_body, machnet_body, random_hex};
+use crate::key_files::TEST_CLIENT_ID;
+use crate::sample_bodies::{SterlingEvent, accredit_body, machnet_body, random_hex, sterling_batches, sterling_body};
 use crate::signing::{SignedDelivery, Signer, SignerError};
 
-/// One delivery.
+/// One request.
 pub(super) struct Step {
     pub(super) provider: Provider,
     pub(super) what: String,
-    pub(super) delivery: SignedDelivery,
+    pub(super) sent: Sent,
     pub(super) expected: Expected,
 }
 
+/// What is sent.
+pub(super) enum Sent {
+    /// A delivery that is complete.
+    Delivery(SignedDelivery),
+    /// A request for a token.
+    TokenRequest,
+    /// A body, with the last token that was given.
+    WithToken(Bytes),
+}
+
 /// What should become of it.
-#[derive(Clone, Copy)]
 pub(super) struct Expected {
     pub(super) status: u16,
     pub(super) fate: Fate,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Not taken.
     Refused,
-    /// Taken, and recorded so.
-    Recorded(Outcome),
+    /// Answered with a token.
+    Token,
+    /// Taken, and each of its events recorded so.
+    Recorded(Vec<Outcome>),
 }
 
 impl Fate {
-    pub(super) const fn as_str(self) -> &'static str {
+    /// Such as `stored ×2, quarantined`.
+    pub(super) fn in_words(&self) -> String {
         match self {
-            Self::Refused => "refused",
-            Self::Recorded(outcome) => outcome.as_str(),
+            Self::Refused => "refused".to_owned(),
+            Self::Token => "token".to_owned(),
+            Self::Recorded(outcomes) => {
+                let alike =
+                    outcomes.chunk_by(|one, next| one == next).filter_map(|alike| Some((alike.first()?, alike.len())));
+                let words = alike.map(|(outcome, count)| match count {
+                    1 => outcome.as_str().to_owned(),
+                    count => format!("{} ×{count}", outcome.as_str()),
+                });
+                words.collect::<Vec<_>>().join(", ")
+            }
         }
     }
 }
 
-const fn recorded(outcome: Outcome) -> Expected {
-    Expected { status: 200, fate: Fate::Recorded(outcome) }
+fn recorded(outcome: Outcome) -> Expected {
+    all_recorded([outcome])
+}
+
+fn all_recorded<const EVENTS: usize>(outcomes: [Outcome; EVENTS]) -> Expected {
+    Expected { status: 200, fate: Fate::Recorded(outcomes.to_vec()) }
 }
 
 const fn refused(status: u16) -> Expected {
@@ -55,23 +88,28 @@ const fn refused(status: u16) -> Expected {
 pub(super) fn steps(directory: &DataDirectory) -> Result<Vec<Step>, CommandError> {
     let mut steps = Vec::new();
     for provider in Provider::ALL {
-        let path = signing_key(directory, provider);
-        let text = std::fs::read_to_string(&path).map_err(|_| CommandError::NoSigningKey { path })?;
-        let signer = Signer::read(provider, &text)?;
         let first = steps.len() + 1;
-        let deliveries = match provider {
-            Provider::Accredit => accredit(&signer, first)?,
-            Provider::Machnet => machnet(&signer, first)?,
+        let requests = match provider {
+            Provider::Accredit => complete(accredit(&signer(directory, provider)?, first)?),
+            Provider::Machnet => complete(machnet(&signer(directory, provider)?, first)?),
+            Provider::Sterling => sterling(directory, first)?,
         };
-        steps.extend(deliveries.into_iter().map(|(what, delivery, expected)| Step {
-            provider,
-            what,
-            delivery,
-            expected,
-        }));
+        steps.extend(requests.into_iter().map(|(what, sent, expected)| Step { provider, what, sent, expected }));
     }
     Ok(steps)
 }
+
+fn signer(directory: &DataDirectory, provider: Provider) -> Result<Signer, CommandError> {
+    let path = signing_key(directory, provider);
+    let text = std::fs::read_to_string(&path).map_err(|_| CommandError::NoSigningKey { path })?;
+    Ok(Signer::read(provider, &text)?)
+}
+
+fn complete(deliveries: Deliveries) -> Requests {
+    deliveries.into_iter().map(|(what, delivery, expected)| (what, Sent::Delivery(delivery), expected)).collect()
+}
+
+type Requests = Vec<(String, Sent, Expected)>;
 
 type Deliveries = Vec<(String, SignedDelivery, Expected)>;
 
@@ -119,4 +157,61 @@ fn machnet(signer: &Signer, first: usize) -> Result<Deliveries, SignerError> {
         ("a body changed after signing".to_owned(), sign(body.clone())?.tampered(), refused(409)),
         ("no signature".to_owned(), sign(body)?.unsigned(), refused(401)),
     ])
+}
+
+fn sterling(directory: &DataDirectory, first: usize) -> Result<Requests, CommandError> {
+    let path = directory.sterling_authority();
+    let unusable = || CommandError::NoSigningKey { path: path.clone() };
+    let text = std::fs::read_to_string(&path).map_err(|_| unusable())?;
+    let authority: Authority = serde_json::from_str(&text).map_err(|_| unusable())?;
+
+    let now = SystemSurroundings.now();
+    let issue = |client_id: &str, at: Timestamp| -> Result<String, CommandError> {
+        let client_id = KeyLabel::new(client_id).map_err(AuthorityError::from).map_err(StoreError::from)?;
+        let token = access_token::issue(&authority, &client_id, SystemSurroundings.new_delivery_id(at), at)?;
+        Ok(token.reveal().to_owned())
+    };
+    let expired = issue(TEST_CLIENT_ID, earlier(now, authority.token_lifetime() + LEEWAY + Duration::from_secs(1)))?;
+    let of_removed_client = issue("removed", now)?;
+    let tampered = tampered_token(&issue(TEST_CLIENT_ID, now)?);
+
+    let event = |quantity| SterlingEvent::supply_change(&random_hex(6), quantity, now);
+    let (one, two, three, four) = (event(5), event(12), event(0), event(40));
+    let batch = sterling_body(&[one.clone(), two.clone()]);
+    let recut = sterling_batches([&[two], &[one]]);
+    let mixed = sterling_body(&[three, event(7).without_code()]);
+    let late = sterling_body(&[four]);
+    let with = |token: &str, body: &Bytes| Sent::Delivery(SignedDelivery::with_bearer_token(token, body.clone()));
+    let a_token = || Expected { status: 200, fate: Fate::Token };
+    let (batch_number, expired_number) = (first + 1, first + 5);
+    Ok(vec![
+        ("a request for a token".to_owned(), Sent::TokenRequest, a_token()),
+        (
+            "a batch of two events, with the token".to_owned(),
+            Sent::WithToken(batch.clone()),
+            all_recorded([Outcome::Stored, Outcome::Stored]),
+        ),
+        (
+            format!("no. {batch_number} re-ordered, as two batches"),
+            Sent::WithToken(recut),
+            all_recorded([Outcome::Duplicate, Outcome::Duplicate]),
+        ),
+        (
+            "two events, of which one is malformed".to_owned(),
+            Sent::WithToken(mixed),
+            all_recorded([Outcome::Stored, Outcome::Quarantined]),
+        ),
+        ("a batch without events".to_owned(), Sent::WithToken(sterling_body(&[])), recorded(Outcome::Quarantined)),
+        ("a new event with an expired token".to_owned(), with(&expired, &late), refused(401)),
+        ("a request for a new token".to_owned(), Sent::TokenRequest, a_token()),
+        (format!("no. {expired_number} again with the new token"), Sent::WithToken(late), recorded(Outcome::Stored)),
+        ("a token changed after signing".to_owned(), with(&tampered, &batch), refused(401)),
+        ("a token of a removed client".to_owned(), with(&of_removed_client, &batch), refused(401)),
+        ("no token".to_owned(), Sent::Delivery(SignedDelivery::with_bearer_token("", batch).unsigned()), refused(401)),
+    ])
+}
+
+fn earlier(now: Timestamp, by: Duration) -> Timestamp {
+    let milliseconds = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(milliseconds)).unwrap_or(Timestamp::EPOCH)
 }
