@@ -21,6 +21,8 @@ use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::signing::SignerError;
 use crate::sqlite::OpenError;
 
+mod authority_place;
+mod client;
 mod demo;
 mod describe;
 mod events;
@@ -28,6 +30,7 @@ mod redrive;
 mod sample_events;
 mod send;
 mod serve;
+mod signing_key;
 mod since;
 
 /// Takes webhooks on this machine, with the same code as on AWS and SQLite underneath.
@@ -63,6 +66,10 @@ enum Command {
     Events(events::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
+    /// Decide who may ask for Sterling's tokens, here or on a deployed stack.
+    Client(client::Arguments),
+    /// Rotate the key that signs Sterling's tokens, one step at a time, here or on a deployed stack.
+    SigningKey(signing_key::Arguments),
     /// Write the sample invocations in events/ anew, for `sam local invoke` and `cargo lambda invoke`.
     SampleEvents(sample_events::Arguments),
 }
@@ -139,6 +146,16 @@ pub enum CommandError {
     /// A key for a provider that signs nothing.
     #[error("--key is not for sterling, whose deliveries carry a token; use --client-id and --client-secret-file")]
     KeyForSterling,
+    /// One of the two secrets is missing.
+    #[error("--authority-secret and --verification-secret belong together; give both, or none for the data directory")]
+    OneSecretOnly,
+    /// No SDK is linked.
+    #[cfg(not(feature = "aws"))]
+    #[error(
+        "this build links no aws sdk, so it cannot reach a deployed stack; run the command with \
+         `cargo run --features aws -- ...`"
+    )]
+    BuiltWithoutAws,
     /// The log of the demo.
     #[error("the log {} cannot be written or read", path.display())]
     Log {
@@ -171,6 +188,8 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Send(arguments) => send::run(&data_directory, arguments).await,
         Command::Events(arguments) => events::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
+        Command::Client(arguments) => client::run(&data_directory, arguments).await,
+        Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,
         Command::SampleEvents(arguments) => sample_events::run(&arguments).await,
     }
 }

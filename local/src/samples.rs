@@ -1,26 +1,41 @@
 //! Sample invocations of the functions, genuinely signed with test keys. The same keys give the same samples, to the byte.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pipeline::document::OutboundDocument;
+use pipeline::intake::IntakeSettings;
 use pipeline::ports::{PayloadKey, Payloads, PortError};
 use providers::accredit::Accredit;
+use providers::active_keys::{InvalidKeyLabel, KeyLabel};
 use providers::delivery::{DeliveryId, VerifiedDelivery};
 use providers::machnet::Machnet;
+use providers::oauth::access_token::{self, NoSigningKey};
+use providers::oauth::authority::{Authority, ClientSecret};
 use providers::provider::Provider;
 use providers::request::UnverifiedRequest;
+use providers::sterling::Sterling;
 use providers::timestamp::{InvalidTimestamp, Timestamp};
 use providers::webhook::Webhook;
 use serde::Serialize;
 
-use crate::sample_bodies::{accredit_body, machnet_body};
+use crate::authority_store::StoreError;
+use crate::client::{TOKEN_REQUEST_BODY, token_request_headers};
+use crate::key_files::{ClientCredentials, NewAuthority};
+use crate::sample_bodies::{SterlingEvent, accredit_body, machnet_body, sterling_body};
+use crate::server::TOKEN_PATH;
 use crate::signing::{SignedDelivery, Signer, SignerError};
 
 /// When every sample is said to have arrived, in the three ways in which AWS writes a time.
 const ARRIVAL: &str = "2026-11-21T09:30:00.000Z";
 const ARRIVAL_IN_LOG_FORMAT: &str = "21/Nov/2026:09:30:00 +0000";
+
+/// When the sample's token and its key were made: so long ago that every clock takes it.
+const TOKEN_ISSUED_AT: &str = "2025-01-01T00:00:00.000Z";
 
 const HOST: &str = "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com";
 /// An address of those set aside for documentation (RFC 5737).
@@ -35,6 +50,12 @@ pub struct SampleKeys {
     pub accredit_private_key: String,
     /// Machnet's active keys, in the form of the secret on AWS.
     pub machnet_secret: String,
+    /// Sterling's whole authority.
+    pub sterling_authority: String,
+    /// What the webhook needs of it.
+    pub sterling_verification: String,
+    /// A client of the authority.
+    pub sterling_client: String,
 }
 
 /// Why a sample could not be made.
@@ -43,6 +64,12 @@ pub enum SamplesError {
     /// A key can't sign.
     #[error("the keys in the samples' folder cannot sign; make new ones with --new-keys")]
     Signer(#[from] SignerError),
+    /// The authority can't sign.
+    #[error("the authority in the samples' folder cannot sign; make a new one with --new-keys")]
+    NoSigningKey(#[from] NoSigningKey),
+    /// The client's id can't be one.
+    #[error("the client in the samples' folder cannot be used; make a new one with --new-keys")]
+    Client(#[from] InvalidKeyLabel),
     /// What was signed isn't verified.
     #[error(
         "the secret and the signing key of {0} in the samples' folder do not belong together; make new ones with --new-keys"
@@ -59,17 +86,61 @@ pub enum SamplesError {
     Json(#[from] serde_json::Error),
 }
 
+/// The keys of Sterling's samples: authority, verification document and client.
+#[derive(Debug)]
+pub struct SterlingSampleKeys {
+    /// The whole authority.
+    pub authority: String,
+    /// What the webhook needs of it.
+    pub verification: String,
+    /// A client of the authority.
+    pub client: String,
+}
+
+/// Makes an authority for samples. Its tokens are valid for fifty years, so that a sample stays genuine.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn new_sterling_keys() -> Result<SterlingSampleKeys, StoreError> {
+    // A fixed text that is a time.
+    let issued_at = Timestamp::parse(TOKEN_ISSUED_AT).unwrap_or(Timestamp::EPOCH);
+    let url = |path: &str| format!("https://{HOST}{path}");
+    let settings = NewAuthority {
+        issuer: url(TOKEN_PATH),
+        audience: url(Provider::Sterling.webhook_path()),
+        token_lifetime: Duration::from_secs(50 * 365 * 24 * 60 * 60),
+        secret_refresh: IntakeSettings::default().secret_refresh,
+        ..NewAuthority::default()
+    };
+    let mut authority = settings.make(issued_at)?;
+    let secret = ClientSecret::generate().ok_or(StoreError::NoRandomness)?;
+    let client = ClientCredentials { client_id: "sample".to_owned(), client_secret: secret.reveal().to_owned() };
+    authority.add_client_secret(&client.client_id, &secret)?;
+    let text = |json: String| json + "\n";
+    Ok(SterlingSampleKeys {
+        authority: serde_json::to_string_pretty(&authority).map(text)?,
+        verification: serde_json::to_string_pretty(&authority.verification()?).map(text)?,
+        client: serde_json::to_string_pretty(&client).map(text)?,
+    })
+}
+
 /// Makes every sample: its file name and its text.
 ///
 /// # Errors
 /// [`SamplesError`].
-pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 3], SamplesError> {
+pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 5], SamplesError> {
     let arrival = Timestamp::parse(ARRIVAL)?;
     let accredit = Signer::read(Provider::Accredit, &keys.accredit_private_key)?;
     let machnet = Signer::read(Provider::Machnet, &keys.machnet_secret)?;
 
     let accredit_request = accredit_delivery(&accredit, "6b8e64f2c1d94a5c8f3e0a7d5b219c40", "48213", arrival)?;
     let machnet_request = machnet_delivery(&machnet, "5f8a2c19d0e34b6fa7c1e2d3", "8c1d2e3f4a5b6c7d8e9f0a1b", arrival)?;
+
+    let mismatched = || SamplesError::Mismatched(Provider::Sterling);
+    let client: ClientCredentials = serde_json::from_str(&keys.sterling_client).map_err(|_| mismatched())?;
+    let authority: Authority = serde_json::from_str(&keys.sterling_authority).map_err(|_| mismatched())?;
+    let token = sample_token(&authority, &client)?;
+    let sterling_request = sterling_delivery(&token, "8d3c51", arrival);
 
     let batch = [
         document::<Accredit>(
@@ -93,11 +164,15 @@ pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 3], Samp
             3,
         )
         .await?,
+        document::<Sterling>(&keys.sterling_verification, sterling_delivery(&token, "4f07ba", arrival), arrival, 4)
+            .await?,
     ];
 
     Ok([
-        ("accredit.json", json(&http_request(Provider::Accredit, &accredit_request, arrival))?),
-        ("machnet.json", json(&http_request(Provider::Machnet, &machnet_request, arrival))?),
+        ("accredit.json", json(&delivery_request(Provider::Accredit, &accredit_request, arrival))?),
+        ("machnet.json", json(&delivery_request(Provider::Machnet, &machnet_request, arrival))?),
+        ("sterling.json", json(&delivery_request(Provider::Sterling, &sterling_request, arrival))?),
+        ("sterling-token.json", json(&token_request(&client, arrival))?),
         ("processor.json", json(&queue_batch(&batch, arrival))?),
     ])
 }
@@ -120,6 +195,19 @@ fn machnet_delivery(
 ) -> Result<SignedDelivery, SignerError> {
     let name = "transaction_completed";
     SignedDelivery::new(signer, machnet_body(id, transaction, name, arrival), vec![("x-raas-event", name.to_owned())])
+}
+
+/// A token of the client, always the same.
+fn sample_token(authority: &Authority, client: &ClientCredentials) -> Result<String, SamplesError> {
+    let issued_at = Timestamp::parse(TOKEN_ISSUED_AT)?;
+    let client_id = KeyLabel::new(&client.client_id)?;
+    let token = access_token::issue(authority, &client_id, DeliveryId::new(issued_at, [0; 10]), issued_at)?;
+    Ok(token.reveal().to_owned())
+}
+
+fn sterling_delivery(token: &str, item: &str, arrival: Timestamp) -> SignedDelivery {
+    let event = |suffix, quantity| SterlingEvent::supply_change(&format!("item-{item}-{suffix}"), quantity, arrival);
+    SignedDelivery::with_bearer_token(token, sterling_body(&[event("a", 5), event("b", 12)]))
 }
 
 /// The queue document of a delivery, made by the same steps as in the intake.
@@ -161,7 +249,7 @@ impl Payloads for NoPayloads {
 struct HttpApiRequest {
     version: &'static str,
     route_key: String,
-    raw_path: &'static str,
+    raw_path: String,
     raw_query_string: &'static str,
     headers: BTreeMap<&'static str, String>,
     request_context: RequestContext,
@@ -188,18 +276,38 @@ struct RequestContext {
 #[serde(rename_all = "camelCase")]
 struct HttpContext {
     method: &'static str,
-    path: &'static str,
+    path: String,
     protocol: &'static str,
     source_ip: &'static str,
     user_agent: &'static str,
 }
 
-fn http_request(provider: Provider, delivery: &SignedDelivery, arrival: Timestamp) -> HttpApiRequest {
-    let path = provider.webhook_path();
+fn delivery_request(provider: Provider, delivery: &SignedDelivery, arrival: Timestamp) -> HttpApiRequest {
+    // The samples' bodies are JSON, which is text.
+    let body = String::from_utf8_lossy(&delivery.body).into_owned();
+    let request = http_request(provider.webhook_path(), delivery.headers(), delivery.body.len(), arrival);
+    HttpApiRequest { body, ..request }
+}
+
+fn token_request(client: &ClientCredentials, arrival: Timestamp) -> HttpApiRequest {
+    let headers = token_request_headers(client);
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let request = http_request(TOKEN_PATH, headers, TOKEN_REQUEST_BODY.len(), arrival);
+    // An HTTP API hands every body that is no text, JSON or XML on in base64.
+    HttpApiRequest { body: STANDARD.encode(TOKEN_REQUEST_BODY), is_base64_encoded: true, ..request }
+}
+
+/// The request without its body.
+fn http_request<'a>(
+    path: &str,
+    own_headers: impl Iterator<Item = (&'static str, &'a str)>,
+    body_bytes: usize,
+    arrival: Timestamp,
+) -> HttpApiRequest {
     let user_agent = "webhook-intake-sample/1.0";
     let mut headers = BTreeMap::from([
         ("accept", "*/*".to_owned()),
-        ("content-length", delivery.body.len().to_string()),
+        ("content-length", body_bytes.to_string()),
         ("host", HOST.to_owned()),
         ("user-agent", user_agent.to_owned()),
         ("x-amzn-trace-id", "Root=1-6a201c58-0123456789abcdef01234567".to_owned()),
@@ -207,11 +315,11 @@ fn http_request(provider: Provider, delivery: &SignedDelivery, arrival: Timestam
         ("x-forwarded-port", "443".to_owned()),
         ("x-forwarded-proto", "https".to_owned()),
     ]);
-    headers.extend(delivery.headers().map(|(name, value)| (name, value.to_owned())));
+    headers.extend(own_headers.map(|(name, value)| (name, value.to_owned())));
     HttpApiRequest {
         version: "2.0",
         route_key: format!("POST {path}"),
-        raw_path: path,
+        raw_path: path.to_owned(),
         raw_query_string: "",
         headers,
         request_context: RequestContext {
@@ -219,15 +327,20 @@ fn http_request(provider: Provider, delivery: &SignedDelivery, arrival: Timestam
             api_id: "a1b2c3d4e5",
             domain_name: HOST,
             domain_prefix: "a1b2c3d4e5",
-            http: HttpContext { method: "POST", path, protocol: "HTTP/1.1", source_ip: SENDER, user_agent },
+            http: HttpContext {
+                method: "POST",
+                path: path.to_owned(),
+                protocol: "HTTP/1.1",
+                source_ip: SENDER,
+                user_agent,
+            },
             request_id: "JKJaXmPLvHcESHA=",
             route_key: format!("POST {path}"),
             stage: "$default",
             time: ARRIVAL_IN_LOG_FORMAT,
             time_epoch: arrival.unix_milliseconds(),
         },
-        // The samples' bodies are JSON, which is text.
-        body: String::from_utf8_lossy(&delivery.body).into_owned(),
+        body: String::new(),
         is_base64_encoded: false,
     }
 }
@@ -295,13 +408,21 @@ mod tests {
     #[tokio::test]
     async fn the_same_keys_make_the_same_samples_and_foreign_keys_are_noticed() {
         let accredit = new_accredit_key().unwrap();
+        let sterling = new_sterling_keys().unwrap();
         let mut keys = SampleKeys {
             accredit_secret: accredit.secret,
             accredit_private_key: accredit.private_key,
             machnet_secret: new_machnet_key().unwrap(),
+            sterling_authority: sterling.authority,
+            sterling_verification: sterling.verification,
+            sterling_client: sterling.client,
         };
         let samples = make(&keys).await.unwrap();
         assert_eq!(make(&keys).await.unwrap(), samples);
+        let verification =
+            std::mem::replace(&mut keys.sterling_verification, new_sterling_keys().unwrap().verification);
+        assert!(matches!(make(&keys).await, Err(SamplesError::Mismatched(Provider::Sterling))));
+        keys.sterling_verification = verification;
         keys.accredit_secret = new_accredit_key().unwrap().secret;
         assert!(matches!(make(&keys).await, Err(SamplesError::Mismatched(Provider::Accredit))));
     }

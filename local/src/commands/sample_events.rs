@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::{CommandError, print};
 use crate::key_files::{new_accredit_key, new_machnet_key};
-use crate::samples::{SampleKeys, SamplesError, make};
+use crate::samples::{SampleKeys, SamplesError, make, new_sterling_keys};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -77,6 +77,9 @@ struct KeyPaths {
     accredit_secret: PathBuf,
     accredit_private_key: PathBuf,
     machnet_secret: PathBuf,
+    sterling_authority: PathBuf,
+    sterling_verification: PathBuf,
+    sterling_client: PathBuf,
 }
 
 fn key_paths(directory: &Path) -> KeyPaths {
@@ -85,6 +88,9 @@ fn key_paths(directory: &Path) -> KeyPaths {
         accredit_secret: keys.join("accredit-secret.json"),
         accredit_private_key: keys.join("accredit-private.pem"),
         machnet_secret: keys.join("machnet-secret.json"),
+        sterling_authority: keys.join("sterling-authority.json"),
+        sterling_verification: keys.join("sterling-verification.json"),
+        sterling_client: keys.join("sterling-client.json"),
     }
 }
 
@@ -96,6 +102,9 @@ fn read_keys(directory: &Path) -> Result<SampleKeys, SampleError> {
         accredit_secret: read(paths.accredit_secret)?,
         accredit_private_key: read(paths.accredit_private_key)?,
         machnet_secret: read(paths.machnet_secret)?,
+        sterling_authority: read(paths.sterling_authority)?,
+        sterling_verification: read(paths.sterling_verification)?,
+        sterling_client: read(paths.sterling_client)?,
     })
 }
 
@@ -108,6 +117,10 @@ fn write_new_keys(directory: &Path) -> Result<(), CommandError> {
     write(&paths.accredit_secret, &accredit.secret)?;
     write(&paths.accredit_private_key, &accredit.private_key)?;
     write(&paths.machnet_secret, &new_machnet_key()?)?;
+    let sterling = new_sterling_keys()?;
+    write(&paths.sterling_authority, &sterling.authority)?;
+    write(&paths.sterling_verification, &sterling.verification)?;
+    write(&paths.sterling_client, &sterling.client)?;
     Ok(())
 }
 

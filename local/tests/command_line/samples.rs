@@ -18,11 +18,12 @@ fn a_sample_that_was_changed_is_noticed_and_written_anew() {
     let parent = tempfile::tempdir().unwrap();
     let copy = parent.path().join("events");
     std::fs::create_dir_all(copy.join("keys")).unwrap();
-    for name in ["accredit.json", "machnet.json", "processor.json"] {
+    for name in ["accredit.json", "machnet.json", "sterling.json", "sterling-token.json", "processor.json"] {
         std::fs::copy(Path::new(&events()).join(name), copy.join(name)).unwrap();
     }
-    for name in ["accredit-secret.json", "accredit-private.pem", "machnet-secret.json"] {
-        std::fs::copy(Path::new(&events()).join("keys").join(name), copy.join("keys").join(name)).unwrap();
+    for key in std::fs::read_dir(Path::new(&events()).join("keys")).unwrap() {
+        let key = key.unwrap();
+        std::fs::copy(key.path(), copy.join("keys").join(key.file_name())).unwrap();
     }
     let directory = copy.to_str().unwrap();
     std::fs::write(copy.join("machnet.json"), "{}").unwrap();
