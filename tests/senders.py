@@ -8,8 +8,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from authority import Bearer, FreshTokens
-from signers import AccreditSigner, MachnetSigner
+from authority import Bearer, FreshTokens, sterling_batch, sterling_delivery, sterling_event
+from signers import AccreditSigner, MachnetSigner, accredit_event, machnet_event
 from stack.stack import Answer, Line, Stack
 from stack.wait import wait_until
 
@@ -88,3 +88,12 @@ def document_body(document: str) -> bytes:
 
 def new_id() -> str:
     return str(uuid.uuid4())
+
+
+def new_event(provider: str) -> bytes:
+    """A body with one event that was never seen before."""
+    if provider == "machnet":
+        return machnet_event(new_id(), new_id())
+    if provider == "accredit":
+        return accredit_event(new_id())
+    return sterling_delivery(sterling_batch(sterling_event(new_id())))

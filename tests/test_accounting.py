@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from authority import Bearer, sterling_batch, sterling_delivery, sterling_event
 from senders import Sender, new_id, outcomes
 from signers import AccreditSigner, MachnetSigner, accredit_event, machnet_event
 from stack.stack import Stack
 from stack.wait import wait_until
+
+PROVIDERS = ["machnet", "accredit", "sterling"]
 
 Counters = dict[tuple[str, tuple[tuple[str, str], ...]], int]
 
@@ -23,11 +26,11 @@ class Books:
         self._counters = Counter(self._all_counters())
 
     def _all_deliveries(self) -> list[dict[str, Any]]:
-        return self.stack.deliveries("machnet") + self.stack.deliveries("accredit")
+        return [line for provider in PROVIDERS for line in self.stack.deliveries(provider)]
 
     def _all_counters(self) -> Counters:
         sums: Counter[Any] = Counter()
-        for binary in ["machnet", "accredit", "processor"]:
+        for binary in [*PROVIDERS, "processor"]:
             sums.update(self.stack.counters(binary))
         return sums
 
@@ -56,7 +59,9 @@ class Books:
         return dict(sums)
 
 
-def test_the_books_balance_over_every_kind_of_fate(stack: Stack, machnet: Sender, accredit: Sender) -> None:
+def test_the_books_balance_over_every_kind_of_fate(
+    stack: Stack, machnet: Sender, accredit: Sender, sterling: Sender
+) -> None:
     # A delivery given up half-way in another test may still be on its way.
     wait_until(lambda: stack.messages() == 0, timeout=60, what="an empty queue")
     books = Books(stack)
@@ -73,6 +78,9 @@ def test_the_books_balance_over_every_kind_of_fate(stack: Stack, machnet: Sender
     accredit.deliver(body, job_id=new_id(), attempt=0)
     accredit.deliver(accredit_event(new_id()), job_id=job, attempt=0)
     accredit.deliver(b"[]")
+    event, other = sterling_event(new_id()), sterling_event(new_id())
+    sterling.deliver_batch(sterling_delivery(sterling_batch(event, "no event", event)))
+    sterling.deliver_batch(sterling_delivery(sterling_batch(other, event)))
     # Rejected.
     machnet.post(b"{}", {})
     machnet.post(b"{}", {"x-raas-webhook-signature": "?"})
@@ -80,9 +88,12 @@ def test_the_books_balance_over_every_kind_of_fate(stack: Stack, machnet: Sender
     machnet.send(b"x" * (4 * 1024 * 1024 + 1))
     accredit.post(b"{}", {})
     accredit.send(b"{}", signer=AccreditSigner())
+    sterling.post(b"{}", {})
+    sterling.send(b"{}", signer=Bearer("not-a-token"))
     with stack.proxy.fault("AmazonSQS.SendMessage", "access-denied"):
         machnet.send(machnet_event(new_id(), new_id()))
         accredit.send(accredit_event(new_id()))
+        sterling.send(sterling_delivery(sterling_batch(event)))
     # Unknown to the intake: the queue has it, and does not say so before the client gives up, or before the deadline.
     with stack.proxy.fault("AmazonSQS.SendMessage", "late-answer"):
         stack.wait_for_record(accredit.send(accredit_event(new_id())).delivery_id)
@@ -101,6 +112,8 @@ def test_the_books_balance_over_every_kind_of_fate(stack: Stack, machnet: Sender
         ("accredit", "accepted"): 4,
         ("accredit", "rejected"): 3,
         ("accredit", "unknown"): 1,
+        ("sterling", "accepted"): 2,
+        ("sterling", "rejected"): 3,
     }
 
     # Every accepted delivery was processed, and nothing that was rejected.
@@ -114,7 +127,7 @@ def test_the_books_balance_over_every_kind_of_fate(stack: Stack, machnet: Sender
 
     # Every outcome but a duplicate is an item, and every item is such an outcome.
     fates = Counter(outcome for [outcome] in recorded.values())
-    assert fates == {"stored": 6, "duplicate": 2, "repeat": 1, "conflict": 1, "quarantined": 2}
+    assert fates == {"stored": 9, "duplicate": 3, "repeat": 1, "conflict": 1, "quarantined": 3}
     items = {
         (item["delivery_id"], int(item["index"])): item["outcome"]
         for item in stack.items()
@@ -126,7 +139,7 @@ def test_the_books_balance_over_every_kind_of_fate(stack: Stack, machnet: Sender
     assert sum(record["delivery_id"] == captured for record in books.records()) == 2
     wait_until(lambda: books.counters() == books.expected_counters(), timeout=10, what="the balance of the counters")
     counted = books.counters()
-    for provider in ["machnet", "accredit"]:
+    for provider in PROVIDERS:
         labels = (("provider", provider),)
         rejected = sum(value for (name, found), value in counted.items() if name == "rejected" and labels[0] in found)
         assert counted["received", labels] == (

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from senders import Sender, new_id
-from signers import AccreditSigner, MachnetSigner, accredit_event, machnet_event
+from authority import Authority, Bearer, Client, SigningKey, put_authority
+from oauth_client import token_request
+from senders import Sender, new_event, new_id
+from signers import AccreditSigner, MachnetSigner, machnet_event
 from stack import template
-from stack.stack import Stack
+from stack.stack import Answer, Stack
 from stack.wait import wait_until
 
 Metric = tuple[str, tuple[tuple[str, str], ...]]
@@ -22,17 +26,17 @@ def watched() -> set[Metric]:
         metrics = [entry["MetricStat"]["Metric"] for entry in alarm.get("Metrics", []) if "MetricStat" in entry]
         for metric in metrics or [alarm]:
             if metric["Namespace"] == {"Fn::Sub": "webhook-intake/${AWS::StackName}"}:
-                dimensions = tuple(sorted((each["Name"], each["Value"]) for each in metric["Dimensions"]))
+                dimensions = tuple(sorted((each["Name"], each["Value"]) for each in metric.get("Dimensions", [])))
                 found.add((metric["MetricName"], dimensions))
     return found
 
 
-@pytest.mark.parametrize("provider", ["accredit", "machnet"])
+@pytest.mark.parametrize("provider", ["accredit", "machnet", "sterling"])
 def test_each_watched_metric_is_one_that_the_functions_send(
-    stack: Stack, request: pytest.FixtureRequest, provider: str
+    stack: Stack, request: pytest.FixtureRequest, authority: Authority, provider: str
 ) -> None:
     sender: Sender = request.getfixturevalue(provider)
-    cause_everything(stack, sender)
+    cause_everything(stack, sender, authority)
     labels = {("provider", provider)}
     expected = {(name, dimensions) for name, dimensions in watched() if labels & set(dimensions)}
     # A panic would be a defect, and a header that comes twice does not get through the emulator.
@@ -49,6 +53,38 @@ def test_each_watched_metric_is_one_that_the_functions_send(
     wait_until(lambda: not missing(), timeout=10, what=f"a metric for each of {missing()}")
 
 
+def test_each_watched_metric_of_the_token_endpoint_is_one_that_it_sends(stack: Stack, authority: Authority) -> None:
+    expected = {(name, dimensions) for name, dimensions in watched() if name.startswith("tokens_")}
+    assert ("tokens_issued", ()) in expected
+    # A panic would be a defect.
+    out_of_reach = {(name, dimensions) for name, dimensions in expected if ("reason", "panic") in dimensions}
+
+    def ask(client: Client = authority.client) -> Answer:
+        return token_request(stack, client)
+
+    function = "sterling-token"
+    ask()
+    ask(Client("someone-else"))
+    with stack.settings(function, SECRET_ID=""):
+        ask()
+    with stack.settings(function, DEADLINE_MILLISECONDS="800"):
+        with stack.proxy.fault("secretsmanager.GetSecretValue", "hang"):
+            ask()
+    with stack.proxy.fault("secretsmanager.GetSecretValue", "access-denied"):
+        stack.restart(function)
+        ask()
+    stack.put_secret("SterlingAuthoritySecretArn", authority.document() | {"keys": []})
+    stack.restart(function)
+    ask()
+    put_authority(stack, authority)
+    stack.restart(function)
+
+    def missing() -> set[Metric]:
+        return expected - out_of_reach - stack.counters(function).keys()
+
+    wait_until(lambda: not missing(), timeout=10, what=f"a metric for each of {missing()}")
+
+
 def test_the_metrics_are_in_the_namespace_that_the_alarms_watch(stack: Stack, machnet: Sender) -> None:
     machnet.deliver(machnet_event(new_id(), new_id()))
 
@@ -61,12 +97,25 @@ def test_the_metrics_are_in_the_namespace_that_the_alarms_watch(stack: Stack, ma
     assert {directive["Namespace"] for directive in directives} == {"webhook-intake/webhook-intake-test"}
 
 
-def cause_everything(stack: Stack, sender: Sender) -> None:
+def cause_everything(stack: Stack, sender: Sender, authority: Authority) -> None:
     provider = sender.provider
-    header = {"machnet": "x-raas-webhook-signature", "accredit": "X-Signature"}[provider]
+    header = {"machnet": "x-raas-webhook-signature", "accredit": "X-Signature", "sterling": "Authorization"}[provider]
+    strangers: dict[str, list[Any]] = {
+        "machnet": [MachnetSigner("no-secret-of-anyone")],
+        "accredit": [AccreditSigner()],
+        "sterling": [Bearer(authority.token(sign=SigningKey().sign)), Bearer(authority.token(exp=1))],
+    }
 
     def event() -> bytes:
-        return machnet_event(new_id(), new_id()) if provider == "machnet" else accredit_event(new_id())
+        return new_event(provider)
+
+    def put_keys(active: bool) -> None:
+        if provider == "sterling":
+            document = authority.verification()
+            stack.put_secret("SterlingVerificationSecretArn", document if active else document | {"keys": []})
+        else:
+            stack.put_keys(provider, *([sender.signer.key()] if active else []))
+        stack.restart(provider)
 
     sender.deliver(event())
     sender.deliver(b"{")
@@ -76,7 +125,8 @@ def cause_everything(stack: Stack, sender: Sender) -> None:
         sender.deliver(machnet_event(event_id, resource, payload={}))
     sender.post(b"{}", {})
     sender.post(b"{}", {header: "?"})
-    sender.send(b"{}", signer=MachnetSigner("no-secret-of-anyone") if provider == "machnet" else AccreditSigner())
+    for stranger in strangers[provider]:
+        sender.send(b"{}", signer=stranger)
     with stack.proxy.fault("AmazonSQS.SendMessage", "access-denied"):
         sender.send(event())
     with stack.settings(provider, QUEUE_URL=""):
@@ -90,8 +140,6 @@ def cause_everything(stack: Stack, sender: Sender) -> None:
     with stack.proxy.fault("secretsmanager.GetSecretValue", "access-denied"):
         stack.restart(provider)
         sender.send(event())
-    stack.put_keys(provider)
-    stack.restart(provider)
+    put_keys(active=False)
     sender.send(event())
-    stack.put_keys(provider, sender.signer.key())
-    stack.restart(provider)
+    put_keys(active=True)

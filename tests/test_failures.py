@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import pytest
-from senders import Sender, new_id
-from signers import accredit_event, machnet_event
+from senders import Sender, new_event, new_id
+from signers import machnet_event
 from stack.stack import Stack
 from stack.wait import wait_until
 
-SEND_AGAIN = {"machnet": 409, "accredit": 400}
+SEND_AGAIN = {"machnet": 409, "accredit": 400, "sterling": 503}
 SEND_MESSAGE = "AmazonSQS.SendMessage"
 GET_SECRET = "secretsmanager.GetSecretValue"
 DEADLINE_SECONDS = 3.5
 
 
-@pytest.fixture(params=["machnet", "accredit"])
+@pytest.fixture(params=["machnet", "accredit", "sterling"])
 def sender(request: pytest.FixtureRequest) -> Sender:
     return request.getfixturevalue(request.param)
-
-
-def body_for(sender: Sender) -> bytes:
-    return machnet_event(new_id(), new_id()) if sender.provider == "machnet" else accredit_event(new_id())
 
 
 @pytest.mark.parametrize("action", ["unavailable", "internal-error", "access-denied"])
 def test_a_queue_that_fails_means_send_it_again_and_the_retry_is_stored_once(
     stack: Stack, sender: Sender, action: str
 ) -> None:
-    body = body_for(sender)
+    body = new_event(sender.provider)
 
     with stack.proxy.fault(SEND_MESSAGE, action):
         refused = sender.send(body)
@@ -43,7 +39,7 @@ def test_a_queue_that_fails_means_send_it_again_and_the_retry_is_stored_once(
 
 
 def test_a_queue_that_hangs_is_answered_within_the_deadline(stack: Stack, sender: Sender) -> None:
-    body = body_for(sender)
+    body = new_event(sender.provider)
 
     with stack.proxy.fault(SEND_MESSAGE, "hang"):
         refused = sender.send(body)
@@ -55,7 +51,7 @@ def test_a_queue_that_hangs_is_answered_within_the_deadline(stack: Stack, sender
 
 
 def test_a_send_whose_answer_is_lost_is_not_processed_twice(stack: Stack, sender: Sender) -> None:
-    body = body_for(sender)
+    body = new_event(sender.provider)
 
     with stack.proxy.fault(SEND_MESSAGE, "lose-answer", times=1):
         first = sender.send(body)
@@ -81,10 +77,10 @@ def test_a_bucket_that_fails_means_send_it_again_for_a_large_body(stack: Stack, 
 
 
 def test_secrets_manager_down_while_cached_changes_nothing(stack: Stack, sender: Sender) -> None:
-    sender.deliver(body_for(sender))
+    sender.deliver(new_event(sender.provider))
 
     with stack.proxy.fault(GET_SECRET, "unavailable"):
-        _, outcome = sender.deliver(body_for(sender))
+        _, outcome = sender.deliver(new_event(sender.provider))
 
     assert outcome == "stored"
 
@@ -94,12 +90,12 @@ def test_secrets_manager_down_at_a_cold_start_means_send_it_again(stack: Stack, 
     stack.restart(sender.provider)
 
     with stack.proxy.fault(GET_SECRET, action):
-        refused = sender.send(body_for(sender))
+        refused = sender.send(new_event(sender.provider))
 
     assert refused.answer.status == SEND_AGAIN[sender.provider]
     assert refused.answer.seconds < DEADLINE_SECONDS
     assert refused.line["reason"] in {"secrets-unavailable", "deadline-exceeded"}
-    wait_until(lambda: sender.send(body_for(sender)).answer.status == 200, interval=0.5, what="the recovery")
+    wait_until(lambda: sender.send(new_event(sender.provider)).answer.status == 200, interval=0.5, what="the recovery")
 
 
 def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, machnet: Sender) -> None:

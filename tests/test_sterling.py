@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import hmac
@@ -26,9 +25,9 @@ from authority import (
     sterling_event,
 )
 from cryptography.hazmat.primitives import serialization
-from oauth_client import BASIC, POST, TOKEN_PATH, OAuthClient, verified
+from oauth_client import BASIC, FORM, POST, TOKEN_PATH, OAuthClient, basic, token_request, verified
 from senders import Sender, Sent, document_body, new_id
-from stack.stack import Answer, Stack
+from stack.stack import Stack
 from stack.wait import wait_until
 
 SEND_MESSAGE = "AmazonSQS.SendMessage"
@@ -36,7 +35,6 @@ GET_SECRET = "secretsmanager.GetSecretValue"
 # Sterling waits for five seconds.
 LONGEST_ANSWER_SECONDS = 5.0
 LEEWAY_SECONDS = 30
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def items_of(stack: Stack, sent: Sent) -> list[dict[str, Any]]:
@@ -117,17 +115,6 @@ def test_a_token_appears_in_no_log_line_and_no_item(stack: Stack, sterling: Send
     signature = token.split(".")[2]
     assert signature not in json.dumps(item, default=str)
     assert signature not in stack.output("sterling") + stack.output("processor")
-
-
-def basic(client_id: str, client_secret: str) -> dict[str, str]:
-    return {"Authorization": f"Basic {base64.b64encode(f'{client_id}:{client_secret}'.encode()).decode()}"}
-
-
-def token_request(
-    stack: Stack, client: Client, headers: dict[str, str] | None = None, body: bytes = b"grant_type=client_credentials"
-) -> Answer:
-    sent = FORM | basic(client.client_id, client.client_secret) if headers is None else headers
-    return stack.request("POST", TOKEN_PATH, body, sent)
 
 
 def test_a_wrong_secret_and_an_unknown_client_get_the_same_answer(stack: Stack, authority: Authority) -> None:
@@ -588,7 +575,7 @@ def test_a_new_key_is_found_without_a_deployment(stack: Stack, sterling: Sender,
     assert taken
 
 
-# Failures of ours
+# Failures of ours; those that every intake has are in test_failures.py
 
 
 def test_an_unknown_key_that_cannot_be_looked_up_means_send_it_again(
@@ -609,20 +596,6 @@ def test_an_unknown_key_that_cannot_be_looked_up_means_send_it_again(
     assert (unsure.answer.status, unsure.line["reason"]) == (503, "secrets-unavailable")
     assert "www-authenticate" not in unsure.answer.headers
     assert known.answer.status == 200, "what the document at hand can prove is taken"
-
-
-@pytest.mark.parametrize("action", ["unavailable", "access-denied", "internal-error"])
-def test_a_queue_that_is_down_means_send_it_again(stack: Stack, sterling: Sender, action: str) -> None:
-    item_id = new_id()
-    body = sterling_delivery(sterling_batch(sterling_event(item_id)))
-
-    with stack.proxy.fault(SEND_MESSAGE, action):
-        refused = sterling.send(body)
-
-    assert refused.answer.status == 503
-    assert refused.answer.seconds < LONGEST_ANSWER_SECONDS
-    assert sterling.deliver(body)[1] == "stored"
-    assert len(stack.events(subject=item_id)) == 1
 
 
 @pytest.mark.parametrize("start", ["cold", "warm"])
