@@ -1,7 +1,8 @@
 //! Twins of the ports in memory, and deliveries to try them with.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,10 +13,12 @@ use providers::request::UnverifiedRequest;
 use providers::signature::hmac_sha256::HmacSecret;
 use providers::timestamp::Timestamp;
 use providers::webhook::Webhook;
+use tracing::level_filters::LevelFilter;
 
 use crate::document::OutboundDocument;
 use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, Written};
 use crate::ports::{Ledger, PayloadKey, Payloads, PortError, Queue, SecretText, Secrets, Surroundings};
+use crate::telemetry::json_lines;
 
 pub(crate) const SECRET: &str = "a test secret of thirty-two bytes";
 pub(crate) const OTHER_SECRET: &str = "another test secret, just as long";
@@ -227,33 +230,46 @@ pub(crate) fn delivery(number: u8, body: impl Into<Bytes>) -> Delivery {
     verified(id, received_at, HeaderMap::new(), body.into()).as_delivery().clone()
 }
 
-/// Lines of the log, as they are written.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+/// The lines that this thread's test has logged, as they are written.
+///
+/// One subscriber serves all tests. With one for each, a test that ends while another begins could switch a line off.
+pub(crate) struct Lines;
 
-impl Lines {
-    /// The lines with this message, as JSON.
-    pub(crate) fn of(&self, message: &str) -> Vec<serde_json::Value> {
-        let bytes = self.0.lock().unwrap().clone();
-        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .filter(|line: &serde_json::Value| line["message"] == message)
-            .collect()
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-impl std::io::Write for Lines {
+struct ThreadLines;
+
+impl std::io::Write for ThreadLines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+impl Lines {
+    pub(crate) fn record() -> Self {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing::subscriber::set_global_default(json_lines(LevelFilter::TRACE, || ThreadLines)).unwrap();
+        });
+        LINES.with_borrow_mut(Vec::clear);
+        Self
+    }
+
+    /// The lines with this message, as JSON.
+    pub(crate) fn of(&self, message: &str) -> Vec<serde_json::Value> {
+        let text = self.text();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.filter(|line: &serde_json::Value| line["message"] == message).collect()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        LINES.with_borrow(|lines| String::from_utf8(lines.clone()).unwrap())
     }
 }

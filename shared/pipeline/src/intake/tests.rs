@@ -4,11 +4,9 @@ use http::{Method, Request};
 use providers::machnet::Machnet;
 use serde_json::Value;
 use tower::ServiceExt as _;
-use tracing::level_filters::LevelFilter;
 
 use super::*;
 use crate::document;
-use crate::telemetry::json_lines;
 use crate::testing::{
     Behaviour, Lines, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestSurroundings,
     secret_document, signature,
@@ -255,9 +253,7 @@ async fn a_secret_rotated_in_flight_is_picked_up_and_the_old_one_is_out() {
 #[tokio::test(start_paused = true)]
 async fn every_request_is_one_line_with_its_outcome_and_reason_and_no_secret_or_body() {
     let world = world();
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let _guard = tracing::subscriber::set_default(json_lines(LevelFilter::TRACE, move || writer.clone()));
+    let lines = Lines::record();
     for (behaviour, outcome, reason) in [
         (Behaviour::Work, "accepted", Value::Null),
         (Behaviour::Fail, "rejected", "queue-unavailable".into()),
