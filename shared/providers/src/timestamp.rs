@@ -18,6 +18,9 @@ pub struct Timestamp(OffsetDateTime);
 pub struct InvalidTimestamp(String);
 
 impl Timestamp {
+    /// The last instant that can be written.
+    const LAST: Self = Self(time::macros::datetime!(9999-12-31 23:59:59.999 UTC));
+
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(OffsetDateTime::UNIX_EPOCH);
 
@@ -50,7 +53,7 @@ impl Timestamp {
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self::from_unix_milliseconds(self.unix_milliseconds().saturating_add(milliseconds)).unwrap_or(self)
+        Self::from_unix_milliseconds(self.unix_milliseconds().saturating_add(milliseconds)).unwrap_or(Self::LAST)
     }
 
     /// The hour as `2026-11-21T09`.
@@ -113,6 +116,13 @@ mod tests {
         assert_eq!(instant.to_string(), "2026-11-21T10:30:00.050Z");
         assert_eq!(Timestamp::parse("2026-11-21T12:30:00.0509+02:00").unwrap(), instant);
         assert_eq!(instant.hour(), "2026-11-21T10");
+    }
+
+    #[test]
+    fn a_time_beyond_the_last_year_is_the_last_instant() {
+        let now = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
+        assert_eq!(now.plus(Duration::from_millis(1_500)).to_string(), "2026-11-21T09:30:01.500Z");
+        assert_eq!(now.plus(Duration::MAX).to_string(), "9999-12-31T23:59:59.999Z");
     }
 
     #[test]
