@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, MatchedKey, ReadKeySet, read_key_set};
+use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Refusal};
 use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
@@ -90,10 +90,7 @@ impl Webhook for Accredit {
         keys: &Self::Keys,
         _now: Timestamp,
     ) -> Result<VerifiedRequest, Unproved> {
-        let matched = keys
-            .iter()
-            .find(|(_, key)| key.verify(request.body(), &proof.0))
-            .map(|(label, key)| MatchedKey { label: label.clone(), fingerprint: key.fingerprint().clone() });
+        let matched = keys.matching(|key| key.verify(request.body(), &proof.0), RsaPublicKey::fingerprint);
         match matched {
             Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
             None => Err(Unproved::NoKeyMatches(request)),

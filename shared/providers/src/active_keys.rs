@@ -80,6 +80,16 @@ impl<K> ActiveKeys<K> {
         self.0.len()
     }
 
+    /// The first key that confirms a proof.
+    pub(crate) fn matching(
+        &self,
+        confirms: impl Fn(&K) -> bool,
+        fingerprint: impl Fn(&K) -> &KeyFingerprint,
+    ) -> Option<MatchedKey> {
+        let (label, key) = self.iter().find(|(_, key)| confirms(key))?;
+        Some(MatchedKey { label: label.clone(), fingerprint: fingerprint(key).clone() })
+    }
+
     /// The keys with their labels, in the order of the secret.
     pub fn iter(&self) -> impl Iterator<Item = (&KeyLabel, &K)> {
         self.0.iter().map(|(label, key)| (label, key))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, MatchedKey, ReadKeySet, read_key_set};
+use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Refusal};
 use crate::canonical_json::Object;
 use crate::delivery::{Delivery, Sha256Digest};
@@ -76,10 +76,7 @@ impl Webhook for Machnet {
         keys: &Self::Keys,
         _now: Timestamp,
     ) -> Result<VerifiedRequest, Unproved> {
-        let matched = keys
-            .iter()
-            .find(|(_, secret)| secret.verify(request.body(), proof))
-            .map(|(label, secret)| MatchedKey { label: label.clone(), fingerprint: secret.fingerprint().clone() });
+        let matched = keys.matching(|secret| secret.verify(request.body(), proof), HmacSecret::fingerprint);
         match matched {
             Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
             None => Err(Unproved::NoKeyMatches(request)),
