@@ -49,6 +49,12 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Kills it, and starts another one, which has no key cached.
+    pub(crate) fn restarted(self, data_directory: &Path) -> Self {
+        self.kill();
+        Self::start(data_directory)
+    }
+
     /// Asks it to end, and returns whether it did so in good order.
     #[cfg(unix)]
     pub(crate) fn terminate(mut self) -> bool {

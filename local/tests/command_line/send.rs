@@ -33,6 +33,35 @@ fn a_delivery_is_accepted_and_a_tampered_one_is_not() {
 }
 
 #[test]
+fn a_tampered_token_is_tried_again_with_a_new_one_as_sterling_does() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    let sent = run(data.path(), &["send", "sterling", "--tamper", "--url", &server.url]);
+    let text = output(&sent);
+    assert!(!sent.status.success());
+    assert_eq!(text.matches("200 a token, valid for 7200 s").count(), 2, "{text}");
+    assert_eq!(text.matches("401 not accepted").count(), 2, "{text}");
+}
+
+#[test]
+fn a_token_is_had_with_other_credentials_from_another_server() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    let added = output(&run(data.path(), &["client", "add", "other"]));
+    let secret = added.lines().find_map(|line| line.strip_prefix("client secret")).unwrap().trim();
+    let file = data.path().join("secret");
+    std::fs::write(&file, format!("{secret}\n")).unwrap();
+    let (token_url, file) = (format!("{}/oauth/token", server.url), file.to_str().unwrap());
+    let credentials = ["--client-id", "other", "--client-secret-file", file];
+    let to = ["send", "sterling", "--url", &server.url, "--token-url", &token_url];
+    let sent = run(data.path(), &[&to[..], &credentials].concat());
+    assert!(sent.status.success(), "{}{}", output(&sent), errors(&sent));
+    server.wait_until_drained();
+    let entry: serde_json::Value = serde_json::from_str(&output(&run(data.path(), &["events", "--json"]))).unwrap();
+    assert_eq!(entry["source"], "/webhooks/sterling/other", "{entry}");
+}
+
+#[test]
 fn a_body_comes_from_standard_input_and_headers_from_options() {
     let data = with_test_keys();
     let server = Server::start(data.path());
@@ -95,6 +124,9 @@ fn mistakes_are_explained() {
     let keys = with_test_keys();
     for (arguments, directory, expected) in [
         (&["send", "machnet", "--job-id", "1"][..], parent.path(), "--job-id is for accredit"),
+        (&["send", "machnet", "--token-url", "x"], parent.path(), "--token-url is for sterling"),
+        (&["send", "sterling", "--key", "x"], parent.path(), "--key is not for sterling"),
+        (&["send", "sterling"], parent.path(), "there is no client to get a token with"),
         (&["send", "machnet"], parent.path(), "run `demo` once to make test keys"),
         (&["send", "machnet", "--url", "localhost:80"], keys.path(), "is no http or https url"),
         (&["send", "machnet", "--body", "/nowhere"], keys.path(), "/nowhere cannot be read"),
