@@ -287,7 +287,10 @@ def shown(token: dict[str, Any]) -> str:
 def test_each_event_of_a_batch_is_stored_once_with_what_belongs_to_it(stack: Stack, sterling: Sender) -> None:
     one, two, three = (new_id() for _ in range(3))
     # White space, order and escapes as no serialiser would write them again.
-    raw = f'{{ "timestamp":"2026-01-18T06:00:00.021Z", "code" : "demandChange", "attributes":[{{"name":"itemId","value":"{two}"}}]}}'
+    raw = (
+        '{ "timestamp":"2026-01-18T06:00:00.021Z", "code" : "demandChange",'
+        f' "attributes":[{{"name":"itemId","value":"{two}"}}]}}'
+    )
     delivery = sterling_delivery(
         sterling_batch(sterling_event(one), "RAW", identifiers=[{"name": "node", "value": "N1"}]),
         sterling_batch(sterling_event(three, code="supplySnapshot"), channel="Store"),
@@ -400,7 +403,9 @@ def test_one_malformed_event_is_quarantined_alone(stack: Stack, sterling: Sender
     assert json.loads(document_body(quarantined["document"])) == malformed
 
 
-@pytest.mark.parametrize("body", [b'{"eventbatch":[]}', b"[]", b'{"eventbatch":[{"channel":"c","events":[]}]}', b"", b"{"])
+@pytest.mark.parametrize(
+    "body", [b'{"eventbatch":[]}', b"[]", b'{"eventbatch":[{"channel":"c","events":[]}]}', b"", b"{"]
+)
 def test_a_delivery_without_an_event_is_quarantined(stack: Stack, sterling: Sender, body: bytes) -> None:
     sent, outcome = sterling.deliver(body)
 

@@ -134,7 +134,8 @@ def test_only_the_token_endpoint_reads_what_signs(translated: template.Template)
     assert [role for role, resource in readers.items() if resource == authority] == ["SterlingTokenRole"]
     assert len(readers) == len({json.dumps(resource) for resource in readers.values()}), "one reader for each secret"
     for name, function in resources(translated, "AWS::Lambda::Function").items():
-        assert function["Environment"]["Variables"].get("SECRET_ID") == readers.get(function["Role"]["Fn::GetAtt"][0]), name
+        role = function["Role"]["Fn::GetAtt"][0]
+        assert function["Environment"]["Variables"].get("SECRET_ID") == readers.get(role), name
 
 
 def test_every_function_runs_under_a_role_of_the_template(translated: template.Template) -> None:
