@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use crate::authority_store::StoreError;
 use crate::client::{TOKEN_REQUEST_BODY, token_request_headers};
-use crate::key_files::{ClientCredentials, NewAuthority};
+use crate::key_files::{ClientCredentials, NewAuthority, TestKeyError, new_accredit_key, new_machnet_key};
 use crate::sample_bodies::{SterlingEvent, accredit_body, machnet_body, sterling_body};
 use crate::server::TOKEN_PATH;
 use crate::signing::{SignedDelivery, Signer, SignerError};
@@ -86,42 +86,37 @@ pub enum SamplesError {
     Json(#[from] serde_json::Error),
 }
 
-/// The keys of Sterling's samples: authority, verification document and client.
-#[derive(Debug)]
-pub struct SterlingSampleKeys {
-    /// The whole authority.
-    pub authority: String,
-    /// What the webhook needs of it.
-    pub verification: String,
-    /// A client of the authority.
-    pub client: String,
-}
-
-/// Makes an authority for samples. Its tokens are valid for fifty years, so that a sample stays genuine.
-///
-/// # Errors
-/// When there is no randomness.
-pub fn new_sterling_keys() -> Result<SterlingSampleKeys, StoreError> {
-    // A fixed text that is a time.
-    let issued_at = Timestamp::parse(TOKEN_ISSUED_AT).unwrap_or(Timestamp::EPOCH);
-    let url = |path: &str| format!("https://{HOST}{path}");
-    let settings = NewAuthority {
-        issuer: url(TOKEN_PATH),
-        audience: url(Provider::Sterling.webhook_path()),
-        token_lifetime: Duration::from_secs(50 * 365 * 24 * 60 * 60),
-        secret_refresh: IntakeSettings::default().secret_refresh,
-        ..NewAuthority::default()
-    };
-    let mut authority = settings.make(issued_at)?;
-    let secret = ClientSecret::generate().ok_or(StoreError::NoRandomness)?;
-    let client = ClientCredentials { client_id: "sample".to_owned(), client_secret: secret.reveal().to_owned() };
-    authority.add_client_secret(&client.client_id, &secret)?;
-    let text = |json: String| json + "\n";
-    Ok(SterlingSampleKeys {
-        authority: serde_json::to_string_pretty(&authority).map(text)?,
-        verification: serde_json::to_string_pretty(&authority.verification()?).map(text)?,
-        client: serde_json::to_string_pretty(&client).map(text)?,
-    })
+impl SampleKeys {
+    /// Makes new keys. Sterling's tokens are valid for fifty years, so that its samples stay genuine.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn generate() -> Result<Self, TestKeyError> {
+        // A fixed text that is a time.
+        let issued_at = Timestamp::parse(TOKEN_ISSUED_AT).unwrap_or(Timestamp::EPOCH);
+        let url = |path: &str| format!("https://{HOST}{path}");
+        let settings = NewAuthority {
+            issuer: url(TOKEN_PATH),
+            audience: url(Provider::Sterling.webhook_path()),
+            token_lifetime: Duration::from_secs(50 * 365 * 24 * 60 * 60),
+            secret_refresh: IntakeSettings::default().secret_refresh,
+            ..NewAuthority::default()
+        };
+        let mut authority = settings.make(issued_at)?;
+        let secret = ClientSecret::generate().ok_or(StoreError::NoRandomness)?;
+        let client = ClientCredentials { client_id: "sample".to_owned(), client_secret: secret.reveal().to_owned() };
+        authority.add_client_secret(&client.client_id, &secret).map_err(StoreError::from)?;
+        let verification = authority.verification().map_err(StoreError::from)?;
+        let accredit = new_accredit_key()?;
+        Ok(Self {
+            accredit_secret: accredit.secret,
+            accredit_private_key: accredit.private_key,
+            machnet_secret: new_machnet_key()?,
+            sterling_authority: json(&authority)?,
+            sterling_verification: json(&verification)?,
+            sterling_client: json(&client)?,
+        })
+    }
 }
 
 /// Makes every sample: its file name and its text.
@@ -403,24 +398,14 @@ fn json(sample: &impl Serialize) -> Result<String, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key_files::{new_accredit_key, new_machnet_key};
 
     #[tokio::test]
     async fn the_same_keys_make_the_same_samples_and_foreign_keys_are_noticed() {
-        let accredit = new_accredit_key().unwrap();
-        let sterling = new_sterling_keys().unwrap();
-        let mut keys = SampleKeys {
-            accredit_secret: accredit.secret,
-            accredit_private_key: accredit.private_key,
-            machnet_secret: new_machnet_key().unwrap(),
-            sterling_authority: sterling.authority,
-            sterling_verification: sterling.verification,
-            sterling_client: sterling.client,
-        };
+        let mut keys = SampleKeys::generate().unwrap();
         let samples = make(&keys).await.unwrap();
         assert_eq!(make(&keys).await.unwrap(), samples);
         let verification =
-            std::mem::replace(&mut keys.sterling_verification, new_sterling_keys().unwrap().verification);
+            std::mem::replace(&mut keys.sterling_verification, SampleKeys::generate().unwrap().sterling_verification);
         assert!(matches!(make(&keys).await, Err(SamplesError::Mismatched(Provider::Sterling))));
         keys.sterling_verification = verification;
         keys.accredit_secret = new_accredit_key().unwrap().secret;

@@ -101,20 +101,14 @@ mod tests {
     use providers::delivery::DeliveryId;
 
     use super::*;
-    use crate::key_files::{new_accredit_key, new_machnet_key};
     use crate::samples::{SampleKeys, make};
     use crate::sqlite::EventFilter;
 
-    /// Three genuine documents.
+    /// Four genuine documents.
     async fn documents() -> Vec<String> {
-        let accredit = new_accredit_key().unwrap();
-        let keys = SampleKeys {
-            accredit_secret: accredit.secret,
-            accredit_private_key: accredit.private_key,
-            machnet_secret: new_machnet_key().unwrap(),
-        };
-        let [_, _, (_, batch)] = make(&keys).await.unwrap();
-        let batch: serde_json::Value = serde_json::from_str(&batch).unwrap();
+        let samples = make(&SampleKeys::generate().unwrap()).await.unwrap();
+        let (_, batch) = samples.iter().find(|(name, _)| *name == "processor.json").unwrap();
+        let batch: serde_json::Value = serde_json::from_str(batch).unwrap();
         let records = batch["Records"].as_array().unwrap();
         records.iter().map(|record| record["body"].as_str().unwrap().to_owned()).collect()
     }
@@ -168,7 +162,7 @@ mod tests {
         let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
         let mut deliveries: Vec<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
         deliveries.dedup();
-        assert_eq!(deliveries.len(), 3);
+        assert_eq!(deliveries.len(), 4);
     }
 
     #[test]

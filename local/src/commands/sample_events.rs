@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{CommandError, print};
-use crate::key_files::{new_accredit_key, new_machnet_key};
-use crate::samples::{SampleKeys, SamplesError, make, new_sterling_keys};
+use crate::samples::{SampleKeys, SamplesError, make};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -110,17 +109,17 @@ fn read_keys(directory: &Path) -> Result<SampleKeys, SampleError> {
 
 fn write_new_keys(directory: &Path) -> Result<(), CommandError> {
     let paths = key_paths(directory);
-    let accredit = new_accredit_key()?;
-    if let Some(keys) = paths.accredit_secret.parent() {
-        std::fs::create_dir_all(keys).map_err(|source| SampleError::Unwritable { path: keys.to_owned(), source })?;
+    let keys = SampleKeys::generate()?;
+    if let Some(folder) = paths.accredit_secret.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| SampleError::Unwritable { path: folder.to_owned(), source })?;
     }
-    write(&paths.accredit_secret, &accredit.secret)?;
-    write(&paths.accredit_private_key, &accredit.private_key)?;
-    write(&paths.machnet_secret, &new_machnet_key()?)?;
-    let sterling = new_sterling_keys()?;
-    write(&paths.sterling_authority, &sterling.authority)?;
-    write(&paths.sterling_verification, &sterling.verification)?;
-    write(&paths.sterling_client, &sterling.client)?;
+    write(&paths.accredit_secret, &keys.accredit_secret)?;
+    write(&paths.accredit_private_key, &keys.accredit_private_key)?;
+    write(&paths.machnet_secret, &keys.machnet_secret)?;
+    write(&paths.sterling_authority, &keys.sterling_authority)?;
+    write(&paths.sterling_verification, &keys.sterling_verification)?;
+    write(&paths.sterling_client, &keys.sterling_client)?;
     Ok(())
 }
 
