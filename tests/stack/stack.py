@@ -94,7 +94,7 @@ class Stack:
         """
         executable = BINARIES / binary
         if not executable.is_file():
-            raise RuntimeError(f"{executable} is missing; run `cargo build --workspace`")
+            raise RuntimeError(f"{executable} is missing; run `cargo build --workspace --features webhook-intake/aws`")
         folder = self.folder / "code" / binary
         folder.mkdir(parents=True)
         # A copy of its own, in case somebody builds while the tests run.
