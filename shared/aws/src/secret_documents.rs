@@ -125,3 +125,93 @@ impl SecretDocument {
 fn has_no_value(error: &SdkError<GetSecretValueError>) -> bool {
     error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_config::retry::RetryConfig;
+    use aws_sdk_secretsmanager::config::{Credentials, Region, SharedCredentialsProvider};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A service that gives one answer per request, and hands out what it was asked for.
+    fn document(answers: &[(u16, Value)]) -> (SecretDocument, std::sync::mpsc::Receiver<(String, Value)>) {
+        use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, told) = std::sync::mpsc::channel();
+        let answers = answers.to_vec();
+        std::thread::spawn(move || {
+            for (status, answer) in answers {
+                let mut stream = listener.accept().unwrap().0;
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let (mut operation, mut length) = (String::new(), 0);
+                loop {
+                    let mut line = String::new();
+                    reader.read_line(&mut line).unwrap();
+                    match line.trim().split_once(": ") {
+                        Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => {
+                            value.clone_into(&mut operation)
+                        }
+                        Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                            length = value.parse().unwrap();
+                        }
+                        None if line.trim().is_empty() => break,
+                        _ => {}
+                    }
+                }
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).unwrap();
+                tell.send((operation, serde_json::from_slice(&body).unwrap())).unwrap();
+                let text = answer.to_string();
+                let head =
+                    format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+                stream.write_all((head + &text).as_bytes()).unwrap();
+            }
+        });
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("id", "key", None, None, "test")))
+            .http_client(Builder::new().build_http())
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(endpoint)
+            .build();
+        (SecretDocument::with(&config, "the-secret"), told)
+    }
+
+    fn found(version: &str) -> (u16, Value) {
+        (200, json!({"SecretString": "old", "VersionId": version}))
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_replaced_when_its_version_is_still_the_one_that_was_read() {
+        let (document, told) = document(&[found("v1"), found("v1"), (200, json!({}))]);
+        let (text, version) = document.read().await.unwrap();
+        assert_eq!((text.unwrap().reveal(), version.as_str()), ("old", "v1"));
+        document.replace(&SecretText::new("new".to_owned()), &version).await.unwrap();
+        let (operation, request) = told.iter().nth(2).unwrap();
+        assert_eq!(operation, "secretsmanager.PutSecretValue");
+        assert_eq!((&request["SecretId"], &request["SecretString"]), (&json!("the-secret"), &json!("new")));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_was_changed_meanwhile_is_not_written() {
+        let (document, told) = document(&[found("v1"), found("v2")]);
+        let (_, version) = document.read().await.unwrap();
+        let refused = document.replace(&SecretText::new("new".to_owned()), &version).await;
+        assert!(matches!(refused, Err(ReplaceError::ChangedMeanwhile)), "{refused:?}");
+        assert!(told.iter().all(|(operation, _)| operation == "secretsmanager.GetSecretValue"));
+    }
+
+    #[tokio::test]
+    async fn a_secret_without_a_value_is_no_error_and_a_secret_that_does_not_exist_is_one() {
+        let missing = || (400, json!({"__type": "ResourceNotFoundException", "Message": "no value"}));
+        let (empty, _told) = document(&[missing(), (200, json!({"Name": "the-secret"}))]);
+        let (text, version) = empty.read().await.unwrap();
+        assert!(text.is_none() && version.is_empty());
+        let (absent, _told) = document(&[missing(), missing()]);
+        let error = absent.read().await.unwrap_err().to_string();
+        assert!(error.contains("ResourceNotFoundException"), "{error}");
+    }
+}
