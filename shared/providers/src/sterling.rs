@@ -108,7 +108,10 @@ impl<'a> Events<'a> {
     fn read_event(&mut self, value: &'a RawValue, surround: Surround<'a>) {
         match event(self.delivery, value, surround, &mut self.copies) {
             Ok(event) => self.found.push(Ok(event)),
-            Err(reason) => self.malformed(reason, value),
+            Err(reason) => {
+                let data = with_surround(value, surround);
+                self.found.push(Err(MalformedEvent { reason, data }));
+            }
         }
     }
 
@@ -116,6 +119,15 @@ impl<'a> Events<'a> {
         let data = Bytes::copy_from_slice(value.get().as_bytes());
         self.found.push(Err(MalformedEvent { reason, data }));
     }
+}
+
+/// A malformed event as a batch of its own, so that it keeps its channel and identifiers, and with them its identity, when
+/// it is released.
+fn with_surround(value: &RawValue, surround: Surround<'_>) -> Bytes {
+    let members = [("channel", surround.channel), ("identifiers", surround.identifiers)];
+    let members: String =
+        members.iter().filter_map(|(name, value)| Some(format!(r#""{name}":{},"#, (*value)?))).collect();
+    Bytes::from(format!(r#"{{{members}"events":[{value}]}}"#))
 }
 
 fn event(

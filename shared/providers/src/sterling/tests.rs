@@ -118,7 +118,16 @@ fn one_malformed_event_does_not_take_its_batch_along() {
             None,
         ]
     );
-    assert_eq!(found[1].as_ref().unwrap_err().data, r#"{"timestamp":"no code"}"#);
+    assert_eq!(found[1].as_ref().unwrap_err().data, r#"{"channel":"a","events":[{"timestamp":"no code"}]}"#);
+}
+
+#[test]
+fn a_malformed_event_keeps_what_surrounds_it_so_that_its_release_has_the_same_identity() {
+    let body = r#"{"eventbatch":[{"channel":"a","identifiers":[ 1 ],"events":[{"code":"c", "x":1},{"x":1}]}]}"#;
+    let found = read(body).unwrap();
+    let released = std::str::from_utf8(&found[1].as_ref().unwrap_err().data).unwrap();
+    let repaired = released.replace(r#"{"x":1}"#, r#"{"code":"c", "x":1}"#);
+    assert_eq!(events(&repaired)[0].identity, found[0].as_ref().unwrap().identity);
 }
 
 #[test]
