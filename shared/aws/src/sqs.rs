@@ -61,7 +61,7 @@ mod tests {
         let proof = HmacSecret::new(SECRET).unwrap().sign(&body);
         let keys = Machnet::read_keys(&json!({"keys": [{"label": "main", "secret": SECRET}]}).to_string()).unwrap();
         let request = UnverifiedRequest::new(HeaderMap::new(), body);
-        let request = Machnet::verify(request, &proof, &keys.keys).unwrap();
+        let request = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
         let delivery = VerifiedDelivery::new(request, DeliveryId::new(Timestamp::EPOCH, [7; 10]), Timestamp::EPOCH);
         OutboundDocument::prepare(&delivery, &NoPayloads).await.unwrap()
     }

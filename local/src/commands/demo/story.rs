@@ -172,7 +172,7 @@ fn sterling(directory: &DataDirectory, first: usize) -> Result<Requests, Command
         Ok(token.reveal().to_owned())
     };
     let expired = issue(TEST_CLIENT_ID, earlier(now, authority.token_lifetime() + LEEWAY + Duration::from_secs(1)))?;
-    let of_removed_client = issue("removed", now)?;
+    let of_unknown_client = issue("removed", now)?;
     let tampered = tampered_token(&issue(TEST_CLIENT_ID, now)?);
 
     let event = |quantity| SterlingEvent::supply_change(&random_hex(6), quantity, now);
@@ -206,7 +206,7 @@ fn sterling(directory: &DataDirectory, first: usize) -> Result<Requests, Command
         ("a request for a new token".to_owned(), Sent::TokenRequest, a_token()),
         (format!("no. {expired_number} again with the new token"), Sent::WithToken(late), recorded(Outcome::Stored)),
         ("a token changed after signing".to_owned(), with(&tampered, &batch), refused(401)),
-        ("a token of a removed client".to_owned(), with(&of_removed_client, &batch), refused(401)),
+        ("a token of a client that is not known".to_owned(), with(&of_unknown_client, &batch), refused(401)),
         ("no token".to_owned(), Sent::Delivery(SignedDelivery::with_bearer_token("", batch).unsigned()), refused(401)),
     ])
 }
