@@ -97,6 +97,8 @@ fn backoff(receive_count: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use pipeline::ledger::{Entry, Outcome};
     use providers::delivery::DeliveryId;
 
@@ -160,8 +162,7 @@ mod tests {
         tell_stop.send(true).unwrap();
         running.await.unwrap();
         let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
-        let mut deliveries: Vec<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
-        deliveries.dedup();
+        let deliveries: BTreeSet<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
         assert_eq!(deliveries.len(), 4);
     }
 
