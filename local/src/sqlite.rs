@@ -138,6 +138,8 @@ enum WorkError {
     /// serde's own words may quote what they read, so only the place is passed on.
     #[error("the ledger's entry at {partition} {sort} is damaged (line {line}, column {column})")]
     DamagedEntry { partition: String, sort: String, line: usize, column: usize },
+    #[error("there is no entity at {partition} {sort}, where one was expected")]
+    NoEntity { partition: String, sort: String },
     #[error("the entry cannot be written as JSON: {0}")]
     Unwritable(serde_json::Error),
     #[error("one call puts two entries at {partition} {sort}")]

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Outcome, Written};
+use pipeline::entities::{ENTITY_SORT, EntityEntry};
+use pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventEntry, Outcome, Written};
 use pipeline::ports::{Ledger, PortError};
 use providers::delivery::DeliveryId;
 use providers::provider::Provider;
@@ -82,6 +83,55 @@ impl SqliteLedger {
     }
 }
 
+impl SqliteLedger {
+    /// Lists entities: those of every component of every business, in the order of component and id.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
+        self.0
+            .transaction("sqlite list entities", |transaction| {
+                let mut statement = transaction.prepare("SELECT partition, entry FROM ledger WHERE sort = ?1")?;
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+                let mut entities = Vec::new();
+                for row in statement.query_map((ENTITY_SORT,), read)? {
+                    let (partition, text) = row?;
+                    let key = EntryKey { partition, sort: ENTITY_SORT.to_owned() };
+                    if let Entry::Entity(entity) = parse(&key, &text)? {
+                        entities.push(*entity);
+                    }
+                }
+                entities.sort_by(|one, other| one.entity.cmp(&other.entity));
+                Ok(entities)
+            })
+            .await
+    }
+
+    /// The events of one entity, in the order of their arrival.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
+        let partition = entity.partition.clone();
+        self.0
+            .transaction("sqlite list an entity's events", move |transaction| {
+                let sql = "SELECT sort, entry FROM ledger WHERE partition = ?1 AND sort >= 'event#' AND sort < 'event$'
+                     ORDER BY sort";
+                let mut statement = transaction.prepare(sql)?;
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+                let mut events = Vec::new();
+                for row in statement.query_map((&partition,), read)? {
+                    let (sort, text) = row?;
+                    if let Entry::Event(event) = parse(&EntryKey { partition: partition.clone(), sort }, &text)? {
+                        events.push(*event);
+                    }
+                }
+                Ok(events)
+            })
+            .await
+    }
+}
+
 impl RecordedEvent {
     /// The delivery that made it.
     #[must_use]
@@ -89,7 +139,7 @@ impl RecordedEvent {
         match &self.entry {
             Entry::Event(event) | Entry::Conflict(event) => Some(event.occurrence.delivery_id),
             Entry::Quarantine(quarantine) => Some(quarantine.occurrence.delivery_id),
-            Entry::Alias(_) | Entry::Hint(_) => None,
+            Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) => None,
         }
     }
 }
@@ -98,6 +148,17 @@ impl Ledger for SqliteLedger {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
         let puts = puts.to_vec();
         self.0.transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts)).await
+    }
+
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        let key = key.clone();
+        self.0
+            .transaction("sqlite get entity", move |transaction| match at(transaction, &key)? {
+                None => Ok(None),
+                Some((Entry::Entity(entity), _)) => Ok(Some(*entity)),
+                Some(_) => Err(WorkError::NoEntity { partition: key.partition, sort: key.sort }),
+            })
+            .await
     }
 }
 
@@ -138,16 +199,30 @@ fn in_the_way(
     now_seconds: i64,
     put: &ConditionalPut,
 ) -> Result<Option<Entry>, WorkError> {
+    let found = at(transaction, &put.key)?;
+    let gives_way = match (put.condition, &found) {
+        (Condition::Absent, found) => found.is_none(),
+        (Condition::AbsentOrExpired, None) => true,
+        (Condition::AbsentOrExpired, Some((_, expires_at))) => {
+            expires_at.is_some_and(|expires_at| expires_at <= now_seconds)
+        }
+        (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == version,
+        // DynamoDB refuses such a put as well, and has nothing to show for it.
+        (Condition::Version(_), _) => {
+            let EntryKey { partition, sort } = put.key.clone();
+            return Err(WorkError::NoEntity { partition, sort });
+        }
+    };
+    Ok(found.filter(|_| !gives_way).map(|(entry, _)| entry))
+}
+
+/// The entry at a key, and until when it counts.
+fn at(transaction: &Transaction<'_>, key: &EntryKey) -> Result<Option<(Entry, Option<i64>)>, WorkError> {
     let mut statement =
         transaction.prepare("SELECT entry, expires_at FROM ledger WHERE partition = ?1 AND sort = ?2")?;
     let found: Option<(String, Option<i64>)> =
-        statement.query_row((&put.key.partition, &put.key.sort), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((text, expires_at)) = found else { return Ok(None) };
-    let expired = expires_at.is_some_and(|expires_at| expires_at <= now_seconds);
-    if expired && put.condition == Condition::AbsentOrExpired {
-        return Ok(None);
-    }
-    parse(&put.key, &text).map(Some)
+        statement.query_row((&key.partition, &key.sort), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    found.map(|(text, expires_at)| Ok((parse(key, &text)?, expires_at))).transpose()
 }
 
 fn parse(key: &EntryKey, text: &str) -> Result<Entry, WorkError> {
@@ -185,6 +260,9 @@ impl Columns {
             Entry::Alias(alias) | Entry::Hint(alias) => {
                 Self { provider: alias.provider, outcome: None, received_at: None, expires_at: Some(alias.expires_at) }
             }
+            Entry::Entity(entity) => {
+                Self { provider: entity.provider, outcome: None, received_at: None, expires_at: None }
+            }
         }
     }
 }
@@ -198,6 +276,7 @@ mod tests {
     use pipeline::ports::PayloadKey;
     use proptest::prelude::*;
     use providers::delivery::Sha256Digest;
+    use providers::entity::EntityReference;
     use providers::event::EventIndex;
 
     use super::*;
@@ -240,6 +319,7 @@ mod tests {
             attributes: BTreeMap::from([("user_id".to_owned(), "u".to_owned())]),
             repeat_of: None,
             same_job_as: Some("other".to_owned()),
+            entity: None,
             time_index: time_index(),
         }
     }
@@ -354,6 +434,59 @@ mod tests {
         assert_eq!(list(latest).await, ["a/conflict#1", "q/00000"]);
         let whole = ledger.list(EventFilter::default()).await.unwrap();
         assert!(whole.iter().all(|event| entries.contains(&(event.key.clone(), event.entry.clone()))));
+    }
+
+    fn version(number: u64) -> Entry {
+        let entity = EntityReference {
+            component: "agent".to_owned(),
+            organisation: "o".to_owned(),
+            business_id: "b".to_owned(),
+            id: "1".to_owned(),
+        };
+        Entry::Entity(Box::new(EntityEntry {
+            provider: Provider::NurtureCloud,
+            entity,
+            component_and_id: "agent#1".to_owned(),
+            version: number,
+            deleted: false,
+            content: None,
+            life: None,
+        }))
+    }
+
+    #[tokio::test]
+    async fn an_entity_is_put_over_the_version_that_was_read_and_over_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let here = key("e", ENTITY_SORT);
+        let over = |entry, condition| [ConditionalPut { key: here.clone(), entry, condition }];
+        assert_eq!(ledger.entity(&here).await.unwrap(), None);
+        assert!(ledger.put(at(1), &over(version(2), Condition::Version(1))).await.is_err(), "nothing is there");
+        ledger.put(at(1), &over(version(1), Condition::Absent)).await.unwrap();
+        assert_eq!(ledger.put(at(1), &over(version(2), Condition::Version(1))).await.unwrap(), Written::All);
+        let refused = Written::Refused(vec![Some(version(2))]);
+        assert_eq!(ledger.put(at(1), &over(version(2), Condition::Version(1))).await.unwrap(), refused);
+        assert_eq!(ledger.put(at(1), &over(version(1), Condition::Absent)).await.unwrap(), refused);
+        assert_eq!(ledger.entity(&here).await.unwrap().map(|entity| entity.version), Some(2));
+        assert_eq!(ledger.entities().await.unwrap().len(), 1);
+        assert!(ledger.list(EventFilter::default()).await.unwrap().is_empty(), "an entity is no event");
+    }
+
+    #[tokio::test]
+    async fn an_entity_s_history_is_in_the_order_of_arrival_and_holds_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let entries = [
+            (key("e", "event#2"), stored("second", 1)),
+            (key("e", "event#1"), stored("first", 2)),
+            (key("e", ENTITY_SORT), version(1)),
+            (key("other", "event#1"), stored("other", 1)),
+        ];
+        for (key, entry) in entries {
+            ledger.put(at(50), &[absent(key, entry)]).await.unwrap();
+        }
+        let history = ledger.history(&key("e", ENTITY_SORT)).await.unwrap();
+        assert_eq!(history.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["first", "second"]);
     }
 
     #[tokio::test]

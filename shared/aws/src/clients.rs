@@ -56,10 +56,10 @@ impl Clients {
         SecretsManagerSecrets::new(aws_sdk_secretsmanager::Client::new(&self.config), secret_id)
     }
 
-    /// The ledger in a table with the keys `pk` and `sk`.
+    /// The ledger in two tables with the keys `pk` and `sk`.
     #[must_use]
-    pub fn ledger(&self, table: String) -> DynamoLedger {
-        DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), table, self.contention)
+    pub fn ledger(&self, events_table: String, entities_table: String) -> DynamoLedger {
+        DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), events_table, entities_table, self.contention)
     }
 }
 

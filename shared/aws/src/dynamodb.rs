@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use pipeline::entities::EntityEntry;
 use pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Written};
 use pipeline::ports::{Ledger, PortError};
 use providers::timestamp::Timestamp;
@@ -18,13 +19,14 @@ use crate::timeouts::ContentionBudget;
 
 const PUT_ITEM: &str = "dynamodb PutItem";
 const TRANSACT_WRITE_ITEMS: &str = "dynamodb TransactWriteItems";
+const GET_ITEM: &str = "dynamodb GetItem";
 
 // Codes of cancellation reasons.
 const NOT_AT_FAULT: &str = "None";
 const REFUSED: &str = "ConditionalCheckFailed";
 const CONTENDED: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
-/// A table of DynamoDB with the string keys `pk` and `sk`.
+/// Two tables of DynamoDB with the string keys `pk` and `sk`: one for entities, and one for everything else.
 ///
 /// One entry is put by `PutItem`, several by `TransactWriteItems`, each under its own condition; the item that is in the way
 /// comes back with the refusal, so nothing is read apart.
@@ -39,7 +41,8 @@ const CONTENDED: [&str; 3] = ["TransactionConflict", "ThrottlingError", "Provisi
 #[derive(Clone, Debug)]
 pub struct DynamoLedger {
     client: Client,
-    table: String,
+    events_table: String,
+    entities_table: String,
     contention: ContentionBudget,
 }
 
@@ -54,8 +57,20 @@ enum Attempt {
 }
 
 impl DynamoLedger {
-    pub(crate) const fn new(client: Client, table: String, contention: ContentionBudget) -> Self {
-        Self { client, table, contention }
+    pub(crate) const fn new(
+        client: Client,
+        events_table: String,
+        entities_table: String,
+        contention: ContentionBudget,
+    ) -> Self {
+        Self { client, events_table, entities_table, contention }
+    }
+
+    fn table(&self, entry: &Entry) -> &str {
+        match entry {
+            Entry::Entity(_) => &self.entities_table,
+            _ => &self.events_table,
+        }
     }
 
     async fn put_one(&self, now: Timestamp, put: &ConditionalPut) -> Result<Attempt, PortError> {
@@ -63,7 +78,7 @@ impl DynamoLedger {
         let error = match self
             .client
             .put_item()
-            .table_name(&self.table)
+            .table_name(self.table(&put.entry))
             .set_item(Some(to_item(put, PUT_ITEM)?))
             .condition_expression(expression)
             .set_expression_attribute_values(values)
@@ -91,7 +106,7 @@ impl DynamoLedger {
         for put in puts {
             let (expression, values) = condition(put.condition, now);
             let put = Put::builder()
-                .table_name(&self.table)
+                .table_name(self.table(&put.entry))
                 .set_item(Some(to_item(put, TRANSACT_WRITE_ITEMS)?))
                 .condition_expression(expression)
                 .set_expression_attribute_values(values)
@@ -142,6 +157,24 @@ impl Ledger for DynamoLedger {
             tokio::time::sleep(pause).await;
         }
     }
+
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.entities_table)
+            .key("pk", AttributeValue::S(key.partition.clone()))
+            .key("sk", AttributeValue::S(key.sort.clone()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| port_error(GET_ITEM, &error))?;
+        let Some(item) = got.item() else { return Ok(None) };
+        match to_entry(Some(item), key, GET_ITEM)? {
+            Entry::Entity(entity) => Ok(Some(*entity)),
+            _ => Err(PortError::of(GET_ITEM, format!("the item at {} {} is no entity", key.partition, key.sort))),
+        }
+    }
 }
 
 /// Sorts out why a transaction was cancelled. There is a reason per item, in their order, `None` for an item that was not at
@@ -179,6 +212,10 @@ fn condition(condition: Condition, now: Timestamp) -> (&'static str, Option<Hash
         Condition::AbsentOrExpired => (
             "attribute_not_exists(pk) OR expires_at <= :now",
             Some(HashMap::from([(":now".to_owned(), AttributeValue::N(now.unix_seconds().to_string()))])),
+        ),
+        Condition::Version(version) => (
+            "version = :version",
+            Some(HashMap::from([(":version".to_owned(), AttributeValue::N(version.to_string()))])),
         ),
     }
 }

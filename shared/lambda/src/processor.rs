@@ -30,9 +30,12 @@ pub async fn run_processor() -> Result<(), Error> {
     let processor = match ProcessorConfig::from_environment(environment_variable) {
         Ok(config) => {
             let clients = Clients::for_processor().await;
-            let splitter = Splitter { machnet: machnet::Splitter { repeat_window: config.machnet_repeat_window } };
+            let splitter = Splitter {
+                machnet: machnet::Splitter { repeat_window: config.machnet_repeat_window },
+                nurturecloud: config.nurturecloud,
+            };
             Ok(Processor::new(
-                clients.ledger(config.events_table),
+                clients.ledger(config.events_table, config.entities_table),
                 clients.payloads(config.payloads_bucket),
                 splitter,
                 SystemSurroundings,

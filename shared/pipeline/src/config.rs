@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use providers::nurturecloud;
 use tracing::level_filters::LevelFilter;
 
 use crate::intake::IntakeSettings;
@@ -80,10 +81,15 @@ impl TokenEndpointConfig {
 pub struct ProcessorConfig {
     /// `EVENTS_TABLE`: the ledger's table.
     pub events_table: String,
+    /// `ENTITIES_TABLE`: the table of entities.
+    pub entities_table: String,
     /// `PAYLOADS_BUCKET`: the bucket for bodies and data that are too large for the queue and the table.
     pub payloads_bucket: String,
     /// `MACHNET_REPEAT_WINDOW_SECONDS`: for how long a state that Machnet reported is remembered.
     pub machnet_repeat_window: Duration,
+    /// `NURTURECLOUD_ORGANISATION` and `NURTURECLOUD_BUSINESSES` (ids with commas between them): whose entities are taken.
+    /// Every one's where they are not set.
+    pub nurturecloud: nurturecloud::Splitter,
     /// The flow's own settings: `RECORD_CONCURRENCY`.
     pub settings: ProcessorSettings,
 }
@@ -98,7 +104,12 @@ impl ProcessorConfig {
         let default_window = providers::machnet::Splitter::default().repeat_window.as_secs();
         let config = Self {
             events_table: reader.required("EVENTS_TABLE", "the name of the events table"),
+            entities_table: reader.required("ENTITIES_TABLE", "the name of the entities table"),
             payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
+            nurturecloud: nurturecloud::Splitter {
+                organisation: reader.optional("NURTURECLOUD_ORGANISATION"),
+                businesses: reader.list("NURTURECLOUD_BUSINESSES").into_iter().collect(),
+            },
             machnet_repeat_window: Duration::from_secs(reader.number(
                 "MACHNET_REPEAT_WINDOW_SECONDS",
                 default_window,
@@ -149,6 +160,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 
     fn optional(&self, name: &str) -> Option<String> {
         (self.variable)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let text = self.optional(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
     fn required(&mut self, name: &str, meaning: &str) -> String {
@@ -233,11 +249,16 @@ mod tests {
     fn an_empty_variable_means_the_default() {
         let config = ProcessorConfig::from_environment(variables(&[
             ("EVENTS_TABLE", "events"),
+            ("ENTITIES_TABLE", "entities"),
             ("PAYLOADS_BUCKET", "payloads"),
             ("RECORD_CONCURRENCY", ""),
+            ("NURTURECLOUD_ORGANISATION", ""),
+            ("NURTURECLOUD_BUSINESSES", " a, ,b "),
         ]))
         .unwrap();
         assert_eq!(config.settings, ProcessorSettings::default());
+        let businesses = ["a".to_owned(), "b".to_owned()].into();
+        assert_eq!(config.nurturecloud, nurturecloud::Splitter { organisation: None, businesses });
         assert_eq!(config.machnet_repeat_window, Duration::from_secs(43_200));
     }
 

@@ -192,7 +192,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
         let Some(parts) = &self.parts else {
             return Err(Answer::SendAgain(Trouble::ConfigurationInvalid));
         };
-        let proof = W::proof(&head.headers).map_err(Answer::Refused)?;
+        let proof = W::proof(head.uri.path(), &head.headers).map_err(Answer::Refused)?;
         let body = exchange::collect(body, LARGEST_BODY_BYTES).await.map_err(Answer::Refused)?;
         progress.body_bytes.store(body.len() as u64, Ordering::Relaxed);
 

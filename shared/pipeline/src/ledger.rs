@@ -8,6 +8,7 @@ use providers::provider::Provider;
 use providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::entities::{EntityChange, EntityEntry};
 use crate::ports::PayloadKey;
 
 /// Where an entry lies.
@@ -91,12 +92,17 @@ pub enum EventData {
         /// Its size in bytes.
         data_size_bytes: u64,
     },
+    /// With another event, which holds the same content.
+    Elsewhere {
+        /// That event's id.
+        same_data_as: String,
+    },
 }
 
 /// An event that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventEntry {
-    /// Stored, repeat or conflict.
+    /// Stored, repeat or conflict; for an event of an entity, duplicate as well.
     pub outcome: Outcome,
     /// Who sent it.
     pub provider: Provider,
@@ -136,6 +142,9 @@ pub struct EventEntry {
     /// The id of another event that came under the same unsigned job id. A hint; anybody may have caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_job_as: Option<String>,
+    /// What it changed about its entity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<EntityChange>,
     /// The time index.
     #[serde(flatten)]
     pub time_index: TimeIndex,
@@ -189,6 +198,8 @@ pub enum Entry {
     Hint(AliasEntry),
     /// What could not be read.
     Quarantine(Box<QuarantineEntry>),
+    /// What is known of an entity.
+    Entity(Box<EntityEntry>),
 }
 
 /// When a put may happen.
@@ -198,6 +209,8 @@ pub enum Condition {
     Absent,
     /// Nothing lies at the key, or its `expires_at` is not after now.
     AbsentOrExpired,
+    /// An entity of this version lies at the key.
+    Version(u64),
 }
 
 /// An entry to put.

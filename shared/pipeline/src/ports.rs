@@ -9,7 +9,8 @@ use providers::delivery::DeliveryId;
 use providers::timestamp::Timestamp;
 
 use crate::document::OutboundDocument;
-use crate::ledger::{ConditionalPut, Written};
+use crate::entities::EntityEntry;
+use crate::ledger::{ConditionalPut, EntryKey, Written};
 
 /// A call to an outside system that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -117,12 +118,15 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// The table of events, and of what is known beside them.
+/// The table of events and of what is known beside them, and the table of entities.
 pub trait Ledger: Send + Sync + 'static {
     /// Puts every entry, or none: each put names the condition under which it may happen. `now` decides what is expired.
     ///
     /// The call is atomic, and what it finds in the way it returns from the same moment.
     fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> impl Future<Output = Result<Written, PortError>> + Send;
+
+    /// The entity at a key, as of the last put that succeeded before the call.
+    fn entity(&self, key: &EntryKey) -> impl Future<Output = Result<Option<EntityEntry>, PortError>> + Send;
 }
 
 /// Time and randomness.

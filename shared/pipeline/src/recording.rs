@@ -16,6 +16,8 @@ use crate::ledger::{
 };
 use crate::ports::{Ledger, PayloadKey, Payloads, PortError, Surroundings};
 
+mod states;
+
 /// The most data that lies in an entry, in bytes. DynamoDB takes 400 KB in all; the other members stay below 100 KB.
 pub const LARGEST_INLINE_DATA_BYTES: usize = 256 * 1024;
 
@@ -72,6 +74,9 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
         index: EventIndex,
         event: Event,
     ) -> Result<Outcome, RecordingError> {
+        if let Some(update) = &event.entity {
+            return self.record_state(delivery, &event, update).await;
+        }
         let data = self.place(&event).await?;
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let partition = event.identity.partition_key();
@@ -197,13 +202,18 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
         }
     }
 
-    /// Puts large data into the payload store. The key is made of the data itself, so that doing it again changes nothing.
+    /// Says where an event's data is to lie, and puts it into the payload store if it is large.
     async fn place(&self, event: &Event) -> Result<EventData, RecordingError> {
         if event.data.len() <= LARGEST_INLINE_DATA_BYTES
             && let Ok(data) = std::str::from_utf8(&event.data)
         {
             return Ok(EventData::Inline { data: data.to_owned() });
         }
+        self.place_apart(event).await
+    }
+
+    /// Puts data into the payload store. The key is made of the data itself, so that doing it again changes nothing.
+    async fn place_apart(&self, event: &Event) -> Result<EventData, RecordingError> {
         let identity = event.identity.partition_key().replace('#', "/");
         let data_key = PayloadKey::new(format!("events/{identity}/{}", Sha256Digest::of(&event.data)));
         self.payloads.put(&data_key, event.data.clone()).await?;
@@ -229,6 +239,7 @@ fn entry(delivery: &Delivery, occurrence: Occurrence, event: &Event, data: Event
         attributes: event.attributes.clone(),
         repeat_of: None,
         same_job_as: None,
+        entity: None,
         time_index: time_index(delivery, occurrence, event.identity.shard(TIME_SHARDS)),
     }
 }

@@ -75,6 +75,7 @@ where
         "aws",
         "lambda",
         "machnet",
+        "nurturecloud",
         "pipeline",
         "processor",
         "providers",

@@ -16,6 +16,7 @@ use providers::webhook::Webhook;
 use tracing::level_filters::LevelFilter;
 
 use crate::document::OutboundDocument;
+use crate::entities::EntityEntry;
 use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, Written};
 use crate::ports::{Ledger, PayloadKey, Payloads, PortError, Queue, SecretText, Secrets, Surroundings};
 use crate::telemetry::json_lines;
@@ -157,11 +158,14 @@ impl Ledger for MemoryLedger {
             let in_the_way: Vec<Option<Entry>> = puts
                 .iter()
                 .map(|put| {
-                    let expired = |entry: &&Entry| match entry {
-                        Entry::Alias(alias) | Entry::Hint(alias) => alias.expires_at <= now.unix_seconds(),
+                    let gives_way = |entry: &&Entry| match (put.condition, entry) {
+                        (Condition::AbsentOrExpired, Entry::Alias(alias) | Entry::Hint(alias)) => {
+                            alias.expires_at <= now.unix_seconds()
+                        }
+                        (Condition::Version(version), Entry::Entity(entity)) => entity.version == version,
                         _ => false,
                     };
-                    entries.get(&put.key).filter(|entry| put.condition == Condition::Absent || !expired(entry)).cloned()
+                    entries.get(&put.key).filter(|entry| !gives_way(entry)).cloned()
                 })
                 .collect();
             if in_the_way.iter().all(Option::is_none) {
@@ -174,6 +178,19 @@ impl Ledger for MemoryLedger {
         tokio::task::yield_now().await;
         behaviour.after("ledger put")?;
         Ok(written)
+    }
+
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
+        tokio::task::yield_now().await;
+        behaviour.before("ledger entity").await?;
+        let entity = match self.entries().remove(key) {
+            Some(Entry::Entity(entity)) => Some(*entity),
+            _ => None,
+        };
+        tokio::task::yield_now().await;
+        behaviour.after("ledger entity")?;
+        Ok(entity)
     }
 }
 

@@ -71,7 +71,7 @@ impl Webhook for Accredit {
         keys.is_empty()
     }
 
-    fn proof(headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
+    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
         let value = signature_header(headers, SIGNATURE_HEADER)?;
         STANDARD
             .decode(value.trim_ascii())
@@ -147,6 +147,7 @@ pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
             name: Identity::new(Provider::Accredit, [b"job".as_slice(), job_id.as_bytes()]),
             lifetime: JOB_HINT_LIFETIME,
         }),
+        entity: None,
     })])
 }
 

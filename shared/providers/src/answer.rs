@@ -57,6 +57,12 @@ pub enum Refusal {
     /// A token that does not count here.
     #[error("the access token is not valid here; get a new one")]
     TokenInvalid,
+    /// A path that doesn't end with something that has the form of a secret.
+    #[error("the url does not end with this webhook's secret; call the whole url that the provider was given")]
+    PathSecretMalformed,
+    /// A path whose secret is none of ours.
+    #[error("the url's secret is not one of this webhook; call the whole url that the provider was given")]
+    PathSecretMismatch,
     /// More body than we take.
     #[error("the body is larger than {limit_bytes} bytes, the most that this webhook takes")]
     BodyTooLarge {
@@ -82,6 +88,8 @@ impl Refusal {
             Self::TokenMalformed => "token-malformed",
             Self::TokenExpired => "token-expired",
             Self::TokenInvalid => "token-invalid",
+            Self::PathSecretMalformed => "path-secret-malformed",
+            Self::PathSecretMismatch => "path-secret-mismatch",
             Self::BodyTooLarge { .. } => "body-too-large",
             Self::BodyUnreadable => "body-unreadable",
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::Sha256Digest;
+use crate::entity::EntityUpdate;
 use crate::provider::Provider;
 
 /// What makes an event the same event when it comes again. It is made of authenticated content only.
@@ -76,6 +77,9 @@ pub struct Event {
     pub repeat_alias: Option<Alias>,
     /// An unsigned alias: while another event owns it, this one carries the hint `same_job_as`. It never changes an outcome.
     pub job_hint: Option<Alias>,
+    /// The state of an entity that this event tells. The identity is the entity's then, and the delivery and the event's
+    /// place in it tell one event of it from another.
+    pub entity: Option<EntityUpdate>,
 }
 
 /// Why authentic content cannot be an event. It is kept in quarantine with this reason.
@@ -131,6 +135,14 @@ pub enum Malformed {
         first: &'static str,
         /// The other name.
         second: &'static str,
+    },
+    /// Content about something that the settings leave out.
+    #[error("the member {name:?} is none that is configured; look at {setting} if it should be")]
+    NotConfigured {
+        /// The name.
+        name: &'static str,
+        /// The setting that decides.
+        setting: &'static str,
     },
     /// A delivery that holds nothing.
     #[error("the delivery holds no event")]

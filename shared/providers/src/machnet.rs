@@ -62,7 +62,7 @@ impl Webhook for Machnet {
         keys.is_empty()
     }
 
-    fn proof(headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
+    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
         let value = signature_header(headers, SIGNATURE_HEADER)?;
         let mut tag = [0; 32];
         hex::decode_to_slice(value, &mut tag)
@@ -162,6 +162,7 @@ impl Splitter {
                 lifetime: self.repeat_window,
             }),
             job_hint: None,
+            entity: None,
         })])
     }
 }

@@ -14,13 +14,16 @@ pub enum Provider {
     Accredit,
     /// Machnet RaaS and PaaS: remittances and payments.
     Machnet,
+    /// NurtureCloud: the entities of real-estate agencies.
+    #[serde(rename = "nurturecloud")]
+    NurtureCloud,
     /// IBM Sterling Intelligent Promising: inventory events.
     Sterling,
 }
 
 impl Provider {
     /// Every provider, in alphabetical order.
-    pub const ALL: [Self; 3] = [Self::Accredit, Self::Machnet, Self::Sterling];
+    pub const ALL: [Self; 4] = [Self::Accredit, Self::Machnet, Self::NurtureCloud, Self::Sterling];
 
     /// The name as it is written in documents, keys, paths and metrics.
     #[must_use]
@@ -28,16 +31,19 @@ impl Provider {
         match self {
             Self::Accredit => "accredit",
             Self::Machnet => "machnet",
+            Self::NurtureCloud => "nurturecloud",
             Self::Sterling => "sterling",
         }
     }
 
-    /// The path of the provider's webhook, which also begins the CloudEvents `source` of its events.
+    /// The path of the provider's webhook, which also begins the CloudEvents `source` of its events. NurtureCloud's goes on
+    /// with a secret, which is no part of it.
     #[must_use]
     pub const fn webhook_path(self) -> &'static str {
         match self {
             Self::Accredit => "/webhooks/accredit",
             Self::Machnet => "/webhooks/machnet",
+            Self::NurtureCloud => "/webhooks/nurturecloud",
             Self::Sterling => "/webhooks/sterling",
         }
     }
@@ -51,7 +57,7 @@ impl fmt::Display for Provider {
 
 /// A name that is no provider's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown provider {0:?}; known are accredit, machnet and sterling")]
+#[error("unknown provider {0:?}; known are accredit, machnet, nurturecloud and sterling")]
 pub struct UnknownProvider(String);
 
 impl FromStr for Provider {

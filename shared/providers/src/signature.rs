@@ -13,15 +13,16 @@ pub mod rsa_sha256;
 
 /// Names a key in logs, alarms and queue documents without revealing it, in lower-case hex digits.
 ///
-/// An RSA key has 16 of them ([`rsa_sha256::RsaPublicKey::fingerprint`]), an HMAC secret has 8
-/// ([`hmac_sha256::HmacSecret::fingerprint`]).
+/// An RSA key has 16 of them ([`rsa_sha256::RsaPublicKey::fingerprint`]), an HMAC secret
+/// ([`hmac_sha256::HmacSecret::fingerprint`]) and a path secret
+/// ([`PathSecretHash::fingerprint`](crate::path_secret::PathSecretHash::fingerprint)) have 8.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyFingerprint(String);
 
 impl KeyFingerprint {
     /// The first `digits` hex digits of `hash`.
-    fn from_hash(hash: &[u8], digits: usize) -> Self {
+    pub(crate) fn from_hash(hash: &[u8], digits: usize) -> Self {
         let mut text = hex::encode(hash);
         text.truncate(digits);
         Self(text)

@@ -178,6 +178,7 @@ fn event(
         attributes,
         repeat_alias: None,
         job_hint: None,
+        entity: None,
     })
 }
 
@@ -230,7 +231,7 @@ impl Webhook for Sterling {
         keys.keys.is_empty() || keys.issuer.is_empty() || keys.audience.is_empty()
     }
 
-    fn proof(headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
+    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = match (values.next(), values.next()) {
             (None, _) => return Err(Refusal::TokenMissing),

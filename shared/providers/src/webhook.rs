@@ -16,7 +16,7 @@ pub trait Webhook: Send + Sync + 'static {
     /// The active keys, as they are read from the secret.
     type Keys: Send + Sync + 'static;
 
-    /// What the headers offer as proof, checked for its form only.
+    /// What the request's head offers as proof, checked for its form only.
     type Proof: Send + Sync;
 
     /// Reads the secret's text.
@@ -28,11 +28,12 @@ pub trait Webhook: Send + Sync + 'static {
     /// Whether no key is active, so that nothing can be verified.
     fn is_unset(keys: &Self::Keys) -> bool;
 
-    /// Takes the proof from the headers. This is the cheap check that comes before the body and the keys are looked at.
+    /// Takes the proof from the headers, or from the path. This is the cheap check that comes before the body and the keys
+    /// are looked at.
     ///
     /// # Errors
     /// The refusal, when the proof is missing, repeated or not of its form.
-    fn proof(headers: &HeaderMap) -> Result<Self::Proof, Refusal>;
+    fn proof(path: &str, headers: &HeaderMap) -> Result<Self::Proof, Refusal>;
 
     /// Checks the proof against the active keys.
     ///

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
+use pipeline::entities::{Arrival, Change, ContentRegister, EntityChange, LifeRegister};
 use pipeline::ledger::{AliasEntry, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry, TimeIndex};
 use pipeline::ports::PayloadKey;
 use providers::delivery::{DeliveryId, Sha256Digest};
+use providers::entity::{EntityReference, EntityState};
 use providers::event::EventIndex;
 use providers::provider::Provider;
 use serde_json::{Value, json};
@@ -45,6 +47,7 @@ fn bare_event(data: EventData) -> EventEntry {
         attributes: BTreeMap::new(),
         repeat_of: None,
         same_job_as: None,
+        entity: None,
         time_index: time_index(),
     }
 }
@@ -62,7 +65,58 @@ fn full_event(data: EventData) -> EventEntry {
         ]),
         repeat_of: Some(STRANGE.to_owned()),
         same_job_as: Some("e0".to_owned()),
+        entity: Some(EntityChange {
+            entity: reference(STRANGE),
+            state: EntityState::Current,
+            change: Change::Revived,
+            version: u64::MAX,
+            merged_into: Some(reference("2")),
+            content: Some(inline("{}")),
+        }),
         ..bare_event(data)
+    }
+}
+
+fn reference(id: &str) -> EntityReference {
+    EntityReference {
+        component: "agent".to_owned(),
+        organisation: "o".to_owned(),
+        business_id: "b".to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+fn bare_entity(version: u64) -> EntityEntry {
+    EntityEntry {
+        provider: Provider::NurtureCloud,
+        entity: reference(STRANGE),
+        component_and_id: format!("agent#{STRANGE}"),
+        version,
+        deleted: false,
+        content: None,
+        life: None,
+    }
+}
+
+fn full_entity(data: EventData) -> EntityEntry {
+    let arrival = Arrival { received_at: now(), delivery_id: DeliveryId::new(now(), [7; 10]), index: EventIndex(2) };
+    EntityEntry {
+        deleted: true,
+        content: Some(ContentRegister {
+            arrival,
+            state: EntityState::Updated,
+            digest: Sha256Digest::of(b"content"),
+            data,
+            told_by: "e1".to_owned(),
+        }),
+        life: Some(LifeRegister {
+            arrival,
+            state: EntityState::Deleted,
+            digest: Sha256Digest::of(b"deletion"),
+            merged_into: Some(reference("2")),
+            told_by: "e2".to_owned(),
+        }),
+        ..bare_entity(u64::MAX)
     }
 }
 
@@ -98,11 +152,15 @@ fn every_kind() -> Vec<Entry> {
         Entry::Event(Box::new(bare_event(inline("")))),
         Entry::Event(Box::new(full_event(inline(STRANGE)))),
         Entry::Event(Box::new(bare_event(in_store()))),
+        Entry::Event(Box::new(bare_event(EventData::Elsewhere { same_data_as: STRANGE.to_owned() }))),
         Entry::Conflict(Box::new(full_event(in_store()))),
         Entry::Conflict(Box::new(bare_event(inline("[1.0, 1e400]")))),
         Entry::Alias(alias()),
         Entry::Hint(AliasEntry { expires_at: i64::MIN, ..alias() }),
         Entry::Quarantine(Box::new(quarantine)),
+        Entry::Entity(Box::new(bare_entity(1))),
+        Entry::Entity(Box::new(full_entity(inline(STRANGE)))),
+        Entry::Entity(Box::new(full_entity(in_store()))),
     ]
 }
 
@@ -129,6 +187,7 @@ fn wire_item(put: &ConditionalPut) -> Value {
             AttributeValue::M(members) => {
                 json!({"M": members.iter().map(|(name, value)| (name.clone(), wire(value))).collect::<serde_json::Map<_, _>>()})
             }
+            AttributeValue::Bool(truth) => json!({"BOOL": truth}),
             other => panic!("{other:?} is not written"),
         }
     }
@@ -170,7 +229,7 @@ fn done() -> Reply {
 }
 
 async fn put(service: &TestService, puts: &[ConditionalPut]) -> Result<Written, PortError> {
-    service.clients().ledger("events".to_owned()).put(now(), puts).await
+    service.clients().ledger("events".to_owned(), "entities".to_owned()).put(now(), puts).await
 }
 
 fn only(received: Vec<Received>) -> Value {
@@ -371,4 +430,64 @@ async fn a_missing_table_is_an_error_that_names_it() {
         error,
         "dynamodb TransactWriteItems failed: ResourceNotFoundException: Requested resource not found (HTTP status 400)"
     );
+}
+
+/// As the recording of an entity's event puts them.
+fn an_event_and_its_entity(condition: Condition) -> [ConditionalPut; 2] {
+    let event = Entry::Event(Box::new(full_event(inline("{}"))));
+    let entity = Entry::Entity(Box::new(bare_entity(8)));
+    [
+        ConditionalPut { key: key("nurturecloud#1", "event#1"), entry: event, condition: Condition::Absent },
+        ConditionalPut { key: key("nurturecloud#1", "entity"), entry: entity, condition },
+    ]
+}
+
+#[tokio::test]
+async fn an_event_and_its_entity_go_to_their_tables_in_one_transaction_under_the_entity_s_version() {
+    let service = TestService::replying(&[done()]);
+    assert_eq!(put(&service, &an_event_and_its_entity(Condition::Version(7))).await.unwrap(), Written::All);
+    let request = only(service.received());
+    let [event, entity] = [0, 1].map(|index| request["TransactItems"][index]["Put"].clone());
+    assert_eq!((&event["TableName"], &entity["TableName"]), (&json!("events"), &json!("entities")));
+    assert_eq!(entity["ConditionExpression"], "version = :version");
+    assert_eq!(entity["ExpressionAttributeValues"], json!({":version": {"N": "7"}}));
+    assert_eq!(entity["Item"]["version"], json!({"N": "8"}));
+    assert_eq!(entity["Item"]["business_id"], json!({"S": "b"}));
+    assert_eq!(event["Item"]["entity"]["M"]["change"], json!({"S": "revived"}));
+}
+
+#[tokio::test]
+async fn an_entity_that_was_advanced_meanwhile_comes_back() {
+    let newer = ConditionalPut {
+        key: key("nurturecloud#1", "entity"),
+        entry: Entry::Entity(Box::new(bare_entity(9))),
+        condition: Condition::Absent,
+    };
+    let reply = cancelled(&json!([{"Code": "None"}, check_failed(&newer)]));
+    let service = TestService::replying(&[reply]);
+    let written = put(&service, &an_event_and_its_entity(Condition::Version(7))).await.unwrap();
+    assert_eq!(written, Written::Refused(vec![None, Some(newer.entry)]));
+}
+
+#[tokio::test]
+async fn an_entity_is_read_as_it_is_now() {
+    let there = ConditionalPut {
+        key: key("nurturecloud#1", "entity"),
+        entry: Entry::Entity(Box::new(full_entity(inline("{}")))),
+        condition: Condition::Absent,
+    };
+    let service = TestService::replying(&[
+        Reply::json(200, &json!({"Item": wire_item(&there)})),
+        Reply::json(200, &json!({})),
+        Reply::json(200, &json!({"Item": {"kind": {"S": "something newer"}}})),
+    ]);
+    let ledger = service.clients().ledger("events".to_owned(), "entities".to_owned());
+    assert_eq!(ledger.entity(&there.key).await.unwrap(), Some(full_entity(inline("{}"))));
+    assert_eq!(ledger.entity(&there.key).await.unwrap(), None);
+    let error = ledger.entity(&there.key).await.unwrap_err().to_string();
+    assert!(error.contains("no entry that this version knows"), "{error}");
+    let request = service.received()[0].json();
+    assert_eq!(request["TableName"], "entities");
+    assert_eq!(request["ConsistentRead"], true);
+    assert_eq!(request["Key"], json!({"pk": {"S": "nurturecloud#1"}, "sk": {"S": "entity"}}));
 }

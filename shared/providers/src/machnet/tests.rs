@@ -36,7 +36,7 @@ fn a_delivery_signed_with_any_active_secret_is_verified_and_the_key_is_named() {
         let signature = hex::encode_upper(secret.sign(CURRENT));
         let headers =
             headers(&[(SIGNATURE_HEADER, &signature), (EVENT_HEADER, "transaction_completed"), ("cookie", "c")]);
-        let proof = Machnet::proof(&headers).unwrap();
+        let proof = Machnet::proof("", &headers).unwrap();
         let request = UnverifiedRequest::new(headers, Bytes::from_static(CURRENT));
         let verified = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
         assert_eq!(verified.authenticated_by().label.as_str(), label);

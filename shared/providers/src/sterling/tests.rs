@@ -153,19 +153,19 @@ fn attributes_of_unreasonable_number_or_size_stay_in_the_data_alone() {
 #[test]
 fn a_bearer_token_is_taken_from_the_header_whatever_the_scheme_s_case() {
     for value in ["Bearer abc.def-_.x", "bearer abc", "BEARER  abc="] {
-        assert!(Sterling::proof(&headers(&[("authorization", value)])).is_ok(), "{value}");
+        assert!(Sterling::proof("", &headers(&[("authorization", value)])).is_ok(), "{value}");
     }
-    assert_eq!(Sterling::proof(&headers(&[])).err(), Some(Refusal::TokenMissing));
+    assert_eq!(Sterling::proof("", &headers(&[])).err(), Some(Refusal::TokenMissing));
     let long = format!("Bearer {}", "a".repeat(LONGEST_TOKEN_BYTES + 1));
     for value in ["abc", "Basic abc", "Bearer", "Bearer ", "Bearer a,Bearer b", "Bearer a b", long.as_str()] {
         assert_eq!(
-            Sterling::proof(&headers(&[("authorization", value)])).err(),
+            Sterling::proof("", &headers(&[("authorization", value)])).err(),
             Some(Refusal::TokenMalformed),
             "{value}"
         );
     }
     let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]);
-    assert_eq!(Sterling::proof(&twice).err(), Some(Refusal::TokenMalformed));
+    assert_eq!(Sterling::proof("", &twice).err(), Some(Refusal::TokenMalformed));
 }
 
 #[test]

@@ -1,0 +1,335 @@
+//! Entities: what is known of a thing, from events that tell its state in any order.
+//!
+//! An entity has two registers, each won by the event that arrived last: *content*, and *life*, which says whether it is
+//! there. It is deleted exactly when the winner of *life* is a deletion. Since the winner doesn't depend on the order in which
+//! events are processed, neither does the entity. What an event changed does: it is said as seen by who follows the changes.
+
+use providers::delivery::{DeliveryId, Sha256Digest};
+use providers::entity::{EntityReference, EntityState, EntityUpdate};
+use providers::event::EventIndex;
+use providers::provider::Provider;
+use providers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{EntryKey, EventData, Outcome};
+use crate::ports::{Ledger, PortError};
+
+/// The sort key of an entity.
+pub const ENTITY_SORT: &str = "entity";
+
+/// How many merges are followed. A longer chain is reported.
+pub const MOST_MERGES: usize = 32;
+
+/// When an event arrived: what orders the events of an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Arrival {
+    /// When its delivery reached us.
+    pub received_at: Timestamp,
+    /// The delivery, where two arrived in one millisecond.
+    pub delivery_id: DeliveryId,
+    /// The event's place in it.
+    pub index: EventIndex,
+}
+
+impl Arrival {
+    /// The sort key of the event among its entity's events. Its order is that of the arrivals.
+    #[must_use]
+    pub fn event_sort(&self) -> String {
+        format!("event#{}#{}#{:05}", self.received_at, self.delivery_id, self.index.0)
+    }
+}
+
+/// The content, and the event that told it last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentRegister {
+    /// When that event arrived.
+    #[serde(flatten)]
+    pub arrival: Arrival,
+    /// What it said.
+    pub state: EntityState,
+    /// The digest of the content as it is compared.
+    pub digest: Sha256Digest,
+    /// The content, as that event wrote it.
+    #[serde(flatten)]
+    pub data: EventData,
+    /// The id of an event that holds the same content as its data.
+    pub told_by: String,
+}
+
+/// Whether the entity is there, and the event that told so last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LifeRegister {
+    /// When that event arrived.
+    #[serde(flatten)]
+    pub arrival: Arrival,
+    /// What it said.
+    pub state: EntityState,
+    /// The digest of what it said.
+    pub digest: Sha256Digest,
+    /// What the entity was merged into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<EntityReference>,
+    /// The id of an event that holds the same deletion as its data.
+    pub told_by: String,
+}
+
+/// An entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityEntry {
+    /// Whose.
+    pub provider: Provider,
+    /// Which.
+    #[serde(flatten)]
+    pub entity: EntityReference,
+    /// `<component>#<id>`, so that an index can list a business's entities of one component.
+    pub component_and_id: String,
+    /// How many events have been taken into account: 1 for the first.
+    pub version: u64,
+    /// Whether the entity is gone.
+    pub deleted: bool,
+    /// What it is like. Absent while only its deletion is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentRegister>,
+    /// Whether it is there. Absent while only updates are known; it is there then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<LifeRegister>,
+}
+
+/// What an event changed, for who has followed every change before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// The entity was not known, and is there now.
+    Created,
+    /// It has other content now.
+    Changed,
+    /// It is gone.
+    Deleted,
+    /// It is gone, and another one stands for it.
+    Merged,
+    /// It was gone, and is there again.
+    Revived,
+    /// Nothing: something newer is known, or the entity is gone.
+    Late,
+    /// Nothing: this was known.
+    Unchanged,
+}
+
+impl Change {
+    /// Every change.
+    pub const ALL: [Self; 7] =
+        [Self::Created, Self::Changed, Self::Deleted, Self::Merged, Self::Revived, Self::Late, Self::Unchanged];
+
+    /// The change as entries and logs name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Changed => "changed",
+            Self::Deleted => "deleted",
+            Self::Merged => "merged",
+            Self::Revived => "revived",
+            Self::Late => "late",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// What an event of an entity says about it in its own entry, so that nobody has to read the entity back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityChange {
+    /// Which entity.
+    #[serde(flatten)]
+    pub entity: EntityReference,
+    /// What the event said.
+    pub state: EntityState,
+    /// What it changed.
+    pub change: Change,
+    /// The entity's version that it made. Whoever may see events in another order goes by the greatest version.
+    pub version: u64,
+    /// What the entity is merged into after the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<EntityReference>,
+    /// The entity's content after the change, where the event's own data is not that: a revived entity may have newer content
+    /// than the event that revived it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<EventData>,
+}
+
+/// The entity as it is seen: its registers without their history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen<'a> {
+    /// Nothing is known of it.
+    Unknown,
+    /// It is there, with content of this digest.
+    There(Option<Sha256Digest>),
+    /// It is gone, or merged.
+    Gone(Option<&'a EntityReference>),
+}
+
+impl EntityEntry {
+    /// The entity as it is seen.
+    #[must_use]
+    pub fn seen(&self) -> Seen<'_> {
+        match &self.life {
+            Some(life) if life.state == EntityState::Deleted => Seen::Gone(life.merged_into.as_ref()),
+            _ => Seen::There(self.content.as_ref().map(|content| content.digest)),
+        }
+    }
+}
+
+/// What an event does to its entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advanced {
+    /// The entity after it.
+    pub entity: EntityEntry,
+    /// What it changed.
+    pub change: Change,
+    /// Stored, or duplicate.
+    pub outcome: Outcome,
+    /// For a duplicate, the id of an event that holds the same.
+    pub same_data_as: Option<String>,
+}
+
+/// An event as its entity sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// Whose.
+    pub provider: Provider,
+    /// The event's id.
+    pub event_id: &'a str,
+    /// What it says.
+    pub update: &'a EntityUpdate,
+    /// When it arrived.
+    pub arrival: Arrival,
+    /// The digest of its content.
+    pub digest: Sha256Digest,
+    /// Its content.
+    pub data: &'a EventData,
+}
+
+/// Takes an event into account.
+///
+/// It is a duplicate if its content equals the register's and nothing can be seen to change. A deletion is compared with the
+/// deletion in *life*, every other event with *content*. A duplicate advances the registers as well: what comes between the two
+/// is late.
+#[must_use]
+pub fn advance(before: Option<&EntityEntry>, told: &Told<'_>) -> Advanced {
+    let state = told.update.state;
+    let content = before.and_then(|entity| entity.content.as_ref());
+    let life = before.and_then(|entity| entity.life.as_ref());
+    let known_content = content.filter(|content| content.digest == told.digest).map(|content| &content.told_by);
+    let known_life = life.filter(|life| life.state == state && life.digest == told.digest).map(|life| &life.told_by);
+    let known = if state.tells_content() { known_content } else { known_life };
+
+    let wins_content = state.tells_content() && content.is_none_or(|content| content.arrival < told.arrival);
+    let wins_life = state.tells_life() && life.is_none_or(|life| life.arrival < told.arrival);
+    let entity = &told.update.entity;
+    let after = EntityEntry {
+        provider: told.provider,
+        entity: entity.clone(),
+        component_and_id: format!("{}#{}", entity.component, entity.id),
+        version: before.map_or(0, |entity| entity.version) + 1,
+        deleted: false,
+        content: if wins_content {
+            Some(ContentRegister {
+                arrival: told.arrival,
+                state,
+                digest: told.digest,
+                data: told.data.clone(),
+                told_by: known_content.map_or_else(|| told.event_id.to_owned(), Clone::clone),
+            })
+        } else {
+            content.cloned()
+        },
+        life: if wins_life {
+            Some(LifeRegister {
+                arrival: told.arrival,
+                state,
+                digest: told.digest,
+                merged_into: told.update.merged_into.clone(),
+                told_by: known_life.map_or_else(|| told.event_id.to_owned(), Clone::clone),
+            })
+        } else {
+            life.cloned()
+        },
+    };
+    let after = EntityEntry { deleted: matches!(after.seen(), Seen::Gone(_)), ..after };
+
+    let seen_before = before.map_or(Seen::Unknown, EntityEntry::seen);
+    let visible = match (seen_before, after.seen()) {
+        (before, after) if before == after => None,
+        (Seen::Unknown, Seen::There(_)) => Some(Change::Created),
+        (Seen::Gone(_), Seen::There(_)) => Some(Change::Revived),
+        (_, Seen::There(_)) => Some(Change::Changed),
+        (_, Seen::Gone(Some(_))) => Some(Change::Merged),
+        (_, Seen::Gone(None)) => Some(Change::Deleted),
+        // The entity is known now.
+        (_, Seen::Unknown) => None,
+    };
+    let (change, outcome, same_data_as) = match (visible, known) {
+        (Some(change), _) => (change, Outcome::Stored, None),
+        (None, Some(told_by)) => (Change::Unchanged, Outcome::Duplicate, Some(told_by.clone())),
+        (None, None) => (Change::Late, Outcome::Stored, None),
+    };
+    Advanced { entity: after, change, outcome, same_data_as }
+}
+
+/// Where following merges led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The entities on the way, the first one included, and the one that it ends with.
+    pub path: Vec<EntityReference>,
+    /// How it ended.
+    pub end: MergeEnd,
+}
+
+/// How following merges ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MergeEnd {
+    /// At an entity that is not merged, there or gone.
+    At(Box<EntityEntry>),
+    /// At an entity of which nothing is known.
+    Unknown,
+    /// At an entity that is on the way already.
+    Cycle,
+    /// Nowhere within [`MOST_MERGES`] merges.
+    TooLong,
+}
+
+/// Follows the merges from an entity to the one that stands for it.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub async fn follow_merges(
+    ledger: &impl Ledger,
+    provider: Provider,
+    from: EntityReference,
+) -> Result<Followed, PortError> {
+    let mut path = vec![from.clone()];
+    let mut at = from;
+    for _ in 0..=MOST_MERGES {
+        let Some(entity) = ledger.entity(&entity_key(provider, &at)).await? else {
+            return Ok(Followed { path, end: MergeEnd::Unknown });
+        };
+        let Seen::Gone(Some(next)) = entity.seen() else {
+            return Ok(Followed { path, end: MergeEnd::At(Box::new(entity)) });
+        };
+        let is_known = path.contains(next);
+        at = next.clone();
+        path.push(at.clone());
+        if is_known {
+            return Ok(Followed { path, end: MergeEnd::Cycle });
+        }
+    }
+    Ok(Followed { path, end: MergeEnd::TooLong })
+}
+
+/// Where an entity lies.
+#[must_use]
+pub fn entity_key(provider: Provider, entity: &EntityReference) -> EntryKey {
+    EntryKey { partition: entity.identity(provider).partition_key(), sort: ENTITY_SORT.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use super::*;
+use crate::ledger::{Condition, ConditionalPut, Entry};
+use crate::testing::MemoryLedger;
+
+fn reference(id: &str) -> EntityReference {
+    EntityReference {
+        component: "contact".to_owned(),
+        organisation: "o".to_owned(),
+        business_id: "b".to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+fn arrival(second: i64) -> Arrival {
+    let received_at = Timestamp::from_unix_milliseconds(second * 1000).unwrap();
+    Arrival { received_at, delivery_id: DeliveryId::new(received_at, [1; 10]), index: EventIndex(0) }
+}
+
+fn entity(id: &str, merged_into: Option<&str>) -> EntityEntry {
+    let state = if merged_into.is_some() { EntityState::Deleted } else { EntityState::Created };
+    let update =
+        EntityUpdate { entity: reference(id), state, merged_into: merged_into.map(reference), position: EventIndex(0) };
+    let data = EventData::Inline { data: "{}".to_owned() };
+    let told = Told {
+        provider: Provider::NurtureCloud,
+        event_id: id,
+        update: &update,
+        arrival: arrival(1),
+        digest: Sha256Digest::of(b"{}"),
+        data: &data,
+    };
+    advance(None, &told).entity
+}
+
+async fn ledger(merges: &[(&str, Option<&str>)]) -> MemoryLedger {
+    let ledger = MemoryLedger::default();
+    for (id, merged_into) in merges {
+        let put = ConditionalPut {
+            key: entity_key(Provider::NurtureCloud, &reference(id)),
+            entry: Entry::Entity(Box::new(entity(id, *merged_into))),
+            condition: Condition::Absent,
+        };
+        ledger.put(Timestamp::EPOCH, &[put]).await.unwrap();
+    }
+    ledger
+}
+
+async fn followed(ledger: &MemoryLedger, id: &str) -> (Vec<String>, MergeEnd) {
+    let followed = follow_merges(ledger, Provider::NurtureCloud, reference(id)).await.unwrap();
+    (followed.path.into_iter().map(|entity| entity.id).collect(), followed.end)
+}
+
+#[tokio::test]
+async fn merges_are_followed_to_the_entity_that_stands_for_all_of_them() {
+    let ledger = ledger(&[("a", Some("b")), ("b", Some("c")), ("c", None)]).await;
+    let (path, end) = followed(&ledger, "a").await;
+    assert_eq!(path, ["a", "b", "c"]);
+    assert!(matches!(end, MergeEnd::At(entity) if entity.entity.id == "c" && !entity.deleted));
+    assert_eq!(followed(&ledger, "c").await.0, ["c"]);
+}
+
+#[tokio::test]
+async fn a_merge_into_the_unknown_and_a_cycle_are_reported() {
+    let ledger = ledger(&[("a", Some("b")), ("x", Some("y")), ("y", Some("x")), ("z", Some("z"))]).await;
+    assert_eq!(followed(&ledger, "a").await, (vec!["a".to_owned(), "b".to_owned()], MergeEnd::Unknown));
+    let (path, end) = followed(&ledger, "x").await;
+    assert_eq!((path.join(" "), end), ("x y x".to_owned(), MergeEnd::Cycle));
+    assert_eq!(followed(&ledger, "z").await.1, MergeEnd::Cycle);
+}
+
+#[tokio::test]
+async fn a_chain_of_merges_is_followed_up_to_a_bound() {
+    let ids: Vec<String> = (0..MOST_MERGES + 3).map(|number| number.to_string()).collect();
+    let merges: Vec<_> =
+        ids.iter().zip(ids.iter().skip(1)).map(|(id, next)| (id.as_str(), Some(next.as_str()))).collect();
+    let ledger = ledger(&merges).await;
+    let (path, end) = followed(&ledger, "0").await;
+    assert_eq!(end, MergeEnd::TooLong);
+    assert_eq!(path.len(), MOST_MERGES + 2);
+    let within = (ids.len() - 1 - MOST_MERGES).to_string();
+    assert_eq!(followed(&ledger, &within).await.1, MergeEnd::Unknown, "the last one is not known");
+}
+
+#[test]
+fn the_sort_keys_of_an_entity_s_events_are_in_the_order_of_their_arrival() {
+    let earlier = Arrival { index: EventIndex(99_999), ..arrival(1) };
+    let mut sorts = [arrival(10).event_sort(), earlier.event_sort(), arrival(1).event_sort(), arrival(2).event_sort()];
+    sorts.sort();
+    assert_eq!(
+        sorts,
+        [arrival(1).event_sort(), earlier.event_sort(), arrival(2).event_sort(), arrival(10).event_sort()]
+    );
+}
+
+#[test]
+fn an_entity_is_written_and_read_back() {
+    for entity in [entity("a", None), entity("a", Some("b"))] {
+        let entry = Entry::Entity(Box::new(entity));
+        let text = serde_json::to_string(&entry).unwrap();
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry, "{text}");
+    }
+}

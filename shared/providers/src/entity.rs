@@ -1,0 +1,73 @@
+//! Things whose state events tell, for a provider whose events have no identity of their own.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{EventIndex, Identity};
+use crate::provider::Provider;
+
+/// Which thing of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EntityReference {
+    /// What it is, such as `contact`.
+    pub component: String,
+    /// The organisation that it belongs to.
+    pub organisation: String,
+    /// The business within the organisation.
+    pub business_id: String,
+    /// Its own id.
+    pub id: String,
+}
+
+impl EntityReference {
+    /// The identity of the entity, which all its events share.
+    #[must_use]
+    pub fn identity(&self, provider: Provider) -> Identity {
+        let parts = ["entity", &self.component, &self.organisation, &self.business_id, &self.id];
+        Identity::new(provider, parts.map(str::as_bytes))
+    }
+}
+
+/// What an event says of its entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntityState {
+    /// It came to be, with this content.
+    Created,
+    /// It has this content now.
+    Updated,
+    /// It is there, with this content.
+    Current,
+    /// It is gone.
+    Deleted,
+}
+
+impl EntityState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Created, Self::Updated, Self::Current, Self::Deleted];
+
+    /// Whether it tells the entity's content.
+    #[must_use]
+    pub const fn tells_content(self) -> bool {
+        matches!(self, Self::Created | Self::Updated | Self::Current)
+    }
+
+    /// Whether it tells if the entity is there. An update doesn't: one that comes late must not bring a deleted entity back.
+    #[must_use]
+    pub const fn tells_life(self) -> bool {
+        matches!(self, Self::Created | Self::Current | Self::Deleted)
+    }
+}
+
+/// The state of an entity, as one event tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityUpdate {
+    /// Which entity.
+    pub entity: EntityReference,
+    /// What happened to it.
+    pub state: EntityState,
+    /// The entity that it was merged into, for one that is deleted.
+    pub merged_into: Option<EntityReference>,
+    /// The event's place in the delivery as it first came. In a part of a delivery that is released from quarantine it is
+    /// another than the place in that part.
+    pub position: EventIndex,
+}

@@ -1,0 +1,223 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::path_secret::PathSecret;
+use crate::testing::delivery;
+
+const AGENT: &str = include_str!("../../tests/payloads/nurturecloud-agent-current.json");
+const CONTACTS: &str = include_str!("../../tests/payloads/nurturecloud-contacts-updated.json");
+const DELETED: &str = include_str!("../../tests/payloads/nurturecloud-agent-deleted.json");
+const BUSINESS: &str = "00000000-0000-0000-0000-000000000001";
+
+fn split(body: &str) -> SplitEvents {
+    Splitter::default().split(&delivery(Provider::NurtureCloud, &[], body.as_bytes()))
+}
+
+fn events(body: &str) -> Vec<Event> {
+    split(body).unwrap().into_iter().map(Result::unwrap).collect()
+}
+
+fn update(event: &Event) -> &EntityUpdate {
+    event.entity.as_ref().unwrap()
+}
+
+fn changed(body: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut value = serde_json::from_str(body).unwrap();
+    change(&mut value);
+    value.to_string()
+}
+
+fn reference(component: &str, id: &str) -> EntityReference {
+    EntityReference {
+        component: component.to_owned(),
+        organisation: "raywhite".to_owned(),
+        business_id: BUSINESS.to_owned(),
+        id: format!("00000000-0000-0000-0000-0000000000{id}"),
+    }
+}
+
+#[test]
+fn one_object_is_one_event_about_its_entity() {
+    let [event] = <[_; 1]>::try_from(events(AGENT)).unwrap();
+    assert_eq!(event.event_type, "nurturecloud.agent.Current");
+    assert_eq!(event.subject.as_deref(), Some("agent/00000000-0000-0000-0000-0000000000a1"));
+    assert_eq!(event.source, "/webhooks/nurturecloud/main");
+    assert_eq!(event.attributes["correlation_source"], "crm");
+    assert_eq!(event.attributes["correlation_value"], "4711");
+    assert_eq!(update(&event).entity, reference("agent", "a1"));
+    assert_eq!(update(&event).state, EntityState::Current);
+    assert!(event.id.ends_with(".0"), "{}", event.id);
+    assert!(AGENT.contains(std::str::from_utf8(&event.data).unwrap()));
+}
+
+#[test]
+fn an_array_is_one_event_per_entity_each_with_its_own_bytes_and_place() {
+    let [first, second] = <[_; 2]>::try_from(events(CONTACTS)).unwrap();
+    assert_eq!(update(&first).entity, reference("contact", "c1"));
+    assert_eq!(update(&second).entity, reference("contact", "c2"));
+    assert_eq!((update(&first).position, update(&second).position), (EventIndex(0), EventIndex(1)));
+    assert!(first.id.ends_with(".0") && second.id.ends_with(".1"));
+    assert_eq!(first.attributes["domain_component_name"], "contacts");
+    let slice = std::str::from_utf8(&second.data).unwrap();
+    assert!(CONTACTS.contains(slice) && slice.contains("Turing") && !slice.contains("Hopper"), "{slice}");
+}
+
+#[test]
+fn singular_and_plural_names_are_about_the_same_entity() {
+    let plural = changed(AGENT, |body| body["domainComponentName"] = "agents".into());
+    assert_eq!(events(&plural)[0].identity, events(AGENT)[0].identity);
+}
+
+#[test]
+fn contents_are_compared_without_the_state_the_order_of_members_and_white_space() {
+    let updated = changed(AGENT, |body| body["state"] = "Updated".into());
+    assert_eq!(events(&updated)[0].digest, events(AGENT)[0].digest);
+    assert_ne!(events(&updated)[0].event_type, events(AGENT)[0].event_type);
+    let other = changed(AGENT, |body| body["payload"]["mobile"] = "0400000001".into());
+    assert_ne!(events(&other)[0].digest, events(AGENT)[0].digest);
+}
+
+#[test]
+fn the_same_id_elsewhere_is_another_entity() {
+    let original = events(AGENT)[0].identity;
+    for member in ["organisationName", "businessId", "id"] {
+        let other = changed(AGENT, |body| body["payload"][member] = "x".into());
+        assert_ne!(events(&other)[0].identity, original, "{member}");
+    }
+    let other = changed(AGENT, |body| body["domainComponentName"] = "contact".into());
+    assert_ne!(events(&other)[0].identity, original);
+}
+
+#[test]
+fn a_deletion_names_the_entity_that_it_was_merged_into_if_it_was() {
+    assert_eq!(update(&events(DELETED)[0]).merged_into, Some(reference("agent", "a2")));
+    for nothing in [json!(null), json!("absent")] {
+        let plain = changed(DELETED, |body| match nothing {
+            Value::Null => body["payload"]["mergedInto"] = Value::Null,
+            _ => drop(body["payload"].as_object_mut().unwrap().remove("mergedInto")),
+        });
+        assert_eq!(update(&events(&plain)[0]).merged_into, None);
+        assert_eq!(update(&events(&plain)[0]).state, EntityState::Deleted);
+    }
+    let broken = changed(DELETED, |body| body["payload"]["mergedInto"] = json!({"id": "1"}));
+    let reason = split(&broken).unwrap_err().to_string();
+    assert_eq!(reason, "the member \"mergedInto\" is not an object with organisationName, businessId and id");
+}
+
+#[test]
+fn what_is_no_notification_is_malformed_as_a_whole_with_the_reason() {
+    for (body, reason) in [
+        ("[]".to_owned(), "the content is not a JSON object"),
+        (
+            changed(AGENT, |body| body["state"] = "Changed".into()),
+            "the member \"state\" is not Created, Updated, Current or Deleted",
+        ),
+        (changed(AGENT, |body| body["state"] = Value::Null), "the member \"state\" is missing"),
+        (
+            changed(AGENT, |body| body["domainComponentName"] = Value::Null),
+            "the member \"domainComponentName\" is missing",
+        ),
+        (changed(AGENT, |body| body["payload"] = Value::Null), "the member \"payload\" is missing"),
+        (
+            changed(AGENT, |body| body["payload"] = "x".into()),
+            "the member \"payload\" is not an object or an array of objects",
+        ),
+        (changed(AGENT, |body| body["payload"]["id"] = Value::Null), "the member \"id\" is missing"),
+        (changed(AGENT, |body| body["payload"]["businessId"] = Value::Null), "the member \"businessId\" is missing"),
+        (
+            changed(AGENT, |body| body["payload"]["organisationName"] = "".into()),
+            "the member \"organisationName\" is not a string of at least one character",
+        ),
+        (
+            changed(AGENT, |body| body["payload"]["id"] = "x".repeat(257).into()),
+            "the member \"id\" is longer than 256 bytes",
+        ),
+        (changed(CONTACTS, |body| body["payload"] = json!([])), "the delivery holds no event"),
+    ] {
+        assert_eq!(split(&body).unwrap_err().to_string(), reason, "{body}");
+    }
+}
+
+#[test]
+fn an_entity_of_an_array_that_cannot_be_read_leaves_its_neighbours_alone_and_keeps_its_place_when_released() {
+    let body = changed(CONTACTS, |body| {
+        let entities = body["payload"].as_array_mut().unwrap();
+        entities.insert(1, json!({"organisationName": "raywhite", "businessId": BUSINESS, "id": {"new": "form"}}));
+    });
+    let [first, broken, last] = <[_; 3]>::try_from(split(&body).unwrap()).unwrap();
+    assert_eq!(update(&last.unwrap()).position, EventIndex(2));
+    assert!(first.is_ok());
+    let broken = broken.unwrap_err();
+    assert_eq!(broken.reason.to_string(), "the member \"id\" is not a string of at least one character, or a number");
+
+    // What a later release could read, at the place where it was.
+    let fixed = std::str::from_utf8(&broken.data).unwrap().replace(r#"{"new":"form"}"#, "\"c9\"");
+    let [released] = <[_; 1]>::try_from(events(&fixed)).unwrap();
+    assert_eq!(update(&released).position, EventIndex(1));
+    assert_eq!(released.event_type, "nurturecloud.contact.Updated");
+    assert!(released.id.ends_with(".1"));
+}
+
+#[test]
+fn organisations_and_businesses_that_are_not_configured_are_malformed() {
+    let reason = |splitter: Splitter| {
+        splitter.split(&delivery(Provider::NurtureCloud, &[], AGENT.as_bytes())).err().map(|reason| reason.to_string())
+    };
+    let ours = Splitter { organisation: Some("raywhite".to_owned()), businesses: [BUSINESS.to_owned()].into() };
+    assert_eq!(reason(ours.clone()), None);
+    let other = Splitter { organisation: Some("other".to_owned()), ..ours.clone() };
+    let expected =
+        "the member \"organisationName\" is none that is configured; look at NURTURECLOUD_ORGANISATION if it should be";
+    assert_eq!(reason(other).as_deref(), Some(expected));
+    let other = Splitter { businesses: ["b".to_owned(), "c".to_owned()].into(), ..ours };
+    let expected =
+        "the member \"businessId\" is none that is configured; look at NURTURECLOUD_BUSINESSES if it should be";
+    assert_eq!(reason(other).as_deref(), Some(expected));
+}
+
+#[test]
+fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
+    let secrets = [PathSecret::of_randomness([1; 32]), PathSecret::of_randomness([2; 32])];
+    let document = json!({"keys": [
+        {"label": "old", "secret_sha256": secrets[0].hash().digest()},
+        {"label": "new", "secret_sha256": secrets[1].hash().digest()},
+    ]});
+    let keys = NurtureCloud::read_keys(&document.to_string()).unwrap().keys;
+    let take = |secret: &str| {
+        let proof = NurtureCloud::proof(&format!("/webhooks/nurturecloud/{secret}"), &HeaderMap::new()).unwrap();
+        let request = UnverifiedRequest::new(HeaderMap::new(), Bytes::from_static(AGENT.as_bytes()));
+        NurtureCloud::verify(request, &proof, &keys, Timestamp::EPOCH).ok()
+    };
+    for (secret, label) in secrets.iter().zip(["old", "new"]) {
+        let verified = take(secret.reveal()).unwrap();
+        assert_eq!(verified.authenticated_by().label.as_str(), label);
+        assert_eq!(verified.authenticated_by().fingerprint, secret.hash().fingerprint());
+    }
+    assert!(take(PathSecret::of_randomness([3; 32]).reveal()).is_none());
+    // The hash itself opens nothing.
+    assert!(take(&secrets[0].hash().digest().to_string()).is_none());
+    let refusal = NurtureCloud::proof("/webhooks/nurturecloud/short", &HeaderMap::new()).unwrap_err();
+    assert_eq!(refusal, Refusal::PathSecretMalformed);
+}
+
+#[test]
+fn an_entry_that_is_no_hash_is_left_out_and_named_without_being_shown() {
+    let document = r#"{"keys":[{"label":"a","secret_sha256":"the secret itself"},{"label":"b b","secret_sha256":""}]}"#;
+    let read = NurtureCloud::read_keys(document).unwrap();
+    assert!(NurtureCloud::is_unset(&read.keys));
+    assert_eq!(read.problems.len(), 2);
+    assert!(!format!("{:?}", read.problems).contains("itself"));
+}
+
+#[test]
+fn answers_are_nurturecloud_s_own() {
+    let status = |answer| NurtureCloud::status(&answer).as_u16();
+    assert_eq!(status(Answer::Accepted), 200);
+    assert_eq!(status(Answer::SendAgain(Trouble::QueueUnavailable)), 503);
+    assert_eq!(status(Answer::Refused(Refusal::PathSecretMalformed)), 401);
+    assert_eq!(status(NurtureCloud::no_key_matches(KeysAre::Current)), 401);
+    assert_eq!(status(NurtureCloud::no_key_matches(KeysAre::Outdated)), 503);
+    assert_eq!(status(Answer::Refused(Refusal::MethodNotAllowed)), 405);
+    assert_eq!(status(Answer::Refused(Refusal::BodyTooLarge { limit_bytes: 1 })), 413);
+    assert_eq!(status(Answer::Refused(Refusal::BodyUnreadable)), 400);
+}

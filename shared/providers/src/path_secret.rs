@@ -1,0 +1,143 @@
+//! A secret at the end of a URL, for a provider that signs nothing.
+//!
+//! Whoever knows the URL can deliver. So the secret is 256 random bits, we keep its SHA-256 only, and hashes are compared in
+//! constant time. With that many random bits a plain hash hides the secret.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::delivery::Sha256Digest;
+use crate::signature::KeyFingerprint;
+
+/// The shortest secret, in characters: 32 bytes in base64url without padding. A shorter one never counts, whatever hashes
+/// are active.
+pub const SHORTEST_SECRET_CHARACTERS: usize = 43;
+
+/// The longest secret, in characters.
+pub const LONGEST_SECRET_CHARACTERS: usize = 128;
+
+const FINGERPRINT_LABEL: &[u8] = b"webhook-intake path secret";
+const FINGERPRINT_DIGITS: usize = 8;
+
+/// A secret of ours, for as long as it takes to tell it to its user. `Debug` doesn't show it.
+pub struct PathSecret(Zeroizing<String>);
+
+impl PathSecret {
+    /// The secret that these random bytes make.
+    #[must_use]
+    pub fn of_randomness(mut randomness: [u8; 32]) -> Self {
+        let secret = Self(URL_SAFE_NO_PAD.encode(randomness).into());
+        randomness.zeroize();
+        secret
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn hash(&self) -> PathSecretHash {
+        PathSecretHash(Sha256Digest::of(self.0.as_bytes()))
+    }
+}
+
+impl fmt::Debug for PathSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PathSecret(..)")
+    }
+}
+
+/// The SHA-256 of a secret: of an active one, or of one that a request offers.
+#[derive(Clone, Copy)]
+pub struct PathSecretHash(Sha256Digest);
+
+impl PathSecretHash {
+    /// A hash as it was written down.
+    #[must_use]
+    pub const fn from_recorded(digest: Sha256Digest) -> Self {
+        Self(digest)
+    }
+
+    /// The hash of the last segment of a path, if that has the form of a secret: letters, digits, hyphens and underscores,
+    /// at least [`SHORTEST_SECRET_CHARACTERS`] of them.
+    #[must_use]
+    pub fn of_path(path: &str) -> Option<Self> {
+        let (_, last) = path.rsplit_once('/')?;
+        let is_long_enough = (SHORTEST_SECRET_CHARACTERS..=LONGEST_SECRET_CHARACTERS).contains(&last.len());
+        let is_base64url = last.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        (is_long_enough && is_base64url).then(|| Self(Sha256Digest::of(last.as_bytes())))
+    }
+
+    /// Whether both are of the same secret. The time taken does not depend on how much of them is equal.
+    #[must_use]
+    pub fn is_of_the_same_secret(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+
+    /// The digest, to write it down. It proves nothing: a request has to bring the secret.
+    #[must_use]
+    pub const fn digest(&self) -> Sha256Digest {
+        self.0
+    }
+
+    /// Names the secret in logs: 8 hex digits of a hash of the hash.
+    #[must_use]
+    pub fn fingerprint(&self) -> KeyFingerprint {
+        let hash = Sha256Digest::of_parts([FINGERPRINT_LABEL, self.0.as_bytes().as_slice()]);
+        KeyFingerprint::from_hash(hash.as_bytes(), FINGERPRINT_DIGITS)
+    }
+}
+
+impl fmt::Debug for PathSecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PathSecretHash({})", self.fingerprint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_at_the_end_of_a_path_and_only_there() {
+        let secret = PathSecret::of_randomness([0xfb; 32]);
+        assert_eq!(secret.reveal().len(), SHORTEST_SECRET_CHARACTERS);
+        let path = format!("/webhooks/nurturecloud/{}", secret.reveal());
+        assert!(PathSecretHash::of_path(&path).unwrap().is_of_the_same_secret(&secret.hash()));
+        assert!(PathSecretHash::of_path(&format!("{path}/")).is_none());
+        assert!(PathSecretHash::of_path(&format!("{path}%20")).is_none());
+        assert!(PathSecretHash::of_path(secret.reveal()).is_none(), "no path");
+        let other = PathSecretHash::of_path(&format!("{path}A")).unwrap();
+        assert!(!other.is_of_the_same_secret(&secret.hash()));
+    }
+
+    #[test]
+    fn what_is_too_short_too_long_or_of_other_characters_is_no_secret() {
+        for (segment, is_secret) in [
+            ("a".repeat(42), false),
+            ("a".repeat(43), true),
+            ("a".repeat(128), true),
+            ("a".repeat(129), false),
+            ("a".repeat(42) + "=", false),
+            ("a".repeat(42) + "ä", false),
+        ] {
+            assert_eq!(PathSecretHash::of_path(&format!("/{segment}")).is_some(), is_secret, "{segment}");
+        }
+    }
+
+    #[test]
+    fn neither_the_secret_nor_its_hash_can_be_printed() {
+        let secret = PathSecret::of_randomness([7; 32]);
+        assert_eq!(format!("{secret:?}"), "PathSecret(..)");
+        let printed = format!("{:?}", secret.hash());
+        assert!(!printed.contains(&secret.hash().digest().to_string()[..8]), "{printed}");
+        assert_eq!(printed, format!("PathSecretHash({})", secret.hash().fingerprint()));
+    }
+}
