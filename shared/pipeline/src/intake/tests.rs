@@ -3,6 +3,8 @@ use std::time::Duration;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use providers::machnet::Machnet;
+use providers::nurturecloud::NurtureCloud;
+use providers::path_secret::PathSecret;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -275,5 +277,45 @@ async fn every_request_is_one_line_with_its_outcome_and_reason_and_no_secret_or_
     assert_eq!(lines.of("delivery").len(), 6);
     for hidden in [SECRET, "transaction_processed", &signature(SECRET, BODY)] {
         assert!(!lines.text().contains(hidden), "{}", lines.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_in_the_path_is_in_no_log_no_answer_and_no_document() {
+    let lines = Lines::record();
+    let (ours, theirs) = (PathSecret::of_randomness([1; 32]), PathSecret::of_randomness([2; 32]));
+    let document = serde_json::json!({"keys": [{"label": "main", "secret_sha256": ours.hash().digest()}]});
+    let (queue, payloads) = (MemoryQueue::default(), MemoryPayloads::default());
+    let intake: Intake<NurtureCloud, _, _, _, _> = Intake::new(
+        queue.clone(),
+        payloads.clone(),
+        MemorySecrets::with(&document.to_string()),
+        TestSurroundings::default(),
+        IntakeSettings::default(),
+    );
+    let mut told = String::new();
+    let mut statuses = Vec::new();
+    for (secret, behaviour) in [
+        (ours.reveal(), Behaviour::Work),
+        (theirs.reveal(), Behaviour::Work),
+        ("too-short", Behaviour::Work),
+        (ours.reveal(), Behaviour::Fail),
+        (ours.reveal(), Behaviour::Panic),
+    ] {
+        queue.behave(behaviour);
+        let request = Request::post(format!("https://hooks.example/webhooks/nurturecloud/{secret}?again={secret}"));
+        let response = intake.clone().oneshot(request.body(Full::from("{}")).unwrap()).await.unwrap();
+        statuses.push(response.status().as_u16());
+        told += &format!("{:?}", response.headers());
+        told += &String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    }
+    assert_eq!(statuses, [200, 401, 401, 503, 503]);
+    assert_eq!(lines.of("delivery").len(), 5);
+    assert_eq!(lines.of("delivery")[0]["key_fingerprint"], ours.hash().fingerprint().as_str());
+    told += &lines.text();
+    told += &queue.documents().concat();
+    assert!(told.contains("path-secret-mismatch") && told.contains("delivery_id"));
+    for secret in [ours.reveal(), theirs.reveal(), &ours.hash().digest().to_string()] {
+        assert!(!told.contains(secret), "{told}");
     }
 }
