@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from authority import Authority, FreshTokens, put_authority
 from senders import Sender
-from signers import AccreditSigner, MachnetSigner
+from signers import AccreditSigner, MachnetSigner, PathSecret
 from stack.stack import Stack
 
 
@@ -26,6 +26,11 @@ def accredit_signer() -> AccreditSigner:
 
 
 @pytest.fixture(scope="session")
+def path_secret() -> PathSecret:
+    return PathSecret()
+
+
+@pytest.fixture(scope="session")
 def authority() -> Authority:
     return Authority()
 
@@ -35,6 +40,7 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory,
     machnet_signer: MachnetSigner,
     accredit_signer: AccreditSigner,
+    path_secret: PathSecret,
     authority: Authority,
 ) -> Iterator[Stack]:
     """The stack of template.yaml, deployed once for all tests, with one active key per provider."""
@@ -42,6 +48,7 @@ def stack(
     try:
         stack.put_keys("machnet", machnet_signer.key())
         stack.put_keys("accredit", accredit_signer.key())
+        stack.put_keys("nurturecloud", path_secret.key())
         put_authority(stack, authority)
         yield stack
     finally:
@@ -56,6 +63,11 @@ def machnet(stack: Stack, machnet_signer: MachnetSigner) -> Sender:
 @pytest.fixture
 def accredit(stack: Stack, accredit_signer: AccreditSigner) -> Sender:
     return Sender(stack, "accredit", accredit_signer)
+
+
+@pytest.fixture
+def nurturecloud(stack: Stack, path_secret: PathSecret) -> Sender:
+    return Sender(stack, "nurturecloud", path_secret)
 
 
 @pytest.fixture

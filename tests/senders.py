@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from authority import Bearer, FreshTokens, sterling_batch, sterling_delivery, sterling_event
-from signers import AccreditSigner, MachnetSigner, accredit_event, machnet_event
+from notifications import agent, notification
+from signers import AccreditSigner, MachnetSigner, PathSecret, accredit_event, machnet_event
 from stack.stack import Answer, Line, Stack
 from stack.wait import wait_until
+
+
+Signer = MachnetSigner | AccreditSigner | PathSecret | Bearer | FreshTokens
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,15 @@ class Sent:
 class Sender:
     """Posts to one provider's webhook."""
 
-    def __init__(
-        self, stack: Stack, provider: str, signer: MachnetSigner | AccreditSigner | Bearer | FreshTokens
-    ) -> None:
+    def __init__(self, stack: Stack, provider: str, signer: Signer) -> None:
         self.stack = stack
         self.provider = provider
         self.signer = signer
 
-    def post(self, body: bytes, headers: dict[str, str]) -> Sent:
-        """Posts with exactly these headers."""
+    def post(self, body: bytes, headers: dict[str, str], path: str | None = None) -> Sent:
+        """Posts with exactly these headers, to the provider's path or another one."""
         before = {line["delivery_id"] for line in self.stack.deliveries(self.provider)}
-        answer = self.stack.post(self.provider, body, headers)
+        answer = self.stack.post(self.provider, body, headers, path)
 
         def new_lines() -> list[Line]:
             return [line for line in self.stack.deliveries(self.provider) if line["delivery_id"] not in before]
@@ -51,8 +53,10 @@ class Sender:
 
     def send(self, body: bytes, signer: Any = None, content_type: str | None = None, **headers: Any) -> Sent:
         """Signs and posts."""
-        signed = (signer or self.signer).headers(body, **headers)
-        return self.post(body, signed | ({"Content-Type": content_type} if content_type else {}))
+        signer = signer or self.signer
+        signed = signer.headers(body, **headers)
+        path = signer.path if isinstance(signer, PathSecret) else None
+        return self.post(body, signed | ({"Content-Type": content_type} if content_type else {}), path)
 
     def deliver(self, body: bytes, **options: Any) -> tuple[Sent, str]:
         """Signs and posts a delivery that must be accepted, waits until it is processed, and returns its outcome."""
@@ -96,4 +100,6 @@ def new_event(provider: str) -> bytes:
         return machnet_event(new_id(), new_id())
     if provider == "accredit":
         return accredit_event(new_id())
+    if provider == "nurturecloud":
+        return notification("Created", agent(new_id()))
     return sterling_delivery(sterling_batch(sterling_event(new_id())))

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -59,6 +60,25 @@ class AccreditSigner:
         if attempt is not None:
             headers["X-JobAttempt"] = str(attempt)
         return headers
+
+
+class PathSecret:
+    """A secret at the end of NurtureCloud's URL, which is all the proof there is: NurtureCloud signs nothing."""
+
+    def __init__(self, label: str = "main", secret: str | None = None) -> None:
+        self.secret = secrets.token_urlsafe(32) if secret is None else secret
+        self.label = label
+
+    @property
+    def path(self) -> str:
+        return f"/webhooks/nurturecloud/{self.secret}"
+
+    def key(self) -> dict[str, str]:
+        """This secret's entry in the list of active keys."""
+        return {"label": self.label, "secret_sha256": hashlib.sha256(self.secret.encode()).hexdigest()}
+
+    def headers(self, body: bytes) -> dict[str, str]:
+        return {"Content-Type": "application/json"}
 
 
 def machnet_event(event_id: str, resource_id: str, **changes: Any) -> bytes:

@@ -8,13 +8,13 @@ from signers import machnet_event
 from stack.stack import Stack
 from stack.wait import wait_until
 
-SEND_AGAIN = {"machnet": 409, "accredit": 400, "sterling": 503}
+SEND_AGAIN = {"machnet": 409, "accredit": 400, "nurturecloud": 503, "sterling": 503}
 SEND_MESSAGE = "AmazonSQS.SendMessage"
 GET_SECRET = "secretsmanager.GetSecretValue"
 DEADLINE_SECONDS = 3.5
 
 
-@pytest.fixture(params=["machnet", "accredit", "sterling"])
+@pytest.fixture(params=["machnet", "accredit", "nurturecloud", "sterling"])
 def sender(request: pytest.FixtureRequest) -> Sender:
     return request.getfixturevalue(request.param)
 

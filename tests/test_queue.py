@@ -15,19 +15,11 @@ from stack.wait import wait_until
 @pytest.fixture
 def captured(stack: Stack, machnet: Sender) -> dict[str, object]:
     """A queue document as the intake writes it, of a delivery that was not processed yet."""
-    client = stack.client("lambda")
-    mapping = stack.resources["ProcessorFunctionDeliveries"]
-    client.update_event_source_mapping(UUID=mapping, Enabled=False)
-    try:
-        wait_until(lambda: client.get_event_source_mapping(UUID=mapping)["State"] == "Disabled")
+    with stack.held_queue():
         sent = machnet.send(machnet_event(new_id(), new_id()))
         assert sent.answer.status == 200
-        sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
-        [message] = wait_until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []))
-        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    finally:
-        client.update_event_source_mapping(UUID=mapping, Enabled=True)
-    document = json.loads(message["Body"])
+        [message] = stack.take_messages(1)
+    document = json.loads(message)
     assert document["delivery_id"] == sent.delivery_id
     return document
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_the_deployed_routes_are_those_of_the_template(stack: Stack, translated:
     assert set(template.routes(translated)) == {
         "POST /webhooks/accredit",
         "POST /webhooks/machnet",
+        "POST /webhooks/nurturecloud/{secret}",
         "POST /webhooks/sterling",
         "POST /oauth/token",
     }
@@ -91,11 +93,12 @@ def test_each_function_may_do_just_what_it_does(translated: template.Template) -
     assert allowed == {
         "AccreditRole": intake,
         "MachnetRole": intake,
+        "NurtureCloudRole": intake,
         "SterlingRole": intake,
         "SterlingTokenRole": logs | {"secretsmanager:GetSecretValue"},
         "ProcessorRole": logs
         | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-        | {"dynamodb:PutItem", "s3:GetObject", "s3:PutObject"},
+        | {"dynamodb:PutItem", "dynamodb:GetItem", "s3:GetObject", "s3:PutObject"},
     }
 
 
@@ -111,7 +114,12 @@ def granted(translated: template.Template, role: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("provider", "secret"),
-    [("Accredit", "AccreditSecret"), ("Machnet", "MachnetSecret"), ("Sterling", "SterlingVerificationSecret")],
+    [
+        ("Accredit", "AccreditSecret"),
+        ("Machnet", "MachnetSecret"),
+        ("NurtureCloud", "NurtureCloudSecret"),
+        ("Sterling", "SterlingVerificationSecret"),
+    ],
 )
 def test_an_intake_reads_its_own_secret_and_writes_deliveries_only(
     translated: template.Template, provider: str, secret: str
@@ -121,6 +129,63 @@ def test_an_intake_reads_its_own_secret_and_writes_deliveries_only(
         "sqs:SendMessage": {"Fn::GetAtt": ["Queue", "Arn"]},
         "s3:PutObject": {"Fn::Sub": "${Bucket.Arn}/deliveries/*"},
     }
+
+
+def test_the_processor_reads_entities_and_only_adds_events(translated: template.Template) -> None:
+    [policy] = resources(translated, "AWS::IAM::Role")["ProcessorRole"]["Policies"]
+    granted = {
+        json.dumps(statement["Resource"]["Fn::GetAtt"]): statement["Action"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "dynamodb:" in json.dumps(statement["Action"])
+    }
+
+    assert granted == {
+        '["EventsTable", "Arn"]': "dynamodb:PutItem",
+        '["EntitiesTable", "Arn"]': ["dynamodb:PutItem", "dynamodb:GetItem"],
+    }
+
+
+def test_the_tables_can_be_restored_and_followed(translated: template.Template) -> None:
+    tables = resources(translated, "AWS::DynamoDB::Table")
+
+    assert {name: table["StreamSpecification"]["StreamViewType"] for name, table in tables.items()} == {
+        "EventsTable": "NEW_IMAGE",
+        "EntitiesTable": "NEW_AND_OLD_IMAGES",
+    }
+    for table in tables.values():
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] == [("pk", "HASH"), ("sk", "RANGE")]
+    assert "TimeToLiveSpecification" not in tables["EntitiesTable"]
+    [index] = tables["EntitiesTable"]["GlobalSecondaryIndexes"]
+    assert index == {
+        "IndexName": "by_business",
+        "KeySchema": [
+            {"AttributeName": "business_id", "KeyType": "HASH"},
+            {"AttributeName": "component_and_id", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["deleted", "organisation", "version"]},
+    }
+
+
+def test_the_processor_takes_every_organisation_and_business_unless_it_is_told_otherwise(
+    translated: template.Template,
+) -> None:
+    variables = translated["Resources"]["ProcessorFunction"]["Properties"]["Environment"]["Variables"]
+
+    for variable, parameter in [
+        ("NURTURECLOUD_ORGANISATION", "NurtureCloudOrganisation"),
+        ("NURTURECLOUD_BUSINESSES", "NurtureCloudBusinesses"),
+    ]:
+        assert variables[variable] == {"Ref": parameter}
+        assert translated["Parameters"][parameter]["Default"] == ""
+
+
+def test_every_parameter_has_its_place_in_the_console(translated: template.Template) -> None:
+    groups = translated["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    placed = [parameter for group in groups for parameter in group["Parameters"]]
+
+    assert sorted(placed) == sorted(translated["Parameters"])
 
 
 def test_only_the_token_endpoint_reads_what_signs(translated: template.Template) -> None:
@@ -181,7 +246,18 @@ def test_no_throttle_and_no_path_in_the_access_log(translated: template.Template
     assert stage["DefaultRouteSettings"] == {"DetailedMetricsEnabled": True}
     log = json.loads(stage["AccessLogSettings"]["Format"])
     assert log["routeKey"] == "$context.routeKey"
-    assert "$context.path" not in log.values()
+    # What API Gateway would replace by the path, or by something that holds it.
+    variables = set(re.findall(r"\$context\.[A-Za-z.]*", stage["AccessLogSettings"]["Format"]))
+    assert variables == set(log.values())
+    assert [name for name in variables if re.search("path|uri|url|resource|http|request(?!Id|Time)", name, re.I)] == []
+
+
+def test_the_urls_that_are_shown_hold_no_secret(translated: template.Template, stack: Stack) -> None:
+    with_domain, without = translated["Outputs"]["NurtureCloudWebhookUrl"]["Value"]["Fn::If"][1:]
+
+    assert with_domain == {"Fn::Sub": "https://${DomainName}/webhooks/nurturecloud/<secret>"}
+    assert without["Fn::Sub"].endswith("/webhooks/nurturecloud/<secret>")
+    assert stack.outputs["NurtureCloudWebhookUrl"].endswith("/webhooks/nurturecloud/<secret>")
 
 
 def test_the_unrouted_requests_are_those_of_no_route(translated: template.Template) -> None:
@@ -205,6 +281,7 @@ def test_the_initial_secrets_hold_no_key(translated: template.Template) -> None:
     assert {name: json.loads(secret["SecretString"]) for name, secret in secrets.items()} == {
         "AccreditSecret": {"keys": []},
         "MachnetSecret": {"keys": []},
+        "NurtureCloudSecret": {"keys": []},
         "SterlingVerificationSecret": verification,
         "SterlingAuthoritySecret": verification | {"token_lifetime_seconds": 7200, "secret_refresh_seconds": 300},
     }
@@ -213,7 +290,7 @@ def test_the_initial_secrets_hold_no_key(translated: template.Template) -> None:
 def test_every_alarm_is_sent_to_the_topic_and_silence_is_no_alarm(translated: template.Template) -> None:
     alarms = resources(translated, "AWS::CloudWatch::Alarm")
 
-    assert len(alarms) == 19
+    assert len(alarms) == 22
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
         assert alarm["TreatMissingData"] == "notBreaching"

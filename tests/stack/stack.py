@@ -72,7 +72,9 @@ class Stack:
 
     def _deploy(self) -> None:
         original = template.original()
-        code_folders = {name: self._code_folder(binary) for name, binary in template.binaries(original).items()}
+        binaries = template.binaries(original)
+        self._functions = {binary: name for name, binary in binaries.items()}
+        code_folders = {name: self._code_folder(binary) for name, binary in binaries.items()}
         self.template = template.derive(code_folders)
         file = self.folder / "template.json"
         file.write_text(json.dumps(self.template))
@@ -202,7 +204,7 @@ class Stack:
 
     def put_keys(self, provider: str, *keys: dict[str, str]) -> None:
         """Replaces the provider's list of active keys."""
-        self.put_secret(f"{provider.capitalize()}SecretArn", {"keys": list(keys)})
+        self.put_secret(f"{self._functions[provider].removesuffix('Function')}SecretArn", {"keys": list(keys)})
 
     def put_secret(self, output: str, document: dict[str, Any]) -> None:
         """Replaces the value of the secret that an output names."""
@@ -212,17 +214,21 @@ class Stack:
 
     def function_name(self, binary: str) -> str:
         """The deployed function of a binary, such as `sterling-token`."""
-        logical = "".join(word.capitalize() for word in binary.split("-"))
-        return self.outputs[f"{logical}FunctionName"]
+        return self.outputs[f"{self._functions[binary]}Name"]
 
     def items(self, **attributes: Any) -> list[Item]:
         """The items of the events table that have these attributes."""
+        return self._scan("EventsTableName", attributes)
+
+    def entities(self, **attributes: Any) -> list[Item]:
+        """The items of the entities table that have these attributes."""
+        return self._scan("EntitiesTableName", attributes)
+
+    def _scan(self, table: str, attributes: dict[str, Any]) -> list[Item]:
         deserialize = TypeDeserializer().deserialize
         found = []
         for page in (
-            self.client("dynamodb")
-            .get_paginator("scan")
-            .paginate(TableName=self.outputs["EventsTableName"], ConsistentRead=True)
+            self.client("dynamodb").get_paginator("scan").paginate(TableName=self.outputs[table], ConsistentRead=True)
         ):
             for raw in page["Items"]:
                 item = {name: deserialize(value) for name, value in raw.items()}
@@ -249,6 +255,33 @@ class Stack:
 
     def send_message(self, text: str) -> None:
         self.client("sqs").send_message(QueueUrl=self.outputs["QueueUrl"], MessageBody=text)
+
+    @contextlib.contextmanager
+    def held_queue(self) -> Iterator[None]:
+        """Keeps the processor from the queue inside the `with` block."""
+        client = self.client("lambda")
+        mapping = self.resources["ProcessorFunctionDeliveries"]
+        client.update_event_source_mapping(UUID=mapping, Enabled=False)
+        try:
+            wait_until(lambda: client.get_event_source_mapping(UUID=mapping)["State"] == "Disabled")
+            yield
+        finally:
+            client.update_event_source_mapping(UUID=mapping, Enabled=True)
+
+    def take_messages(self, count: int) -> list[str]:
+        """Takes so many documents off the queue, which must be held."""
+        sqs, queue = self.client("sqs"), self.outputs["QueueUrl"]
+        taken: list[str] = []
+
+        def enough() -> bool:
+            for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                taken.append(message["Body"])
+            return len(taken) >= count
+
+        wait_until(enough, what=f"{count} messages")
+        assert len(taken) == count
+        return taken
 
     # Logs
 
