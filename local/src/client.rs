@@ -136,12 +136,15 @@ impl Sender {
         builder.build().map(Self).map_err(SendError::Client)
     }
 
-    /// Posts a delivery and returns the answer, whatever its status.
+    /// Posts a delivery and returns the answer, whatever its status. A secret that the URL has to end with is the delivery's,
+    /// and no part of `url`, which errors name.
     ///
     /// # Errors
     /// When no whole answer came.
     pub async fn post(&self, url: &Url, delivery: &SignedDelivery) -> Result<Reply, SendError> {
-        let mut request = self.0.post(url.clone()).body(delivery.body.clone());
+        let mut whole_url = url.clone();
+        whole_url.set_path(&delivery.path(url.path()));
+        let mut request = self.0.post(whole_url).body(delivery.body.clone());
         for (name, value) in delivery.headers() {
             request = request.header(name, value);
         }

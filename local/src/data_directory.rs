@@ -134,6 +134,12 @@ impl DataDirectory {
         self.0.join("keys").join("accredit-private.pem")
     }
 
+    /// The secret that ends the URL of NurtureCloud's test deliveries.
+    #[must_use]
+    pub fn nurturecloud_path_secret(&self) -> PathBuf {
+        self.0.join("keys").join("nurturecloud-path-secret")
+    }
+
     /// The authority that issues tokens to Sterling, with its private keys, in the form of the secret on AWS.
     #[must_use]
     pub fn sterling_authority(&self) -> PathBuf {

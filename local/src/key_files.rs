@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pipeline::ports::{PortError, SecretText, Secrets, Surroundings as _, SystemSurroundings};
+use providers::delivery::Sha256Digest;
 use providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
+use providers::path_secret::PathSecret;
 use providers::provider::Provider;
 use providers::timestamp::Timestamp;
 use rsa::RsaPrivateKey;
@@ -103,6 +105,12 @@ struct AccreditKeyDocument<'a> {
 }
 
 #[derive(Serialize)]
+struct NurtureCloudKeyDocument<'a> {
+    label: &'a str,
+    secret_sha256: Sha256Digest,
+}
+
+#[derive(Serialize)]
 struct MachnetKeyDocument<'a> {
     label: &'a str,
     secret: &'a str,
@@ -136,6 +144,23 @@ pub fn new_machnet_key() -> Result<String, TestKeyError> {
     let mut bytes = [0; 32];
     OsRng.fill_bytes(&mut bytes);
     Ok(secret_document(MachnetKeyDocument { label: TEST_KEY_LABEL, secret: &hex::encode(bytes) })?)
+}
+
+/// The active keys of NurtureCloud with this one, in the form of the secret on AWS.
+///
+/// # Errors
+/// [`TestKeyError`].
+pub fn nurturecloud_key(secret: &PathSecret) -> Result<String, TestKeyError> {
+    let entry = NurtureCloudKeyDocument { label: TEST_KEY_LABEL, secret_sha256: secret.hash().digest() };
+    Ok(secret_document(entry)?)
+}
+
+/// A new secret to end NurtureCloud's URL.
+#[must_use]
+pub fn new_path_secret() -> PathSecret {
+    let mut bytes = [0; 32];
+    OsRng.fill_bytes(&mut bytes);
+    PathSecret::of_randomness(bytes)
 }
 
 /// A client of the token endpoint with its secret, as it is written down. `Debug` doesn't show the secret.
@@ -256,6 +281,12 @@ pub async fn ensure_test_keys(directory: &DataDirectory) -> Result<(), TestKeyEr
             }
             Provider::Machnet if keys.exists() => {}
             Provider::Machnet => write(&keys, &new_machnet_key()?)?,
+            Provider::NurtureCloud if keys.exists() => {}
+            Provider::NurtureCloud => {
+                let secret = new_path_secret();
+                write(&directory.nurturecloud_path_secret(), &format!("{}\n", secret.reveal()))?;
+                write(&keys, &nurturecloud_key(&secret)?)?;
+            }
             Provider::Sterling => ensure_sterling_client(directory).await?,
         }
     }

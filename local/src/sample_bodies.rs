@@ -111,6 +111,86 @@ pub fn sterling_batches<const BATCHES: usize>(batches: [&[SterlingEvent]; BATCHE
     body(&SterlingBody { eventbatch: batches.map(batch).to_vec() })
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NurtureCloudBody<'a, P> {
+    domain_component_name: &'a str,
+    state: &'a str,
+    payload: P,
+}
+
+/// An entity as NurtureCloud's notifications show it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NurtureCloudEntity {
+    #[serde(flatten)]
+    reference: NurtureCloudReference,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged_into: Option<NurtureCloudReference>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NurtureCloudReference {
+    organisation_name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    business_id: Option<&'static str>,
+    id: String,
+}
+
+impl NurtureCloudReference {
+    fn new(id: &str) -> Self {
+        Self { organisation_name: "example-realty", business_id: Some("business-1"), id: id.to_owned() }
+    }
+}
+
+impl NurtureCloudEntity {
+    /// One whose content is this name.
+    #[must_use]
+    pub fn named(id: &str, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::deleted(id) }
+    }
+
+    /// One of which only its id is said.
+    #[must_use]
+    pub fn deleted(id: &str) -> Self {
+        Self { reference: NurtureCloudReference::new(id), name: None, merged_into: None }
+    }
+
+    /// One that another one of the same business stands for.
+    #[must_use]
+    pub fn merged(id: &str, into: &str) -> Self {
+        Self { merged_into: Some(NurtureCloudReference::new(into)), ..Self::deleted(id) }
+    }
+
+    /// The same without its business, which makes it malformed.
+    #[must_use]
+    pub fn without_business(mut self) -> Self {
+        self.reference.business_id = None;
+        self
+    }
+}
+
+/// A notification of NurtureCloud about one entity.
+#[must_use]
+pub fn nurturecloud_body(component: &str, state: &str, entity: &NurtureCloudEntity) -> Bytes {
+    body(&NurtureCloudBody { domain_component_name: component, state, payload: entity })
+}
+
+/// A notification of NurtureCloud about several entities.
+#[must_use]
+pub fn nurturecloud_array_body(component: &str, state: &str, entities: &[NurtureCloudEntity]) -> Bytes {
+    body(&NurtureCloudBody { domain_component_name: component, state, payload: entities })
+}
+
+/// A random UUID.
+#[must_use]
+pub fn random_uuid() -> String {
+    as_uuid(&random_hex(16))
+}
+
 /// So many random bytes as hex digits.
 #[must_use]
 pub fn random_hex(bytes: usize) -> String {

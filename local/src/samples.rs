@@ -218,7 +218,8 @@ async fn document<W: Webhook>(
     for (name, value) in delivery.headers() {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).map_err(|_| mismatched())?);
     }
-    let proof = W::proof(&headers).map_err(|_| mismatched())?;
+    let path = delivery.path(W::PROVIDER.webhook_path());
+    let proof = W::proof(&path, &headers).map_err(|_| mismatched())?;
     let request =
         W::verify(UnverifiedRequest::new(headers, delivery.body), &proof, &keys, arrival).map_err(|_| mismatched())?;
     let delivery = VerifiedDelivery::new(request, DeliveryId::new(arrival, [number; 10]), arrival);

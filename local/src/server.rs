@@ -15,6 +15,7 @@ use pipeline::ports::SystemSurroundings;
 use pipeline::token_endpoint::TokenEndpoint;
 use providers::accredit::Accredit;
 use providers::machnet::Machnet;
+use providers::nurturecloud::NurtureCloud;
 use providers::provider::Provider;
 use providers::sterling::Sterling;
 use providers::webhook::Webhook;
@@ -126,10 +127,10 @@ impl Server {
         &self.queue
     }
 
-    /// The URL of a provider's webhook.
+    /// The URL of a provider's webhook as it is shown.
     #[must_use]
     pub fn webhook_url(&self, provider: Provider) -> String {
-        format!("http://{}{}", self.address, provider.webhook_path())
+        format!("http://{}{}", self.address, shown_webhook_path(provider))
     }
 
     /// The URL of the token endpoint.
@@ -175,6 +176,10 @@ impl Server {
         for provider in Provider::ALL {
             let path = provider.webhook_path();
             router = match provider {
+                // The intake reads the secret from the path itself.
+                Provider::NurtureCloud => {
+                    router.route_service(&format!("{path}/{{secret}}"), self.intake::<NurtureCloud>())
+                }
                 Provider::Accredit => router.route_service(path, self.intake::<Accredit>()),
                 Provider::Machnet => router.route_service(path, self.intake::<Machnet>()),
                 Provider::Sterling => router
@@ -197,6 +202,16 @@ impl Server {
             SystemSurroundings,
             settings(),
         )
+    }
+}
+
+/// The path of a provider's webhook as it is shown: a secret that ends it is not.
+#[must_use]
+pub fn shown_webhook_path(provider: Provider) -> String {
+    let path = provider.webhook_path();
+    match provider {
+        Provider::NurtureCloud => format!("{path}/<secret>"),
+        Provider::Accredit | Provider::Machnet | Provider::Sterling => path.to_owned(),
     }
 }
 
@@ -265,7 +280,7 @@ struct Problem {
 }
 
 async fn not_found() -> Response {
-    let paths = Provider::ALL.map(Provider::webhook_path).join(", ");
+    let paths = Provider::ALL.map(shown_webhook_path).join(", ");
     let problem = Problem {
         r#type: "urn:webhook-intake:problem:not-found",
         title: "Not Found",

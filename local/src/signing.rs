@@ -47,6 +47,12 @@ pub enum SignerError {
          sterling-client.json in the data directory's keys"
     )]
     NoSignature,
+    /// A secret in the URL instead of a signature.
+    #[error(
+        "nurturecloud's deliveries carry no signature, for a secret ends their url, such as the one in \
+         nurturecloud-path-secret in the data directory's keys"
+    )]
+    PathSecret,
     /// Signing itself failed.
     #[error("the body could not be signed")]
     Signing(#[from] rsa::signature::Error),
@@ -67,7 +73,7 @@ impl Signer {
     /// first secret signs.
     ///
     /// # Errors
-    /// [`SignerError`]; always for Sterling, whose deliveries prove themselves by a token.
+    /// [`SignerError`]; always for Sterling, whose deliveries prove themselves by a token, and for NurtureCloud, whose URL does.
     pub fn read(provider: Provider, text: &str) -> Result<Self, SignerError> {
         match provider {
             Provider::Accredit => {
@@ -82,6 +88,7 @@ impl Signer {
                 Ok(Self::Machnet(HmacSecret::new(&entry.secret)?))
             }
             Provider::Sterling => Err(SignerError::NoSignature),
+            Provider::NurtureCloud => Err(SignerError::PathSecret),
         }
     }
 
@@ -106,13 +113,21 @@ impl Signer {
     }
 }
 
-/// A delivery with everything that is sent beside its body. `Debug` doesn't show its signature or token.
+/// A delivery with everything that is sent beside its body. `Debug` doesn't show its signature, token or secret.
 #[derive(Clone)]
 pub struct SignedDelivery {
     /// The body.
     pub body: Bytes,
     headers: Vec<(&'static str, String)>,
-    signature: Option<(&'static str, String)>,
+    proof: Proof,
+}
+
+/// What proves a delivery.
+#[derive(Clone)]
+enum Proof {
+    None,
+    Header(&'static str, String),
+    PathSecret(String),
 }
 
 impl SignedDelivery {
@@ -122,20 +137,40 @@ impl SignedDelivery {
     /// When the key can't sign.
     pub fn new(signer: &Signer, body: Bytes, mut headers: Vec<(&'static str, String)>) -> Result<Self, SignerError> {
         headers.push(("content-type", "application/json".to_owned()));
-        let signature = Some(signer.sign(&body)?);
-        Ok(Self { body, headers, signature })
+        let (name, value) = signer.sign(&body)?;
+        Ok(Self { body, headers, proof: Proof::Header(name, value) })
     }
 
     /// A JSON body with a bearer token beside it, as Sterling sends one.
     #[must_use]
     pub fn with_bearer_token(token: &str, body: Bytes) -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
-        Self { body, headers, signature: Some(("authorization", format!("Bearer {token}"))) }
+        Self { body, headers, proof: Proof::Header("authorization", format!("Bearer {token}")) }
+    }
+
+    /// A JSON body for a URL that ends with this secret, as NurtureCloud sends one.
+    #[must_use]
+    pub fn with_path_secret(secret: &str, body: Bytes) -> Self {
+        let headers = vec![("content-type", "application/json".to_owned())];
+        Self { body, headers, proof: Proof::PathSecret(secret.to_owned()) }
     }
 
     /// Every header by name.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.headers.iter().chain(&self.signature).map(|(name, value)| (*name, value.as_str()))
+        let proof = match &self.proof {
+            Proof::Header(name, value) => Some((*name, value.as_str())),
+            Proof::PathSecret(_) | Proof::None => None,
+        };
+        self.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(proof)
+    }
+
+    /// The path to post to: the webhook's, and the secret where there is one.
+    #[must_use]
+    pub fn path(&self, webhook_path: &str) -> String {
+        match &self.proof {
+            Proof::PathSecret(secret) => format!("{}/{secret}", webhook_path.trim_end_matches('/')),
+            Proof::Header(..) | Proof::None => webhook_path.to_owned(),
+        }
     }
 
     /// The same with a body that isn't the signed one.
@@ -146,10 +181,10 @@ impl SignedDelivery {
         self
     }
 
-    /// The same without the signature.
+    /// The same without the signature, token or secret.
     #[must_use]
     pub fn unsigned(mut self) -> Self {
-        self.signature = None;
+        self.proof = Proof::None;
         self
     }
 }
@@ -185,7 +220,7 @@ mod tests {
         let keys = W::read_keys(secret).unwrap().keys;
         let (name, value) = signer.sign(body).unwrap();
         let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_str(&value).unwrap())]);
-        let proof = W::proof(&headers).unwrap();
+        let proof = W::proof(W::PROVIDER.webhook_path(), &headers).unwrap();
         W::verify(UnverifiedRequest::new(headers, body.into()), &proof, &keys, Timestamp::EPOCH).is_ok()
     }
 

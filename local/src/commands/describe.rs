@@ -43,7 +43,7 @@ pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
         }
         Entry::Conflict(event) => format!("kept beside {}", name(&event.id)),
         Entry::Quarantine(quarantine) => quarantine.reason.clone(),
-        Entry::Alias(_) | Entry::Hint(_) => String::new(),
+        Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) => String::new(),
     }
 }
 

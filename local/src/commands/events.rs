@@ -95,7 +95,7 @@ fn row(entry: &Entry) -> Option<[String; 6]> {
         Entry::Quarantine(quarantine) => {
             (quarantine.received_at, quarantine.provider, quarantine.outcome, "-".to_owned(), "-".to_owned())
         }
-        Entry::Alias(_) | Entry::Hint(_) => return None,
+        Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) => return None,
     };
     let received_at = received_at.to_string().replace('T', " ");
     let to_the_second = received_at.split_once('.').map_or(received_at.as_str(), |(time, _)| time);

@@ -14,7 +14,10 @@ use super::{CommandError, print, provider_parser};
 use crate::client::{Reply, Sender, webhook_url};
 use crate::data_directory::DataDirectory;
 use crate::key_files::ClientCredentials;
-use crate::sample_bodies::{SterlingEvent, accredit_body, machnet_body, random_hex, sterling_body};
+use crate::sample_bodies::{
+    NurtureCloudEntity, SterlingEvent, accredit_body, machnet_body, nurturecloud_body, random_hex, random_uuid,
+    sterling_body,
+};
 use crate::server::{DEFAULT_ADDRESS, TOKEN_PATH};
 use crate::signing::{SignedDelivery, Signer};
 
@@ -181,7 +184,7 @@ impl Arguments {
                 let event_name = self.event_header.clone().or_else(|| event_name(body));
                 event_name.map(|name| ("x-raas-event", name)).into_iter().collect()
             }
-            Provider::Sterling => Vec::new(),
+            Provider::NurtureCloud | Provider::Sterling => Vec::new(),
         }
     }
 }
@@ -191,6 +194,7 @@ pub(super) fn signing_key(directory: &DataDirectory, provider: Provider) -> Path
     match provider {
         Provider::Accredit => directory.accredit_private_key(),
         Provider::Machnet => directory.keys(Provider::Machnet),
+        Provider::NurtureCloud => directory.nurturecloud_path_secret(),
         Provider::Sterling => directory.sterling_client(),
     }
 }
@@ -228,6 +232,9 @@ fn made_up_body(provider: Provider) -> Bytes {
     match provider {
         Provider::Accredit => accredit_body(&random_hex(16), now),
         Provider::Machnet => machnet_body(&random_hex(12), &random_hex(12), "transaction_completed", now),
+        Provider::NurtureCloud => {
+            nurturecloud_body("contact", "Created", &NurtureCloudEntity::named(&random_uuid(), &random_hex(6)))
+        }
         Provider::Sterling => sterling_body(&[SterlingEvent::supply_change(&random_hex(6), 5, now)]),
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use pipeline::telemetry::json_lines;
 use providers::accredit::Accredit;
 use providers::machnet::Machnet;
+use providers::nurturecloud::NurtureCloud;
 use providers::provider::Provider;
 use providers::sterling::Sterling;
 use providers::webhook::Webhook;
@@ -37,6 +38,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         let keys = match provider {
             Provider::Accredit => keys_in_words::<Accredit>(&directory),
             Provider::Machnet => keys_in_words::<Machnet>(&directory),
+            Provider::NurtureCloud => keys_in_words::<NurtureCloud>(&directory),
             Provider::Sterling => keys_in_words::<Sterling>(&directory),
         };
         let _ = writeln!(text, "  POST {}  {keys}", server.webhook_url(provider));
