@@ -71,3 +71,14 @@ pub struct EntityUpdate {
     /// another than the place in that part.
     pub position: EventIndex,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_deletion_tells_no_content_and_only_an_update_tells_nothing_of_life() {
+        let tells = EntityState::ALL.map(|state| (state.tells_content(), state.tells_life()));
+        assert_eq!(tells, [(true, true), (true, false), (true, true), (false, true)]);
+    }
+}

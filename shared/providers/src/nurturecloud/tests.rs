@@ -150,6 +150,10 @@ fn an_entity_of_an_array_that_cannot_be_read_leaves_its_neighbours_alone_and_kee
     let broken = broken.unwrap_err();
     assert_eq!(broken.reason.to_string(), "the member \"id\" is not a string of at least one character, or a number");
 
+    // Released too early, it is quarantined as it was.
+    let still = split(std::str::from_utf8(&broken.data).unwrap()).unwrap().remove(0).unwrap_err();
+    assert_eq!(still, broken);
+
     // What a later release could read, at the place where it was.
     let fixed = std::str::from_utf8(&broken.data).unwrap().replace(r#"{"new":"form"}"#, "\"c9\"");
     let [released] = <[_; 1]>::try_from(events(&fixed)).unwrap();

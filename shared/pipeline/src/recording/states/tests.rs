@@ -265,6 +265,20 @@ async fn the_same_entity_twice_in_one_delivery_is_two_events_in_their_order() {
     assert_eq!(world.entity("x").unwrap().content.unwrap().arrival.index, EventIndex(1));
 }
 
+#[tokio::test]
+async fn processors_at_once_on_one_entity_all_succeed_each_from_where_the_others_left_it() {
+    let world = World::default();
+    let deliveries: Vec<Delivery> = (1..=20)
+        .map(|number| {
+            delivery(number, number.into(), &notification("Updated", &[told("x", Some(&number.to_string()))]))
+        })
+        .collect();
+    let recorded = futures_util::future::join_all(deliveries.iter().map(|delivery| world.process(delivery))).await;
+    assert!(recorded.iter().all(|outcomes| outcomes.as_ref().is_ok_and(|outcomes| *outcomes == [Outcome::Stored])));
+    let entity = world.entity("x").unwrap();
+    assert_eq!((entity.version, entity.content.unwrap().arrival.delivery_id), (20, deliveries[19].id));
+}
+
 /// One delivery of a property run.
 #[derive(Clone, Debug)]
 struct Sent {
