@@ -56,6 +56,15 @@ def stack(
 
 
 @pytest.fixture
+def impatient_queue(stack: Stack) -> Iterator[None]:
+    """A queue that gives up within seconds instead of a quarter of an hour."""
+    sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+    yield
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "180"})
+
+
+@pytest.fixture
 def machnet(stack: Stack, machnet_signer: MachnetSigner) -> Sender:
     return Sender(stack, "machnet", machnet_signer)
 

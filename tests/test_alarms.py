@@ -8,7 +8,7 @@ import pytest
 from authority import Authority, Bearer, Client, SigningKey, put_authority
 from oauth_client import token_request
 from senders import Sender, new_event, new_id
-from signers import AccreditSigner, MachnetSigner, machnet_event
+from signers import AccreditSigner, MachnetSigner, PathSecret, machnet_event
 from stack import template
 from stack.stack import Answer, Stack
 from stack.wait import wait_until
@@ -31,7 +31,7 @@ def watched() -> set[Metric]:
     return found
 
 
-@pytest.mark.parametrize("provider", ["accredit", "machnet", "sterling"])
+@pytest.mark.parametrize("provider", ["accredit", "machnet", "nurturecloud", "sterling"])
 def test_each_watched_metric_is_one_that_the_functions_send(
     stack: Stack, request: pytest.FixtureRequest, authority: Authority, provider: str
 ) -> None:
@@ -99,10 +99,10 @@ def test_the_metrics_are_in_the_namespace_that_the_alarms_watch(stack: Stack, ma
 
 def cause_everything(stack: Stack, sender: Sender, authority: Authority) -> None:
     provider = sender.provider
-    header = {"machnet": "x-raas-webhook-signature", "accredit": "X-Signature", "sterling": "Authorization"}[provider]
     strangers: dict[str, list[Any]] = {
         "machnet": [MachnetSigner("no-secret-of-anyone")],
         "accredit": [AccreditSigner()],
+        "nurturecloud": [PathSecret(), PathSecret(secret="short")],
         "sterling": [Bearer(authority.token(sign=SigningKey().sign)), Bearer(authority.token(exp=1))],
     }
 
@@ -123,8 +123,10 @@ def cause_everything(stack: Stack, sender: Sender, authority: Authority) -> None
         event_id, resource = new_id(), new_id()
         sender.deliver(machnet_event(event_id, resource))
         sender.deliver(machnet_event(event_id, resource, payload={}))
-    sender.post(b"{}", {})
-    sender.post(b"{}", {header: "?"})
+    headers = {"machnet": "x-raas-webhook-signature", "accredit": "X-Signature", "sterling": "Authorization"}
+    if provider in headers:
+        sender.post(b"{}", {})
+        sender.post(b"{}", {headers[provider]: "?"})
     for stranger in strangers[provider]:
         sender.send(b"{}", signer=stranger)
     with stack.proxy.fault("AmazonSQS.SendMessage", "access-denied"):

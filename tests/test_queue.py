@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from senders import Sender, new_id
@@ -22,15 +21,6 @@ def captured(stack: Stack, machnet: Sender) -> dict[str, object]:
     document = json.loads(message)
     assert document["delivery_id"] == sent.delivery_id
     return document
-
-
-@pytest.fixture
-def impatient_queue(stack: Stack) -> Iterator[None]:
-    """A queue that gives up within seconds instead of a quarter of an hour."""
-    sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
-    yield
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "180"})
 
 
 def test_a_message_that_sqs_delivers_twice_is_recorded_once(stack: Stack, captured: dict[str, object]) -> None:

@@ -289,9 +289,9 @@ class Stack:
         """All that a function's processes have written."""
         return "".join(file.read_text() for file in sorted(self._logs.glob(f"{binary}.*.log")))
 
-    def processes(self, binary: str) -> int:
-        """How many processes of a function were started so far."""
-        return len(list(self._logs.glob(f"{binary}.*.log")))
+    def processes(self, binary: str, text: str = "") -> int:
+        """How many processes of a function were started so far; with a text, how many have written that."""
+        return sum(text in file.read_text() for file in self._logs.glob(f"{binary}.*.log"))
 
     def lines(self, binary: str, message: str | None = None) -> list[Line]:
         """A function's JSON log lines, oldest first within each process."""
@@ -322,9 +322,9 @@ class Stack:
         return self.lines(provider, "delivery")
 
     def records(self, delivery_id: str | None = None) -> list[Line]:
-        """The processor's line of each processed record."""
-        lines = self.lines("processor", "record processed")
-        return [line for line in lines if delivery_id in (None, line["delivery_id"])]
+        """The processor's line of each processed record, oldest first."""
+        lines = [line for line in self.lines("processor", "record processed") if delivery_id in (None, line["delivery_id"])]
+        return sorted(lines, key=lambda line: line["timestamp"])
 
     def wait_for_record(self, delivery_id: str, count: int = 1) -> list[Line]:
         def enough() -> list[Line]:
@@ -348,8 +348,8 @@ class Stack:
             client.update_function_configuration(FunctionName=name, Environment=environment)
 
     @contextlib.contextmanager
-    def without_permission(self, role: str, action: str) -> Iterator[None]:
-        """Takes the statement that allows just this action out of a role's policy inside the `with` block."""
+    def without_permission(self, role: str, action: str | list[str]) -> Iterator[None]:
+        """Takes the statement that allows just this, an action or some, out of a role's policy inside the `with` block."""
         iam = self.client("iam")
         role_name = self.resources[role]
         [policy_name] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]

@@ -1,0 +1,68 @@
+"""The account of a run: what the functions said in their lines, and what they counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from senders import outcomes
+from stack.stack import Stack
+
+PROVIDERS = ["accredit", "machnet", "nurturecloud", "sterling"]
+
+Counters = dict[tuple[str, tuple[tuple[str, str], ...]], int]
+
+
+class Books:
+    """What the functions reported since the books were opened."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._seen = {line["delivery_id"] for line in self._all_deliveries()}
+        self._records = Counter(line["message_id"] for line in stack.records())
+        self._counters = Counter(self._all_counters())
+
+    def _all_deliveries(self) -> list[dict[str, Any]]:
+        return [line for provider in PROVIDERS for line in self.stack.deliveries(provider)]
+
+    def _all_counters(self) -> Counters:
+        sums: Counter[Any] = Counter()
+        for binary in [*PROVIDERS, "processor"]:
+            sums.update(self.stack.counters(binary))
+        return sums
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        return [line for line in self._all_deliveries() if line["delivery_id"] not in self._seen]
+
+    def records(self) -> list[dict[str, Any]]:
+        return [line for line in self.stack.records() if line["message_id"] not in self._records]
+
+    def outcomes(self) -> dict[tuple[str, int], set[str]]:
+        """The outcomes that were reported for each event; more than one if it came again with another one."""
+        found: dict[tuple[str, int], set[str]] = {}
+        for record in self.records():
+            for index, outcome in enumerate(outcomes(record)):
+                found.setdefault((record["delivery_id"], index), set()).add(outcome)
+        return found
+
+    def failed(self) -> int:
+        """How many records failed, and came again."""
+        return self.counters().get(("failed", ()), 0)
+
+    def counters(self) -> Counters:
+        return {key: value for key, value in (Counter(self._all_counters()) - self._counters).items() if value}
+
+    def expected_counters(self) -> Counters:
+        """The counters that the lines add up to."""
+        sums: Counter[Any] = Counter()
+        for line in self.deliveries():
+            provider = ("provider", line["provider"])
+            sums["received", (provider,)] += 1
+            if line["outcome"] == "rejected":
+                sums["rejected", (provider, ("reason", line["reason"]))] += 1
+            else:
+                sums[line["outcome"], (provider,)] += 1
+        for line in self.records():
+            for outcome in outcomes(line):
+                sums[outcome, (("provider", line["provider"]),)] += 1
+        return dict(sums)
