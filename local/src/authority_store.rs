@@ -4,24 +4,17 @@
 //! it. What is added becomes known to the verification document first, and what is removed leaves the authority first, so a
 //! crash between the two leaves a webhook that knows more than is in use, never less. The next command sets it right.
 
-use std::fs::{File, TryLockError};
 use std::future::Future;
-use std::io;
-use std::path::PathBuf;
 
-use pipeline::ports::{PortError, SecretText};
-use providers::delivery::Sha256Digest;
+#[cfg(feature = "aws")]
+use aws::SecretDocument;
+use pipeline::ports::SecretText;
 use providers::oauth::authority::{Authority, AuthorityError};
 use providers::provider::Provider;
 use serde_json::Value;
 
-use crate::data_directory::{DataDirectory, replace_private_file};
-
-#[cfg(feature = "aws")]
-mod deployed;
-
-#[cfg(feature = "aws")]
-pub use deployed::SecretsManagerStore;
+use crate::data_directory::DataDirectory;
+use crate::stored_document::{DocumentError, DocumentLock, Found, StoredDocument, Version};
 
 /// One of the two documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,19 +33,6 @@ pub enum First {
     /// For what is removed: it is used no more before it stops to verify. Also for an authority that is new, since nobody has a
     /// token of it.
     Authority,
-}
-
-/// A document's state, by which a change made meanwhile is noticed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version(pub(crate) String);
-
-/// A document as it was found.
-#[derive(Debug)]
-pub struct Found {
-    /// The text, unless there is none.
-    pub text: Option<SecretText>,
-    /// Its state.
-    pub version: Version,
 }
 
 /// A place for the two documents.
@@ -122,35 +102,15 @@ pub enum StoreError {
         /// Where the authority was looked for.
         authority: String,
     },
-    /// Somebody else was quicker.
-    #[error("{place} was changed since it was read, and is left as it is; run the command again")]
-    ChangedMeanwhile {
-        /// The document.
-        place: String,
-    },
-    /// Another command is changing it.
-    #[error("another command is changing the authority in {place}; run this one again when that is done")]
-    InUse {
-        /// The file that is locked.
-        place: String,
-    },
     /// A step that isn't possible, or not yet.
     #[error(transparent)]
     Step(#[from] AuthorityError),
     /// No key could be made.
     #[error("the operating system gave no randomness for a key or a secret; try again")]
     NoRandomness,
-    /// A file.
-    #[error("{} cannot be read or written; give yourself the right to, or choose another --data-directory", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// Another service.
+    /// A document.
     #[error(transparent)]
-    Port(#[from] PortError),
+    Document(#[from] DocumentError),
     /// A document could not be written as JSON.
     #[error("the authority could not be written as json")]
     Json(#[from] serde_json::Error),
@@ -233,67 +193,58 @@ fn is_unset(text: &str) -> bool {
             .is_ok_and(|value| value.is_object() && is_empty(value.get("keys")) && is_empty(value.get("clients")))
 }
 
-/// The two documents as files in a data directory. Only one store at a time has them.
+/// The two documents where they are kept. Only one command at a time has those of a data directory.
 #[derive(Debug)]
-pub struct FileStore {
-    directory: DataDirectory,
-    _lock: File,
+pub struct StoredAuthority {
+    authority: StoredDocument,
+    verification: StoredDocument,
+    _lock: Option<DocumentLock>,
 }
 
-impl FileStore {
+impl StoredAuthority {
     /// The files of this data directory.
     ///
     /// # Errors
-    /// When another store has them.
-    pub fn open(directory: &DataDirectory) -> Result<Self, StoreError> {
-        let path = directory.sterling_authority().with_extension("lock");
-        let failed = |source| StoreError::File { path: path.clone(), source };
-        let lock = File::options().create(true).append(true).open(&path).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.clone(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                Err(StoreError::InUse { place: directory.sterling_authority().display().to_string() })
-            }
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+    /// When another command has them.
+    pub fn of_directory(directory: &DataDirectory) -> Result<Self, StoreError> {
+        let authority = directory.sterling_authority();
+        let lock = DocumentLock::of(&authority)?;
+        Ok(Self {
+            authority: StoredDocument::File(authority),
+            verification: StoredDocument::File(directory.keys(Provider::Sterling)),
+            _lock: Some(lock),
+        })
+    }
+
+    /// The secrets of a deployed stack with these names or ARNs. Region and credentials are those of the environment.
+    #[cfg(feature = "aws")]
+    pub async fn of_stack(authority_secret: &str, verification_secret: &str) -> Self {
+        Self {
+            authority: StoredDocument::Secret(SecretDocument::connect(authority_secret).await),
+            verification: StoredDocument::Secret(SecretDocument::connect(verification_secret).await),
+            _lock: None,
         }
     }
 
-    fn path(&self, document: Document) -> PathBuf {
+    const fn document(&self, document: Document) -> &StoredDocument {
         match document {
-            Document::Authority => self.directory.sterling_authority(),
-            Document::Verification => self.directory.keys(Provider::Sterling),
+            Document::Authority => &self.authority,
+            Document::Verification => &self.verification,
         }
-    }
-
-    fn found(&self, document: Document) -> Result<Found, StoreError> {
-        let path = self.path(document);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => Some(SecretText::new(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(StoreError::File { path, source }),
-        };
-        let version =
-            text.as_ref().map_or_else(String::new, |text| Sha256Digest::of(text.reveal().as_bytes()).to_string());
-        Ok(Found { text, version: Version(version) })
     }
 }
 
-impl AuthorityStore for FileStore {
+impl AuthorityStore for StoredAuthority {
     fn name(&self, document: Document) -> String {
-        self.path(document).display().to_string()
+        self.document(document).name()
     }
 
     async fn read(&self, document: Document) -> Result<Found, StoreError> {
-        self.found(document)
+        Ok(self.document(document).read().await?)
     }
 
     async fn replace(&self, document: Document, text: &SecretText, seen: &Version) -> Result<(), StoreError> {
-        // The lock keeps other commands out, but not an editor.
-        if self.found(document)?.version != *seen {
-            return Err(StoreError::ChangedMeanwhile { place: self.name(document) });
-        }
-        let path = self.path(document);
-        replace_private_file(&path, text.reveal()).map_err(|source| StoreError::File { path, source })
+        Ok(self.document(document).replace(text, seen).await?)
     }
 }
 

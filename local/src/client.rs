@@ -55,12 +55,9 @@ pub fn token_request_headers(client: &ClientCredentials) -> [(&'static str, Stri
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// No URL.
-    #[error("{text:?} is no http or https url; write one such as http://127.0.0.1:8080/webhooks/machnet")]
-    InvalidUrl {
-        /// What was given.
-        text: String,
-    },
+    /// No URL. What was given is not repeated: NurtureCloud's holds a secret.
+    #[error("this is no http or https url; write one such as http://127.0.0.1:8080/webhooks/machnet")]
+    InvalidUrl,
     /// The client could not be made.
     #[error("no http client could be made; if certificates are the cause, install the system's ca-certificates")]
     Client(#[source] reqwest::Error),
@@ -104,10 +101,9 @@ fn in_words(error: &Option<String>) -> String {
 /// # Errors
 /// When it is none, or not of http or https.
 pub fn webhook_url(text: &str, path: &str) -> Result<Url, SendError> {
-    let invalid = || SendError::InvalidUrl { text: text.to_owned() };
-    let mut url = Url::parse(text).map_err(|_| invalid())?;
+    let mut url = Url::parse(text).map_err(|_| SendError::InvalidUrl)?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(invalid());
+        return Err(SendError::InvalidUrl);
     }
     if url.path() == "/" {
         url.set_path(path);
@@ -186,7 +182,7 @@ async fn exchange(url: &Url, request: RequestBuilder) -> Result<Reply, SendError
     Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
-fn is_this_machine(url: &Url) -> bool {
+pub(crate) fn is_this_machine(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
     })

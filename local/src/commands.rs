@@ -17,6 +17,7 @@ use crate::authority_store::StoreError;
 use crate::client::SendError;
 use crate::data_directory::{DEFAULT_PATH, DataDirectoryError};
 use crate::key_files::TestKeyError;
+use crate::path_secrets::PathSecretError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::signing::SignerError;
 use crate::sqlite::OpenError;
@@ -25,7 +26,9 @@ mod authority_place;
 mod client;
 mod demo;
 mod describe;
+mod entities;
 mod events;
+mod nurturecloud_url;
 mod redrive;
 mod sample_events;
 mod send;
@@ -64,12 +67,19 @@ enum Command {
     Send(send::Arguments),
     /// List what became of the events that came in.
     Events(events::Arguments),
+    /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
+    Entities(entities::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
     /// Decide who may ask for Sterling's tokens, here or on a deployed stack.
     Client(client::Arguments),
     /// Rotate the key that signs Sterling's tokens, one step at a time, here or on a deployed stack.
     SigningKey(signing_key::Arguments),
+    /// Make a secret URL for NurtureCloud to deliver to, here or on a deployed stack. Prints the URL, once.
+    ///
+    /// Several are live at once: make a new one, hand it over, and when it is in use take the old one out with --remove.
+    #[command(name = "nurturecloud-url")]
+    NurtureCloudUrl(nurturecloud_url::Arguments),
     /// Write the sample invocations in events/ anew, for `sam local invoke` and `cargo lambda invoke`.
     SampleEvents(sample_events::Arguments),
 }
@@ -108,6 +118,9 @@ pub enum CommandError {
     /// The authority's signing key.
     #[error(transparent)]
     Token(#[from] NoSigningKey),
+    /// NurtureCloud's secrets.
+    #[error(transparent)]
+    PathSecret(#[from] PathSecretError),
     /// Sending.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -146,9 +159,52 @@ pub enum CommandError {
     /// A key for a provider that signs nothing.
     #[error("--key is not for sterling, whose deliveries carry a token; use --client-id and --client-secret-file")]
     KeyForSterling,
+    /// The secret that ends the URL isn't there.
+    #[error(
+        "there is no secret to end the url with at {}; run `demo` once to make one, name a file that holds it with --key, or \
+         give the whole url with --url",
+        path.display()
+    )]
+    NoPathSecret {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// An entity that nothing was told of.
+    #[error("nothing is known of {component} {id}; `entities` lists what is known")]
+    UnknownEntity {
+        /// What it is.
+        component: String,
+        /// Its id.
+        id: String,
+    },
+    /// Several entities of one id.
+    #[error("there is more than one {component} {id}; say which one is meant:{candidates}")]
+    AmbiguousEntity {
+        /// What they are.
+        component: String,
+        /// Their id.
+        id: String,
+        /// Each on a line, with the options that mean it.
+        candidates: String,
+    },
+    /// Two secrets for one URL.
+    #[error("--url ends with a secret already; leave --key out, or leave the secret out of --url")]
+    TwoPathSecrets,
+    /// Something that is merged without being deleted.
+    #[error("--merged-into is for a deletion; say --state Deleted as well")]
+    MergedWithoutDeletion,
     /// One of the two secrets is missing.
     #[error("--authority-secret and --verification-secret belong together; give both, or none for the data directory")]
     OneSecretOnly,
+    /// Nobody can say where a stack's webhooks are reached.
+    #[error("say with --base-url where the stack's webhooks are reached, such as https://hooks.example.com")]
+    NoBaseUrl,
+    /// No base of a URL. It is not repeated: a whole URL may have been pasted.
+    #[error(
+        "--base-url is what comes before /webhooks/ in an https url, such as https://hooks.example.com; plain http is for this \
+         machine only, since whoever sees the url can deliver"
+    )]
+    InvalidBaseUrl,
     /// No SDK is linked.
     #[cfg(not(feature = "aws"))]
     #[error(
@@ -187,9 +243,11 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Serve(arguments) => serve::run(&data_directory, arguments).await,
         Command::Send(arguments) => send::run(&data_directory, arguments).await,
         Command::Events(arguments) => events::run(&data_directory, arguments).await,
+        Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,
         Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,
+        Command::NurtureCloudUrl(arguments) => nurturecloud_url::run(&data_directory, arguments).await,
         Command::SampleEvents(arguments) => sample_events::run(&arguments).await,
     }
 }
@@ -212,6 +270,11 @@ fn print(text: &str) -> Result<(), CommandError> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
         _ => Ok(()),
     }
+}
+
+/// Prints a text beside the output.
+fn explain(text: &str) -> Result<(), CommandError> {
+    io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).map_err(CommandError::Terminal)
 }
 
 /// How to call this program again with the same data: through cargo if it was started so.
@@ -248,6 +311,6 @@ mod tests {
     #[test]
     fn an_unknown_provider_is_answered_with_the_known_ones() {
         let error = CommandLine::try_parse_from(["webhook-intake", "send", "acme"]).unwrap_err().to_string();
-        assert!(error.contains("accredit, machnet"), "{error}");
+        assert!(error.contains("accredit, machnet, nurturecloud"), "{error}");
     }
 }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pipeline::ports::{PortError, SecretText, Secrets, Surroundings as _, SystemSurroundings};
-use providers::delivery::Sha256Digest;
+use providers::active_keys::KeyLabel;
 use providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
-use providers::path_secret::PathSecret;
 use providers::provider::Provider;
 use providers::timestamp::Timestamp;
 use rsa::RsaPrivateKey;
@@ -15,9 +14,11 @@ use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 
-use crate::authority_store::{self, FileStore, First, StoreError};
+use crate::authority_store::{self, First, StoreError, StoredAuthority};
 use crate::data_directory::{DataDirectory, replace_private_file, write_new_private_file};
+use crate::path_secrets::{self, PathSecretError};
 use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH, TOKEN_PATH};
+use crate::stored_document::{DocumentLock, StoredDocument};
 
 /// The label of test keys.
 pub const TEST_KEY_LABEL: &str = "main";
@@ -86,6 +87,9 @@ pub enum TestKeyError {
     /// Sterling's authority.
     #[error(transparent)]
     Authority(#[from] StoreError),
+    /// NurtureCloud's secrets.
+    #[error(transparent)]
+    PathSecret(#[from] PathSecretError),
     /// The keys could not be written as JSON.
     #[error("the test keys could not be written as json")]
     Json(#[from] serde_json::Error),
@@ -102,12 +106,6 @@ struct AccreditKeyDocument<'a> {
     label: &'a str,
     public_key: &'a str,
     padding: &'a str,
-}
-
-#[derive(Serialize)]
-struct NurtureCloudKeyDocument<'a> {
-    label: &'a str,
-    secret_sha256: Sha256Digest,
 }
 
 #[derive(Serialize)]
@@ -144,23 +142,6 @@ pub fn new_machnet_key() -> Result<String, TestKeyError> {
     let mut bytes = [0; 32];
     OsRng.fill_bytes(&mut bytes);
     Ok(secret_document(MachnetKeyDocument { label: TEST_KEY_LABEL, secret: &hex::encode(bytes) })?)
-}
-
-/// The active keys of NurtureCloud with this one, in the form of the secret on AWS.
-///
-/// # Errors
-/// [`TestKeyError`].
-pub fn nurturecloud_key(secret: &PathSecret) -> Result<String, TestKeyError> {
-    let entry = NurtureCloudKeyDocument { label: TEST_KEY_LABEL, secret_sha256: secret.hash().digest() };
-    Ok(secret_document(entry)?)
-}
-
-/// A new secret to end NurtureCloud's URL.
-#[must_use]
-pub fn new_path_secret() -> PathSecret {
-    let mut bytes = [0; 32];
-    OsRng.fill_bytes(&mut bytes);
-    PathSecret::of_randomness(bytes)
 }
 
 /// A client of the token endpoint with its secret, as it is written down. `Debug` doesn't show the secret.
@@ -230,7 +211,7 @@ async fn ensure_sterling_client(directory: &DataDirectory) -> Result<(), TestKey
     let path = directory.sterling_client();
     let known: Option<ClientCredentials> =
         std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
-    let store = FileStore::open(directory)?;
+    let store = StoredAuthority::of_directory(directory)?;
     let is_known = |authority: &Authority| {
         known.as_ref().is_some_and(|client| {
             let secret = ClientSecret::new(client.client_secret.clone());
@@ -257,6 +238,24 @@ async fn ensure_sterling_client(directory: &DataDirectory) -> Result<(), TestKey
     replace_private_file(&path, &text).map_err(|source| TestKeyError::Unwritable { path, source })
 }
 
+/// Makes the secret of NurtureCloud's test deliveries and lets it be active, unless it is.
+async fn ensure_nurturecloud_secret(directory: &DataDirectory) -> Result<(), TestKeyError> {
+    let keys = directory.keys(Provider::NurtureCloud);
+    let path = directory.nurturecloud_path_secret();
+    let _lock = DocumentLock::of(&keys).map_err(PathSecretError::from)?;
+    let document = StoredDocument::File(keys);
+    let active = path_secrets::read(&document).await?;
+    if std::fs::read_to_string(&path).is_ok_and(|secret| active.hold(secret.trim())) {
+        return Ok(());
+    }
+    // One that is there and not active was taken out, and stays out.
+    let secret = path_secrets::generate()?;
+    replace_private_file(&path, &format!("{}\n", secret.reveal()))
+        .map_err(|source| TestKeyError::Unwritable { path, source })?;
+    let label = KeyLabel::new(TEST_KEY_LABEL).map_err(PathSecretError::from)?;
+    Ok(path_secrets::add(&document, &label, &secret).await?)
+}
+
 /// Makes test keys for every provider that has none yet.
 ///
 /// # Errors
@@ -281,12 +280,7 @@ pub async fn ensure_test_keys(directory: &DataDirectory) -> Result<(), TestKeyEr
             }
             Provider::Machnet if keys.exists() => {}
             Provider::Machnet => write(&keys, &new_machnet_key()?)?,
-            Provider::NurtureCloud if keys.exists() => {}
-            Provider::NurtureCloud => {
-                let secret = new_path_secret();
-                write(&directory.nurturecloud_path_secret(), &format!("{}\n", secret.reveal()))?;
-                write(&keys, &nurturecloud_key(&secret)?)?;
-            }
+            Provider::NurtureCloud => ensure_nurturecloud_secret(directory).await?,
             Provider::Sterling => ensure_sterling_client(directory).await?,
         }
     }

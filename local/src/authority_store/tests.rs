@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use pipeline::ports::PortError;
 use providers::oauth::authority::{ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey, Verification};
 use providers::timestamp::Timestamp;
 
@@ -40,7 +41,9 @@ impl AuthorityStore for Crashing {
 
     async fn replace(&self, document: Document, text: &SecretText, seen: &Version) -> Result<(), StoreError> {
         let mut left = self.writes_left.lock().unwrap();
-        let Some(fewer) = left.checked_sub(1) else { return Err(PortError::of("write", "crash").into()) };
+        let Some(fewer) = left.checked_sub(1) else {
+            return Err(DocumentError::from(PortError::of("write", "crash")).into());
+        };
         *left = fewer;
         let mut documents = self.documents.lock().unwrap();
         assert_eq!(documents[document as usize], seen.0);
@@ -134,7 +137,7 @@ async fn the_verification_document_of_another_authority_is_not_overwritten() {
 async fn a_file_that_was_changed_since_it_was_read_is_left_as_it_is() {
     let parent = tempfile::tempdir().unwrap();
     let directory = DataDirectory::create(parent.path()).unwrap();
-    let store = FileStore::open(&directory).unwrap();
+    let store = StoredAuthority::of_directory(&directory).unwrap();
     add(&store, "one").await.unwrap();
     let path = directory.sterling_authority();
     let edited = RefCell::new(String::new());
@@ -160,9 +163,9 @@ async fn a_document_that_cannot_be_read_is_named_and_not_repeated() {
 fn two_commands_do_not_change_the_files_at_once() {
     let parent = tempfile::tempdir().unwrap();
     let directory = DataDirectory::create(parent.path()).unwrap();
-    let first = FileStore::open(&directory).unwrap();
-    let error = FileStore::open(&directory).unwrap_err().to_string();
-    assert!(error.starts_with("another command is changing the authority"), "{error}");
+    let first = StoredAuthority::of_directory(&directory).unwrap();
+    let error = StoredAuthority::of_directory(&directory).unwrap_err().to_string();
+    assert!(error.starts_with("another command is changing "), "{error}");
     drop(first);
-    FileStore::open(&directory).unwrap();
+    StoredAuthority::of_directory(&directory).unwrap();
 }

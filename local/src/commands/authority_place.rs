@@ -2,12 +2,8 @@
 
 use std::path::Path;
 
-use pipeline::ports::SecretText;
-
 use super::CommandError;
-#[cfg(feature = "aws")]
-use crate::authority_store::SecretsManagerStore;
-use crate::authority_store::{AuthorityStore, Document, FileStore, Found, StoreError, Version};
+use crate::authority_store::{AuthorityStore, Document, StoreError, StoredAuthority};
 use crate::data_directory::DataDirectory;
 
 #[derive(Debug, clap::Args)]
@@ -18,13 +14,6 @@ pub(super) struct PlaceArguments {
     /// A deployed stack's secret of the webhook, together with --authority-secret.
     #[arg(long, global = true, value_name = "ARN")]
     verification_secret: Option<String>,
-}
-
-/// Where the authority is.
-pub(super) enum Place {
-    DataDirectory(FileStore),
-    #[cfg(feature = "aws")]
-    Stack(SecretsManagerStore),
 }
 
 /// Whether the place is made if there is none.
@@ -40,7 +29,11 @@ impl PlaceArguments {
         self.authority_secret.is_some()
     }
 
-    pub(super) async fn open(&self, data_directory: &Path, if_missing: IfMissing) -> Result<Place, CommandError> {
+    pub(super) async fn open(
+        &self,
+        data_directory: &Path,
+        if_missing: IfMissing,
+    ) -> Result<StoredAuthority, CommandError> {
         match (&self.authority_secret, &self.verification_secret) {
             (None, None) => {
                 let directory = match if_missing {
@@ -51,7 +44,7 @@ impl PlaceArguments {
                     let place = directory.sterling_authority().display().to_string();
                     return Err(StoreError::NoAuthority { place }.into());
                 }
-                Ok(Place::DataDirectory(FileStore::open(&directory)?))
+                Ok(StoredAuthority::of_directory(&directory)?)
             }
             (Some(authority), Some(verification)) => stack(authority, verification).await,
             _ => Err(CommandError::OneSecretOnly),
@@ -60,39 +53,13 @@ impl PlaceArguments {
 }
 
 #[cfg(feature = "aws")]
-async fn stack(authority: &str, verification: &str) -> Result<Place, CommandError> {
-    Ok(Place::Stack(SecretsManagerStore::connect(authority, verification).await))
+async fn stack(authority: &str, verification: &str) -> Result<StoredAuthority, CommandError> {
+    Ok(StoredAuthority::of_stack(authority, verification).await)
 }
 
 #[cfg(not(feature = "aws"))]
-async fn stack(_authority: &str, _verification: &str) -> Result<Place, CommandError> {
+async fn stack(_authority: &str, _verification: &str) -> Result<StoredAuthority, CommandError> {
     Err(CommandError::BuiltWithoutAws)
-}
-
-impl AuthorityStore for Place {
-    fn name(&self, document: Document) -> String {
-        match self {
-            Self::DataDirectory(store) => store.name(document),
-            #[cfg(feature = "aws")]
-            Self::Stack(store) => store.name(document),
-        }
-    }
-
-    async fn read(&self, document: Document) -> Result<Found, StoreError> {
-        match self {
-            Self::DataDirectory(store) => store.read(document).await,
-            #[cfg(feature = "aws")]
-            Self::Stack(store) => store.read(document).await,
-        }
-    }
-
-    async fn replace(&self, document: Document, text: &SecretText, seen: &Version) -> Result<(), StoreError> {
-        match self {
-            Self::DataDirectory(store) => store.replace(document, text, seen).await,
-            #[cfg(feature = "aws")]
-            Self::Stack(store) => store.replace(document, text, seen).await,
-        }
-    }
 }
 
 /// The authority that a command needs, or what to do when there is none.

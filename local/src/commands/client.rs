@@ -9,10 +9,10 @@ use pipeline::intake::IntakeSettings;
 use pipeline::ports::{Surroundings as _, SystemSurroundings};
 use providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME};
 
-use super::authority_place::{IfMissing, Place, PlaceArguments, needed};
+use super::authority_place::{IfMissing, PlaceArguments, needed};
 use super::describe::table;
 use super::{CommandError, print};
-use crate::authority_store::{self, AuthorityStore as _, Document, First, StoreError};
+use crate::authority_store::{self, AuthorityStore as _, Document, First, StoreError, StoredAuthority};
 use crate::key_files::NewAuthority;
 use crate::server::SECRET_REFRESH;
 
@@ -115,7 +115,7 @@ fn list(authority: &Authority) -> String {
 }
 
 impl Add {
-    async fn run(self, place: &Place, is_stack: bool) -> Result<String, CommandError> {
+    async fn run(self, place: &StoredAuthority, is_stack: bool) -> Result<String, CommandError> {
         let secret = ClientSecret::generate().ok_or(StoreError::NoRandomness)?;
         let client_id = self.client_id.clone();
         let told = authority_store::change(place, First::Verification, |authority| {
@@ -132,7 +132,7 @@ impl Add {
     }
 
     /// Refuses the settings of a new authority where there is one.
-    fn for_existing(&self, authority: Authority, place: &Place) -> Result<Authority, StoreError> {
+    fn for_existing(&self, authority: Authority, place: &StoredAuthority) -> Result<Authority, StoreError> {
         let given = [
             ("--issuer", self.issuer.is_some()),
             ("--audience", self.audience.is_some()),
@@ -146,7 +146,7 @@ impl Add {
         }
     }
 
-    fn settings(&self, place: &Place, is_stack: bool) -> Result<NewAuthority, StoreError> {
+    fn settings(&self, place: &StoredAuthority, is_stack: bool) -> Result<NewAuthority, StoreError> {
         let local = NewAuthority::default();
         let needed = |given: &Option<String>, local: String, option, meaning| match given {
             Some(given) => Ok(given.clone()),

@@ -1,7 +1,10 @@
 //! Entries of the ledger in words that fit a table.
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
-use pipeline::ledger::Entry;
+use pipeline::entities::{Change, EntityChange};
+use pipeline::ledger::{Entry, EventData};
+use providers::delivery::DeliveryId;
+use providers::timestamp::Timestamp;
 
 /// A table that fits a terminal of 120 columns; only its last column is wrapped.
 pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> Table {
@@ -16,9 +19,27 @@ pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[St
     table
 }
 
-/// An id, cut to its beginning when it is long; Accredit's are 64 hex digits.
+/// An id, cut to its beginning when it is long; Accredit's are 64 hex digits. NurtureCloud's are a delivery's id, which begins
+/// with the time, and a place in it; so what tells them apart is their end.
 pub(super) fn short_id(id: &str) -> String {
-    shortened(id, 16, 12)
+    match id.rsplit_once('.') {
+        Some((delivery, place)) if delivery.parse::<DeliveryId>().is_ok() => {
+            let end: String = delivery.chars().skip(delivery.chars().count().saturating_sub(8)).collect();
+            format!("…{end}.{place}")
+        }
+        _ => shortened(id, 16, 12),
+    }
+}
+
+/// A time as tables show it, to the millisecond.
+pub(super) fn in_milliseconds(time: Timestamp) -> String {
+    time.to_string().replace('T', " ").trim_end_matches('Z').to_owned()
+}
+
+/// A time as tables show it, to the second.
+pub(super) fn in_seconds(time: Timestamp) -> String {
+    let time = in_milliseconds(time);
+    time.split_once('.').map_or(time.as_str(), |(time, _)| time).to_owned()
 }
 
 /// An event's type without the provider's name, cut when it is long.
@@ -37,14 +58,36 @@ fn shortened(text: &str, longest: usize, kept: usize) -> String {
 pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
     match entry {
         Entry::Event(event) => {
+            let change = event.entity.as_ref().and_then(change_in_words);
+            let same = match &event.data {
+                EventData::Elsewhere { same_data_as } => Some(format!("same as {}", name(same_data_as))),
+                EventData::Inline { .. } | EventData::Payload { .. } => None,
+            };
             let repeat = event.repeat_of.as_deref().map(|id| format!("same state as {}", name(id)));
             let hint = event.same_job_as.as_deref().map(|id| format!("unsigned hint: same job id as {}", name(id)));
-            repeat.into_iter().chain(hint).collect::<Vec<_>>().join("; ")
+            [change, same, repeat, hint].into_iter().flatten().collect::<Vec<_>>().join("; ")
         }
         Entry::Conflict(event) => format!("kept beside {}", name(&event.id)),
         Entry::Quarantine(quarantine) => quarantine.reason.clone(),
         Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) => String::new(),
     }
+}
+
+/// What an event changed about its entity, if there is anything to say.
+fn change_in_words(change: &EntityChange) -> Option<String> {
+    let what = match change.change {
+        Change::Created => "created the entity",
+        Change::Changed => "changed the entity",
+        Change::Deleted => "deleted the entity",
+        Change::Revived => "revived the entity",
+        Change::Merged => {
+            let into = change.merged_into.as_ref().map_or_else(String::new, |into| shortened(&into.id, 16, 12));
+            return Some(format!("merged the entity into {into} (version {})", change.version));
+        }
+        Change::Late => return Some("late: something newer is known, or the entity is gone".to_owned()),
+        Change::Unchanged => return None,
+    };
+    Some(format!("{what} (version {})", change.version))
 }
 
 #[cfg(test)]
@@ -55,6 +98,8 @@ mod tests {
     fn only_long_ids_and_types_are_cut() {
         assert_eq!(short_id("evt_1"), "evt_1");
         assert_eq!(short_id(&"äb".repeat(32)), "äbäbäbäbäbäb…");
+        assert_eq!(short_id("019aa7ba-0b4f-7000-8000-00000000abcd.12"), "…0000abcd.12");
+        assert_eq!(short_id("a.1"), "a.1");
         assert_eq!(short_type("accredit.BadgeExportZipFile.Created"), "BadgeExportZipFile.Created");
     }
 }

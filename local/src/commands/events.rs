@@ -8,7 +8,7 @@ use pipeline::ledger::{Entry, Outcome};
 use providers::provider::Provider;
 use providers::timestamp::Timestamp;
 
-use super::describe::{remark, short_id, short_type, table};
+use super::describe::{in_seconds, remark, short_id, short_type, table};
 use super::{CommandError, invocation, outcome_parser, print, provider_parser, since};
 use crate::data_directory::DataDirectory;
 use crate::sqlite::{Database, EventFilter, RecordedEvent, SqliteLedger, SqliteQueue};
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// Only events of this provider.
     #[arg(long, value_parser = provider_parser())]
     provider: Option<Provider>,
-    /// Only events with this outcome. A duplicate leaves no event of its own, only a line in the log.
+    /// Only events with this outcome. A duplicate leaves no event of its own, only a line in the log; NurtureCloud's do leave one.
     #[arg(long, value_parser = outcome_parser())]
     outcome: Option<Outcome>,
     /// Only events received since then: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z.
@@ -50,7 +50,8 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let mut text = if events.is_empty() {
         match arguments.outcome {
             Some(Outcome::Duplicate) => {
-                "Duplicates leave no event of their own; the log has a line for each.\n".to_owned()
+                "No such event. Only NurtureCloud's duplicates leave one; the log has a line for every duplicate.\n"
+                    .to_owned()
             }
             _ => "No such event.\n".to_owned(),
         }
@@ -97,10 +98,8 @@ fn row(entry: &Entry) -> Option<[String; 6]> {
         }
         Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) => return None,
     };
-    let received_at = received_at.to_string().replace('T', " ");
-    let to_the_second = received_at.split_once('.').map_or(received_at.as_str(), |(time, _)| time);
     Some([
-        to_the_second.to_owned(),
+        in_seconds(received_at),
         provider.to_string(),
         outcome.as_str().to_owned(),
         event_type,

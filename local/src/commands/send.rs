@@ -1,5 +1,6 @@
 //! `send`: one signed delivery to any URL.
 
+use std::fmt::Display;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,14 +27,16 @@ pub(super) struct Arguments {
     /// Whose delivery to send.
     #[arg(value_parser = provider_parser())]
     provider: Provider,
-    /// Where to send it. Without a path, the provider's webhook is meant. [default: the server on this machine]
+    /// Where to send it. Without a path, the provider's webhook is meant; nurturecloud's may be whole, with its secret.
+    /// [default: the server on this machine]
     #[arg(long)]
     url: Option<String>,
     /// The file with the body, or - for standard input. [default: a new event with made-up ids]
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
     /// The file with the key that signs: for accredit a private key in PEM, for machnet the secret as it is stored,
-    /// {"keys":[{"label":"main","secret":"..."}]}. [default: the test key in the data directory]
+    /// {"keys":[{"label":"main","secret":"..."}]}, for nurturecloud the secret that ends the URL. [default: the test key in the
+    /// data directory]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// accredit: the X-JobId header. [default: made up]
@@ -45,6 +48,18 @@ pub(super) struct Arguments {
     /// machnet: the x-raas-event header. [default: the body's event_name]
     #[arg(long, value_name = "NAME")]
     event_header: Option<String>,
+    /// nurturecloud: what the entity is. [default: contact]
+    #[arg(long, value_name = "NAME", conflicts_with = "body")]
+    component: Option<String>,
+    /// nurturecloud: what happened to it. [default: Created]
+    #[arg(long, conflicts_with = "body", value_parser = ["Created", "Updated", "Current", "Deleted"])]
+    state: Option<String>,
+    /// nurturecloud: the entity's id. [default: made up]
+    #[arg(long, conflicts_with = "body")]
+    id: Option<String>,
+    /// nurturecloud: the id of the entity that a deleted one was merged into.
+    #[arg(long, value_name = "ID", conflicts_with = "body")]
+    merged_into: Option<String>,
     /// sterling: where tokens come from. Without a path, the token endpoint is meant. [default: the server of --url]
     #[arg(long, value_name = "URL")]
     token_url: Option<String>,
@@ -54,7 +69,8 @@ pub(super) struct Arguments {
     /// sterling: the file with the client's secret, on one line.
     #[arg(long, value_name = "FILE", requires = "client_id")]
     client_secret_file: Option<PathBuf>,
-    /// Change the body after it was signed, as a forger would; for sterling, change the token.
+    /// Change the body after it was signed, as a forger would; for sterling, change the token; for
+    /// nurturecloud, the secret.
     #[arg(long)]
     tamper: bool,
 }
@@ -65,10 +81,12 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let url = webhook_url(&url, arguments.provider.webhook_path())?;
     let body = match &arguments.body {
         Some(path) => read_body(path)?,
-        None => made_up_body(arguments.provider),
+        None => arguments.made_up_body(),
     };
-    if arguments.provider == Provider::Sterling {
-        return send_with_token(data_directory, &arguments, url, body).await;
+    match arguments.provider {
+        Provider::Accredit | Provider::Machnet => {}
+        Provider::NurtureCloud => return send_with_path_secret(data_directory, &arguments, url, body).await,
+        Provider::Sterling => return send_with_token(data_directory, &arguments, url, body).await,
     }
     let signer = Signer::read(arguments.provider, &arguments.key_text(data_directory)?)?;
     let headers = arguments.headers(&body);
@@ -81,7 +99,32 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     verdict(&url, &reply)
 }
 
-fn verdict(url: &Url, reply: &Reply) -> Result<ExitCode, CommandError> {
+/// Posts the delivery to the URL with its secret, which is not printed.
+async fn send_with_path_secret(
+    data_directory: &Path,
+    arguments: &Arguments,
+    mut url: Url,
+    body: Bytes,
+) -> Result<ExitCode, CommandError> {
+    let is_without_secret = url.path().trim_end_matches('/').ends_with(Provider::NurtureCloud.webhook_path());
+    let secret = if is_without_secret {
+        arguments.path_secret(data_directory)?
+    } else if arguments.key.is_some() {
+        return Err(CommandError::TwoPathSecrets);
+    } else {
+        let path = url.path().to_owned();
+        let (rest, secret) = path.rsplit_once('/').unwrap_or_default();
+        url.set_path(rest);
+        secret.to_owned()
+    };
+    let secret = if arguments.tamper { altered(&secret) } else { secret };
+    let delivery = SignedDelivery::with_path_secret(&secret, body);
+    let reply = Sender::new(&url)?.post(&url, &delivery).await?;
+    url.set_query(None);
+    verdict(&format!("{}/<secret>", url.as_str().trim_end_matches('/')), &reply)
+}
+
+fn verdict(url: &(impl Display + ?Sized), reply: &Reply) -> Result<ExitCode, CommandError> {
     let accepted = reply.status == 200;
     let verdict = if accepted { "accepted" } else { "not accepted" };
     print(&format!("{url}\n{} {verdict}\n{}\n", reply.status, reply.body))?;
@@ -123,12 +166,16 @@ async fn send_with_token(
 /// The same token with a signature that isn't its own.
 pub(super) fn tampered_token(token: &str) -> String {
     let Some((signed, signature)) = token.rsplit_once('.') else { return token.to_owned() };
-    let mut signature: Vec<char> = signature.chars().collect();
-    // Not the last character, which may hold bits that don't count.
-    if let Some(first) = signature.first_mut() {
+    format!("{signed}.{}", altered(signature))
+}
+
+/// The same text in base64url with another first character. The last one may hold bits that don't count.
+fn altered(text: &str) -> String {
+    let mut characters: Vec<char> = text.chars().collect();
+    if let Some(first) = characters.first_mut() {
         *first = if *first == 'A' { 'B' } else { 'A' };
     }
-    format!("{signed}.{}", signature.into_iter().collect::<String>())
+    characters.into_iter().collect()
 }
 
 impl Arguments {
@@ -138,15 +185,44 @@ impl Arguments {
             ("--job-id", Provider::Accredit, self.job_id.is_some()),
             ("--job-attempt", Provider::Accredit, self.job_attempt.is_some()),
             ("--event-header", Provider::Machnet, self.event_header.is_some()),
+            ("--component", Provider::NurtureCloud, self.component.is_some()),
+            ("--state", Provider::NurtureCloud, self.state.is_some()),
+            ("--id", Provider::NurtureCloud, self.id.is_some()),
+            ("--merged-into", Provider::NurtureCloud, self.merged_into.is_some()),
             ("--token-url", Provider::Sterling, self.token_url.is_some()),
             ("--client-id", Provider::Sterling, self.client_id.is_some()),
         ];
         if self.provider == Provider::Sterling && self.key.is_some() {
             return Err(CommandError::KeyForSterling);
         }
+        if self.merged_into.is_some()
+            && self.provider == Provider::NurtureCloud
+            && self.state.as_deref() != Some("Deleted")
+        {
+            return Err(CommandError::MergedWithoutDeletion);
+        }
         match given.into_iter().find(|(_, provider, given)| *given && *provider != self.provider) {
             Some((option, belongs_to, _)) => Err(CommandError::OptionOfAnotherProvider { option, belongs_to }),
             None => Ok(()),
+        }
+    }
+
+    fn made_up_body(&self) -> Bytes {
+        let now = SystemSurroundings.now();
+        match self.provider {
+            Provider::Accredit => accredit_body(&random_hex(16), now),
+            Provider::Machnet => machnet_body(&random_hex(12), &random_hex(12), "transaction_completed", now),
+            Provider::NurtureCloud => {
+                let id = self.id.clone().unwrap_or_else(random_uuid);
+                let state = self.state.as_deref().unwrap_or("Created");
+                let entity = match &self.merged_into {
+                    Some(into) => NurtureCloudEntity::merged(&id, into),
+                    None if state == "Deleted" => NurtureCloudEntity::deleted(&id),
+                    None => NurtureCloudEntity::named(&id, &random_hex(6)),
+                };
+                nurturecloud_body(self.component.as_deref().unwrap_or("contact"), state, &entity)
+            }
+            Provider::Sterling => sterling_body(&[SterlingEvent::supply_change(&random_hex(6), 5, now)]),
         }
     }
 
@@ -160,6 +236,12 @@ impl Arguments {
             return Ok(ClientCredentials { client_id: client_id.clone(), client_secret: secret.trim().to_owned() });
         }
         test_client(&DataDirectory::at(data_directory))
+    }
+
+    fn path_secret(&self, data_directory: &Path) -> Result<String, CommandError> {
+        let Some(path) = &self.key else { return test_path_secret(&DataDirectory::at(data_directory)) };
+        let unreadable = |source| CommandError::Unreadable { path: path.clone(), option: "--key", source };
+        Ok(std::fs::read_to_string(path).map_err(unreadable)?.trim().to_owned())
     }
 
     fn key_text(&self, data_directory: &Path) -> Result<String, CommandError> {
@@ -199,6 +281,13 @@ pub(super) fn signing_key(directory: &DataDirectory, provider: Provider) -> Path
     }
 }
 
+/// The secret that ends the URL of NurtureCloud's test deliveries.
+pub(super) fn test_path_secret(directory: &DataDirectory) -> Result<String, CommandError> {
+    let path = directory.nurturecloud_path_secret();
+    let secret = std::fs::read_to_string(&path).map_err(|_| CommandError::NoPathSecret { path })?;
+    Ok(secret.trim().to_owned())
+}
+
 /// The client with which test deliveries of Sterling get their tokens.
 pub(super) fn test_client(directory: &DataDirectory) -> Result<ClientCredentials, CommandError> {
     let path = directory.sterling_client();
@@ -225,16 +314,4 @@ fn read_body(path: &Path) -> Result<Bytes, CommandError> {
         option: "--body",
         source,
     })
-}
-
-fn made_up_body(provider: Provider) -> Bytes {
-    let now = SystemSurroundings.now();
-    match provider {
-        Provider::Accredit => accredit_body(&random_hex(16), now),
-        Provider::Machnet => machnet_body(&random_hex(12), &random_hex(12), "transaction_completed", now),
-        Provider::NurtureCloud => {
-            nurturecloud_body("contact", "Created", &NurtureCloudEntity::named(&random_uuid(), &random_hex(6)))
-        }
-        Provider::Sterling => sterling_body(&[SterlingEvent::supply_change(&random_hex(6), 5, now)]),
-    }
 }

@@ -1,7 +1,7 @@
 use crate::program::{errors, output, rows, run};
 
 /// Provider, answer and outcome of every delivery, as the demo must print them.
-const FATES: [[&str; 3]; 25] = [
+const FATES: [[&str; 3]; 37] = [
     ["accredit", "200", "stored"],
     ["accredit", "200", "duplicate"],
     ["accredit", "200", "duplicate"],
@@ -16,6 +16,18 @@ const FATES: [[&str; 3]; 25] = [
     ["machnet", "200", "quarantined"],
     ["machnet", "409", "refused"],
     ["machnet", "401", "refused"],
+    ["nurturecloud", "200", "stored ×2"],
+    ["nurturecloud", "200", "stored, quarantined"],
+    ["nurturecloud", "200", "stored"],
+    ["nurturecloud", "200", "stored"],
+    ["nurturecloud", "200", "stored"],
+    ["nurturecloud", "200", "duplicate"],
+    ["nurturecloud", "200", "stored"],
+    ["nurturecloud", "200", "stored"],
+    ["nurturecloud", "200", "stored"],
+    ["nurturecloud", "200", "stored"],
+    ["nurturecloud", "200", "quarantined"],
+    ["nurturecloud", "401", "refused"],
     ["sterling", "200", "token"],
     ["sterling", "200", "stored ×2"],
     ["sterling", "200", "duplicate ×2"],
@@ -48,11 +60,29 @@ fn the_demo_shows_every_fate_and_does_so_again_on_the_same_data() {
             ["same state as no. 8", "kept beside no. 8", "the member \"id\" is missing"],
             "{text}"
         );
-        assert_eq!(remarks[14], "valid for 7200 s", "{text}");
-        assert!(remarks[17].contains("the member \"code\" is missing"), "{text}");
-        assert_eq!(remarks[18], "the delivery holds no event", "{text}");
-        assert_eq!(remarks[19], "token-expired", "{text}");
-        assert_eq!(remarks[22..], ["token-invalid", "token-invalid", "token-missing"], "{text}");
+        assert_eq!(remarks[14], "created the entity (version 1)", "{text}");
+        assert_eq!(remarks[15], "created the entity (version 1); the member \"businessId\" is missing", "{text}");
+        assert_eq!(
+            remarks[16..23],
+            [
+                "created the entity (version 1)",
+                "changed the entity (version 2)",
+                "changed the entity (version 3)",
+                "same as no. 19",
+                "deleted the entity (version 5)",
+                "late: something newer is known, or the entity is gone",
+                "revived the entity (version 7)",
+            ],
+            "{text}"
+        );
+        assert!(remarks[23].starts_with("merged the entity into ") && remarks[23].ends_with("(version 2)"), "{text}");
+        assert_eq!(remarks[24], "the member \"state\" is not Created, Updated, Current or Deleted", "{text}");
+        assert_eq!(remarks[25], "path-secret-mismatch", "{text}");
+        assert_eq!(remarks[26], "valid for 7200 s", "{text}");
+        assert!(remarks[29].contains("the member \"code\" is missing"), "{text}");
+        assert_eq!(remarks[30], "the delivery holds no event", "{text}");
+        assert_eq!(remarks[31], "token-expired", "{text}");
+        assert_eq!(remarks[34..], ["token-invalid", "token-invalid", "token-missing"], "{text}");
         assert!(text.contains("Nothing left on the queue."), "{text}");
     }
 
@@ -70,7 +100,8 @@ fn the_demo_shows_every_fate_and_does_so_again_on_the_same_data() {
 #[test]
 fn no_secret_and_no_body_is_in_the_log() {
     let parent = tempfile::tempdir().unwrap();
-    assert!(run(parent.path(), &["demo", "--exit", "--listen", "127.0.0.1:0"]).status.success());
+    let demo = run(parent.path(), &["demo", "--exit", "--listen", "127.0.0.1:0"]);
+    assert!(demo.status.success());
     let log = std::fs::read_to_string(parent.path().join("demo.log")).unwrap();
     let secret = std::fs::read_to_string(parent.path().join("keys/machnet.json")).unwrap();
     let secret = secret.split('"').find(|text| text.len() == 64).unwrap();
@@ -79,5 +110,9 @@ fn no_secret_and_no_body_is_in_the_log() {
     let client = std::fs::read_to_string(parent.path().join("keys/sterling-client.json")).unwrap();
     let secret = client.split('"').find(|text| text.len() == 43).unwrap();
     assert!(!log.contains(secret) && !log.contains("eyJ") && !log.contains("supplyChange"), "{log}");
+    let path_secret = std::fs::read_to_string(parent.path().join("keys/nurturecloud-path-secret")).unwrap();
+    assert_eq!(path_secret.trim().len(), 43);
+    assert!(!log.contains(path_secret.trim()) && !log.contains("example-realty"), "{log}");
+    assert!(!output(&demo).contains(path_secret.trim()) && !errors(&demo).contains(path_secret.trim()));
     assert!(!log.contains("subscription_id") && !log.contains("BadgeExportZipFile"), "{log}");
 }

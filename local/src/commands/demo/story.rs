@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use pipeline::entities::Change;
 use pipeline::ledger::Outcome;
 use pipeline::ports::{Surroundings as _, SystemSurroundings};
 use providers::active_keys::KeyLabel;
@@ -13,10 +14,14 @@ use providers::timestamp::Timestamp;
 
 use crate::authority_store::StoreError;
 use crate::commands::CommandError;
-use crate::commands::send::{signing_key, tampered_token};
+use crate::commands::send::{signing_key, tampered_token, test_path_secret};
 use crate::data_directory::DataDirectory;
 use crate::key_files::TEST_CLIENT_ID;
-use crate::sample_bodies::{SterlingEvent, accredit_body, machnet_body, random_hex, sterling_batches, sterling_body};
+use crate::path_secrets::{self, PathSecretError};
+use crate::sample_bodies::{
+    NurtureCloudEntity, SterlingEvent, accredit_body, machnet_body, nurturecloud_array_body, nurturecloud_body,
+    random_hex, random_uuid, sterling_batches, sterling_body,
+};
 use crate::signing::{SignedDelivery, Signer, SignerError};
 
 /// One request.
@@ -41,6 +46,24 @@ pub(super) enum Sent {
 pub(super) struct Expected {
     pub(super) status: u16,
     pub(super) fate: Fate,
+    /// What its events changed about their entities, for a provider whose events tell of some.
+    pub(super) changes: Vec<Change>,
+}
+
+impl Expected {
+    const fn of(status: u16, fate: Fate) -> Self {
+        Self { status, fate, changes: Vec::new() }
+    }
+
+    fn changing<const EVENTS: usize>(self, changes: [Change; EVENTS]) -> Self {
+        Self { changes: changes.to_vec(), ..self }
+    }
+
+    /// Such as `200, stored ×2, created, changed`.
+    pub(super) fn in_words(&self) -> String {
+        let changes = self.changes.iter().map(|change| format!(", {}", change.as_str()));
+        format!("{}, {}{}", self.status, self.fate.in_words(), changes.collect::<String>())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +100,11 @@ fn recorded(outcome: Outcome) -> Expected {
 }
 
 fn all_recorded<const EVENTS: usize>(outcomes: [Outcome; EVENTS]) -> Expected {
-    Expected { status: 200, fate: Fate::Recorded(outcomes.to_vec()) }
+    Expected::of(200, Fate::Recorded(outcomes.to_vec()))
 }
 
 const fn refused(status: u16) -> Expected {
-    Expected { status, fate: Fate::Refused }
+    Expected::of(status, Fate::Refused)
 }
 
 /// Every delivery, in the order in which they must be sent. Ids are new in each run.
@@ -92,7 +115,7 @@ pub(super) fn steps(directory: &DataDirectory) -> Result<Vec<Step>, CommandError
         let requests = match provider {
             Provider::Accredit => complete(accredit(&signer(directory, provider)?, first)?),
             Provider::Machnet => complete(machnet(&signer(directory, provider)?, first)?),
-            Provider::NurtureCloud => Vec::new(),
+            Provider::NurtureCloud => complete(nurturecloud(&test_path_secret(directory)?, first)?),
             Provider::Sterling => sterling(directory, first)?,
         };
         steps.extend(requests.into_iter().map(|(what, sent, expected)| Step { provider, what, sent, expected }));
@@ -132,7 +155,7 @@ fn accredit(signer: &Signer, first: usize) -> Result<Deliveries, SignerError> {
             sign(&body, &forged_job, 0)?,
             recorded(Outcome::Duplicate),
         ),
-        (format!("another event under the job id of no. {first}"), sign(&other, &job, 0)?, recorded(Outcome::Stored)),
+        (format!("another event under no. {first}'s job id"), sign(&other, &job, 0)?, recorded(Outcome::Stored)),
         ("cut-off JSON, signed".to_owned(), sign(&malformed, &random_hex(8), 0)?, recorded(Outcome::Quarantined)),
         ("a body changed after signing".to_owned(), sign(&body, &job, 0)?.tampered(), refused(400)),
         ("no signature".to_owned(), sign(&body, &job, 0)?.unsigned(), refused(400)),
@@ -152,11 +175,58 @@ fn machnet(signer: &Signer, first: usize) -> Result<Deliveries, SignerError> {
     Ok(vec![
         ("a new event".to_owned(), sign(body.clone())?, recorded(Outcome::Stored)),
         (format!("no. {first} again, as a retry"), sign(body.clone())?, recorded(Outcome::Duplicate)),
-        (format!("the state of no. {first} under a new id and time"), sign(repeat)?, recorded(Outcome::Repeat)),
+        (format!("no. {first}'s state under a new id and time"), sign(repeat)?, recorded(Outcome::Repeat)),
         (format!("other content under the id of no. {first}"), sign(conflict)?, recorded(Outcome::Conflict)),
         ("an event without an id, signed".to_owned(), sign(malformed)?, recorded(Outcome::Quarantined)),
         ("a body changed after signing".to_owned(), sign(body.clone())?.tampered(), refused(409)),
         ("no signature".to_owned(), sign(body)?.unsigned(), refused(401)),
+    ])
+}
+
+fn nurturecloud(secret: &str, first: usize) -> Result<Deliveries, PathSecretError> {
+    let wrong_secret = path_secrets::generate()?;
+    let sent = |body: &Bytes| SignedDelivery::with_path_secret(secret, body.clone());
+    let (agent, contact, other_contact) = (random_uuid(), random_uuid(), random_uuid());
+    let contacts = [NurtureCloudEntity::named(&contact, "Ada"), NurtureCloudEntity::named(&other_contact, "Grace")];
+    let one_malformed = [
+        NurtureCloudEntity::named(&random_uuid(), "Edsger"),
+        NurtureCloudEntity::named(&random_uuid(), "Niklaus").without_business(),
+    ];
+    let of_agent = |state, name| nurturecloud_body("agent", state, &NurtureCloudEntity::named(&agent, name));
+    let back_to_a = of_agent("Updated", "A");
+    let deleted = nurturecloud_body("agent", "Deleted", &NurtureCloudEntity::deleted(&agent));
+    let merged = nurturecloud_body("contact", "Deleted", &NurtureCloudEntity::merged(&other_contact, &contact));
+    let (contacts_number, back_to_a_number) = (first, first + 4);
+    let stored = |change| recorded(Outcome::Stored).changing([change]);
+    Ok(vec![
+        (
+            "two new contacts in one notification".to_owned(),
+            sent(&nurturecloud_array_body("contacts", "Created", &contacts)),
+            all_recorded([Outcome::Stored, Outcome::Stored]).changing([Change::Created, Change::Created]),
+        ),
+        (
+            "two more, of which one is malformed".to_owned(),
+            sent(&nurturecloud_array_body("contacts", "Created", &one_malformed)),
+            all_recorded([Outcome::Stored, Outcome::Quarantined]).changing([Change::Created]),
+        ),
+        ("Created: an agent, as A".to_owned(), sent(&of_agent("Created", "A")), stored(Change::Created)),
+        ("Updated: the agent, to B".to_owned(), sent(&of_agent("Updated", "B")), stored(Change::Changed)),
+        ("Updated: the agent, back to A".to_owned(), sent(&back_to_a), stored(Change::Changed)),
+        (
+            format!("no. {back_to_a_number} again, as a retry"),
+            sent(&back_to_a),
+            recorded(Outcome::Duplicate).changing([Change::Unchanged]),
+        ),
+        ("Deleted: the agent".to_owned(), sent(&deleted), stored(Change::Deleted)),
+        ("Updated: the agent, to B, too late".to_owned(), sent(&of_agent("Updated", "B")), stored(Change::Late)),
+        ("Current: the agent, as A".to_owned(), sent(&of_agent("Current", "A")), stored(Change::Revived)),
+        (format!("Deleted: no. {contacts_number}'s second, into its first"), sent(&merged), stored(Change::Merged)),
+        ("a state that is not known".to_owned(), sent(&of_agent("Archived", "A")), recorded(Outcome::Quarantined)),
+        (
+            "a new event under a wrong secret".to_owned(),
+            SignedDelivery::with_path_secret(wrong_secret.reveal(), of_agent("Updated", "C")),
+            refused(401),
+        ),
     ])
 }
 
@@ -183,7 +253,7 @@ fn sterling(directory: &DataDirectory, first: usize) -> Result<Requests, Command
     let mixed = sterling_body(&[three, event(7).without_code()]);
     let late = sterling_body(&[four]);
     let with = |token: &str, body: &Bytes| Sent::Delivery(SignedDelivery::with_bearer_token(token, body.clone()));
-    let a_token = || Expected { status: 200, fate: Fate::Token };
+    let a_token = || Expected::of(200, Fate::Token);
     let (batch_number, expired_number) = (first + 1, first + 5);
     Ok(vec![
         ("a request for a token".to_owned(), Sent::TokenRequest, a_token()),
