@@ -14,6 +14,7 @@ use providers::accredit::Accredit;
 use providers::active_keys::{InvalidKeyLabel, KeyLabel};
 use providers::delivery::{DeliveryId, VerifiedDelivery};
 use providers::machnet::Machnet;
+use providers::nurturecloud::NurtureCloud;
 use providers::oauth::access_token::{self, NoSigningKey};
 use providers::oauth::authority::{Authority, ClientSecret};
 use providers::provider::Provider;
@@ -25,8 +26,14 @@ use serde::Serialize;
 
 use crate::authority_store::StoreError;
 use crate::client::{TOKEN_REQUEST_BODY, token_request_headers};
-use crate::key_files::{ClientCredentials, NewAuthority, TestKeyError, new_accredit_key, new_machnet_key};
-use crate::sample_bodies::{SterlingEvent, accredit_body, machnet_body, sterling_body};
+use crate::key_files::{
+    ClientCredentials, NewAuthority, TEST_KEY_LABEL, TestKeyError, new_accredit_key, new_machnet_key,
+};
+use crate::path_secrets::{self, PathSecretError, PathSecrets};
+use crate::sample_bodies::{
+    NurtureCloudEntity, SterlingEvent, accredit_body, machnet_body, nurturecloud_array_body, nurturecloud_body,
+    sterling_body,
+};
 use crate::server::TOKEN_PATH;
 use crate::signing::{SignedDelivery, Signer, SignerError};
 
@@ -36,6 +43,11 @@ const ARRIVAL_IN_LOG_FORMAT: &str = "21/Nov/2026:09:30:00 +0000";
 
 /// When the sample's token and its key were made: so long ago that every clock takes it.
 const TOKEN_ISSUED_AT: &str = "2025-01-01T00:00:00.000Z";
+
+/// The entities of NurtureCloud's samples.
+const AGENT: &str = "00000000-0000-0000-0000-0000000000a1";
+const CONTACT: &str = "00000000-0000-0000-0000-0000000000c1";
+const OTHER_CONTACT: &str = "00000000-0000-0000-0000-0000000000c2";
 
 const HOST: &str = "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com";
 /// An address of those set aside for documentation (RFC 5737).
@@ -50,6 +62,10 @@ pub struct SampleKeys {
     pub accredit_private_key: String,
     /// Machnet's active keys, in the form of the secret on AWS.
     pub machnet_secret: String,
+    /// NurtureCloud's active secrets as hashes, in the form of the secret on AWS.
+    pub nurturecloud_secret: String,
+    /// The secret that ends the URL.
+    pub nurturecloud_path_secret: String,
     /// Sterling's whole authority.
     pub sterling_authority: String,
     /// What the webhook needs of it.
@@ -108,10 +124,14 @@ impl SampleKeys {
         authority.add_client_secret(&client.client_id, &secret).map_err(StoreError::from)?;
         let verification = authority.verification().map_err(StoreError::from)?;
         let accredit = new_accredit_key()?;
+        let path_secret = path_secrets::generate()?;
+        let label = KeyLabel::new(TEST_KEY_LABEL).map_err(PathSecretError::from)?;
         Ok(Self {
             accredit_secret: accredit.secret,
             accredit_private_key: accredit.private_key,
             machnet_secret: new_machnet_key()?,
+            nurturecloud_secret: json(&PathSecrets::only(label, &path_secret))?,
+            nurturecloud_path_secret: format!("{}\n", path_secret.reveal()),
             sterling_authority: json(&authority)?,
             sterling_verification: json(&verification)?,
             sterling_client: json(&client)?,
@@ -123,13 +143,18 @@ impl SampleKeys {
 ///
 /// # Errors
 /// [`SamplesError`].
-pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 5], SamplesError> {
+pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 7], SamplesError> {
     let arrival = Timestamp::parse(ARRIVAL)?;
     let accredit = Signer::read(Provider::Accredit, &keys.accredit_private_key)?;
     let machnet = Signer::read(Provider::Machnet, &keys.machnet_secret)?;
 
     let accredit_request = accredit_delivery(&accredit, "6b8e64f2c1d94a5c8f3e0a7d5b219c40", "48213", arrival)?;
     let machnet_request = machnet_delivery(&machnet, "5f8a2c19d0e34b6fa7c1e2d3", "8c1d2e3f4a5b6c7d8e9f0a1b", arrival)?;
+
+    let contacts = [NurtureCloudEntity::named(CONTACT, "Ada"), NurtureCloudEntity::named(OTHER_CONTACT, "Grace")];
+    let contacts_request = nurturecloud_delivery(keys, nurturecloud_array_body("contacts", "Updated", &contacts));
+    let merged = NurtureCloudEntity::merged(OTHER_CONTACT, CONTACT);
+    let merged_request = nurturecloud_delivery(keys, nurturecloud_body("contact", "Deleted", &merged));
 
     let mismatched = || SamplesError::Mismatched(Provider::Sterling);
     let client: ClientCredentials = serde_json::from_str(&keys.sterling_client).map_err(|_| mismatched())?;
@@ -161,11 +186,23 @@ pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 5], Samp
         .await?,
         document::<Sterling>(&keys.sterling_verification, sterling_delivery(&token, "4f07ba", arrival), arrival, 4)
             .await?,
+        document::<NurtureCloud>(
+            &keys.nurturecloud_secret,
+            nurturecloud_delivery(
+                keys,
+                nurturecloud_body("agent", "Created", &NurtureCloudEntity::named(AGENT, "Edsger")),
+            ),
+            arrival,
+            5,
+        )
+        .await?,
     ];
 
     Ok([
         ("accredit.json", json(&delivery_request(Provider::Accredit, &accredit_request, arrival))?),
         ("machnet.json", json(&delivery_request(Provider::Machnet, &machnet_request, arrival))?),
+        ("nurturecloud.json", json(&delivery_request(Provider::NurtureCloud, &contacts_request, arrival))?),
+        ("nurturecloud-merged.json", json(&delivery_request(Provider::NurtureCloud, &merged_request, arrival))?),
         ("sterling.json", json(&delivery_request(Provider::Sterling, &sterling_request, arrival))?),
         ("sterling-token.json", json(&token_request(&client, arrival))?),
         ("processor.json", json(&queue_batch(&batch, arrival))?),
@@ -190,6 +227,10 @@ fn machnet_delivery(
 ) -> Result<SignedDelivery, SignerError> {
     let name = "transaction_completed";
     SignedDelivery::new(signer, machnet_body(id, transaction, name, arrival), vec![("x-raas-event", name.to_owned())])
+}
+
+fn nurturecloud_delivery(keys: &SampleKeys, body: Bytes) -> SignedDelivery {
+    SignedDelivery::with_path_secret(keys.nurturecloud_path_secret.trim(), body)
 }
 
 /// A token of the client, always the same.
@@ -250,6 +291,8 @@ struct HttpApiRequest {
     headers: BTreeMap<&'static str, String>,
     request_context: RequestContext,
     body: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    path_parameters: BTreeMap<&'static str, String>,
     is_base64_encoded: bool,
 }
 
@@ -281,20 +324,26 @@ struct HttpContext {
 fn delivery_request(provider: Provider, delivery: &SignedDelivery, arrival: Timestamp) -> HttpApiRequest {
     // The samples' bodies are JSON, which is text.
     let body = String::from_utf8_lossy(&delivery.body).into_owned();
-    let request = http_request(provider.webhook_path(), delivery.headers(), delivery.body.len(), arrival);
-    HttpApiRequest { body, ..request }
+    let webhook_path = provider.webhook_path();
+    let path = delivery.path(webhook_path);
+    let secret = path.strip_prefix(webhook_path).and_then(|rest| rest.strip_prefix('/'));
+    let route = if secret.is_some() { format!("{webhook_path}/{{secret}}") } else { webhook_path.to_owned() };
+    let request = http_request(&route, &path, delivery.headers(), delivery.body.len(), arrival);
+    let path_parameters = secret.map(|secret| ("secret", secret.to_owned())).into_iter().collect();
+    HttpApiRequest { body, path_parameters, ..request }
 }
 
 fn token_request(client: &ClientCredentials, arrival: Timestamp) -> HttpApiRequest {
     let headers = token_request_headers(client);
     let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let request = http_request(TOKEN_PATH, headers, TOKEN_REQUEST_BODY.len(), arrival);
+    let request = http_request(TOKEN_PATH, TOKEN_PATH, headers, TOKEN_REQUEST_BODY.len(), arrival);
     // An HTTP API hands every body that is no text, JSON or XML on in base64.
     HttpApiRequest { body: STANDARD.encode(TOKEN_REQUEST_BODY), is_base64_encoded: true, ..request }
 }
 
 /// The request without its body.
 fn http_request<'a>(
+    route: &str,
     path: &str,
     own_headers: impl Iterator<Item = (&'static str, &'a str)>,
     body_bytes: usize,
@@ -314,7 +363,7 @@ fn http_request<'a>(
     headers.extend(own_headers.map(|(name, value)| (name, value.to_owned())));
     HttpApiRequest {
         version: "2.0",
-        route_key: format!("POST {path}"),
+        route_key: format!("POST {route}"),
         raw_path: path.to_owned(),
         raw_query_string: "",
         headers,
@@ -331,12 +380,13 @@ fn http_request<'a>(
                 user_agent,
             },
             request_id: "JKJaXmPLvHcESHA=",
-            route_key: format!("POST {path}"),
+            route_key: format!("POST {route}"),
             stage: "$default",
             time: ARRIVAL_IN_LOG_FORMAT,
             time_epoch: arrival.unix_milliseconds(),
         },
         body: String::new(),
+        path_parameters: BTreeMap::new(),
         is_base64_encoded: false,
     }
 }
@@ -411,6 +461,30 @@ mod tests {
         keys.sterling_verification = verification;
         keys.accredit_secret = new_accredit_key().unwrap().secret;
         assert!(matches!(make(&keys).await, Err(SamplesError::Mismatched(Provider::Accredit))));
+        let mut keys = SampleKeys::generate().unwrap();
+        keys.nurturecloud_path_secret = SampleKeys::generate().unwrap().nurturecloud_path_secret;
+        assert!(matches!(make(&keys).await, Err(SamplesError::Mismatched(Provider::NurtureCloud))));
+    }
+
+    #[tokio::test]
+    async fn the_secret_of_a_path_is_where_an_http_api_puts_it_and_nowhere_else() {
+        let keys = SampleKeys::generate().unwrap();
+        let secret = keys.nurturecloud_path_secret.trim();
+        let path = format!("/webhooks/nurturecloud/{secret}");
+        for (name, sample) in make(&keys).await.unwrap() {
+            let sample: serde_json::Value = serde_json::from_str(&sample).unwrap();
+            if name.starts_with("nurturecloud") {
+                assert_eq!(sample["routeKey"], "POST /webhooks/nurturecloud/{secret}");
+                assert_eq!(sample["requestContext"]["routeKey"], sample["routeKey"]);
+                assert_eq!(sample["rawPath"], path);
+                assert_eq!(sample["requestContext"]["http"]["path"], path);
+                assert_eq!(sample["pathParameters"]["secret"], secret);
+                assert_eq!(sample.to_string().matches(secret).count(), 3, "{name}");
+            } else {
+                assert!(!sample.to_string().contains(secret), "{name}");
+                assert_eq!(sample.get("pathParameters"), None, "{name}");
+            }
+        }
     }
 
     #[test]

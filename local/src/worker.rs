@@ -106,7 +106,7 @@ mod tests {
     use crate::samples::{SampleKeys, make};
     use crate::sqlite::EventFilter;
 
-    /// Four genuine documents.
+    /// Five genuine documents.
     async fn documents() -> Vec<String> {
         let samples = make(&SampleKeys::generate().unwrap()).await.unwrap();
         let (_, batch) = samples.iter().find(|(name, _)| *name == "processor.json").unwrap();
@@ -163,7 +163,7 @@ mod tests {
         running.await.unwrap();
         let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
         let deliveries: BTreeSet<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
-        assert_eq!(deliveries.len(), 4);
+        assert_eq!(deliveries.len(), 5);
     }
 
     #[test]

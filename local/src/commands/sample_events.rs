@@ -76,6 +76,8 @@ struct KeyPaths {
     accredit_secret: PathBuf,
     accredit_private_key: PathBuf,
     machnet_secret: PathBuf,
+    nurturecloud_secret: PathBuf,
+    nurturecloud_path_secret: PathBuf,
     sterling_authority: PathBuf,
     sterling_verification: PathBuf,
     sterling_client: PathBuf,
@@ -87,6 +89,8 @@ fn key_paths(directory: &Path) -> KeyPaths {
         accredit_secret: keys.join("accredit-secret.json"),
         accredit_private_key: keys.join("accredit-private.pem"),
         machnet_secret: keys.join("machnet-secret.json"),
+        nurturecloud_secret: keys.join("nurturecloud-secret.json"),
+        nurturecloud_path_secret: keys.join("nurturecloud-path-secret"),
         sterling_authority: keys.join("sterling-authority.json"),
         sterling_verification: keys.join("sterling-verification.json"),
         sterling_client: keys.join("sterling-client.json"),
@@ -101,6 +105,8 @@ fn read_keys(directory: &Path) -> Result<SampleKeys, SampleError> {
         accredit_secret: read(paths.accredit_secret)?,
         accredit_private_key: read(paths.accredit_private_key)?,
         machnet_secret: read(paths.machnet_secret)?,
+        nurturecloud_secret: read(paths.nurturecloud_secret)?,
+        nurturecloud_path_secret: read(paths.nurturecloud_path_secret)?,
         sterling_authority: read(paths.sterling_authority)?,
         sterling_verification: read(paths.sterling_verification)?,
         sterling_client: read(paths.sterling_client)?,
@@ -117,6 +123,8 @@ fn write_new_keys(directory: &Path) -> Result<(), CommandError> {
     write(&paths.accredit_secret, &keys.accredit_secret)?;
     write(&paths.accredit_private_key, &keys.accredit_private_key)?;
     write(&paths.machnet_secret, &keys.machnet_secret)?;
+    write(&paths.nurturecloud_secret, &keys.nurturecloud_secret)?;
+    write(&paths.nurturecloud_path_secret, &keys.nurturecloud_path_secret)?;
     write(&paths.sterling_authority, &keys.sterling_authority)?;
     write(&paths.sterling_verification, &keys.sterling_verification)?;
     write(&paths.sterling_client, &keys.sterling_client)?;

@@ -18,12 +18,12 @@ fn a_sample_that_was_changed_is_noticed_and_written_anew() {
     let parent = tempfile::tempdir().unwrap();
     let copy = parent.path().join("events");
     std::fs::create_dir_all(copy.join("keys")).unwrap();
-    for name in ["accredit.json", "machnet.json", "sterling.json", "sterling-token.json", "processor.json"] {
-        std::fs::copy(Path::new(&events()).join(name), copy.join(name)).unwrap();
-    }
-    for key in std::fs::read_dir(Path::new(&events()).join("keys")).unwrap() {
-        let key = key.unwrap();
-        std::fs::copy(key.path(), copy.join("keys").join(key.file_name())).unwrap();
+    for folder in ["", "keys"] {
+        for file in std::fs::read_dir(Path::new(&events()).join(folder)).unwrap().map(Result::unwrap) {
+            if file.path().is_file() {
+                std::fs::copy(file.path(), copy.join(folder).join(file.file_name())).unwrap();
+            }
+        }
     }
     let directory = copy.to_str().unwrap();
     std::fs::write(copy.join("machnet.json"), "{}").unwrap();
