@@ -308,6 +308,7 @@ fn remove_if_there(path: &Path) -> Result<(), TestKeyError> {
 mod tests {
     use providers::accredit::Accredit;
     use providers::machnet::Machnet;
+    use providers::nurturecloud::NurtureCloud;
     use providers::sterling::Sterling;
     use providers::webhook::Webhook;
 
@@ -321,9 +322,13 @@ mod tests {
         let fetch = async |provider| KeyFile::new(directory.keys(provider)).fetch().await.unwrap().reveal().to_owned();
         let accredit = fetch(Provider::Accredit).await;
         let machnet = fetch(Provider::Machnet).await;
+        let nurturecloud = fetch(Provider::NurtureCloud).await;
         let read = Accredit::read_keys(&accredit).unwrap();
         assert_eq!((read.keys.len(), read.problems), (1, vec![]));
         let read = Machnet::read_keys(&machnet).unwrap();
+        assert_eq!((read.keys.len(), read.problems), (1, vec![]));
+
+        let read = NurtureCloud::read_keys(&nurturecloud).unwrap();
         assert_eq!((read.keys.len(), read.problems), (1, vec![]));
 
         let sterling = fetch(Provider::Sterling).await;
@@ -332,6 +337,23 @@ mod tests {
         assert_eq!(fetch(Provider::Sterling).await, sterling);
         assert_eq!(fetch(Provider::Accredit).await, accredit);
         assert_eq!(fetch(Provider::Machnet).await, machnet);
+        assert_eq!(fetch(Provider::NurtureCloud).await, nurturecloud);
+    }
+
+    #[tokio::test]
+    async fn a_test_secret_that_was_taken_out_stays_out_and_a_new_one_is_made() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(parent.path()).unwrap();
+        ensure_test_keys(&directory).await.unwrap();
+        let test_secret = || std::fs::read_to_string(directory.nurturecloud_path_secret()).unwrap().trim().to_owned();
+        let first = test_secret();
+        let document = StoredDocument::File(directory.keys(Provider::NurtureCloud));
+        let (_, fingerprint) = path_secrets::read(&document).await.unwrap().iter().next().unwrap();
+        path_secrets::remove(&document, fingerprint.as_str(), true).await.unwrap();
+
+        ensure_test_keys(&directory).await.unwrap();
+        let active = path_secrets::read(&document).await.unwrap();
+        assert!(active.hold(&test_secret()) && !active.hold(&first));
     }
 
     #[tokio::test]

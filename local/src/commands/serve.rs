@@ -63,7 +63,12 @@ fn keys_in_words<W: Webhook>(directory: &DataDirectory) -> String {
     let path = directory.keys(W::PROVIDER);
     let place = path.display();
     let Ok(text) = std::fs::read_to_string(&path) else {
-        return format!("no keys yet, so nothing verifies: put the provider's secret into {place}, or run `demo` once");
+        return match W::PROVIDER {
+            Provider::NurtureCloud => "no secret yet, so nothing verifies: make one with `nurturecloud-url`".to_owned(),
+            Provider::Accredit | Provider::Machnet | Provider::Sterling => {
+                format!("no keys yet, so nothing verifies: put the provider's secret into {place}, or run `demo` once")
+            }
+        };
     };
     match W::read_keys(&text) {
         Ok(read) if W::is_unset(&read.keys) => format!("no usable key in {place}, so nothing verifies"),

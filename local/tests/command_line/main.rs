@@ -5,6 +5,8 @@
 mod authority;
 mod crash;
 mod demo;
+mod entities;
+mod nurturecloud;
 mod program;
 mod samples;
 mod send;

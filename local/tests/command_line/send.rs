@@ -6,7 +6,7 @@ use webhook_intake::key_files::ensure_test_keys;
 
 use crate::program::{Server, errors, output, program, rows, run};
 
-fn with_test_keys() -> tempfile::TempDir {
+pub(crate) fn with_test_keys() -> tempfile::TempDir {
     let parent = tempfile::tempdir().unwrap();
     let directory = DataDirectory::create(parent.path()).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(ensure_test_keys(&directory)).unwrap();
@@ -17,7 +17,7 @@ fn with_test_keys() -> tempfile::TempDir {
 fn a_delivery_is_accepted_and_a_tampered_one_is_not() {
     let data = with_test_keys();
     let server = Server::start(data.path());
-    for provider in ["accredit", "machnet", "sterling"] {
+    for provider in ["accredit", "machnet", "nurturecloud", "sterling"] {
         let sent = run(data.path(), &["send", provider, "--url", &server.url]);
         let text = output(&sent);
         assert!(sent.status.success(), "{text}{}", errors(&sent));
@@ -29,7 +29,7 @@ fn a_delivery_is_accepted_and_a_tampered_one_is_not() {
     server.wait_until_drained();
     let listed = output(&run(data.path(), &["events"]));
     let outcomes: Vec<String> = rows(&listed).into_iter().map(|row| row[1].clone() + " " + &row[2]).collect();
-    assert_eq!(outcomes, ["accredit stored", "machnet stored", "sterling stored"], "{listed}");
+    assert_eq!(outcomes, ["accredit stored", "machnet stored", "nurturecloud stored", "sterling stored"], "{listed}");
 }
 
 #[test]
@@ -125,6 +125,14 @@ fn mistakes_are_explained() {
     for (arguments, directory, expected) in [
         (&["send", "machnet", "--job-id", "1"][..], parent.path(), "--job-id is for accredit"),
         (&["send", "machnet", "--token-url", "x"], parent.path(), "--token-url is for sterling"),
+        (&["send", "machnet", "--component", "x"], parent.path(), "--component is for nurturecloud"),
+        (&["send", "sterling", "--state", "Updated"], parent.path(), "--state is for nurturecloud"),
+        (&["send", "accredit", "--id", "x"], parent.path(), "--id is for nurturecloud"),
+        (&["send", "accredit", "--merged-into", "x"], parent.path(), "--merged-into is for nurturecloud"),
+        (&["send", "nurturecloud", "--job-id", "1"], parent.path(), "--job-id is for accredit"),
+        (&["send", "nurturecloud", "--merged-into", "1"], parent.path(), "say --state Deleted as well"),
+        (&["send", "nurturecloud", "--id", "1", "--body", "-"], parent.path(), "cannot be used with"),
+        (&["send", "nurturecloud"], parent.path(), "run `demo` once to make one"),
         (&["send", "sterling", "--key", "x"], parent.path(), "--key is not for sterling"),
         (&["send", "sterling"], parent.path(), "there is no client to get a token with"),
         (&["send", "machnet"], parent.path(), "run `demo` once to make test keys"),

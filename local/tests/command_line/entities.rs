@@ -1,0 +1,127 @@
+use std::path::Path;
+
+use crate::program::{Server, errors, output, rows, run};
+use crate::send::with_test_keys;
+
+fn send(data: &Path, server: &Server, arguments: &[&str]) {
+    let sent = run(data, &[&["send", "nurturecloud", "--url", &server.url], arguments].concat());
+    assert!(sent.status.success(), "{arguments:?}: {}{}", output(&sent), errors(&sent));
+}
+
+/// Posts a body of one's own.
+fn send_body(data: &Path, server: &Server, body: &str) {
+    let file = data.join("body.json");
+    std::fs::write(&file, body).unwrap();
+    send(data, server, &["--body", file.to_str().unwrap()]);
+}
+
+fn listed(data: &Path, arguments: &[&str]) -> String {
+    let listed = run(data, &[&["entities"], arguments].concat());
+    assert!(listed.status.success(), "{arguments:?}: {}", errors(&listed));
+    output(&listed)
+}
+
+fn agent(state: &str, name: &str, business: &str) -> String {
+    format!(
+        r#"{{"domainComponentName":"agents","state":"{state}","payload":{{"organisationName":"o","businessId":"{business}","id":"a1","name":"{name}"}}}}"#
+    )
+}
+
+#[test]
+fn an_entity_is_shown_with_its_content_and_its_history_in_the_order_of_arrival() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    for (state, name) in [("Created", "A"), ("Updated", "B"), ("Updated", "A"), ("Updated", "A")] {
+        send_body(data.path(), &server, &agent(state, name, "b1"));
+    }
+    server.wait_until_drained();
+    // Singular and plural are one.
+    for component in ["agent", "Agents"] {
+        let text = listed(data.path(), &[component, "a1"]);
+        assert!(text.starts_with("agent a1 of business b1, organisation o\n\nstate    there\nversion  4\n"), "{text}");
+        assert!(text.contains("content  told by Updated at 20"), "{text}");
+        assert!(text.contains(r#"{"organisationName":"o","businessId":"b1","id":"a1","name":"A"}"#), "{text}");
+        assert!(text.contains("life     told by Created at 20"), "{text}");
+        let rows = rows(&text);
+        let told: Vec<String> = rows.iter().map(|row| row[1..5].join(" ")).collect();
+        assert_eq!(
+            told,
+            [
+                "Created stored created 1",
+                "Updated stored changed 2",
+                "Updated stored changed 3",
+                "Updated duplicate unchanged 4"
+            ],
+            "{text}"
+        );
+        assert!(rows[3][5].ends_with(&format!("same as {}", rows[2][5])), "{text}");
+        assert!(rows.is_sorted_by_key(|row| &row[0]), "{text}");
+    }
+
+    let whole: serde_json::Value = serde_json::from_str(&listed(data.path(), &["agent", "a1", "--json"])).unwrap();
+    assert_eq!(whole["entity"]["version"], 4, "{whole}");
+    assert_eq!(whole["history"].as_array().unwrap().len(), 4, "{whole}");
+    assert_eq!(whole["history"][3]["entity"]["change"], "unchanged", "{whole}");
+    assert_eq!(whole.get("merges"), None, "{whole}");
+
+    let events = output(&run(data.path(), &["events", "--outcome", "duplicate"]));
+    let [duplicate] = rows_of(&events);
+    assert_eq!(duplicate[3], "agent.Updated", "{events}");
+    assert_eq!(duplicate[5], format!("same as {}", rows(&listed(data.path(), &["agent", "a1"]))[2][5]), "{events}");
+}
+
+fn rows_of<const COUNT: usize>(text: &str) -> [Vec<String>; COUNT] {
+    rows(text).try_into().unwrap_or_else(|rows| panic!("{rows:?}"))
+}
+
+#[test]
+fn what_was_sent_with_options_is_listed_and_filtered_and_its_merges_are_followed() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    send(data.path(), &server, &["--id", "c1"]);
+    send(data.path(), &server, &["--id", "c2", "--component", "contacts", "--state", "Updated"]);
+    send(data.path(), &server, &["--id", "c2", "--state", "Deleted", "--merged-into", "c1"]);
+    send(data.path(), &server, &["--id", "g1", "--component", "agency", "--state", "Deleted"]);
+    send_body(data.path(), &server, &agent("Current", "A", "b1"));
+    server.wait_until_drained();
+    let cells = |arguments: &[&str]| -> Vec<String> {
+        let text = listed(data.path(), arguments);
+        rows(&text).iter().map(|row| [&*row[0], &*row[1], &*row[2], &*row[3], &*row[4], &*row[6]].join(" ")).collect()
+    };
+    let agency = "agency g1 business-1 deleted 1 deletion";
+    let (c1, c2) = ("contact c1 business-1 there 1 content", "contact c2 business-1 merged 2 content, deletion");
+    let a1 = "agent a1 b1 there 1 content";
+    assert_eq!(cells(&[]), [agency, a1, c1, c2]);
+    assert_eq!(cells(&["--component", "contacts"]), [c1, c2]);
+    assert_eq!(cells(&["--business", "b1"]), [a1]);
+    assert_eq!(cells(&["--organisation", "o"]), [a1]);
+    assert_eq!(cells(&["--deleted"]), [agency, c2]);
+    assert_eq!(cells(&["--deleted", "--component", "agency"]), [agency]);
+    assert_eq!(listed(data.path(), &["--business", "none"]), "No such entity.\n");
+
+    let text = listed(data.path(), &["contact", "c2"]);
+    assert!(text.contains("state    merged\n         into contact c1\n         which is there\n"), "{text}");
+    let lines = listed(data.path(), &["--json", "--deleted"]);
+    let entities: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(entities.len(), 2, "{lines}");
+    assert!(entities.iter().all(|entity| entity["kind"] == "entity" && entity["deleted"] == true), "{lines}");
+}
+
+#[test]
+fn one_id_in_two_businesses_is_answered_with_both() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    send_body(data.path(), &server, &agent("Created", "A", "b1"));
+    send_body(data.path(), &server, &agent("Created", "B", "b2"));
+    server.wait_until_drained();
+    let ambiguous = run(data.path(), &["entities", "agent", "a1"]);
+    let text = errors(&ambiguous);
+    assert!(!ambiguous.status.success());
+    assert!(text.contains("there is more than one agent a1"), "{text}");
+    assert!(text.contains(r#"--business "b1""#) && text.contains(r#"--business "b2""#), "{text}");
+    let one = listed(data.path(), &["agent", "a1", "--business", "b2"]);
+    assert!(one.contains(r#""name":"B""#), "{one}");
+    let unknown = run(data.path(), &["entities", "contact", "a1"]);
+    assert!(!unknown.status.success());
+    assert!(errors(&unknown).contains("nothing is known of contact a1"), "{}", errors(&unknown));
+}
