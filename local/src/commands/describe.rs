@@ -19,8 +19,8 @@ pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[St
     table
 }
 
-/// An id, cut to its beginning when it is long; Accredit's are 64 hex digits. NurtureCloud's are a delivery's id, which begins
-/// with the time, and a place in it; so what tells them apart is their end.
+/// An id, cut to its beginning when it is long; Accredit's are 64 hex digits. NurtureCloud's are a delivery's id, which
+/// begins with the time, and a place in it; so what tells them apart is their end.
 pub(super) fn short_id(id: &str) -> String {
     match id.rsplit_once('.') {
         Some((delivery, place)) if delivery.parse::<DeliveryId>().is_ok() => {

@@ -18,7 +18,8 @@ pub(super) struct Arguments {
     /// Only events of this provider.
     #[arg(long, value_parser = provider_parser())]
     provider: Option<Provider>,
-    /// Only events with this outcome. A duplicate leaves no event of its own, only a line in the log; NurtureCloud's do leave one.
+    /// Only events with this outcome. A duplicate leaves no event of its own, only a line in the log; NurtureCloud's do leave
+    /// one.
     #[arg(long, value_parser = outcome_parser())]
     outcome: Option<Outcome>,
     /// Only events received since then: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z.

@@ -21,7 +21,8 @@ use crate::stored_document::{DocumentLock, StoredDocument};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// What the account is called: 1 to 64 letters, digits, dots, hyphens and underscores. It becomes part of its events' source.
+    /// What the account is called: 1 to 64 letters, digits, dots, hyphens and underscores. It becomes part of its events'
+    /// source.
     #[arg(long, default_value = TEST_KEY_LABEL, conflicts_with_all = ["list", "remove"])]
     label: String,
     /// Where the webhooks are reached, such as https://hooks.example.com. [default: the server on this machine]
