@@ -1,0 +1,4 @@
+//! NurtureCloud's Data API.
+
+pub mod component;
+pub mod resync;
