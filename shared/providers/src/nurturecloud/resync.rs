@@ -304,6 +304,15 @@ impl ResyncPlan {
             |id| SyncCall { business_id: business_id.clone(), component: component.clone(), what: What::ById { id } };
         Ok(Self::Entities(ids.into_iter().map(call).collect()))
     }
+
+    /// The same plan, with another date if it is about everything.
+    #[must_use]
+    pub fn since(self, since: Option<Date>) -> Self {
+        match self {
+            Self::Everything { pairs, .. } => Self::Everything { pairs, since },
+            Self::Entities(calls) => Self::Entities(calls),
+        }
+    }
 }
 
 fn check_calls(calls: usize, missing: &'static str) -> Result<(), InvalidPlan> {
