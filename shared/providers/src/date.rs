@@ -45,8 +45,8 @@ impl FromStr for Date {
     type Err = InvalidDate;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_of_the_form = text.len() == 10 && text.starts_with(|first: char| first.is_ascii_digit());
-        let date = time::Date::parse(text, FORMAT).ok().filter(|_| is_of_the_form).map(Self);
+        // The year of the format may have a sign.
+        let date = time::Date::parse(text, FORMAT).ok().filter(|_| !text.starts_with(['+', '-'])).map(Self);
         date.filter(|date| *date >= Self::FIRST).ok_or_else(|| InvalidDate(text.to_owned()))
     }
 }
@@ -88,7 +88,20 @@ mod tests {
         for text in ["1970-01-01", "2024-02-29", "9999-12-31"] {
             assert_eq!(date(text).to_string(), text);
         }
-        for text in ["", "2026-1-1", "2026-02-29", "21-11-2026", "2026-11-21T00:00:00Z", "1969-12-31", "+026-01-01"] {
+        for text in [
+            "",
+            "2026-1-1",
+            "2026-02-29",
+            "21-11-2026",
+            "2026-11-21T00:00:00Z",
+            "1969-12-31",
+            "+026-01-01",
+            "+2026-01-01",
+            "-2026-01-01",
+            "02026-01-01",
+            "10000-01-01",
+            " 2026-01-01",
+        ] {
             assert_eq!(text.parse::<Date>(), Err(InvalidDate(text.to_owned())));
         }
     }

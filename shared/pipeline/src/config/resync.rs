@@ -158,7 +158,7 @@ mod tests {
         ] {
             assert!(problems.contains(expected), "{problems}");
         }
-        assert!(!problems.contains("nobody"), "{problems}");
+        assert!(!problems.contains("nobody") && !problems.contains("name at least one"), "{problems}");
     }
 
     #[test]

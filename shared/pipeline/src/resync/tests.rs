@@ -194,6 +194,16 @@ async fn a_call_that_was_tried_in_vain_when_the_time_was_up_goes_last_next_time(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_was_refused_before_the_run_was_cut_off_goes_last_when_it_goes_on() {
+    let world = World::replying([Reply::Status(404), Reply::Status(202), Reply::Kill]);
+    assert!(world.run_until(&two_by_two(), None).await.is_none());
+    world.take_arrivals();
+    assert!(matches!(world.run(&two_by_two()).await.ending, Ending::Complete));
+    let left = ["b2 contact since=2026-11-14", "b2 agent since=2026-11-14", "b1 contact since=2026-11-14"];
+    assert_eq!(world.take_calls(), left);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_pair_is_asked_for_the_lookback_and_a_removed_one_is_forgotten() {
     let world = World::new();
     world.run(&plan(&["b1"], &["contact", "agent"])).await;

@@ -89,6 +89,8 @@ fn credentials_travel_over_https_or_stay_on_this_machine() {
         ("api.example.com/v1", InvalidBaseUrl::Malformed),
         ("https://", InvalidBaseUrl::Malformed),
         ("https://nobody:else@api.example.com/v1", InvalidBaseUrl::MoreThanAPath),
+        ("https://nobody@api.example.com/v1", InvalidBaseUrl::MoreThanAPath),
+        ("https://:nobody@api.example.com/v1", InvalidBaseUrl::MoreThanAPath),
         ("https://api.example.com/v1?key=nobody", InvalidBaseUrl::MoreThanAPath),
         ("https://api.example.com/v1#nobody", InvalidBaseUrl::MoreThanAPath),
     ] {
