@@ -1,5 +1,6 @@
 //! What a run did, and its lines in the log.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -158,6 +159,24 @@ impl Ending {
             Self::CredentialsWrong => "credentials-wrong",
             Self::TakenOver => "taken-over",
             Self::ResumePoint(_) => "resume-point",
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("every call was accepted"),
+            Self::Incomplete => f.write_str("some calls were not accepted"),
+            Self::OutOfTime => f.write_str("the time was up before every call was made; the next run goes on"),
+            Self::ToldToWait { wait } => {
+                write!(f, "nurturecloud asked to wait for {} s; the next run goes on", wait.as_secs())
+            }
+            Self::CredentialsWrong => f.write_str(
+                "nurturecloud refused the credentials; correct client id and secret, and the next run goes on",
+            ),
+            Self::TakenOver => f.write_str("another run has begun meanwhile, and goes on"),
+            Self::ResumePoint(error) => error.fmt(f),
         }
     }
 }
