@@ -5,7 +5,7 @@ use aws_sdk_sqs::config::SharedHttpClient;
 use aws_smithy_http_client::{Builder, tls};
 
 use crate::timeouts::{self, Budget, ContentionBudget};
-use crate::{DynamoLedger, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use crate::{DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue};
 
 /// What the ports are made of: the SDK's configuration, read once, and one pool of connections.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ impl Clients {
         Self::load(timeouts::INTAKE, timeouts::INTAKE_PAYLOADS).await
     }
 
-    /// Clients for the processor, with the time limits [`timeouts::PROCESSOR`]. Takes no network where the environment names
-    /// region and credentials, as Lambda's does.
+    /// Clients for the processor and the resync, with the time limits [`timeouts::PROCESSOR`]. Takes no network where the
+    /// environment names region and credentials, as Lambda's does.
     pub async fn for_processor() -> Self {
         Self::load(timeouts::PROCESSOR, timeouts::PROCESSOR).await
     }
@@ -60,6 +60,12 @@ impl Clients {
     #[must_use]
     pub fn ledger(&self, events_table: String, entities_table: String) -> DynamoLedger {
         DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), events_table, entities_table, self.contention)
+    }
+
+    /// The resume point of the resync in a table with the keys `pk` and `sk`.
+    #[must_use]
+    pub fn resume_points(&self, table: String) -> DynamoResumePoints {
+        DynamoResumePoints::new(aws_sdk_dynamodb::Client::new(&self.config), table)
     }
 }
 

@@ -3,6 +3,7 @@
 mod clients;
 mod dynamodb;
 mod port_error;
+mod resume_points;
 mod s3;
 mod secret_documents;
 mod secrets_manager;
@@ -13,6 +14,7 @@ pub mod timeouts;
 
 pub use clients::Clients;
 pub use dynamodb::DynamoLedger;
+pub use resume_points::DynamoResumePoints;
 pub use s3::S3Payloads;
 pub use secret_documents::{ReplaceError, SecretDocument};
 pub use secrets_manager::SecretsManagerSecrets;

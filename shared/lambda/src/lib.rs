@@ -2,6 +2,7 @@
 
 mod http;
 mod processor;
+mod resync;
 
 use pipeline::config::ConfigProblems;
 use pipeline::telemetry::{Telemetry, TelemetrySettings};
@@ -9,6 +10,7 @@ use pipeline::telemetry::{Telemetry, TelemetrySettings};
 pub use http::{run_token_endpoint, run_webhook};
 pub use lambda_runtime::Error;
 pub use processor::run_processor;
+pub use resync::run_resync;
 
 fn environment_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -12,6 +12,10 @@ use crate::intake::IntakeSettings;
 use crate::processor::ProcessorSettings;
 use crate::telemetry::TelemetrySettings;
 
+mod resync;
+
+pub use resync::{LONGEST_LOOKBACK_DAYS, MOST_CALLS_PER_MINUTE, ResyncConfig};
+
 /// Everything that is wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigProblems(Vec<String>);

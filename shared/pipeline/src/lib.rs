@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod ports;
 pub mod processor;
 pub mod recording;
+pub mod resync;
 pub mod telemetry;
 pub mod token_endpoint;
 

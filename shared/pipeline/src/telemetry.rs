@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::ledger::Outcome;
+use crate::resync::{Ending, Reason};
 
 /// How telemetry is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ where
         "lambda",
         "machnet",
         "nurturecloud",
+        "nurturecloud_resync",
+        "outbound",
         "pipeline",
         "processor",
         "providers",
@@ -138,4 +141,26 @@ pub(crate) fn count_outcome(provider: Provider, outcome: Outcome) {
 /// Counts a record that failed and stays on the queue.
 pub fn count_failed_record() {
     metrics::counter!("failed").increment(1);
+}
+
+/// Counts a call of the resync that was accepted.
+pub(crate) fn count_resync_accepted() {
+    metrics::counter!("resync_accepted").increment(1);
+}
+
+/// Counts a call of the resync that was not accepted.
+pub(crate) fn count_resync_refused(reason: Reason) {
+    metrics::counter!("resync_refused", "reason" => reason.as_str()).increment(1);
+}
+
+/// Counts a run of the resync that is complete, if it was about everything, or that failed. A run that is out of time or
+/// told to wait is neither: the next one goes on.
+pub(crate) fn count_resync_run(ending: &Ending, is_about_everything: bool) {
+    match ending {
+        Ending::Complete if is_about_everything => metrics::counter!("resync_completed").increment(1),
+        Ending::Incomplete | Ending::CredentialsWrong | Ending::ResumePoint(_) => {
+            metrics::counter!("resync_failed").increment(1);
+        }
+        Ending::Complete | Ending::OutOfTime | Ending::ToldToWait { .. } | Ending::TakenOver => {}
+    }
 }

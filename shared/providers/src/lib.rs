@@ -4,6 +4,7 @@ pub mod accredit;
 pub mod active_keys;
 pub mod answer;
 pub mod canonical_json;
+pub mod date;
 pub mod delivery;
 pub mod entity;
 pub mod event;

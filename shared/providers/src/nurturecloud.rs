@@ -25,6 +25,7 @@ use crate::timestamp::Timestamp;
 use crate::webhook::{KeysAre, Unproved, Webhook};
 
 pub mod component;
+pub mod resync;
 
 /// The longest id or name of an entity, in bytes. NurtureCloud's ids are UUIDs; ours have to fit into the keys of an index.
 pub const LONGEST_ID_BYTES: usize = 256;

@@ -1,0 +1,90 @@
+//! NurtureCloud's Data API over HTTP.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
+use pipeline::ports::PortError;
+use pipeline::resync::{LONGEST_CALL, SyncApi};
+use providers::nurturecloud::resync::{BaseUrl, Credentials, SyncAnswer, SyncCall};
+use reqwest::{Client, redirect, retry};
+
+/// How long a connection may take, TLS included.
+const LONGEST_CONNECT: Duration = Duration::from_secs(3);
+
+const USER_AGENT: &str = concat!("webhook-intake/", env!("CARGO_PKG_VERSION"));
+
+/// The HTTP client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("no http client could be made; if certificates are the cause, install the system's ca-certificates")]
+pub struct NoClient(#[source] reqwest::Error);
+
+/// NurtureCloud's Data API. `Debug` doesn't show the credentials.
+#[derive(Clone, Debug)]
+pub struct HttpSyncApi {
+    client: Client,
+    base_url: BaseUrl,
+    authorization: HeaderValue,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    connect: Duration,
+    call: Duration,
+}
+
+impl HttpSyncApi {
+    /// The API at this URL, with these credentials.
+    ///
+    /// # Errors
+    /// When the HTTP client can't be made.
+    pub fn new(base_url: BaseUrl, credentials: &Credentials) -> Result<Self, NoClient> {
+        Self::within(Limits { connect: LONGEST_CONNECT, call: LONGEST_CALL }, base_url, credentials)
+    }
+
+    fn within(limits: Limits, base_url: BaseUrl, credentials: &Credentials) -> Result<Self, NoClient> {
+        let mut builder = Client::builder()
+            .connect_timeout(limits.connect)
+            .timeout(limits.call)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .user_agent(USER_AGENT);
+        if base_url.is_this_machine() {
+            builder = builder.no_proxy();
+        }
+        if base_url.is_secure() {
+            builder = builder.https_only(true);
+        } else {
+            // Plain HTTP needs no certificates, so a machine without any can use it.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(NoClient)?;
+        Ok(Self { client, base_url, authorization: credentials.authorization().clone() })
+    }
+}
+
+impl SyncApi for HttpSyncApi {
+    async fn call(&self, call: &SyncCall) -> Result<SyncAnswer, PortError> {
+        let request = self
+            .client
+            .post(call.url(&self.base_url))
+            .header(AUTHORIZATION, self.authorization.clone())
+            // Some servers answer a POST of no length with 411.
+            .header(CONTENT_LENGTH, 0);
+        let response = request.send().await.map_err(|error| failed(call, error))?;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        // The rest of the response is dropped unread.
+        Ok(SyncAnswer { status: response.status(), retry_after: retry_after.map(str::to_owned) })
+    }
+}
+
+/// The error without the URL, which holds ids.
+fn failed(call: &SyncCall, error: reqwest::Error) -> PortError {
+    let was_sent = !error.is_connect() && !error.is_builder();
+    let error = PortError::new(call.operation(), &error.without_url());
+    if was_sent { error.undecided() } else { error }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! The resync: NurtureCloud is asked to send everything again, or single entities.
+//!
+//! Calls are made one after the other, at even distances. After every call that is settled the progress is saved, so a run
+//! that is cut off (by its deadline, a crash, a failure) goes on where it was with the same `since`. A call that isn't
+//! accepted doesn't stop the others, but then the run isn't complete, and the next one asks for the same again.
+//!
+//! Two runs at once would double the rate. Each claims the resume point before its first call, and whoever finds the
+//! claim of another ends.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use providers::nurturecloud::resync::{ResyncPlan, SyncAnswer, SyncCall, Verdict};
+use tokio::time::Instant;
+
+use crate::ports::{PortError, Surroundings};
+use crate::telemetry;
+
+mod pace;
+mod ports;
+mod report;
+mod resume_point;
+
+pub use ports::{ResumePoints, Saved, SyncApi};
+pub use report::{Answered, Ending, Next, NotAccepted, Reason, RunReport};
+pub use resume_point::ResumePointError;
+
+use pace::Pace;
+use resume_point::{ResumePoint, Wanted};
+
+/// How long a call may take.
+pub const LONGEST_CALL: Duration = Duration::from_secs(10);
+
+/// How long a call is held back at most when NurtureCloud says so. When it asks for more, the run ends, and the next
+/// one goes on.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// How often a call is tried that is throttled, that their side fails, or that gets no answer.
+pub const MOST_ATTEMPTS: u32 = 4;
+
+/// The pause before such a call is tried again. It triples with each attempt.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Settings of the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResyncSettings {
+    /// How many calls are made in a minute at most.
+    pub calls_per_minute: NonZeroU32,
+    /// For how many days back a pair is asked the first time.
+    pub lookback_days: u16,
+}
+
+impl Default for ResyncSettings {
+    /// 30 calls per minute, and a week.
+    fn default() -> Self {
+        Self { calls_per_minute: NonZeroU32::MIN.saturating_add(29), lookback_days: 7 }
+    }
+}
+
+/// Asks for everything again.
+pub struct Resync<A, R, E> {
+    api: A,
+    resume_points: R,
+    surroundings: E,
+    service: String,
+    settings: ResyncSettings,
+}
+
+/// What a call came to, after all its attempts.
+enum Settled {
+    Accepted,
+    NotAccepted(NotAccepted),
+    Ended {
+        ending: Ending,
+        /// Whether the call was tried in vain, so that others go first next time.
+        in_vain: bool,
+    },
+}
+
+/// The resume point together with the text that was seen last.
+struct Kept {
+    point: ResumePoint,
+    seen: Option<String>,
+}
+
+impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
+    /// A resync on these ports. `service` names whose API it is; the progress at one says nothing about another.
+    pub const fn new(api: A, resume_points: R, surroundings: E, service: String, settings: ResyncSettings) -> Self {
+        Self { api, resume_points, surroundings, service, settings }
+    }
+
+    /// Carries out a plan. No call starts after `stop_at`, which leaves [`LONGEST_CALL`] and the time to save for what
+    /// is under way. `watch` is told of every answer.
+    pub async fn run(
+        &self,
+        plan: &ResyncPlan,
+        stop_at: Option<Instant>,
+        watch: &(dyn Fn(&Answered<'_>) + Sync),
+    ) -> RunReport {
+        let started = Instant::now();
+        let mut pace = Pace::new(self.settings.calls_per_minute, stop_at);
+        let mut report = RunReport::default();
+        report.ending = match plan {
+            ResyncPlan::Entities(calls) => self.run_entities(calls, &mut pace, &mut report, watch).await,
+            ResyncPlan::Everything { pairs, since } => {
+                let wanted =
+                    Wanted { service: &self.service, pairs, since: *since, lookback_days: self.settings.lookback_days };
+                self.run_everything(wanted, &mut pace, &mut report, watch).await.unwrap_or_else(|ending| ending)
+            }
+        };
+        telemetry::count_resync_run(&report.ending, matches!(plan, ResyncPlan::Everything { .. }));
+        report.log(started.elapsed());
+        report
+    }
+
+    async fn run_entities(
+        &self,
+        calls: &[SyncCall],
+        pace: &mut Pace,
+        report: &mut RunReport,
+        watch: &(dyn Fn(&Answered<'_>) + Sync),
+    ) -> Ending {
+        report.not_asked = calls.to_vec();
+        for call in calls {
+            match self.settle(call, pace, watch).await {
+                Settled::Accepted => report.accepted += 1,
+                Settled::NotAccepted(call) => report.not_accepted.push(call),
+                Settled::Ended { ending, .. } => return ending,
+            }
+            report.not_asked.retain(|left| left != call);
+        }
+        if report.not_accepted.is_empty() { Ending::Complete } else { Ending::Incomplete }
+    }
+
+    /// Goes through the pairs. An error is an ending, too.
+    async fn run_everything(
+        &self,
+        wanted: Wanted<'_>,
+        pace: &mut Pace,
+        report: &mut RunReport,
+        watch: &(dyn Fn(&Answered<'_>) + Sync),
+    ) -> Result<Ending, Ending> {
+        let mut kept = self.claim(wanted).await?;
+        report.began_at = kept.point.began_at();
+        report.last_complete_run_began_at = kept.point.last_complete_run_began_at();
+        let calls = kept.point.calls();
+        report.not_asked = calls.iter().map(|(_, call)| call.clone()).collect();
+        for (position, call) in calls {
+            match self.settle(&call, pace, watch).await {
+                Settled::Accepted => {
+                    kept.point.accepted(position);
+                    report.accepted += 1;
+                }
+                Settled::NotAccepted(call) => {
+                    kept.point.not_accepted(position);
+                    report.not_accepted.push(call);
+                }
+                Settled::Ended { ending, in_vain } => {
+                    if in_vain {
+                        kept.point.not_accepted(position);
+                        self.save(&mut kept).await?;
+                    }
+                    return Ok(ending);
+                }
+            }
+            report.not_asked.retain(|left| *left != call);
+            self.save(&mut kept).await?;
+        }
+        let is_complete = kept.point.close();
+        self.save(&mut kept).await?;
+        report.last_complete_run_began_at = kept.point.last_complete_run_began_at();
+        Ok(if is_complete { Ending::Complete } else { Ending::Incomplete })
+    }
+
+    /// Reads the resume point and makes it this execution's own.
+    async fn claim(&self, wanted: Wanted<'_>) -> Result<Kept, Ending> {
+        let unusable = |error: ResumePointError| Ending::ResumePoint(error);
+        let seen = self.resume_points.load().await.map_err(|error| unusable(error.into()))?;
+        let stored = seen.as_deref().map(ResumePoint::read).transpose().map_err(unusable)?;
+        let now = self.surroundings.now();
+        let claim = self.surroundings.new_delivery_id(now).to_string();
+        let mut kept = Kept { point: ResumePoint::claimed(stored, wanted, claim, now), seen };
+        self.save(&mut kept).await?;
+        Ok(kept)
+    }
+
+    async fn save(&self, kept: &mut Kept) -> Result<(), Ending> {
+        let text = kept.point.text().map_err(Ending::ResumePoint)?;
+        match self.resume_points.save(kept.seen.as_deref(), &text).await {
+            Ok(Saved::Done) => {
+                kept.seen = Some(text);
+                Ok(())
+            }
+            Ok(Saved::ChangedMeanwhile) => Err(Ending::TakenOver),
+            Err(error) => Err(Ending::ResumePoint(error.into())),
+        }
+    }
+
+    /// Makes a call, again if need be.
+    async fn settle(&self, call: &SyncCall, pace: &mut Pace, watch: &(dyn Fn(&Answered<'_>) + Sync)) -> Settled {
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 0;
+        loop {
+            if !pace.turn().await {
+                return Settled::Ended { ending: Ending::OutOfTime, in_vain: attempt > 0 };
+            }
+            attempt += 1;
+            let answer = self.api.call(call).await;
+            let next = self.next(&answer, attempt, pause);
+            let answered = Answered { call, attempt, answer: &answer, next };
+            answered.log();
+            watch(&answered);
+            let status = answered.status();
+            match next {
+                Next::Accepted => {
+                    telemetry::count_resync_accepted();
+                    return Settled::Accepted;
+                }
+                Next::NotAccepted { reason, hold } => {
+                    telemetry::count_resync_refused(reason);
+                    pace.hold(hold);
+                    return Settled::NotAccepted(NotAccepted { call: call.clone(), status, reason });
+                }
+                Next::Again { wait, .. } => pace.hold(wait),
+                Next::CredentialsWrong => {
+                    telemetry::count_resync_refused(Reason::CredentialsWrong);
+                    return Settled::Ended { ending: Ending::CredentialsWrong, in_vain: false };
+                }
+                Next::ToldToWait { wait } => {
+                    telemetry::count_resync_refused(Reason::Throttled);
+                    return Settled::Ended { ending: Ending::ToldToWait { wait }, in_vain: true };
+                }
+            }
+            pause = pause.saturating_mul(3);
+        }
+    }
+
+    /// What follows from an answer.
+    fn next(&self, answer: &Result<SyncAnswer, PortError>, attempt: u32, pause: Duration) -> Next {
+        let again = |reason, wait, hold| {
+            if attempt < MOST_ATTEMPTS { Next::Again { reason, wait } } else { Next::NotAccepted { reason, hold } }
+        };
+        let refused = |reason| Next::NotAccepted { reason, hold: Duration::ZERO };
+        match answer.as_ref().map(|answer| answer.verdict(self.surroundings.now())) {
+            Ok(Verdict::Accepted) => Next::Accepted,
+            Ok(Verdict::CredentialsWrong) => Next::CredentialsWrong,
+            Ok(Verdict::Throttled { wait }) if wait > LONGEST_WAIT => Next::ToldToWait { wait },
+            // Whoever is told to wait waits, also with the next call.
+            Ok(Verdict::Throttled { wait }) => again(Reason::Throttled, wait, wait),
+            Ok(Verdict::ServerError) => again(Reason::ServerError, pause, Duration::ZERO),
+            Err(_) => again(Reason::NoAnswer, pause, Duration::ZERO),
+            Ok(Verdict::Refused) => refused(Reason::Refused),
+            Ok(Verdict::Unexpected) => refused(Reason::UnexpectedAnswer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

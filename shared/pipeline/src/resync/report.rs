@@ -1,0 +1,229 @@
+//! What a run did, and its lines in the log.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use providers::nurturecloud::resync::{SyncAnswer, SyncCall};
+use providers::timestamp::Timestamp;
+
+use super::resume_point::ResumePointError;
+use crate::ports::PortError;
+
+/// Why a call was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// 4xx: this call is wrong.
+    Refused,
+    /// A redirect, or a success other than 202.
+    UnexpectedAnswer,
+    /// 429, again and again or for too long.
+    Throttled,
+    /// 5xx, again and again.
+    ServerError,
+    /// No answer came, again and again.
+    NoAnswer,
+    /// 401 or 403.
+    CredentialsWrong,
+}
+
+impl Reason {
+    /// The reason as logs and metrics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::UnexpectedAnswer => "unexpected-answer",
+            Self::Throttled => "throttled",
+            Self::ServerError => "server-error",
+            Self::NoAnswer => "no-answer",
+            Self::CredentialsWrong => "credentials-wrong",
+        }
+    }
+}
+
+/// What follows from an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The call is done.
+    Accepted,
+    /// The call is given up.
+    NotAccepted {
+        /// Why.
+        reason: Reason,
+        /// For how long no other call may be made.
+        hold: Duration,
+    },
+    /// The same call is made again.
+    Again {
+        /// Why.
+        reason: Reason,
+        /// After this time at the earliest.
+        wait: Duration,
+    },
+    /// The run ends: every other call would be refused too.
+    CredentialsWrong,
+    /// The run ends: the wait is too long for it.
+    ToldToWait {
+        /// How long it would be.
+        wait: Duration,
+    },
+}
+
+/// One answer to one attempt of a call, or that there was none.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// The call.
+    pub call: &'a SyncCall,
+    /// Which attempt it was, counted from 1.
+    pub attempt: u32,
+    /// What came back.
+    pub answer: &'a Result<SyncAnswer, PortError>,
+    /// What follows.
+    pub next: Next,
+}
+
+impl Answered<'_> {
+    /// The status code, if an answer came.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.answer.as_ref().ok().map(|answer| answer.status)
+    }
+
+    pub(super) fn log(&self) {
+        let (outcome, reason, wait) = match self.next {
+            Next::Accepted => ("accepted", None, None),
+            Next::NotAccepted { reason, .. } => ("not_accepted", Some(reason), None),
+            Next::Again { reason, wait } => ("again", Some(reason), Some(wait)),
+            Next::CredentialsWrong => ("not_accepted", Some(Reason::CredentialsWrong), None),
+            Next::ToldToWait { wait } => ("not_accepted", Some(Reason::Throttled), Some(wait)),
+        };
+        tracing::info!(
+            business_id = self.call.business_id.as_str(),
+            component = self.call.component.as_str(),
+            asked = %self.call.what,
+            attempt = self.attempt,
+            status = self.status().map(|status| status.as_u16()),
+            outcome,
+            reason = reason.map(Reason::as_str),
+            wait_seconds = wait.map(|wait| wait.as_secs()),
+            error = self.answer.as_ref().err().map(tracing::field::display),
+            "resync call"
+        );
+    }
+}
+
+/// A call that was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAccepted {
+    /// The call.
+    pub call: SyncCall,
+    /// The status code of the last answer, if one came.
+    pub status: Option<StatusCode>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub enum Ending {
+    /// Every call was accepted.
+    Complete,
+    /// Every call was made, and some were not accepted.
+    Incomplete,
+    /// The time was up; the next run goes on.
+    #[default]
+    OutOfTime,
+    /// NurtureCloud asked for a longer wait than a run takes; the next run goes on.
+    ToldToWait {
+        /// How long.
+        wait: Duration,
+    },
+    /// The credentials are wrong.
+    CredentialsWrong,
+    /// Another run has claimed the resume point, and goes on.
+    TakenOver,
+    /// The resume point can't be read or saved.
+    ResumePoint(ResumePointError),
+}
+
+impl Ending {
+    /// The ending as logs and summaries have it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+            Self::OutOfTime => "out-of-time",
+            Self::ToldToWait { .. } => "told-to-wait",
+            Self::CredentialsWrong => "credentials-wrong",
+            Self::TakenOver => "taken-over",
+            Self::ResumePoint(_) => "resume-point",
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("every call was accepted"),
+            Self::Incomplete => f.write_str("some calls were not accepted"),
+            Self::OutOfTime => f.write_str("the time was up before every call was made; the next run goes on"),
+            Self::ToldToWait { wait } => {
+                write!(f, "nurturecloud asked to wait for {} s; the next run goes on", wait.as_secs())
+            }
+            Self::CredentialsWrong => f.write_str(
+                "nurturecloud refused the credentials; correct client id and secret, and the next run goes on",
+            ),
+            Self::TakenOver => f.write_str("another run has begun meanwhile, and goes on"),
+            Self::ResumePoint(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+pub struct RunReport {
+    /// When the run began; an earlier execution may have begun it. Nothing when single entities were asked for.
+    pub began_at: Option<Timestamp>,
+    /// When the last complete run began.
+    pub last_complete_run_began_at: Option<Timestamp>,
+    /// How many calls were accepted this time.
+    pub accepted: usize,
+    /// The calls that were not accepted this time.
+    pub not_accepted: Vec<NotAccepted>,
+    /// The calls that are left because the run ended early.
+    pub not_asked: Vec<SyncCall>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+impl RunReport {
+    /// Whether somebody has to look: the run could not do anything, or nothing more can be done without them.
+    #[must_use]
+    pub const fn needs_attention(&self) -> bool {
+        match self.ending {
+            Ending::Complete | Ending::TakenOver => false,
+            Ending::CredentialsWrong | Ending::ResumePoint(_) => true,
+            Ending::Incomplete | Ending::OutOfTime | Ending::ToldToWait { .. } => self.accepted == 0,
+        }
+    }
+
+    pub(super) fn log(&self, duration: Duration) {
+        let error = match &self.ending {
+            Ending::ResumePoint(error) => Some(tracing::field::display(error)),
+            _ => None,
+        };
+        tracing::info!(
+            outcome = self.ending.as_str(),
+            began_at = self.began_at.map(tracing::field::display),
+            last_complete_run_began_at = self.last_complete_run_began_at.map(tracing::field::display),
+            accepted = self.accepted,
+            not_accepted = self.not_accepted.len(),
+            not_asked = self.not_asked.len(),
+            error,
+            duration_milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            "resync run"
+        );
+    }
+}

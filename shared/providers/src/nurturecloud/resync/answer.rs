@@ -1,0 +1,117 @@
+//! What an answer of the Data API means.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::StatusCode;
+
+use crate::timestamp::Timestamp;
+
+/// How long a 429 without a usable `Retry-After` is waited for. Rates are mostly counted by the minute.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+
+/// What came back. The body is of no interest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncAnswer {
+    /// The status code.
+    pub status: StatusCode,
+    /// The `Retry-After` header as it came.
+    pub retry_after: Option<String>,
+}
+
+/// How an answer is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The results will come to the webhook.
+    Accepted,
+    /// The credentials are wrong, so every other call would be refused too.
+    CredentialsWrong,
+    /// The same call may be made after this time.
+    Throttled {
+        /// As `Retry-After` says, however long that is.
+        wait: Duration,
+    },
+    /// They failed; the same call may succeed later.
+    ServerError,
+    /// This call is wrong, whenever it is made.
+    Refused,
+    /// An answer that the documentation doesn't know: a redirect, or a success other than 202.
+    Unexpected,
+}
+
+impl SyncAnswer {
+    /// Judges the answer; `now` is for a `Retry-After` that is a date.
+    #[must_use]
+    pub fn verdict(&self, now: Timestamp) -> Verdict {
+        match self.status {
+            StatusCode::ACCEPTED => Verdict::Accepted,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Verdict::CredentialsWrong,
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait = self.retry_after.as_deref().and_then(|text| wait(text.trim(), now));
+                Verdict::Throttled { wait: wait.unwrap_or(DEFAULT_WAIT) }
+            }
+            status if status.is_server_error() => Verdict::ServerError,
+            status if status.is_client_error() => Verdict::Refused,
+            _ => Verdict::Unexpected,
+        }
+    }
+}
+
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
+fn wait(text: &str, now: Timestamp) -> Option<Duration> {
+    if !text.is_empty() && text.chars().all(|character| character.is_ascii_digit()) {
+        // More seconds than can be counted are as good as for ever.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let now = Duration::from_millis(u64::try_from(now.unix_milliseconds()).unwrap_or(0));
+    Some(at.saturating_sub(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(status: u16, retry_after: Option<&str>) -> Verdict {
+        let now = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
+        let status = StatusCode::from_u16(status).unwrap();
+        SyncAnswer { status, retry_after: retry_after.map(str::to_owned) }.verdict(now)
+    }
+
+    #[test]
+    fn every_status_has_its_meaning() {
+        for (statuses, expected) in [
+            (&[202][..], Verdict::Accepted),
+            (&[401, 403], Verdict::CredentialsWrong),
+            (&[500, 501, 502, 503, 504, 599], Verdict::ServerError),
+            (&[400, 404, 405, 408, 410, 422, 499], Verdict::Refused),
+            (&[200, 201, 204, 206, 301, 302, 304, 307, 308, 101], Verdict::Unexpected),
+        ] {
+            for status in statuses {
+                assert_eq!(verdict(*status, None), expected, "{status}");
+                assert_eq!(verdict(*status, Some("5")), expected, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_throttled_call_waits_for_the_seconds_or_until_the_date_that_it_is_told() {
+        for (retry_after, seconds) in [
+            ("0", 0),
+            (" 17 ", 17),
+            ("99999999999999999999999", u64::MAX),
+            ("Sat, 21 Nov 2026 09:31:30 GMT", 90),
+            ("Saturday, 21-Nov-26 09:31:30 GMT", 90),
+            ("Sat, 21 Nov 2026 09:29:59 GMT", 0),
+        ] {
+            let wait = Duration::from_secs(seconds);
+            assert_eq!(verdict(429, Some(retry_after)), Verdict::Throttled { wait }, "{retry_after}");
+        }
+    }
+
+    #[test]
+    fn a_throttled_call_that_is_told_nothing_usable_waits_a_minute() {
+        for retry_after in [None, Some(""), Some("soon"), Some("-1"), Some("1.5"), Some("2026-11-21T09:31:30Z")] {
+            assert_eq!(verdict(429, retry_after), Verdict::Throttled { wait: DEFAULT_WAIT }, "{retry_after:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! With what we log in to the Data API: HTTP Basic (RFC 7617).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+/// A client id and its secret. `Debug` shows neither.
+pub struct Credentials {
+    /// The whole value of the header.
+    authorization: HeaderValue,
+}
+
+/// What is wrong with one of the two. Nothing in here repeats them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialProblem {
+    /// Not there, or empty.
+    #[error("{member} is missing")]
+    Missing {
+        /// Which of the two.
+        member: &'static str,
+    },
+    /// White space around it, which would silently make another one.
+    #[error("{member} begins or ends with white space, probably a copy-and-paste slip")]
+    SurroundingWhiteSpace {
+        /// Which of the two.
+        member: &'static str,
+    },
+    /// A character that RFC 7617 forbids.
+    #[error("{member} holds a control character")]
+    ControlCharacter {
+        /// Which of the two.
+        member: &'static str,
+    },
+    /// A colon ends the client id.
+    #[error("client_id holds a colon, which http basic cannot carry")]
+    Colon,
+}
+
+/// Why credentials can't be used. Nothing in here repeats them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    /// No JSON of the form. serde's own words are not passed on, for they quote what they read.
+    #[error(
+        r#"the secret is not JSON of the form {{"client_id":"...","client_secret":"..."}} (line {line}, column {column})"#
+    )]
+    Malformed {
+        /// The line where reading stopped.
+        line: usize,
+        /// The column where reading stopped.
+        column: usize,
+    },
+    /// JSON of the form, with contents that can't be used.
+    #[error("the credentials cannot be used: {}; copy them once more from nurturecloud", listed(.0))]
+    Unusable(Vec<CredentialProblem>),
+}
+
+fn listed(problems: &[CredentialProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    client_id: Zeroizing<String>,
+    #[serde(default)]
+    client_secret: Zeroizing<String>,
+}
+
+impl Credentials {
+    /// Credentials of their two parts.
+    ///
+    /// # Errors
+    /// All problems of both at once.
+    pub fn new(client_id: &str, client_secret: &str) -> Result<Self, CredentialsError> {
+        let mut problems = Vec::new();
+        for (member, text) in [("client_id", client_id), ("client_secret", client_secret)] {
+            if text.trim().is_empty() {
+                problems.push(CredentialProblem::Missing { member });
+            } else if text.trim().len() != text.len() {
+                problems.push(CredentialProblem::SurroundingWhiteSpace { member });
+            } else if text.chars().any(char::is_control) {
+                problems.push(CredentialProblem::ControlCharacter { member });
+            }
+        }
+        if client_id.contains(':') {
+            problems.push(CredentialProblem::Colon);
+        }
+        let joined = Zeroizing::new(format!("{client_id}:{client_secret}"));
+        let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(joined.as_bytes())));
+        match HeaderValue::from_str(&value) {
+            Ok(mut authorization) if problems.is_empty() => {
+                authorization.set_sensitive(true);
+                Ok(Self { authorization })
+            }
+            // Base64 is always a header's value.
+            _ => Err(CredentialsError::Unusable(problems)),
+        }
+    }
+
+    /// Reads `{"client_id":"...","client_secret":"..."}`.
+    ///
+    /// # Errors
+    /// When the text is of another form; or all problems of its contents at once.
+    pub fn read(secret: &str) -> Result<Self, CredentialsError> {
+        let document: Document = serde_json::from_str(secret)
+            .map_err(|error| CredentialsError::Malformed { line: error.line(), column: error.column() })?;
+        Self::new(&document.client_id, &document.client_secret)
+    }
+
+    /// The value of the `Authorization` header, marked as sensitive.
+    #[must_use]
+    pub const fn authorization(&self) -> &HeaderValue {
+        &self.authorization
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "the-client";
+    const SECRET: &str = "nobody else's: secret";
+
+    #[test]
+    fn the_authorization_is_http_basic_and_shows_itself_nowhere() {
+        let credentials = Credentials::read(&format!(r#"{{"client_id":"{ID}","client_secret":"{SECRET}"}}"#)).unwrap();
+        let encoded = STANDARD.encode(format!("{ID}:{SECRET}"));
+        assert_eq!(credentials.authorization(), &format!("Basic {encoded}"));
+        let shown = format!("{credentials:?} {:?}", credentials.authorization());
+        assert!(!shown.contains(ID) && !shown.contains("nobody") && !shown.contains(&encoded), "{shown}");
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_and_none_repeats_the_secret() {
+        for (id, secret, expected) in [
+            ("", " ", ["client_id is missing", "client_secret is missing"]),
+            ("a:b", "secret\n", ["client_secret begins or ends with white space", "client_id holds a colon"]),
+            (" id", "sec\u{7}ret", ["client_id begins or ends", "client_secret holds a control character"]),
+        ] {
+            let error = Credentials::new(id, secret).unwrap_err().to_string();
+            assert!(expected.iter().all(|problem| error.contains(problem)), "{error}");
+            assert!(!error.contains("secret\n") && !error.contains("a:b"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_document_of_another_form_is_named_by_line_and_column_only() {
+        for text in [
+            "",
+            "nobody",
+            r#"{"client_id":"a","client_secret":nobody}"#,
+            r#"{"client_id":"a","client_secret":["nobody"]}"#,
+            r#"{"client_id":"a","nobody":"x"}"#,
+        ] {
+            let error = Credentials::read(text).unwrap_err();
+            assert!(matches!(error, CredentialsError::Malformed { .. }), "{text}: {error}");
+            assert!(!format!("{error} {error:?}").contains("nobody"), "{error}");
+        }
+        let error = Credentials::read("{}").unwrap_err().to_string();
+        assert!(error.contains("client_id is missing; client_secret is missing"), "{error}");
+    }
+}
