@@ -119,7 +119,11 @@ async fn send_with_path_secret(
     };
     let secret = if arguments.tamper { altered(&secret) } else { secret };
     let delivery = SignedDelivery::with_path_secret(&secret, body);
-    let reply = Sender::new(&url)?.post(&url, &delivery).await?;
+    let mut reply = Sender::new(&url)?.post(&url, &delivery).await?;
+    // Some servers repeat the path that they don't know.
+    if !secret.is_empty() {
+        reply.body = reply.body.replace(&secret, "<secret>");
+    }
     url.set_query(None);
     verdict(&format!("{}/<secret>", url.as_str().trim_end_matches('/')), &reply)
 }

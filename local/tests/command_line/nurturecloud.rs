@@ -204,6 +204,32 @@ fn a_tampered_secret_and_one_from_a_file_are_sent_as_they_are_meant() {
 }
 
 #[test]
+fn a_secret_that_the_answer_repeats_is_not_printed() {
+    use std::io::{Read as _, Write as _};
+    let data = with_test_keys();
+    let secret = std::fs::read_to_string(data.path().join("keys/nurturecloud-path-secret")).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let echo = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut request = Vec::new();
+        while !request.ends_with(b"}}") {
+            let mut some = [0; 1024];
+            let count = stream.read(&mut some).unwrap();
+            request.extend_from_slice(&some[..count]);
+        }
+        let path = String::from_utf8(request).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+        let head = format!("HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", path.len());
+        stream.write_all((head + &path).as_bytes()).unwrap();
+        path
+    });
+    let sent = run(data.path(), &["send", "nurturecloud", "--url", &url]);
+    assert!(echo.join().unwrap().ends_with(secret.trim()), "the answer held no secret");
+    assert!(output(&sent).ends_with("404 not accepted\n/webhooks/nurturecloud/<secret>\n"), "{}", output(&sent));
+    assert!(!output(&sent).contains(secret.trim()) && !errors(&sent).contains(secret.trim()));
+}
+
+#[test]
 fn the_server_says_the_secret_to_nobody_even_when_it_logs_everything() {
     let data = with_test_keys();
     let secret = std::fs::read_to_string(data.path().join("keys/nurturecloud-path-secret")).unwrap();
