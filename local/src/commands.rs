@@ -27,6 +27,7 @@ mod demo;
 mod describe;
 mod events;
 mod redrive;
+mod resync;
 mod sample_events;
 mod send;
 mod serve;
@@ -66,6 +67,10 @@ enum Command {
     Events(events::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
+    /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
+    ///
+    /// The exit code is 0 only if every call was accepted. Call the command again to go on with a run that was cut off.
+    Resync(resync::Arguments),
     /// Decide who may ask for Sterling's tokens, here or on a deployed stack.
     Client(client::Arguments),
     /// Rotate the key that signs Sterling's tokens, one step at a time, here or on a deployed stack.
@@ -111,6 +116,9 @@ pub enum CommandError {
     /// Sending.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// The resync.
+    #[error(transparent)]
+    Resync(#[from] resync::ResyncError),
     /// The sample invocations.
     #[error(transparent)]
     SampleEvents(#[from] sample_events::SampleError),
@@ -188,6 +196,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Send(arguments) => send::run(&data_directory, arguments).await,
         Command::Events(arguments) => events::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
+        Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,
         Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,
         Command::SampleEvents(arguments) => sample_events::run(&arguments).await,

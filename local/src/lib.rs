@@ -5,6 +5,7 @@ pub mod client;
 pub mod commands;
 pub mod data_directory;
 pub mod key_files;
+pub mod resume_file;
 pub mod sample_bodies;
 pub mod samples;
 pub mod server;

@@ -6,6 +6,7 @@ mod authority;
 mod crash;
 mod demo;
 mod program;
+mod resync;
 mod samples;
 mod send;
 mod serve;
