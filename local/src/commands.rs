@@ -30,6 +30,7 @@ mod entities;
 mod events;
 mod nurturecloud_url;
 mod redrive;
+mod resync;
 mod sample_events;
 mod send;
 mod serve;
@@ -71,6 +72,10 @@ enum Command {
     Entities(entities::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
+    /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
+    ///
+    /// The exit code is 0 only if every call was accepted. Call the command again to go on with a run that was cut off.
+    Resync(resync::Arguments),
     /// Decide who may ask for Sterling's tokens, here or on a deployed stack.
     Client(client::Arguments),
     /// Rotate the key that signs Sterling's tokens, one step at a time, here or on a deployed stack.
@@ -124,6 +129,9 @@ pub enum CommandError {
     /// Sending.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// The resync.
+    #[error(transparent)]
+    Resync(#[from] resync::ResyncError),
     /// The sample invocations.
     #[error(transparent)]
     SampleEvents(#[from] sample_events::SampleError),
@@ -245,6 +253,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Events(arguments) => events::run(&data_directory, arguments).await,
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
+        Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,
         Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,
         Command::NurtureCloudUrl(arguments) => nurturecloud_url::run(&data_directory, arguments).await,

@@ -116,6 +116,12 @@ impl DataDirectory {
         self.0.join("intake.sqlite")
     }
 
+    /// How far the resync of NurtureCloud has come.
+    #[must_use]
+    pub fn resync_resume_point(&self) -> PathBuf {
+        self.0.join("nurturecloud-resync.json")
+    }
+
     /// The log of `demo`.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -6,6 +6,7 @@ pub mod commands;
 pub mod data_directory;
 pub mod key_files;
 pub mod path_secrets;
+pub mod resume_file;
 pub mod sample_bodies;
 pub mod samples;
 pub mod server;

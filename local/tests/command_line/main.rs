@@ -8,6 +8,7 @@ mod demo;
 mod entities;
 mod nurturecloud;
 mod program;
+mod resync;
 mod samples;
 mod send;
 mod serve;

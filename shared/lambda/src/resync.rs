@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use aws::{Clients, DynamoResumePoints, SecretsManagerSecrets};
-use lambda_runtime::{Context, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use outbound::{HttpSyncApi, NoClient};
 use pipeline::config::{ConfigProblems, ResyncConfig};
 use pipeline::ports::{PortError, Secrets as _, SystemSurroundings};
@@ -55,7 +55,7 @@ pub async fn run_resync() -> Result<(), Error> {
         }
         // Lambda may freeze the process once the response is out.
         telemetry.flush();
-        result.map_err(Error::from)
+        result
     }))
     .await
 }
@@ -75,6 +75,12 @@ enum ResyncFailed {
     Client(#[from] NoClient),
     #[error("{ending} ({accepted} accepted, {not_accepted} not accepted, {not_asked} not asked)")]
     Run { ending: Ending, accepted: usize, not_accepted: usize, not_asked: usize },
+}
+
+impl From<ResyncFailed> for Diagnostic {
+    fn from(error: ResyncFailed) -> Self {
+        Self { error_type: "ResyncFailed".to_owned(), error_message: error.to_string() }
+    }
 }
 
 struct Function {

@@ -1,0 +1,128 @@
+//! The resume point of the resync in a file.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+
+use pipeline::ports::PortError;
+use pipeline::resync::{ResumePoints, Saved};
+
+use crate::data_directory::{DataDirectory, replace_private_file};
+
+/// The resume point of a data directory. Only one run at a time has it.
+#[derive(Debug)]
+pub struct ResumeFile {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why the resume point can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeFileError {
+    /// Another run has it.
+    #[error("another resync is running with {}; wait for its end, or choose another --data-directory", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file can't be written.
+    #[error("{} cannot be written; give yourself the right to, or choose another --data-directory", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl ResumeFile {
+    /// The resume point of this data directory.
+    ///
+    /// # Errors
+    /// When another run has it.
+    pub fn open(directory: &DataDirectory) -> Result<Self, ResumeFileError> {
+        let path = directory.resync_resume_point();
+        let lock_path = path.with_extension("lock");
+        let unwritable = |source| ResumeFileError::Unwritable { path: lock_path.clone(), source };
+        let lock = File::options().create(true).append(true).open(&lock_path).map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(ResumeFileError::InUse { path }),
+            Err(TryLockError::Error(source)) => Err(unwritable(source)),
+        }
+    }
+
+    /// Forgets the progress.
+    ///
+    /// # Errors
+    /// When the file can't be removed.
+    pub fn remove(&self) -> Result<(), ResumeFileError> {
+        match std::fs::remove_file(&self.path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(ResumeFileError::Unwritable { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self) -> Result<Option<String>, PortError> {
+        match std::fs::read_to_string(&self.path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("read resume point", &error)),
+        }
+    }
+
+    fn failed(&self, operation: &'static str, error: &io::Error) -> PortError {
+        PortError::of(operation, format!("{}: {error}", self.path.display()))
+    }
+}
+
+impl ResumePoints for ResumeFile {
+    async fn load(&self) -> Result<Option<String>, PortError> {
+        self.read()
+    }
+
+    async fn save(&self, seen: Option<&str>, document: &str) -> Result<Saved, PortError> {
+        // The lock keeps other runs out, but not an editor.
+        let found = self.read()?;
+        if found.as_deref() != seen && found.as_deref() != Some(document) {
+            return Ok(Saved::ChangedMeanwhile);
+        }
+        replace_private_file(&self.path, document).map_err(|error| self.failed("save resume point", &error))?;
+        Ok(Saved::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_document_takes_the_place_of_the_one_that_was_seen_and_of_no_other() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(parent.path()).unwrap();
+        let file = ResumeFile::open(&directory).unwrap();
+        assert_eq!(file.load().await.unwrap(), None);
+        assert_eq!(file.save(None, "first").await.unwrap(), Saved::Done);
+        assert_eq!(file.save(Some("first"), "second").await.unwrap(), Saved::Done);
+        assert_eq!(file.save(Some("first"), "second").await.unwrap(), Saved::Done, "it is there already");
+        assert_eq!(file.save(Some("first"), "third").await.unwrap(), Saved::ChangedMeanwhile);
+        assert_eq!(file.load().await.unwrap().as_deref(), Some("second"));
+        file.remove().unwrap();
+        file.remove().unwrap();
+        assert_eq!(file.save(Some("second"), "third").await.unwrap(), Saved::ChangedMeanwhile);
+        assert_eq!(file.load().await.unwrap(), None);
+    }
+
+    #[test]
+    fn only_one_run_at_a_time_has_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(parent.path()).unwrap();
+        let file = ResumeFile::open(&directory).unwrap();
+        let error = ResumeFile::open(&directory).unwrap_err().to_string();
+        assert!(error.starts_with("another resync is running with"), "{error}");
+        drop(file);
+        ResumeFile::open(&directory).unwrap();
+    }
+}
