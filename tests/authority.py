@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from confidential import ACCESS_TOKEN, CLIENT_SECRET, PRIVATE_KEY, confidential
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from stack.stack import Stack
@@ -35,6 +36,12 @@ def jwt(header: dict[str, Any], claims: Claims, sign: Sign) -> str:
     return f"{signed}.{base64url(sign(signed.encode()))}"
 
 
+def told(token: str) -> str:
+    """Tells of a token: without its signature it is worth nothing."""
+    confidential(token.rpartition(".")[2], ACCESS_TOKEN)
+    return token
+
+
 class SigningKey:
     """An Ed25519 key of the authority."""
 
@@ -55,7 +62,7 @@ class SigningKey:
         )
         return {
             "kid": self.kid,
-            "private_key": base64.b64encode(document).decode(),
+            "private_key": confidential(base64.b64encode(document).decode(), PRIVATE_KEY),
             "added_at": timestamp(self.added_at),
             "activated_at": timestamp(self.added_at),
         }
@@ -72,6 +79,9 @@ class SigningKey:
 class Client:
     client_id: str
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    def __post_init__(self) -> None:
+        confidential(self.client_secret, CLIENT_SECRET)
 
 
 class Authority:
@@ -134,7 +144,7 @@ class Authority:
 
     def token(self, header: dict[str, Any] | None = None, sign: Sign | None = None, **changes: Any) -> str:
         """A token as the endpoint issues it, with these changes."""
-        return jwt(self.header(**(header or {})), self.claims(**changes), sign or self.key.sign)
+        return told(jwt(self.header(**(header or {})), self.claims(**changes), sign or self.key.sign))
 
 
 def put_authority(stack: Stack, authority: Authority) -> None:

@@ -5,14 +5,25 @@ from collections.abc import Iterator
 
 import pytest
 from authority import Authority, FreshTokens, put_authority
+from confidential import secrets_so_far
+from secrecy import Report, left_behind, search
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner, PathSecret
 from stack.stack import Stack
 
 
+SECRECY = pytest.StashKey[Report]()
+
+
 def pytest_configure() -> None:
     # Being told to stop ends the emulator and the functions as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if SECRECY in config.stash:
+        terminalreporter.section("secrets")
+        terminalreporter.write_line(str(config.stash[SECRECY]))
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +48,17 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="session")
 def stack(
+    request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     machnet_signer: MachnetSigner,
     accredit_signer: AccreditSigner,
     path_secret: PathSecret,
     authority: Authority,
 ) -> Iterator[Stack]:
-    """The stack of template.yaml, deployed once for all tests, with one active key per provider."""
+    """The stack of template.yaml, deployed once for all tests, with one active key per provider.
+
+    At the end everything that the run has left behind is searched for the secrets that it used.
+    """
     stack = Stack(tmp_path_factory.mktemp("stack"))
     try:
         stack.put_keys("machnet", machnet_signer.key())
@@ -51,6 +66,10 @@ def stack(
         stack.put_keys("nurturecloud", path_secret.key())
         put_authority(stack, authority)
         yield stack
+        files = left_behind(stack, tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("secrecy") / "left")
+        report = search(files, secrets_so_far())
+        request.config.stash[SECRECY] = report
+        assert report.found == []
     finally:
         stack.close()
 
@@ -62,6 +81,15 @@ def impatient_queue(stack: Stack) -> Iterator[None]:
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
     yield
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "180"})
+
+
+@pytest.fixture
+def other_path_secrets(stack: Stack, path_secret: PathSecret) -> Iterator[None]:
+    """The list of active secrets may be changed; afterwards it is that of the other tests again."""
+    stack.restart("nurturecloud")
+    yield
+    stack.put_keys("nurturecloud", path_secret.key())
+    stack.restart("nurturecloud")
 
 
 @pytest.fixture

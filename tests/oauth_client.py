@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import warnings
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
 
 from authlib.integrations.requests_client import OAuth2Session
-from authority import Authority, Client
+from authority import Authority, Client, told
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from joserfc.jwt import JWTClaimsRegistry
@@ -39,6 +40,7 @@ class OAuthClient:
         )
         # A client gets a new token by itself when the old one is about to expire; Sterling does so too, but these
         # tests are about what happens when it has not.
+        told(token["access_token"])
         self.session.token = {"access_token": token["access_token"], "token_type": token["token_type"]}
         return dict(token)
 
@@ -72,4 +74,7 @@ def token_request(
 ) -> Answer:
     """Asks for a token without a library, so that every word of the answer is there."""
     sent = FORM | basic(client.client_id, client.client_secret) if headers is None else headers
-    return stack.request("POST", TOKEN_PATH, body, sent)
+    answer = stack.request("POST", TOKEN_PATH, body, sent)
+    if answer.status == 200:
+        told(json.loads(answer.body)["access_token"])
+    return answer

@@ -9,6 +9,7 @@ import json
 import secrets
 from typing import Any
 
+from confidential import PATH_SECRET, SIGNING_SECRET, confidential
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -17,7 +18,7 @@ class MachnetSigner:
     """Signs with one Machnet subscription secret."""
 
     def __init__(self, secret: str, label: str = "main") -> None:
-        self.secret = secret
+        self.secret = confidential(secret, SIGNING_SECRET)
         self.label = label
 
     def key(self) -> dict[str, str]:
@@ -66,7 +67,7 @@ class PathSecret:
     """A secret at the end of NurtureCloud's URL, which is all the proof there is: NurtureCloud signs nothing."""
 
     def __init__(self, label: str = "main", secret: str | None = None) -> None:
-        self.secret = secrets.token_urlsafe(32) if secret is None else secret
+        self.secret = confidential(secrets.token_urlsafe(32), PATH_SECRET) if secret is None else secret
         self.label = label
 
     @property

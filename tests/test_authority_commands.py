@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import operator_commands
 import pytest
 from authority import Authority, Client, put_authority, sterling_batch, sterling_delivery, sterling_event
 from oauth_client import OAuthClient, token_request
 from senders import Sender, new_id
-from stack.emulator import CREDENTIALS, REGION
-from stack.stack import BINARIES, Stack
+from stack.stack import Stack
 
 SECRETS = ["SterlingAuthoritySecret", "SterlingVerificationSecret"]
 
 
 class Commands:
-    """`webhook-intake` as an operator runs it."""
+    """The commands on the stack's two secrets."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -27,25 +26,8 @@ class Commands:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         authority, verification = self.secrets
-        environment = {
-            "PATH": os.environ["PATH"],
-            "AWS_REGION": REGION,
-            "AWS_ENDPOINT_URL": self.stack.url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            **CREDENTIALS,
-        }
-        return subprocess.run(
-            [
-                *(BINARIES / "webhook-intake", *arguments),
-                *("--authority-secret", authority, "--verification-secret", verification),
-            ],
-            env=environment,
-            cwd=self.stack.folder,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=60,
-        )
+        places = ("--authority-secret", authority, "--verification-secret", verification)
+        return operator_commands.run(self.stack, *arguments, *places)
 
     def must(self, *arguments: str) -> str:
         done = self.run(*arguments)

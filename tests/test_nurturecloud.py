@@ -7,7 +7,6 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -37,15 +36,6 @@ def the_entity(stack: Stack, entity_id: str) -> Item:
 
 def name_of(entity: Item) -> str:
     return json.loads(entity["content"]["data"])["name"]
-
-
-@pytest.fixture
-def other_keys(stack: Stack, path_secret: PathSecret) -> Iterator[None]:
-    """The list of active secrets may be changed; afterwards it is that of the other tests again."""
-    stack.restart("nurturecloud")
-    yield
-    stack.put_keys("nurturecloud", path_secret.key())
-    stack.restart("nurturecloud")
 
 
 # The secret in the URL
@@ -141,7 +131,9 @@ def test_a_body_above_the_limit_is_answered_413(nurturecloud: Sender) -> None:
     assert (sent.answer.status, sent.line["reason"]) == (413, "body-too-large")
 
 
-def test_an_unset_secret_is_answered_503_and_counted(stack: Stack, nurturecloud: Sender, other_keys: None) -> None:
+def test_an_unset_secret_is_answered_503_and_counted(
+    stack: Stack, nurturecloud: Sender, other_path_secrets: None
+) -> None:
     reason = ("rejected", (("provider", "nurturecloud"), ("reason", "no-active-key")))
     counted = stack.counters("nurturecloud").get(reason, 0)
     stack.put_keys("nurturecloud")
@@ -154,7 +146,7 @@ def test_an_unset_secret_is_answered_503_and_counted(stack: Stack, nurturecloud:
 
 
 def test_several_secrets_are_live_at_once_and_change_without_a_deployment(
-    stack: Stack, nurturecloud: Sender, other_keys: None
+    stack: Stack, nurturecloud: Sender, other_path_secrets: None
 ) -> None:
     old, stays, new = nurturecloud.signer, PathSecret("second-account"), PathSecret()
     body = notification("Updated", agent(new_id()))
@@ -460,7 +452,7 @@ STORY = [
 
 
 def play(stack: Stack, nurturecloud: Sender, order: list[int]) -> tuple[list[str], dict[str, Any]]:
-    """Sends the story in its order, lets it be processed in another, and tells what became of each part and of the entity."""
+    """Sends the story in its order, has it processed in another, and tells what became of each part and of the entity."""
     entity_id = new_id()
     with stack.held_queue():
         sent = [
@@ -541,7 +533,7 @@ def test_many_deliveries_about_few_entities_at_once_end_as_their_arrival_says(
     ids = [new_id() for _ in range(4)]
     bodies = [some_notification(chance, ids) for _ in range(30)]
 
-    # The queue is held so that every document can be put on it twice, in another order. Then several processors begin at once.
+    # The queue is held so that every document can be put on it twice, in another order. Then several processors begin.
     with stack.held_queue():
         with ThreadPoolExecutor(max_workers=8) as pool:
             path, headers = nurturecloud.signer.path, nurturecloud.signer.headers(b"")

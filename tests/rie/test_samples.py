@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import told
+from confidential import CLIENT_SECRET, PATH_SECRET, PRIVATE_KEY, SIGNING_SECRET, confidential
 from senders import outcomes
 from stack import template
 from stack.emulator import CREDENTIALS, REGION, free_port
@@ -24,13 +26,26 @@ from stack.stack import BINARIES, SAM, Stack
 from stack.wait import wait_until
 
 EVENTS = template.ROOT / "events"
-SAMPLES = ["accredit", "machnet", "sterling", "sterling-token", "processor"]
+FUNCTIONS = ["accredit", "machnet", "nurturecloud", "sterling", "sterling-token", "processor"]
 SECRETS = {
     "accredit": "accredit-secret",
     "machnet": "machnet-secret",
+    "nurturecloud": "nurturecloud-secret",
     "sterling": "sterling-verification",
     "sterling-token": "sterling-authority",
 }
+
+
+# Every sample but those of other functions is a delivery; it begins with its provider's name.
+DELIVERIES = sorted(file.stem for file in EVENTS.glob("*.json") if file.stem not in {"processor", "sterling-token"})
+
+
+def test_every_function_has_a_sample() -> None:
+    assert {sample.split("-")[0] for sample in DELIVERIES} | {"processor", "sterling-token"} == set(FUNCTIONS)
+
+
+def sample(name: str) -> Any:
+    return json.loads((EVENTS / f"{name}.json").read_text())
 
 
 def runtime_interface_emulator() -> Path:
@@ -87,7 +102,8 @@ def environments(stack: Stack) -> dict[str, dict[str, str]]:
     secrets = stack.client("secretsmanager")
     shared = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{stack.proxy.port}", **CREDENTIALS}
     environments = {}
-    for name in SAMPLES:
+    tell_of_the_samples_secrets()
+    for name in FUNCTIONS:
         function = client.get_function_configuration(FunctionName=stack.function_name(name))
         environments[name] = function["Environment"]["Variables"] | shared
         if name in SECRETS:
@@ -96,12 +112,25 @@ def environments(stack: Stack) -> dict[str, dict[str, str]]:
     return environments
 
 
-@pytest.mark.parametrize("provider", ["accredit", "machnet", "sterling"])
+def tell_of_the_samples_secrets() -> None:
+    """They are public, but these runs must not show them any more than others."""
+    keys = EVENTS / "keys"
+    [machnet] = json.loads((keys / "machnet-secret.json").read_text())["keys"]
+    confidential(machnet["secret"], SIGNING_SECRET)
+    confidential((keys / "nurturecloud-path-secret").read_text().strip(), PATH_SECRET)
+    confidential(json.loads((keys / "sterling-client.json").read_text())["client_secret"], CLIENT_SECRET)
+    for key in json.loads((keys / "sterling-authority.json").read_text())["keys"]:
+        confidential(key["private_key"], PRIVATE_KEY)
+    told(sample("sterling")["headers"]["authorization"])
+
+
+@pytest.mark.parametrize("name", DELIVERIES)
 def test_the_sample_request_is_accepted_and_stored(
-    stack: Stack, environments: dict[str, dict[str, str]], tmp_path: Path, provider: str
+    stack: Stack, environments: dict[str, dict[str, str]], tmp_path: Path, name: str
 ) -> None:
+    provider = name.split("-")[0]
     with running(provider, environments[provider], tmp_path) as url:
-        answer = invoke(url, (EVENTS / f"{provider}.json").read_bytes())
+        answer = invoke(url, (EVENTS / f"{name}.json").read_bytes())
 
     assert answer["statusCode"] == 200, answer
     delivery_id = json.loads(answer["body"])["delivery_id"]
@@ -114,7 +143,7 @@ def test_the_sample_request_is_accepted_and_stored(
 def test_the_sample_request_with_another_body_is_refused(
     environments: dict[str, dict[str, str]], tmp_path: Path, provider: str
 ) -> None:
-    event = json.loads((EVENTS / f"{provider}.json").read_text())
+    event = sample(provider)
     event["body"] = event["body"] + " "
 
     with running(provider, environments[provider], tmp_path) as url:
@@ -126,7 +155,7 @@ def test_the_sample_request_with_another_body_is_refused(
 def test_the_sample_request_with_another_token_is_refused(
     environments: dict[str, dict[str, str]], tmp_path: Path
 ) -> None:
-    event = json.loads((EVENTS / "sterling.json").read_text())
+    event = sample("sterling")
     header, claims, signature = event["headers"]["authorization"].split(".")
     event["headers"]["authorization"] = f"{header}.{claims}.{signature[::-1]}"
 
@@ -136,15 +165,27 @@ def test_the_sample_request_with_another_token_is_refused(
     assert answer["statusCode"] == 401
 
 
+def test_the_sample_request_with_another_secret_is_refused(
+    environments: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    secret = sample("nurturecloud")["pathParameters"]["secret"]
+    other = (EVENTS / "nurturecloud.json").read_text().replace(secret, secret[::-1])
+
+    with running("nurturecloud", environments["nurturecloud"], tmp_path) as url:
+        answer = invoke(url, other.encode())
+
+    assert answer["statusCode"] == 401
+
+
 def test_the_sample_request_for_a_token_gets_one_that_the_webhook_takes(
     environments: dict[str, dict[str, str]], tmp_path: Path
 ) -> None:
-    delivery = json.loads((EVENTS / "sterling.json").read_text())
+    delivery = sample("sterling")
 
     with running("sterling-token", environments["sterling-token"], tmp_path) as url:
         answer = invoke(url, (EVENTS / "sterling-token.json").read_bytes())
     assert answer["statusCode"] == 200, answer
-    delivery["headers"]["authorization"] = f"Bearer {json.loads(answer['body'])['access_token']}"
+    delivery["headers"]["authorization"] = f"Bearer {told(json.loads(answer['body'])['access_token'])}"
     with running("sterling", environments["sterling"], tmp_path) as url:
         taken = invoke(url, json.dumps(delivery).encode())
 

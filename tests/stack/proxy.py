@@ -9,6 +9,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -37,9 +38,10 @@ class Fault:
 
 
 class FaultProxy:
-    """Listens on a free port of the loopback interface and passes requests on to `target_port`."""
+    """Listens on a free port of the loopback interface and passes requests on to `target_port`. Keeps each in `log`."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, log: Path) -> None:
+        self._log = log.open("ab")
         self.calls: list[Call] = []
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -59,6 +61,8 @@ class FaultProxy:
         self._release.set()
         self._server.shutdown()
         self._server.server_close()
+        with self._lock:
+            self._log.close()
 
     @contextlib.contextmanager
     def fault(self, operation: str, action: str, times: int | None = None) -> Iterator[Fault]:
@@ -88,6 +92,13 @@ class FaultProxy:
                     return fault.action
         return None
 
+    def keep(self, head: str, body: bytes) -> None:
+        """Writes a request down."""
+        with self._lock:
+            if not self._log.closed:
+                self._log.write(head.encode() + b"\n" + body + b"\n")
+                self._log.flush()
+
     def record(self, operation: str, status: int | None) -> None:
         with self._lock:
             self.calls.append(Call(operation, status))
@@ -112,6 +123,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_any(self) -> None:
         body = self._read_body()
         operation = self._operation()
+        self.owner.keep(f"{self.command} {self.path}\n{self.headers}", body)
         action = self.owner.action_for(operation)
         if action == "hang":
             self.owner.record(operation, None)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from boto3.dynamodb.types import TypeDeserializer
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 
@@ -50,13 +50,33 @@ class Answer:
         return problem
 
 
+class ReadLog:
+    """The JSON lines of a log, each read once."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._lines: list[Line] = []
+
+    def grown(self, file: Path) -> list[Line]:
+        """All lines so far."""
+        with file.open("rb") as log:
+            log.seek(self._size)
+            # The last line may still be on its way.
+            whole, end, _ = log.read().rpartition(b"\n")
+        self._size += len(whole) + len(end)
+        self._lines += [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+        return self._lines
+
+
 class Stack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._read: dict[Path, ReadLog] = {}
+        self._clients: dict[str, Any] = {}
         self._logs = folder / "logs"
         self._logs.mkdir()
         port = free_port()
-        self.proxy = FaultProxy(target_port=port)
+        self.proxy = FaultProxy(target_port=port, log=folder / "requests-of-the-functions.log")
         self._emulator = Emulator(folder, port, f"http://127.0.0.1:{self.proxy.port}")
         try:
             self._deploy()
@@ -134,6 +154,7 @@ class Stack:
             stdin=subprocess.DEVNULL,
             timeout=120,
         )
+        (self.folder / "sam-deploy.log").write_text(done.stdout + done.stderr)
         if done.returncode:
             raise RuntimeError(f"sam deploy failed:\n{done.stdout}\n{done.stderr}")
 
@@ -186,11 +207,18 @@ class Stack:
         finally:
             connection.close()
         lower = {name.lower(): value for name, value in response.getheaders()}
+        with (self.folder / ("token-answers.log" if path == "/oauth/token" else "answers.log")).open("ab") as log:
+            log.write(json.dumps([response.status, lower]).encode() + b"\n" + content + b"\n")
         return Answer(response.status, lower, content, time.monotonic() - started)
 
     # As an operator
 
     def client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._new_client(service)
+        return self._clients[service]
+
+    def _new_client(self, service: str) -> Any:
         client = boto3.client(
             service,
             endpoint_url=self._emulator.endpoint,
@@ -225,24 +253,29 @@ class Stack:
         return self._scan("EntitiesTableName", attributes)
 
     def _scan(self, table: str, attributes: dict[str, Any]) -> list[Item]:
-        deserialize = TypeDeserializer().deserialize
-        found = []
-        for page in (
-            self.client("dynamodb").get_paginator("scan").paginate(TableName=self.outputs[table], ConsistentRead=True)
-        ):
-            for raw in page["Items"]:
-                item = {name: deserialize(value) for name, value in raw.items()}
-                if all(item.get(name) == value for name, value in attributes.items()):
-                    found.append(item)
-        return found
+        serialize, deserialize = TypeSerializer().serialize, TypeDeserializer().deserialize
+        wanted: dict[str, Any] = {}
+        if attributes:
+            wanted = {
+                "FilterExpression": " AND ".join(f"#{name} = :{name}" for name in attributes),
+                "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
+                "ExpressionAttributeValues": {f":{name}": serialize(value) for name, value in attributes.items()},
+            }
+        pages = self.client("dynamodb").get_paginator("scan")
+        return [
+            {name: deserialize(value) for name, value in raw.items()}
+            for page in pages.paginate(TableName=self.outputs[table], ConsistentRead=True, **wanted)
+            for raw in page["Items"]
+        ]
 
     def events(self, **attributes: Any) -> list[Item]:
         """The items that record events: no second names, no quarantine."""
         return [item for item in self.items(**attributes) if item["kind"] in {"event", "conflict"}]
 
     def objects(self, prefix: str) -> list[str]:
-        answer = self.client("s3").list_objects_v2(Bucket=self.outputs["BucketName"], Prefix=prefix)
-        return [entry["Key"] for entry in answer.get("Contents", [])]
+        pages = self.client("s3").get_paginator("list_objects_v2")
+        answers = pages.paginate(Bucket=self.outputs["BucketName"], Prefix=prefix)
+        return [entry["Key"] for answer in answers for entry in answer.get("Contents", [])]
 
     def object(self, key: str) -> bytes:
         return self.client("s3").get_object(Bucket=self.outputs["BucketName"], Key=key)["Body"].read()
@@ -252,6 +285,14 @@ class Stack:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self.client("sqs").get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
+
+    def peek(self, queue: str) -> list[str]:
+        """The messages that wait in a queue, which stay there."""
+        sqs, url = self.client("sqs"), self.outputs[queue]
+        found: dict[str, str] = {}
+        while answer := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=5).get("Messages"):
+            found |= {message["MessageId"]: message["Body"] for message in answer}
+        return list(found.values())
 
     def send_message(self, text: str) -> None:
         self.client("sqs").send_message(QueueUrl=self.outputs["QueueUrl"], MessageBody=text)
@@ -294,15 +335,14 @@ class Stack:
         return sum(text in file.read_text() for file in self._logs.glob(f"{binary}.*.log"))
 
     def lines(self, binary: str, message: str | None = None) -> list[Line]:
-        """A function's JSON log lines, oldest first within each process."""
-        return [line for line in self._json_lines(binary) if message is None or line.get("message") == message]
+        """A function's JSON log lines, oldest first; counters have no time of that form and come before."""
+        lines = [line for line in self._json_lines(binary) if message in (None, line.get("message"))]
+        return sorted(lines, key=lambda line: line.get("timestamp", ""))
 
     def _json_lines(self, binary: str) -> Iterator[Line]:
-        for file in sorted(self._logs.glob(f"{binary}.*.log")):
-            for line in file.read_text().splitlines(keepends=True):
-                # The last line may still be on its way.
-                if line.startswith("{") and line.endswith("\n"):
-                    yield json.loads(line)
+        for file in self._logs.glob(f"{binary}.*.log"):
+            log = self._read.setdefault(file, ReadLog())
+            yield from log.grown(file)
 
     def counters(self, binary: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], int]:
         """The sums of a function's counters, by name and dimensions, from its embedded metric format lines."""
@@ -323,8 +363,8 @@ class Stack:
 
     def records(self, delivery_id: str | None = None) -> list[Line]:
         """The processor's line of each processed record, oldest first."""
-        lines = [line for line in self.lines("processor", "record processed") if delivery_id in (None, line["delivery_id"])]
-        return sorted(lines, key=lambda line: line["timestamp"])
+        lines = self.lines("processor", "record processed")
+        return [line for line in lines if delivery_id in (None, line["delivery_id"])]
 
     def wait_for_record(self, delivery_id: str, count: int = 1) -> list[Line]:
         def enough() -> list[Line]:
