@@ -1,10 +1,8 @@
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::program::{Server, errors, exchange, output, program, rows, run};
+use crate::program::{Server, errors, exchange, output, rows, run};
 use crate::send::with_test_keys;
 
 fn done(data: &Path, arguments: &[&str]) -> String {
@@ -141,14 +139,8 @@ fn the_last_secret_goes_only_when_that_is_meant() {
 #[test]
 fn a_server_without_a_secret_says_how_to_make_one() {
     let data = tempfile::tempdir().unwrap();
-    let mut server = program(data.path(), &["serve", "--listen", "127.0.0.1:0", "--log-level", "off"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let line = lines.take(6).find(|line| line.contains("/webhooks/nurturecloud/")).unwrap();
-    server.kill().unwrap();
-    server.wait().unwrap();
+    let server = Server::start(data.path());
+    let line = server.greeting.lines().find(|line| line.contains("/webhooks/nurturecloud")).unwrap();
     assert!(
         line.ends_with("/<secret>  no secret yet, so nothing verifies: make one with `nurturecloud-url`"),
         "{line}"
@@ -235,26 +227,14 @@ fn the_server_says_the_secret_to_nobody_even_when_it_logs_everything() {
     let secret = std::fs::read_to_string(data.path().join("keys/nurturecloud-path-secret")).unwrap();
     let secret = secret.trim();
     let log = data.path().join("serve.log");
-    let mut server = program(data.path(), &["serve", "--listen", "127.0.0.1:0", "--log-level", "trace"])
-        .stdout(Stdio::piped())
-        .stderr(File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let mut greeting = String::new();
-    let mut stdout = BufReader::new(server.stdout.take().unwrap());
-    while !greeting.contains("/oauth/token") {
-        assert_ne!(stdout.read_line(&mut greeting).unwrap(), 0, "{greeting}");
-    }
-    let address = greeting.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-    assert!(
-        greeting.contains(&format!("POST http://{address}/webhooks/nurturecloud/<secret>  keys in ")),
-        "{greeting}"
-    );
+    let server = Server::start_logging(data.path(), "trace", File::create(&log).unwrap().into());
+    let shown = format!("POST {}/webhooks/nurturecloud/<secret>  keys in ", server.url);
+    assert!(server.greeting.contains(&shown), "{}", server.greeting);
 
     let body =
         r#"{"domainComponentName":"agent","state":"Created","payload":{"organisationName":"o","businessId":1,"id":2}}"#;
     let length = body.len();
-    let mut said = greeting;
+    let mut said = server.greeting.clone();
     for (method, path, expected) in [
         ("POST", format!("/webhooks/nurturecloud/{secret}"), "200"),
         ("GET", format!("/webhooks/nurturecloud/{secret}"), "405"),
@@ -266,18 +246,17 @@ fn the_server_says_the_secret_to_nobody_even_when_it_logs_everything() {
     ] {
         let head =
             format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-        let answer = exchange(&address, &format!("{head}{body}"));
+        let answer = exchange(server.address(), &format!("{head}{body}"));
         assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{method}: {answer}");
         if expected == "404" {
             assert!(answer.contains("/webhooks/nurturecloud/<secret>"), "{answer}");
         }
         said += &answer;
     }
-    while !std::fs::read_to_string(&log).unwrap().contains("record processed") {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    server.kill().unwrap();
-    server.wait().unwrap();
-    said += &std::fs::read_to_string(&log).unwrap();
+    server.wait_until_drained();
+    server.kill();
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("record processed"), "{log}");
+    said += &log;
     assert!(!said.contains(secret), "{said}");
 }

@@ -29,18 +29,34 @@ pub(crate) fn errors(output: &Output) -> String {
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
+    /// What it printed when it began to serve.
+    pub(crate) greeting: String,
 }
 
 impl Server {
     pub(crate) fn start(data_directory: &Path) -> Self {
-        let mut child = program(data_directory, &["serve", "--listen", "127.0.0.1:0", "--log-level", "off"])
+        Self::start_logging(data_directory, "off", Stdio::inherit())
+    }
+
+    /// The same with a log of this level.
+    pub(crate) fn start_logging(data_directory: &Path, level: &str, log: Stdio) -> Self {
+        let mut child = program(data_directory, &["serve", "--listen", "127.0.0.1:0", "--log-level", level])
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split_whitespace().nth(2).expect("a line such as 'Serving on http://…'").to_owned();
-        Self { child, url }
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        // From here on it is killed on every way out, so that a test that fails leaves none behind.
+        let mut server = Self { child, url: String::new(), greeting: String::new() };
+        for line in stdout.lines().map(Result::unwrap) {
+            server.greeting += &(line + "\n");
+            if server.greeting.contains("/oauth/token") {
+                break;
+            }
+        }
+        let url = server.greeting.split_whitespace().nth(2).expect("a line such as 'Serving on http://…'");
+        server.url = url.to_owned();
+        server
     }
 
     /// Kills it as `kill -9` does.
