@@ -199,6 +199,12 @@ fn provider_parser() -> impl TypedValueParser<Value = Provider> {
     PossibleValuesParser::new(Provider::ALL.map(Provider::as_str)).try_map(|name| name.parse::<Provider>())
 }
 
+/// Reads the name of a provider that sends us requests, and lists the names in the help.
+fn webhook_parser() -> impl TypedValueParser<Value = Provider> {
+    let with_webhook = Provider::ALL.into_iter().filter(|provider| provider.webhook_path().is_some());
+    PossibleValuesParser::new(with_webhook.map(Provider::as_str)).try_map(|name| name.parse::<Provider>())
+}
+
 /// Reads an outcome's name, and lists the names in the help.
 fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
     PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str))

@@ -97,7 +97,7 @@ impl SampleKeys {
         let url = |path: &str| format!("https://{HOST}{path}");
         let settings = NewAuthority {
             issuer: url(TOKEN_PATH),
-            audience: url(Provider::Sterling.webhook_path()),
+            audience: url(Provider::Sterling.source_path()),
             token_lifetime: Duration::from_secs(50 * 365 * 24 * 60 * 60),
             secret_refresh: IntakeSettings::default().secret_refresh,
             ..NewAuthority::default()
@@ -280,7 +280,7 @@ struct HttpContext {
 fn delivery_request(provider: Provider, delivery: &SignedDelivery, arrival: Timestamp) -> HttpApiRequest {
     // The samples' bodies are JSON, which is text.
     let body = String::from_utf8_lossy(&delivery.body).into_owned();
-    let request = http_request(provider.webhook_path(), delivery.headers(), delivery.body.len(), arrival);
+    let request = http_request(provider.source_path(), delivery.headers(), delivery.body.len(), arrival);
     HttpApiRequest { body, ..request }
 }
 

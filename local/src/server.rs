@@ -126,10 +126,10 @@ impl Server {
         &self.queue
     }
 
-    /// The URL of a provider's webhook.
+    /// The URL of a provider's webhook, if it has one.
     #[must_use]
-    pub fn webhook_url(&self, provider: Provider) -> String {
-        format!("http://{}{}", self.address, provider.webhook_path())
+    pub fn webhook_url(&self, provider: Provider) -> Option<String> {
+        provider.webhook_path().map(|path| format!("http://{}{path}", self.address))
     }
 
     /// The URL of the token endpoint.
@@ -173,10 +173,11 @@ impl Server {
         let queue = self.queue.clone();
         let mut router = Router::new().route("/health", get(move || health(queue.clone()))).fallback(not_found);
         for provider in Provider::ALL {
-            let path = provider.webhook_path();
+            let path = provider.source_path();
             router = match provider {
                 Provider::Accredit => router.route_service(path, self.intake::<Accredit>()),
                 Provider::Machnet => router.route_service(path, self.intake::<Machnet>()),
+                Provider::NowCerts => router,
                 Provider::Sterling => router
                     .route_service(path, self.intake::<Sterling>())
                     .route_service(TOKEN_PATH, self.token_endpoint()),
@@ -265,7 +266,8 @@ struct Problem {
 }
 
 async fn not_found() -> Response {
-    let paths = Provider::ALL.map(Provider::webhook_path).join(", ");
+    let paths: Vec<&str> = Provider::ALL.into_iter().filter_map(Provider::webhook_path).collect();
+    let paths = paths.join(", ");
     let problem = Problem {
         r#type: "urn:webhook-intake:problem:not-found",
         title: "Not Found",

@@ -67,7 +67,7 @@ impl Signer {
     /// first secret signs.
     ///
     /// # Errors
-    /// [`SignerError`]; always for Sterling, whose deliveries prove themselves by a token.
+    /// [`SignerError`]; always for Sterling, whose deliveries prove themselves by a token, and for NowCerts, who sends none.
     pub fn read(provider: Provider, text: &str) -> Result<Self, SignerError> {
         match provider {
             Provider::Accredit => {
@@ -81,7 +81,7 @@ impl Signer {
                 let entry = document.keys.first().ok_or(SignerError::NoSecretDocument)?;
                 Ok(Self::Machnet(HmacSecret::new(&entry.secret)?))
             }
-            Provider::Sterling => Err(SignerError::NoSignature),
+            Provider::NowCerts | Provider::Sterling => Err(SignerError::NoSignature),
         }
     }
 

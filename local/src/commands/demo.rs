@@ -55,7 +55,10 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let queue = server.queue().clone();
     let ledger = SqliteLedger::new(server.database().clone());
     let token_url = server.token_url();
-    let urls = Provider::ALL.map(|provider| (provider, server.webhook_url(provider)));
+    let urls: Vec<(Provider, String)> = Provider::ALL
+        .into_iter()
+        .filter_map(|provider| server.webhook_url(provider).map(|url| (provider, url)))
+        .collect();
     let address = server.address();
     let signal = stop_signal()?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -121,7 +124,7 @@ async fn tell(
     let mut token = String::new();
     for (Step { provider, what, sent, expected }, number) in story::steps(directory)?.into_iter().zip(1_u32..) {
         let Some((_, url)) = urls.iter().find(|(known, _)| *known == provider) else { continue };
-        let url = webhook_url(url, provider.webhook_path())?;
+        let url = webhook_url(url, provider.source_path())?;
         let sender = Sender::new(&url)?;
         let delivery = match sent {
             Sent::Delivery(delivery) => Some(delivery),

@@ -10,7 +10,7 @@ use providers::provider::Provider;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::{CommandError, print, provider_parser};
+use super::{CommandError, print, webhook_parser};
 use crate::client::{Reply, Sender, webhook_url};
 use crate::data_directory::DataDirectory;
 use crate::key_files::ClientCredentials;
@@ -21,7 +21,7 @@ use crate::signing::{SignedDelivery, Signer};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Whose delivery to send.
-    #[arg(value_parser = provider_parser())]
+    #[arg(value_parser = webhook_parser())]
     provider: Provider,
     /// Where to send it. Without a path, the provider's webhook is meant. [default: the server on this machine]
     #[arg(long)]
@@ -59,7 +59,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     arguments.check()?;
     let url = arguments.url.clone().unwrap_or_else(|| format!("http://{DEFAULT_ADDRESS}"));
-    let url = webhook_url(&url, arguments.provider.webhook_path())?;
+    let url = webhook_url(&url, arguments.provider.source_path())?;
     let body = match &arguments.body {
         Some(path) => read_body(path)?,
         None => made_up_body(arguments.provider),
@@ -181,7 +181,7 @@ impl Arguments {
                 let event_name = self.event_header.clone().or_else(|| event_name(body));
                 event_name.map(|name| ("x-raas-event", name)).into_iter().collect()
             }
-            Provider::Sterling => Vec::new(),
+            Provider::NowCerts | Provider::Sterling => Vec::new(),
         }
     }
 }
@@ -192,6 +192,7 @@ pub(super) fn signing_key(directory: &DataDirectory, provider: Provider) -> Path
         Provider::Accredit => directory.accredit_private_key(),
         Provider::Machnet => directory.keys(Provider::Machnet),
         Provider::Sterling => directory.sterling_client(),
+        Provider::NowCerts => directory.keys(Provider::NowCerts),
     }
 }
 
@@ -228,6 +229,7 @@ fn made_up_body(provider: Provider) -> Bytes {
     match provider {
         Provider::Accredit => accredit_body(&random_hex(16), now),
         Provider::Machnet => machnet_body(&random_hex(12), &random_hex(12), "transaction_completed", now),
+        Provider::NowCerts => Bytes::from_static(b"{}"),
         Provider::Sterling => sterling_body(&[SterlingEvent::supply_change(&random_hex(6), 5, now)]),
     }
 }

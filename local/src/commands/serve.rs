@@ -34,12 +34,14 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let mut text =
         format!("Serving on http://{} until Ctrl-C; data in {}.\n", server.address(), data_directory.display());
     for provider in Provider::ALL {
+        let Some(url) = server.webhook_url(provider) else { continue };
         let keys = match provider {
             Provider::Accredit => keys_in_words::<Accredit>(&directory),
             Provider::Machnet => keys_in_words::<Machnet>(&directory),
             Provider::Sterling => keys_in_words::<Sterling>(&directory),
+            Provider::NowCerts => continue,
         };
-        let _ = writeln!(text, "  POST {}  {keys}", server.webhook_url(provider));
+        let _ = writeln!(text, "  POST {url}  {keys}");
     }
     let _ = writeln!(text, "  POST {}  {}", server.token_url(), authority_in_words(&directory));
     print(&text)?;

@@ -8,8 +8,8 @@ use lambda_runtime::{Context, LambdaEvent, service_fn};
 use pipeline::config::ProcessorConfig;
 use pipeline::ports::{Ledger, Payloads, Surroundings, SystemSurroundings};
 use pipeline::processor::{Processor, QueueRecord};
-use providers::machnet;
 use providers::split::{Split, Splitter};
+use providers::{machnet, nowcerts};
 use tokio::time::Instant;
 
 use crate::{Error, environment_variable, report, start_telemetry};
@@ -30,7 +30,10 @@ pub async fn run_processor() -> Result<(), Error> {
     let processor = match ProcessorConfig::from_environment(environment_variable) {
         Ok(config) => {
             let clients = Clients::for_processor().await;
-            let splitter = Splitter { machnet: machnet::Splitter { repeat_window: config.machnet_repeat_window } };
+            let splitter = Splitter {
+                machnet: machnet::Splitter { repeat_window: config.machnet_repeat_window },
+                nowcerts: nowcerts::Splitter { id_pointer: config.nowcerts_id_pointer },
+            };
             Ok(Processor::new(
                 clients.ledger(config.events_table),
                 clients.payloads(config.payloads_bucket),

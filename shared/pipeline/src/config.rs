@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use providers::nowcerts::JsonPointer;
 use tracing::level_filters::LevelFilter;
 
 use crate::intake::IntakeSettings;
@@ -84,6 +85,8 @@ pub struct ProcessorConfig {
     pub payloads_bucket: String,
     /// `MACHNET_REPEAT_WINDOW_SECONDS`: for how long a state that Machnet reported is remembered.
     pub machnet_repeat_window: Duration,
+    /// `NOWCERTS_ID_POINTER`: the JSON pointer to the id of an event of NowCerts.
+    pub nowcerts_id_pointer: Option<JsonPointer>,
     /// The flow's own settings: `RECORD_CONCURRENCY`.
     pub settings: ProcessorSettings,
 }
@@ -104,6 +107,8 @@ impl ProcessorConfig {
                 default_window,
                 0..=31_536_000,
             )),
+            nowcerts_id_pointer: reader
+                .parsed("NOWCERTS_ID_POINTER", None, "a JSON pointer such as /Id", |text| text.parse().ok().map(Some)),
             settings: ProcessorSettings {
                 record_concurrency: reader.number(
                     "RECORD_CONCURRENCY",
@@ -239,6 +244,25 @@ mod tests {
         .unwrap();
         assert_eq!(config.settings, ProcessorSettings::default());
         assert_eq!(config.machnet_repeat_window, Duration::from_secs(43_200));
+    }
+
+    #[test]
+    fn a_pointer_that_is_none_is_a_problem() {
+        let settings = |pointer| {
+            move |name: &str| {
+                match name {
+                    "NOWCERTS_ID_POINTER" => Some(pointer),
+                    "EVENTS_TABLE" | "PAYLOADS_BUCKET" => Some("there"),
+                    _ => None,
+                }
+                .map(str::to_owned)
+            }
+        };
+        let config = ProcessorConfig::from_environment(settings("/data/Id")).unwrap();
+        assert_eq!(config.nowcerts_id_pointer, "/data/Id".parse().ok());
+        assert_eq!(ProcessorConfig::from_environment(settings("")).unwrap().nowcerts_id_pointer, None);
+        let problems = ProcessorConfig::from_environment(settings("$.Id")).unwrap_err().to_string();
+        assert!(problems.contains("NOWCERTS_ID_POINTER is \"$.Id\" and should be a JSON pointer"), "{problems}");
     }
 
     #[test]

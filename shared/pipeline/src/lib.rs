@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod document;
+pub mod drain;
 mod exchange;
 pub mod intake;
 pub mod key_store;

@@ -73,8 +73,10 @@ where
     let ours = [
         "accredit",
         "aws",
+        "broker",
         "lambda",
         "machnet",
+        "nowcerts",
         "pipeline",
         "processor",
         "providers",
@@ -117,6 +119,26 @@ pub(crate) fn count_trouble(provider: Provider, trouble: Trouble) {
 /// Counts a delivery that may be on the queue or not.
 pub(crate) fn count_unknown(provider: Provider) {
     metrics::counter!("unknown", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a message that was given back to its queue.
+pub(crate) fn count_returned(provider: Provider) {
+    metrics::counter!("returned", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a run of a drain that ended as it should.
+pub(crate) fn count_drained(provider: Provider) {
+    metrics::counter!("drained", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a run of a drain that found another one at work.
+pub(crate) fn count_drain_busy(provider: Provider) {
+    metrics::counter!("drain_busy", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a run of a drain that failed.
+pub(crate) fn count_drain_failed(provider: Provider, reason: &'static str) {
+    metrics::counter!("drain_failed", "provider" => provider.as_str(), "reason" => reason).increment(1);
 }
 
 /// Counts a token that was given to a client.

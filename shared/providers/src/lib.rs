@@ -2,11 +2,13 @@
 
 pub mod accredit;
 pub mod active_keys;
+pub mod amqp;
 pub mod answer;
 pub mod canonical_json;
 pub mod delivery;
 pub mod event;
 pub mod machnet;
+pub mod nowcerts;
 pub mod oauth;
 pub mod provider;
 pub mod request;

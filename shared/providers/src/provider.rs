@@ -14,13 +14,16 @@ pub enum Provider {
     Accredit,
     /// Machnet RaaS and PaaS: remittances and payments.
     Machnet,
+    /// NowCerts: insurance agency management. Its events wait in its own RabbitMQ.
+    #[serde(rename = "nowcerts")]
+    NowCerts,
     /// IBM Sterling Intelligent Promising: inventory events.
     Sterling,
 }
 
 impl Provider {
     /// Every provider, in alphabetical order.
-    pub const ALL: [Self; 3] = [Self::Accredit, Self::Machnet, Self::Sterling];
+    pub const ALL: [Self; 4] = [Self::Accredit, Self::Machnet, Self::NowCerts, Self::Sterling];
 
     /// The name as it is written in documents, keys, paths and metrics.
     #[must_use]
@@ -28,16 +31,28 @@ impl Provider {
         match self {
             Self::Accredit => "accredit",
             Self::Machnet => "machnet",
+            Self::NowCerts => "nowcerts",
             Self::Sterling => "sterling",
         }
     }
 
-    /// The path of the provider's webhook, which also begins the CloudEvents `source` of its events.
+    /// The path of the provider's webhook; none for a provider whose queue we consume.
     #[must_use]
-    pub const fn webhook_path(self) -> &'static str {
+    pub const fn webhook_path(self) -> Option<&'static str> {
+        match self {
+            Self::Accredit | Self::Machnet | Self::Sterling => Some(self.source_path()),
+            Self::NowCerts => None,
+        }
+    }
+
+    /// What begins the CloudEvents `source` of the provider's events: the path of its webhook, or one that stands for its
+    /// queue.
+    #[must_use]
+    pub const fn source_path(self) -> &'static str {
         match self {
             Self::Accredit => "/webhooks/accredit",
             Self::Machnet => "/webhooks/machnet",
+            Self::NowCerts => "/queues/nowcerts",
             Self::Sterling => "/webhooks/sterling",
         }
     }
@@ -51,7 +66,7 @@ impl fmt::Display for Provider {
 
 /// A name that is no provider's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown provider {0:?}; known are accredit, machnet and sterling")]
+#[error("unknown provider {0:?}; known are accredit, machnet, nowcerts and sterling")]
 pub struct UnknownProvider(String);
 
 impl FromStr for Provider {
