@@ -2,6 +2,7 @@
 
 mod clients;
 mod dynamodb;
+mod lease;
 mod port_error;
 mod s3;
 mod secret_documents;
@@ -13,6 +14,7 @@ pub mod timeouts;
 
 pub use clients::Clients;
 pub use dynamodb::DynamoLedger;
+pub use lease::DynamoLease;
 pub use s3::S3Payloads;
 pub use secret_documents::{ReplaceError, SecretDocument};
 pub use secrets_manager::SecretsManagerSecrets;

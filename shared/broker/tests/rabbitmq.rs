@@ -2,6 +2,8 @@
 //! `RABBITMQ_TEST_PORT`, `RABBITMQ_TEST_TLS_PORT` and `RABBITMQ_TEST_PASSWORD` say where it is and how the login `agency`, which
 //! may only read, logs in. The login `publisher` may do everything.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
 use std::time::Duration;
 
 use broker::{AmqpBroker, AmqpMessages};
