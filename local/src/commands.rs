@@ -25,6 +25,7 @@ mod authority_place;
 mod client;
 mod demo;
 mod describe;
+mod drain;
 mod events;
 mod redrive;
 mod sample_events;
@@ -62,6 +63,11 @@ enum Command {
     ///
     /// The exit code is 0 only if the delivery was accepted.
     Send(send::Arguments),
+    /// Empty NowCerts' message queue into ours, once.
+    ///
+    /// Messages are acknowledged, and so gone from NowCerts' queue, once they are on ours. The exit code is 0 unless the run
+    /// failed.
+    Drain(drain::Arguments),
     /// List what became of the events that came in.
     Events(events::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
@@ -143,6 +149,16 @@ pub enum CommandError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// No account at NowCerts.
+    #[error(
+        "nobody said how to reach nowcerts' queue; give --connection-string and --queue, or write {} in the form of the \
+         secret on aws",
+        path.display()
+    )]
+    NoAccount {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// A key for a provider that signs nothing.
     #[error("--key is not for sterling, whose deliveries carry a token; use --client-id and --client-secret-file")]
     KeyForSterling,
@@ -186,6 +202,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Demo(arguments) => demo::run(&data_directory, arguments).await,
         Command::Serve(arguments) => serve::run(&data_directory, arguments).await,
         Command::Send(arguments) => send::run(&data_directory, arguments).await,
+        Command::Drain(arguments) => drain::run(&data_directory, arguments).await,
         Command::Events(arguments) => events::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,

@@ -326,6 +326,7 @@ mod tests {
         let kept = kept(Properties { headers, ..Properties::default() });
         let own = kept.iter().filter(|(name, _)| name.starts_with(OWN_HEADER_PREFIX)).count();
         assert_eq!(own, MOST_OWN_HEADERS);
+        assert!(kept.iter().all(|(_, value)| value.len() <= LONGEST_OWN_HEADER_VALUE_BYTES));
         assert_eq!(kept.last(), Some(&(OMITTED_HEADERS_HEADER.to_owned(), "3".to_owned())));
     }
 

@@ -319,6 +319,16 @@ async fn a_connection_that_breaks_leaves_what_was_not_acknowledged_to_the_next_r
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_at_the_very_end_is_noticed_too() {
+    let mut drain = with_messages(5);
+    drain.settings.message_budget = 5;
+    drain.broker.break_after_acknowledging(2);
+    let report = run(&drain).await;
+    assert_eq!(report.outcome, DrainOutcome::Failed(DrainFailure::BrokenOff(BrokerFailure::ConnectionLost)));
+    assert_eq!((report.accepted, report.acknowledged), (5, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_consumer_that_the_broker_ends_works_off_what_had_been_sent() {
     let drain = with_messages(100);
     drain.queue.behave([Batching::Slow(Duration::from_secs(1))]);
