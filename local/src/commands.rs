@@ -26,6 +26,7 @@ mod authority_place;
 mod client;
 mod demo;
 mod describe;
+mod drain;
 mod entities;
 mod events;
 mod nurturecloud_url;
@@ -66,6 +67,11 @@ enum Command {
     ///
     /// The exit code is 0 only if the delivery was accepted.
     Send(send::Arguments),
+    /// Empty NowCerts' message queue into ours, once.
+    ///
+    /// Messages are acknowledged, and so gone from NowCerts' queue, once they are on ours. The exit code is 0 unless the run
+    /// failed.
+    Drain(drain::Arguments),
     /// List what became of the events that came in.
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
@@ -164,6 +170,16 @@ pub enum CommandError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// No account at NowCerts.
+    #[error(
+        "nobody said how to reach nowcerts' queue; give --connection-string and --queue, or write {} in the form of the \
+         secret on aws",
+        path.display()
+    )]
+    NoAccount {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// A key for a provider that signs nothing.
     #[error("--key is not for sterling, whose deliveries carry a token; use --client-id and --client-secret-file")]
     KeyForSterling,
@@ -250,6 +266,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Demo(arguments) => demo::run(&data_directory, arguments).await,
         Command::Serve(arguments) => serve::run(&data_directory, arguments).await,
         Command::Send(arguments) => send::run(&data_directory, arguments).await,
+        Command::Drain(arguments) => drain::run(&data_directory, arguments).await,
         Command::Events(arguments) => events::run(&data_directory, arguments).await,
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
@@ -264,6 +281,12 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
 /// Reads a provider's name, and lists the names in the help.
 fn provider_parser() -> impl TypedValueParser<Value = Provider> {
     PossibleValuesParser::new(Provider::ALL.map(Provider::as_str)).try_map(|name| name.parse::<Provider>())
+}
+
+/// Reads the name of a provider that sends us requests, and lists the names in the help.
+fn webhook_parser() -> impl TypedValueParser<Value = Provider> {
+    let with_webhook = Provider::ALL.into_iter().filter(|provider| provider.webhook_path().is_some());
+    PossibleValuesParser::new(with_webhook.map(Provider::as_str)).try_map(|name| name.parse::<Provider>())
 }
 
 /// Reads an outcome's name, and lists the names in the help.

@@ -94,11 +94,23 @@ impl DataDirectory {
     /// # Errors
     /// When another server has it.
     pub fn lock(&self) -> Result<ServerLock, DataDirectoryError> {
-        let path = self.0.join("server.lock");
+        self.lock_file("server.lock").map(ServerLock)
+    }
+
+    /// Claims the directory for a drain, which may run beside a server.
+    ///
+    /// # Errors
+    /// When another drain has it.
+    pub(crate) fn lock_drain(&self) -> Result<File, DataDirectoryError> {
+        self.lock_file("drain.lock")
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File, DataDirectoryError> {
+        let path = self.0.join(name);
         let unwritable = |source| DataDirectoryError::Unwritable { path: path.clone(), source };
         let file = File::options().create(true).append(true).open(&path).map_err(unwritable)?;
         match file.try_lock() {
-            Ok(()) => Ok(ServerLock(file)),
+            Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(DataDirectoryError::InUse { path: self.0.clone() }),
             Err(TryLockError::Error(source)) => Err(unwritable(source)),
         }

@@ -4,6 +4,7 @@ pub mod authority_store;
 pub mod client;
 pub mod commands;
 pub mod data_directory;
+pub mod drain;
 pub mod key_files;
 pub mod path_secrets;
 pub mod resume_file;

@@ -113,7 +113,7 @@ impl SampleKeys {
         let url = |path: &str| format!("https://{HOST}{path}");
         let settings = NewAuthority {
             issuer: url(TOKEN_PATH),
-            audience: url(Provider::Sterling.webhook_path()),
+            audience: url(Provider::Sterling.source_path()),
             token_lifetime: Duration::from_secs(50 * 365 * 24 * 60 * 60),
             secret_refresh: IntakeSettings::default().secret_refresh,
             ..NewAuthority::default()
@@ -259,7 +259,7 @@ async fn document<W: Webhook>(
     for (name, value) in delivery.headers() {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).map_err(|_| mismatched())?);
     }
-    let path = delivery.path(W::PROVIDER.webhook_path());
+    let path = delivery.path(W::PROVIDER.source_path());
     let proof = W::proof(&path, &headers).map_err(|_| mismatched())?;
     let request =
         W::verify(UnverifiedRequest::new(headers, delivery.body), &proof, &keys, arrival).map_err(|_| mismatched())?;
@@ -324,7 +324,7 @@ struct HttpContext {
 fn delivery_request(provider: Provider, delivery: &SignedDelivery, arrival: Timestamp) -> HttpApiRequest {
     // The samples' bodies are JSON, which is text.
     let body = String::from_utf8_lossy(&delivery.body).into_owned();
-    let webhook_path = provider.webhook_path();
+    let webhook_path = provider.source_path();
     let path = delivery.path(webhook_path);
     let secret = path.strip_prefix(webhook_path).and_then(|rest| rest.strip_prefix('/'));
     let route = if secret.is_some() { format!("{webhook_path}/{{secret}}") } else { webhook_path.to_owned() };

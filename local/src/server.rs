@@ -127,10 +127,10 @@ impl Server {
         &self.queue
     }
 
-    /// The URL of a provider's webhook as it is shown.
+    /// The URL of a provider's webhook as it is shown, if it has one.
     #[must_use]
-    pub fn webhook_url(&self, provider: Provider) -> String {
-        format!("http://{}{}", self.address, shown_webhook_path(provider))
+    pub fn webhook_url(&self, provider: Provider) -> Option<String> {
+        shown_webhook_path(provider).map(|path| format!("http://{}{path}", self.address))
     }
 
     /// The URL of the token endpoint.
@@ -174,7 +174,7 @@ impl Server {
         let queue = self.queue.clone();
         let mut router = Router::new().route("/health", get(move || health(queue.clone()))).fallback(not_found);
         for provider in Provider::ALL {
-            let path = provider.webhook_path();
+            let path = provider.source_path();
             router = match provider {
                 // The intake reads the secret from the path itself.
                 Provider::NurtureCloud => {
@@ -182,6 +182,7 @@ impl Server {
                 }
                 Provider::Accredit => router.route_service(path, self.intake::<Accredit>()),
                 Provider::Machnet => router.route_service(path, self.intake::<Machnet>()),
+                Provider::NowCerts => router,
                 Provider::Sterling => router
                     .route_service(path, self.intake::<Sterling>())
                     .route_service(TOKEN_PATH, self.token_endpoint()),
@@ -207,12 +208,9 @@ impl Server {
 
 /// The path of a provider's webhook as it is shown: a secret that ends it is not.
 #[must_use]
-pub fn shown_webhook_path(provider: Provider) -> String {
-    let path = provider.webhook_path();
-    match provider {
-        Provider::NurtureCloud => format!("{path}/<secret>"),
-        Provider::Accredit | Provider::Machnet | Provider::Sterling => path.to_owned(),
-    }
+pub fn shown_webhook_path(provider: Provider) -> Option<String> {
+    let path = provider.webhook_path()?;
+    Some(if provider == Provider::NurtureCloud { format!("{path}/<secret>") } else { path.to_owned() })
 }
 
 fn settings() -> IntakeSettings {
@@ -280,7 +278,8 @@ struct Problem {
 }
 
 async fn not_found() -> Response {
-    let paths = Provider::ALL.map(shown_webhook_path).join(", ");
+    let paths: Vec<String> = Provider::ALL.into_iter().filter_map(shown_webhook_path).collect();
+    let paths = paths.join(", ");
     let problem = Problem {
         r#type: "urn:webhook-intake:problem:not-found",
         title: "Not Found",

@@ -73,7 +73,8 @@ impl Signer {
     /// first secret signs.
     ///
     /// # Errors
-    /// [`SignerError`]; always for Sterling, whose deliveries prove themselves by a token, and for NurtureCloud, whose URL does.
+    /// [`SignerError`]; always for Sterling, whose deliveries prove themselves by a token, for NurtureCloud, whose URL does, and
+    /// for NowCerts, who sends none.
     pub fn read(provider: Provider, text: &str) -> Result<Self, SignerError> {
         match provider {
             Provider::Accredit => {
@@ -87,7 +88,7 @@ impl Signer {
                 let entry = document.keys.first().ok_or(SignerError::NoSecretDocument)?;
                 Ok(Self::Machnet(HmacSecret::new(&entry.secret)?))
             }
-            Provider::Sterling => Err(SignerError::NoSignature),
+            Provider::NowCerts | Provider::Sterling => Err(SignerError::NoSignature),
             Provider::NurtureCloud => Err(SignerError::PathSecret),
         }
     }
@@ -220,7 +221,7 @@ mod tests {
         let keys = W::read_keys(secret).unwrap().keys;
         let (name, value) = signer.sign(body).unwrap();
         let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_str(&value).unwrap())]);
-        let proof = W::proof(W::PROVIDER.webhook_path(), &headers).unwrap();
+        let proof = W::proof(W::PROVIDER.source_path(), &headers).unwrap();
         W::verify(UnverifiedRequest::new(headers, body.into()), &proof, &keys, Timestamp::EPOCH).is_ok()
     }
 

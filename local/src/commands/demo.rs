@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use pipeline::drain::DrainOutcome;
 use pipeline::entities::Change;
 use pipeline::ledger::{Entry, Outcome};
 use pipeline::ports::{Surroundings as _, SystemSurroundings};
@@ -23,10 +24,12 @@ use tracing::level_filters::LevelFilter;
 use self::fates::FateLog;
 use self::story::{Expected, Fate, Sent, Step};
 use super::describe::{remark, short_id, table};
+use super::drain::{AccountOptions, in_words};
 use super::send::test_client;
 use super::{CommandError, Listen, invocation, print};
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::data_directory::DataDirectory;
+use crate::drain::drain;
 use crate::key_files::ensure_test_keys;
 use crate::server::{DEFAULT_ADDRESS, Server, TOKEN_PATH, stop_signal};
 use crate::signing::SignedDelivery;
@@ -42,6 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Arguments {
     #[command(flatten)]
     listen: Listen,
+    #[command(flatten)]
+    account: AccountOptions,
     /// Stop after the table. The exit code is 0 only if every delivery ended as it should.
     #[arg(long)]
     exit: bool,
@@ -55,9 +60,13 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     log_to(&directory)?;
 
     let queue = server.queue().clone();
-    let ledger = SqliteLedger::new(server.database().clone());
+    let database = server.database().clone();
+    let ledger = SqliteLedger::new(database.clone());
     let token_url = server.token_url();
-    let urls = Provider::ALL.map(|provider| (provider, server.webhook_url(provider)));
+    let urls: Vec<(Provider, String)> = Provider::ALL
+        .into_iter()
+        .filter_map(|provider| server.webhook_url(provider).map(|url| (provider, url)))
+        .collect();
     let address = server.address();
     let signal = stop_signal()?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -70,8 +79,15 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     }));
 
     print(&format!("Serving on http://{address}, and sending signed test deliveries:\n\n"))?;
-    let told = tell(&directory, address, &token_url, &fates, &queue, &ledger).await?;
+    let mut told = tell(&directory, address, &token_url, &fates, &queue, &ledger).await?;
     print(&format!("{}\n", told.text))?;
+    if let Some(secret) = arguments.account.any(&directory) {
+        print("Emptying NowCerts' queue as well; what comes is acknowledged, and so gone from theirs.\n")?;
+        let report = drain(&directory, &database, queue.clone(), secret).run(Instant::now() + PATIENCE).await;
+        print(&in_words(&report))?;
+        let left = drained(&queue).await?;
+        told.as_expected &= left == 0 && !matches!(report.outcome, DrainOutcome::Failed(_));
+    }
     if arguments.exit {
         drop(stop);
     } else {
@@ -133,7 +149,7 @@ async fn tell(
     let client = test_client(directory)?;
     let mut token = String::new();
     for (Step { provider, what, sent, expected }, number) in story::steps(directory)?.into_iter().zip(1_u32..) {
-        let url = webhook_url(&format!("http://{address}"), provider.webhook_path())?;
+        let url = webhook_url(&format!("http://{address}"), provider.source_path())?;
         let sender = Sender::new(&url)?;
         let delivery = match sent {
             Sent::Delivery(delivery) => Some(delivery),
@@ -225,7 +241,7 @@ async fn ending(
 }
 
 /// Waits until the queue is empty, and returns how many messages are left if it doesn't become so.
-async fn drained(queue: &SqliteQueue) -> Result<u64, CommandError> {
+pub(super) async fn drained(queue: &SqliteQueue) -> Result<u64, CommandError> {
     let until = Instant::now() + PATIENCE;
     loop {
         let depth = queue.depth().await?;

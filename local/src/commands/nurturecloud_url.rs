@@ -151,7 +151,7 @@ fn base_url(text: &str) -> Option<Url> {
 
 fn url(base_url: &Url, secret: &PathSecret) -> String {
     let base_url = base_url.as_str().trim_end_matches('/');
-    format!("{base_url}{}/{}", Provider::NurtureCloud.webhook_path(), secret.reveal())
+    format!("{base_url}{}/{}", Provider::NurtureCloud.source_path(), secret.reveal())
 }
 
 #[cfg(test)]

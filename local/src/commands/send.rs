@@ -11,7 +11,7 @@ use providers::provider::Provider;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::{CommandError, print, provider_parser};
+use super::{CommandError, print, webhook_parser};
 use crate::client::{Reply, Sender, webhook_url};
 use crate::data_directory::DataDirectory;
 use crate::key_files::ClientCredentials;
@@ -25,7 +25,7 @@ use crate::signing::{SignedDelivery, Signer};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Whose delivery to send.
-    #[arg(value_parser = provider_parser())]
+    #[arg(value_parser = webhook_parser())]
     provider: Provider,
     /// Where to send it. Without a path, the provider's webhook is meant; nurturecloud's may be whole, with its secret.
     /// [default: the server on this machine]
@@ -78,13 +78,14 @@ pub(super) struct Arguments {
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     arguments.check()?;
     let url = arguments.url.clone().unwrap_or_else(|| format!("http://{DEFAULT_ADDRESS}"));
-    let url = webhook_url(&url, arguments.provider.webhook_path())?;
+    let url = webhook_url(&url, arguments.provider.source_path())?;
     let body = match &arguments.body {
         Some(path) => read_body(path)?,
         None => arguments.made_up_body(),
     };
     match arguments.provider {
-        Provider::Accredit | Provider::Machnet => {}
+        // NowCerts has no webhook, and its name is not among those that the command takes.
+        Provider::Accredit | Provider::Machnet | Provider::NowCerts => {}
         Provider::NurtureCloud => return send_with_path_secret(data_directory, &arguments, url, body).await,
         Provider::Sterling => return send_with_token(data_directory, &arguments, url, body).await,
     }
@@ -106,7 +107,7 @@ async fn send_with_path_secret(
     mut url: Url,
     body: Bytes,
 ) -> Result<ExitCode, CommandError> {
-    let is_without_secret = url.path().trim_end_matches('/').ends_with(Provider::NurtureCloud.webhook_path());
+    let is_without_secret = url.path().trim_end_matches('/').ends_with(Provider::NurtureCloud.source_path());
     let secret = if is_without_secret {
         arguments.path_secret(data_directory)?
     } else if arguments.key.is_some() {
@@ -226,6 +227,7 @@ impl Arguments {
                 };
                 nurturecloud_body(self.component.as_deref().unwrap_or("contact"), state, &entity)
             }
+            Provider::NowCerts => Bytes::from_static(b"{}"),
             Provider::Sterling => sterling_body(&[SterlingEvent::supply_change(&random_hex(6), 5, now)]),
         }
     }
@@ -270,7 +272,7 @@ impl Arguments {
                 let event_name = self.event_header.clone().or_else(|| event_name(body));
                 event_name.map(|name| ("x-raas-event", name)).into_iter().collect()
             }
-            Provider::NurtureCloud | Provider::Sterling => Vec::new(),
+            Provider::NowCerts | Provider::NurtureCloud | Provider::Sterling => Vec::new(),
         }
     }
 }
@@ -282,6 +284,7 @@ pub(super) fn signing_key(directory: &DataDirectory, provider: Provider) -> Path
         Provider::Machnet => directory.keys(Provider::Machnet),
         Provider::NurtureCloud => directory.nurturecloud_path_secret(),
         Provider::Sterling => directory.sterling_client(),
+        Provider::NowCerts => directory.keys(Provider::NowCerts),
     }
 }
 

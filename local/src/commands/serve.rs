@@ -35,13 +35,15 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let mut text =
         format!("Serving on http://{} until Ctrl-C; data in {}.\n", server.address(), data_directory.display());
     for provider in Provider::ALL {
+        let Some(url) = server.webhook_url(provider) else { continue };
         let keys = match provider {
             Provider::Accredit => keys_in_words::<Accredit>(&directory),
             Provider::Machnet => keys_in_words::<Machnet>(&directory),
             Provider::NurtureCloud => keys_in_words::<NurtureCloud>(&directory),
             Provider::Sterling => keys_in_words::<Sterling>(&directory),
+            Provider::NowCerts => continue,
         };
-        let _ = writeln!(text, "  POST {}  {keys}", server.webhook_url(provider));
+        let _ = writeln!(text, "  POST {url}  {keys}");
     }
     let _ = writeln!(text, "  POST {}  {}", server.token_url(), authority_in_words(&directory));
     print(&text)?;
@@ -65,7 +67,7 @@ fn keys_in_words<W: Webhook>(directory: &DataDirectory) -> String {
     let Ok(text) = std::fs::read_to_string(&path) else {
         return match W::PROVIDER {
             Provider::NurtureCloud => "no secret yet, so nothing verifies: make one with `nurturecloud-url`".to_owned(),
-            Provider::Accredit | Provider::Machnet | Provider::Sterling => {
+            Provider::Accredit | Provider::Machnet | Provider::NowCerts | Provider::Sterling => {
                 format!("no keys yet, so nothing verifies: put the provider's secret into {place}, or run `demo` once")
             }
         };

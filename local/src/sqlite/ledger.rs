@@ -306,7 +306,7 @@ mod tests {
             outcome,
             provider,
             id: id.to_owned(),
-            source: format!("{}/main", provider.webhook_path()),
+            source: format!("{}/main", provider.source_path()),
             event_type: "machnet.transaction_completed".to_owned(),
             subject: Some("txn".to_owned()),
             time: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::document::OutboundDocument;
-use pipeline::ports::{PortError, Queue};
+use pipeline::ports::{BatchQueue, PortError, Queue};
 use pipeline::processor::QueueRecord;
 use providers::timestamp::Timestamp;
 use tokio::sync::Notify;
@@ -191,6 +191,28 @@ impl SqliteQueue {
 impl Queue for SqliteQueue {
     async fn send(&self, document: &OutboundDocument) -> Result<(), PortError> {
         self.insert(document.text().to_owned()).await
+    }
+}
+
+impl BatchQueue for SqliteQueue {
+    async fn check(&self) -> Result<(), PortError> {
+        self.depth().await.map(|_| ())
+    }
+
+    /// One transaction: every document is on the queue, or none is.
+    async fn send_batch(&self, documents: &[OutboundDocument]) -> Result<Vec<Result<(), PortError>>, PortError> {
+        let bodies: Vec<String> = documents.iter().map(|document| document.text().to_owned()).collect();
+        self.database
+            .transaction("sqlite send batch", move |transaction| {
+                let mut statement = transaction.prepare("INSERT INTO queue (body) VALUES (?1)")?;
+                for body in &bodies {
+                    statement.execute([body])?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.sent.notify_one();
+        Ok(documents.iter().map(|_| Ok(())).collect())
     }
 }
 

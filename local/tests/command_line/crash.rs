@@ -14,7 +14,7 @@ use crate::program::{Server, output, run};
 
 /// Sends one delivery after the other until the server is gone, and returns the event ids of those that were acknowledged.
 async fn send_until_killed(url: String, signer: &Signer, count: &AtomicUsize) -> Vec<String> {
-    let url = webhook_url(&url, Provider::Machnet.webhook_path()).unwrap();
+    let url = webhook_url(&url, Provider::Machnet.source_path()).unwrap();
     let sender = Sender::new(&url).unwrap();
     let mut acknowledged = Vec::new();
     loop {

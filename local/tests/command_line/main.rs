@@ -5,6 +5,7 @@
 mod authority;
 mod crash;
 mod demo;
+mod drain;
 mod entities;
 mod nurturecloud;
 mod program;

@@ -3,9 +3,10 @@
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sqs::config::SharedHttpClient;
 use aws_smithy_http_client::{Builder, tls};
+use providers::provider::Provider;
 
 use crate::timeouts::{self, Budget, ContentionBudget};
-use crate::{DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use crate::{DynamoLease, DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue};
 
 /// What the ports are made of: the SDK's configuration, read once, and one pool of connections.
 #[derive(Clone, Debug)]
@@ -26,6 +27,12 @@ impl Clients {
     /// environment names region and credentials, as Lambda's does.
     pub async fn for_processor() -> Self {
         Self::load(timeouts::PROCESSOR, timeouts::PROCESSOR).await
+    }
+
+    /// Clients for the drain, with the time limits [`timeouts::DRAIN`]. Takes no network where the environment names region
+    /// and credentials, as Lambda's does.
+    pub async fn for_drain() -> Self {
+        Self::load(timeouts::DRAIN, timeouts::DRAIN).await
     }
 
     async fn load(calls: Budget, payloads: Budget) -> Self {
@@ -66,6 +73,12 @@ impl Clients {
     #[must_use]
     pub fn resume_points(&self, table: String) -> DynamoResumePoints {
         DynamoResumePoints::new(aws_sdk_dynamodb::Client::new(&self.config), table)
+    }
+
+    /// The lease of a provider's drain, in the events table.
+    #[must_use]
+    pub fn lease(&self, table: String, provider: Provider) -> DynamoLease {
+        DynamoLease::new(aws_sdk_dynamodb::Client::new(&self.config), table, provider)
     }
 }
 

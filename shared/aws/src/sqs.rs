@@ -1,10 +1,13 @@
 //! The queue on SQS.
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{BatchResultErrorEntry, QueueAttributeName, SendMessageBatchRequestEntry};
 use pipeline::document::OutboundDocument;
-use pipeline::ports::{PortError, Queue};
+use pipeline::ports::{BatchQueue, PortError, Queue};
 
-use crate::port_error::port_error;
+use crate::port_error::{message_without_quotations, port_error};
+
+const SEND_MESSAGE_BATCH: &str = "sqs SendMessageBatch";
 
 /// A standard queue of SQS.
 ///
@@ -34,6 +37,59 @@ impl Queue for SqsQueue {
             .map(|_| ())
             .map_err(|error| port_error("sqs SendMessage", &error))
     }
+}
+
+impl BatchQueue for SqsQueue {
+    async fn check(&self) -> Result<(), PortError> {
+        self.client
+            .get_queue_attributes()
+            .queue_url(&self.queue_url)
+            .attribute_names(QueueAttributeName::QueueArn)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| port_error("sqs GetQueueAttributes", &error))
+    }
+
+    /// An entry is accepted only if the answer says so.
+    async fn send_batch(&self, documents: &[OutboundDocument]) -> Result<Vec<Result<(), PortError>>, PortError> {
+        let entries = documents
+            .iter()
+            .enumerate()
+            .map(|(index, document)| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_group_id(document.provider().as_str())
+                    .message_body(document.text())
+                    .build()
+                    .map_err(|error| PortError::new(SEND_MESSAGE_BATCH, &error))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let answer = self
+            .client
+            .send_message_batch()
+            .queue_url(&self.queue_url)
+            .set_entries(Some(entries))
+            .send()
+            .await
+            .map_err(|error| port_error(SEND_MESSAGE_BATCH, &error))?;
+        let result = |index: usize| {
+            let id = index.to_string();
+            if answer.successful().iter().any(|entry| entry.id() == id) {
+                return Ok(());
+            }
+            Err(answer.failed().iter().find(|entry| entry.id() == id).map_or_else(
+                || PortError::of(SEND_MESSAGE_BATCH, "the answer does not mention the entry").undecided(),
+                refused_entry,
+            ))
+        };
+        Ok((0..documents.len()).map(result).collect())
+    }
+}
+
+fn refused_entry(entry: &BatchResultErrorEntry) -> PortError {
+    let message = entry.message().map(message_without_quotations).unwrap_or_default();
+    PortError::of(SEND_MESSAGE_BATCH, format!("{}: {message}", entry.code()))
 }
 
 #[cfg(test)]
@@ -162,5 +218,64 @@ mod tests {
         let error = error.to_string();
         assert!(error.contains("refused"), "{error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+
+    async fn send_batch_to(service: &TestService, count: usize) -> Result<Vec<Result<(), PortError>>, PortError> {
+        let documents = vec![document().await; count];
+        service.clients().queue("http://queue.test/1/deliveries".to_owned()).send_batch(&documents).await
+    }
+
+    #[tokio::test]
+    async fn a_batch_names_each_document_and_its_message_group() {
+        let successful: Vec<_> = ["0", "1"].map(|id| json!({"Id": id, "MessageId": id, "MD5OfMessageBody": ""})).into();
+        let service = TestService::replying(&[Reply::json(200, &json!({"Successful": successful, "Failed": []}))]);
+        assert!(send_batch_to(&service, 2).await.unwrap().iter().all(Result::is_ok));
+        let [request] = &service.received()[..] else { panic!("one request was expected") };
+        let entry = |id: &str, text: &str| json!({"Id": id, "MessageBody": text, "MessageGroupId": "machnet"});
+        let text = document().await.text().to_owned();
+        assert_eq!(
+            request.json(),
+            json!({
+                "QueueUrl": "http://queue.test/1/deliveries",
+                "Entries": [entry("0", &text), entry("1", &text)],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn only_the_entries_that_the_answer_calls_successful_are_accepted() {
+        let message = format!("Value ({BODY}) is invalid");
+        let answer = json!({
+            "Successful": [{"Id": "2", "MessageId": "m", "MD5OfMessageBody": ""}],
+            "Failed": [{"Id": "0", "Code": "InvalidMessageContents", "SenderFault": true, "Message": message}],
+        });
+        let results = send_batch_to(&TestService::replying(&[Reply::json(200, &answer)]), 3).await.unwrap();
+        let [refused, unmentioned, accepted] = &results[..] else { panic!("three results") };
+        let refused = refused.as_ref().unwrap_err().to_string();
+        assert_eq!(refused, "sqs SendMessageBatch failed: InvalidMessageContents: Value …");
+        assert!(unmentioned.as_ref().unwrap_err().may_have_taken_effect);
+        assert!(accepted.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_refused_as_a_whole_is_one_error() {
+        let refusal = json!({"__type": "com.amazonaws.sqs#BatchRequestTooLong", "message": "Too long."});
+        let error = send_batch_to(&TestService::replying(&[Reply::json(400, &refusal)]), 2).await.unwrap_err();
+        assert!(error.to_string().contains("BatchRequestTooLong: Too long."), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_asked_for_an_attribute_to_learn_whether_it_answers() {
+        let service = TestService::replying(&[Reply::json(200, &json!({"Attributes": {"QueueArn": "arn"}}))]);
+        service.clients().queue("http://queue.test/1/deliveries".to_owned()).check().await.unwrap();
+        let [request] = &service.received()[..] else { panic!("one request was expected") };
+        assert_eq!(
+            request.json(),
+            json!({"QueueUrl": "http://queue.test/1/deliveries", "AttributeNames": ["QueueArn"]})
+        );
+        let missing = json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "No such queue."});
+        let service = TestService::replying(&[Reply::json(400, &missing)]);
+        let error = service.clients().queue("http://queue.test/1/gone".to_owned()).check().await.unwrap_err();
+        assert!(error.to_string().contains("QueueDoesNotExist"), "{error}");
     }
 }

@@ -74,6 +74,10 @@ pub const PROCESSOR: Budget = Budget {
     longest_pause: Duration::from_secs(2),
 };
 
+/// Every call of the drain. A batch holds up no other one, and the messages in it come again if it fails; but after the run
+/// has taken its last message, everything that is out must be sent within its margin of 12 s.
+pub const DRAIN: Budget = Budget { attempt: Duration::from_secs(4), operation: Duration::from_secs(9), ..PROCESSOR };
+
 /// How a write to the ledger is tried again when another writer holds one of its items, or the table throttles it within a
 /// transaction. The SDK doesn't try these again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

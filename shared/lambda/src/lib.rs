@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod drain;
 mod http;
 mod processor;
 mod resync;
@@ -7,6 +8,7 @@ mod resync;
 use pipeline::config::ConfigProblems;
 use pipeline::telemetry::{Telemetry, TelemetrySettings};
 
+pub use drain::run_drain;
 pub use http::{run_token_endpoint, run_webhook};
 pub use lambda_runtime::Error;
 pub use processor::run_processor;

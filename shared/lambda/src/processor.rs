@@ -8,8 +8,8 @@ use lambda_runtime::{Context, LambdaEvent, service_fn};
 use pipeline::config::ProcessorConfig;
 use pipeline::ports::{Ledger, Payloads, Surroundings, SystemSurroundings};
 use pipeline::processor::{Processor, QueueRecord};
-use providers::machnet;
 use providers::split::{Split, Splitter};
+use providers::{machnet, nowcerts};
 use tokio::time::Instant;
 
 use crate::{Error, environment_variable, report, start_telemetry};
@@ -33,6 +33,7 @@ pub async fn run_processor() -> Result<(), Error> {
             let splitter = Splitter {
                 machnet: machnet::Splitter { repeat_window: config.machnet_repeat_window },
                 nurturecloud: config.nurturecloud,
+                nowcerts: nowcerts::Splitter { id_pointer: config.nowcerts_id_pointer },
             };
             Ok(Processor::new(
                 clients.ledger(config.events_table, config.entities_table),

@@ -5,9 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use providers::nowcerts::JsonPointer;
 use providers::nurturecloud;
 use tracing::level_filters::LevelFilter;
 
+use crate::drain::DrainSettings;
 use crate::intake::IntakeSettings;
 use crate::processor::ProcessorSettings;
 use crate::telemetry::TelemetrySettings;
@@ -94,6 +96,8 @@ pub struct ProcessorConfig {
     /// `NURTURECLOUD_ORGANISATION` and `NURTURECLOUD_BUSINESSES` (ids with commas between them): whose entities are taken.
     /// Every one's where they are not set.
     pub nurturecloud: nurturecloud::Splitter,
+    /// `NOWCERTS_ID_POINTER`: the JSON pointer to the id of an event of NowCerts.
+    pub nowcerts_id_pointer: Option<JsonPointer>,
     /// The flow's own settings: `RECORD_CONCURRENCY`.
     pub settings: ProcessorSettings,
 }
@@ -119,12 +123,61 @@ impl ProcessorConfig {
                 default_window,
                 0..=31_536_000,
             )),
+            nowcerts_id_pointer: reader
+                .parsed("NOWCERTS_ID_POINTER", None, "a JSON pointer such as /Id", |text| text.parse().ok().map(Some)),
             settings: ProcessorSettings {
                 record_concurrency: reader.number(
                     "RECORD_CONCURRENCY",
                     ProcessorSettings::default().record_concurrency,
                     1..=1_000,
                 ),
+            },
+        };
+        reader.finish(config)
+    }
+}
+
+/// Settings of a drain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainConfig {
+    /// `QUEUE_URL`: our queue's URL.
+    pub queue_url: String,
+    /// `PAYLOADS_BUCKET`: the bucket for bodies that are too large for the queue.
+    pub payloads_bucket: String,
+    /// `EVENTS_TABLE`: the table that holds the lease.
+    pub events_table: String,
+    /// `SECRET_ID`: the name or ARN of the secret with the account.
+    pub secret_id: String,
+    /// The flow's own settings: `PREFETCH`, `BATCHES_IN_FLIGHT`, `IDLE_MILLISECONDS`, `MESSAGE_BUDGET`, `MARGIN_SECONDS` and
+    /// `LEASE_SECONDS`.
+    pub settings: DrainSettings,
+}
+
+impl DrainConfig {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
+        let mut reader = Reader::new(variable);
+        let defaults = DrainSettings::default();
+        let config = Self {
+            queue_url: reader.required("QUEUE_URL", "the queue's URL"),
+            payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
+            events_table: reader.required("EVENTS_TABLE", "the name of the events table, which holds the lease"),
+            secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the account"),
+            settings: DrainSettings {
+                prefetch: reader.number("PREFETCH", defaults.prefetch, 1..=10_000),
+                batches_in_flight: reader.number("BATCHES_IN_FLIGHT", defaults.batches_in_flight, 1..=256),
+                idle: Duration::from_millis(reader.number(
+                    "IDLE_MILLISECONDS",
+                    whole(defaults.idle.as_millis()),
+                    100..=600_000,
+                )),
+                message_budget: reader.number("MESSAGE_BUDGET", defaults.message_budget, 1..=u64::MAX),
+                margin: Duration::from_secs(reader.number("MARGIN_SECONDS", defaults.margin.as_secs(), 3..=300)),
+                lease: Duration::from_secs(reader.number("LEASE_SECONDS", defaults.lease.as_secs(), 5..=900)),
+                ..defaults
             },
         };
         reader.finish(config)
@@ -250,6 +303,14 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_without_settings_is_said_to_lack_them_all() {
+        let problems = DrainConfig::from_environment(variables(&[("PREFETCH", "0")])).unwrap_err().to_string();
+        for expected in ["QUEUE_URL", "PAYLOADS_BUCKET", "EVENTS_TABLE", "SECRET_ID", "PREFETCH is \"0\""] {
+            assert!(problems.contains(expected), "{problems}");
+        }
+    }
+
+    #[test]
     fn an_empty_variable_means_the_default() {
         let config = ProcessorConfig::from_environment(variables(&[
             ("EVENTS_TABLE", "events"),
@@ -264,6 +325,25 @@ mod tests {
         let businesses = ["a".to_owned(), "b".to_owned()].into();
         assert_eq!(config.nurturecloud, nurturecloud::Splitter { organisation: None, businesses });
         assert_eq!(config.machnet_repeat_window, Duration::from_secs(43_200));
+    }
+
+    #[test]
+    fn a_pointer_that_is_none_is_a_problem() {
+        let settings = |pointer| {
+            move |name: &str| {
+                match name {
+                    "NOWCERTS_ID_POINTER" => Some(pointer),
+                    "EVENTS_TABLE" | "PAYLOADS_BUCKET" => Some("there"),
+                    _ => None,
+                }
+                .map(str::to_owned)
+            }
+        };
+        let config = ProcessorConfig::from_environment(settings("/data/Id")).unwrap();
+        assert_eq!(config.nowcerts_id_pointer, "/data/Id".parse().ok());
+        assert_eq!(ProcessorConfig::from_environment(settings("")).unwrap().nowcerts_id_pointer, None);
+        let problems = ProcessorConfig::from_environment(settings("$.Id")).unwrap_err().to_string();
+        assert!(problems.contains("NOWCERTS_ID_POINTER is \"$.Id\" and should be a JSON pointer"), "{problems}");
     }
 
     #[test]

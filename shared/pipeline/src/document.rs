@@ -23,6 +23,10 @@ pub const VERSION: u32 = 1;
 /// Source: AWS, "Amazon SQS message quotas".
 pub const LARGEST_DOCUMENT_BYTES: usize = 1024 * 1024;
 
+/// The most documents that SQS takes in one batch. Together they may be as large as one document alone.
+/// Source: AWS, "Amazon SQS message quotas".
+pub const MOST_BATCH_DOCUMENTS: usize = 10;
+
 /// A document on its way to the queue. It is made of a verified delivery only.
 #[derive(Clone, Debug)]
 pub struct OutboundDocument {

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod document;
+pub mod drain;
 pub mod entities;
 mod exchange;
 pub mod intake;

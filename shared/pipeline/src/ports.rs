@@ -61,6 +61,20 @@ pub trait Queue: Send + Sync + 'static {
     fn send(&self, document: &OutboundDocument) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
+/// The queue, for those who send many documents at a time.
+pub trait BatchQueue: Send + Sync + 'static {
+    /// Asks whether the queue answers, before anything is taken for it.
+    fn check(&self) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Sends at most [`crate::document::MOST_BATCH_DOCUMENTS`] documents of at most
+    /// [`crate::document::LARGEST_DOCUMENT_BYTES`] together, and says of each, in their order, whether it is durable. The
+    /// call as a whole fails when nothing is known of any of them.
+    fn send_batch(
+        &self,
+        documents: &[OutboundDocument],
+    ) -> impl Future<Output = Result<Vec<Result<(), PortError>>, PortError>> + Send;
+}
+
 /// The store for what is too large for the queue or the ledger.
 pub trait Payloads: Send + Sync + 'static {
     /// Stores bytes under a key. Keys are made so that storing again stores the same bytes.

@@ -74,11 +74,13 @@ where
     let ours = [
         "accredit",
         "aws",
+        "broker",
         "lambda",
         "machnet",
         "nurturecloud",
         "nurturecloud_resync",
         "outbound",
+        "nowcerts",
         "pipeline",
         "processor",
         "providers",
@@ -121,6 +123,27 @@ pub(crate) fn count_trouble(provider: Provider, trouble: Trouble) {
 /// Counts a delivery that may be on the queue or not.
 pub(crate) fn count_unknown(provider: Provider) {
     metrics::counter!("unknown", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a message that was given back to its queue.
+pub(crate) fn count_returned(provider: Provider) {
+    metrics::counter!("returned", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a run of a drain that ended as it should.
+pub(crate) fn count_drained(provider: Provider) {
+    metrics::counter!("drained", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a run of a drain that found another one at work.
+pub(crate) fn count_drain_busy(provider: Provider) {
+    metrics::counter!("drain_busy", "provider" => provider.as_str()).increment(1);
+}
+
+/// Counts a run of a drain that failed: once by its reason, and once without, as an alarm watches it.
+pub(crate) fn count_drain_failed(provider: Provider, reason: &'static str) {
+    metrics::counter!("drain_failed", "provider" => provider.as_str()).increment(1);
+    metrics::counter!("drain_failed", "provider" => provider.as_str(), "reason" => reason).increment(1);
 }
 
 /// Counts a token that was given to a client.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::active_keys::MatchedKey;
+use crate::amqp::ConsumedMessage;
 use crate::provider::Provider;
 use crate::request::VerifiedRequest;
 use crate::timestamp::Timestamp;
@@ -122,9 +123,9 @@ pub struct Delivery {
     pub provider: Provider,
     /// The key that proved it.
     pub authenticated_by: MatchedKey,
-    /// When the request reached us, by our clock.
+    /// When the request or message reached us, by our clock.
     pub received_at: Timestamp,
-    /// The headers on the provider's allow-list, in the order of arrival.
+    /// The headers on the provider's allow-list, in the order of arrival; of a message, its properties.
     pub headers: Vec<KeptHeader>,
     /// The body to the byte.
     pub body: Bytes,
@@ -143,23 +144,41 @@ impl Delivery {
         }
     }
 
-    /// The CloudEvents `source` of the delivery's events: the webhook's path and the label of the key that matched, which
-    /// tells two accounts of one provider apart.
+    /// The CloudEvents `source` of the delivery's events: the path of the webhook or queue and the label of the key that
+    /// matched, which tells two accounts of one provider apart.
     #[must_use]
     pub fn source(&self) -> String {
-        format!("{}/{}", self.provider.webhook_path(), self.authenticated_by.label)
+        format!("{}/{}", self.provider.source_path(), self.authenticated_by.label)
     }
 }
 
-/// A delivery whose request was verified; the only thing that a queue takes.
+/// A delivery whose request was verified, or whose message we consumed with our own login; the only thing that a queue takes.
 #[derive(Clone, Debug)]
 pub struct VerifiedDelivery(Delivery);
 
 impl VerifiedDelivery {
-    /// Makes a delivery of a verified request. There is no other way to get one.
+    /// Makes a delivery of a verified request. There is no other way to get one from a request.
     #[must_use]
     pub fn new(request: VerifiedRequest, id: DeliveryId, received_at: Timestamp) -> Self {
         let (provider, authenticated_by, headers, body) = request.into_parts();
+        Self::of(provider, authenticated_by, headers, body, id, received_at)
+    }
+
+    /// Makes a delivery of a message that was consumed with the login of an account.
+    #[must_use]
+    pub fn consumed(message: ConsumedMessage, id: DeliveryId, received_at: Timestamp) -> Self {
+        let (provider, authenticated_by, headers, body) = message.into_parts();
+        Self::of(provider, authenticated_by, headers, body, id, received_at)
+    }
+
+    fn of(
+        provider: Provider,
+        authenticated_by: MatchedKey,
+        headers: Vec<KeptHeader>,
+        body: Bytes,
+        id: DeliveryId,
+        received_at: Timestamp,
+    ) -> Self {
         let sha256 = Sha256Digest::of(&body);
         Self(Delivery { id, provider, authenticated_by, received_at, headers, body, sha256 })
     }

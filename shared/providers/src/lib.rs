@@ -2,6 +2,7 @@
 
 pub mod accredit;
 pub mod active_keys;
+pub mod amqp;
 pub mod answer;
 pub mod canonical_json;
 pub mod date;
@@ -9,6 +10,7 @@ pub mod delivery;
 pub mod entity;
 pub mod event;
 pub mod machnet;
+pub mod nowcerts;
 pub mod nurturecloud;
 pub mod oauth;
 pub mod path_secret;

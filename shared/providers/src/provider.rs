@@ -14,6 +14,9 @@ pub enum Provider {
     Accredit,
     /// Machnet RaaS and PaaS: remittances and payments.
     Machnet,
+    /// NowCerts: insurance agency management. Its events wait in its own RabbitMQ.
+    #[serde(rename = "nowcerts")]
+    NowCerts,
     /// NurtureCloud: the entities of real-estate agencies.
     #[serde(rename = "nurturecloud")]
     NurtureCloud,
@@ -23,7 +26,7 @@ pub enum Provider {
 
 impl Provider {
     /// Every provider, in alphabetical order.
-    pub const ALL: [Self; 4] = [Self::Accredit, Self::Machnet, Self::NurtureCloud, Self::Sterling];
+    pub const ALL: [Self; 5] = [Self::Accredit, Self::Machnet, Self::NowCerts, Self::NurtureCloud, Self::Sterling];
 
     /// The name as it is written in documents, keys, paths and metrics.
     #[must_use]
@@ -31,18 +34,30 @@ impl Provider {
         match self {
             Self::Accredit => "accredit",
             Self::Machnet => "machnet",
+            Self::NowCerts => "nowcerts",
             Self::NurtureCloud => "nurturecloud",
             Self::Sterling => "sterling",
         }
     }
 
-    /// The path of the provider's webhook, which also begins the CloudEvents `source` of its events. NurtureCloud's goes on
-    /// with a secret, which is no part of it.
+    /// The path of the provider's webhook; none for a provider whose queue we consume. NurtureCloud's goes on with a secret,
+    /// which is no part of it.
     #[must_use]
-    pub const fn webhook_path(self) -> &'static str {
+    pub const fn webhook_path(self) -> Option<&'static str> {
+        match self {
+            Self::Accredit | Self::Machnet | Self::NurtureCloud | Self::Sterling => Some(self.source_path()),
+            Self::NowCerts => None,
+        }
+    }
+
+    /// What begins the CloudEvents `source` of the provider's events: the path of its webhook, or one that stands for its
+    /// queue.
+    #[must_use]
+    pub const fn source_path(self) -> &'static str {
         match self {
             Self::Accredit => "/webhooks/accredit",
             Self::Machnet => "/webhooks/machnet",
+            Self::NowCerts => "/queues/nowcerts",
             Self::NurtureCloud => "/webhooks/nurturecloud",
             Self::Sterling => "/webhooks/sterling",
         }
@@ -57,7 +72,7 @@ impl fmt::Display for Provider {
 
 /// A name that is no provider's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown provider {0:?}; known are accredit, machnet, nurturecloud and sterling")]
+#[error("unknown provider {0:?}; known are accredit, machnet, nowcerts, nurturecloud and sterling")]
 pub struct UnknownProvider(String);
 
 impl FromStr for Provider {

@@ -3,7 +3,7 @@
 use crate::delivery::Delivery;
 use crate::event::{Event, Malformed, MalformedEvent};
 use crate::provider::Provider;
-use crate::{accredit, machnet, nurturecloud, sterling};
+use crate::{accredit, machnet, nowcerts, nurturecloud, sterling};
 
 /// The events of a delivery, each read or found malformed on its own; or the reason why the delivery as a whole holds none.
 pub type SplitEvents = Result<Vec<Result<Event, MalformedEvent>>, Malformed>;
@@ -22,6 +22,8 @@ pub trait Split: Send + Sync + 'static {
 pub struct Splitter {
     /// How Machnet's deliveries are read.
     pub machnet: machnet::Splitter,
+    /// How NowCerts' messages are read.
+    pub nowcerts: nowcerts::Splitter,
     /// Whose entities NurtureCloud may tell of.
     pub nurturecloud: nurturecloud::Splitter,
 }
@@ -31,6 +33,7 @@ impl Split for Splitter {
         match delivery.provider {
             Provider::Accredit => accredit::split(delivery),
             Provider::Machnet => self.machnet.split(delivery),
+            Provider::NowCerts => Ok(vec![Ok(self.nowcerts.split(delivery))]),
             Provider::NurtureCloud => self.nurturecloud.split(delivery),
             Provider::Sterling => sterling::split(delivery),
         }

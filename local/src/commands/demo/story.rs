@@ -115,6 +115,7 @@ pub(super) fn steps(directory: &DataDirectory) -> Result<Vec<Step>, CommandError
         let requests = match provider {
             Provider::Accredit => complete(accredit(&signer(directory, provider)?, first)?),
             Provider::Machnet => complete(machnet(&signer(directory, provider)?, first)?),
+            Provider::NowCerts => continue,
             Provider::NurtureCloud => complete(nurturecloud(&test_path_secret(directory)?, first)?),
             Provider::Sterling => sterling(directory, first)?,
         };

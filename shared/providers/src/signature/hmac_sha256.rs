@@ -129,6 +129,12 @@ pub fn verify(key: &[u8], message: &[u8], tag: &[u8; TAG_BYTES]) -> bool {
     KeyBlock::new(key).verify(message, tag)
 }
 
+/// Names a secret that is judged elsewhere, such as a login's password: like [`HmacSecret::fingerprint`], over a message of
+/// its own.
+pub(crate) fn fingerprint(secret: &[u8], message: &[u8]) -> KeyFingerprint {
+    KeyFingerprint::from_hash(&KeyBlock::new(secret).sign(message), FINGERPRINT_DIGITS)
+}
+
 /// A key brought to the size of one SHA-256 block, the first step of HMAC (RFC 2104, section 2). In this form a `Hmac`
 /// can be made from it without a failure that would have to be answered each time.
 struct KeyBlock(Zeroizing<[u8; 64]>);

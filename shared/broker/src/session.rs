@@ -1,0 +1,158 @@
+//! Connections, consumers and receipts.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{Acker, Channel, ConnectionProperties, Consumer};
+use pipeline::drain::ports::{Broker, BrokerError, BrokerFailure, Messages, Receipt, Received, Session};
+use providers::amqp::{Connection, QueueName};
+use tokio::time::timeout;
+
+use crate::broker_error::{Phase, broker_error, in_words};
+use crate::message::message;
+
+/// The time for a connection, TLS and login included.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Both sides count a connection as broken when nothing came for twice this time.
+const HEARTBEAT_SECONDS: u16 = 10;
+
+/// What the broker's operators see the connection by.
+const CONNECTION_NAME: &str = "webhook-intake";
+
+const SUCCESS: u16 = 200;
+
+/// Brokers of AMQP 0-9-1.
+#[derive(Clone, Copy, Debug)]
+pub struct AmqpBroker;
+
+impl Broker for AmqpBroker {
+    type Session = AmqpSession;
+
+    async fn connect(&self, connection: &Connection) -> Result<Self::Session, BrokerError> {
+        let properties = ConnectionProperties::default().with_connection_name(CONNECTION_NAME.into());
+        let runtime = lapin::runtime::default_runtime()
+            .map_err(|error| broker_error(Phase::Connecting { tls: connection.tls }, &error))?;
+        let connecting = lapin::Connection::connect_uri_with_runtime(uri(connection), properties, runtime);
+        match timeout(CONNECT, connecting).await {
+            Ok(Ok(connection)) => Ok(AmqpSession { connection, channels: Mutex::default() }),
+            Ok(Err(error)) => Err(broker_error(Phase::Connecting { tls: connection.tls }, &error)),
+            Err(_elapsed) => {
+                let message = format!("no answer within {} s", CONNECT.as_secs());
+                Err(in_words(BrokerFailure::Unreachable, &message))
+            }
+        }
+    }
+}
+
+fn uri(connection: &Connection) -> AMQPUri {
+    let Connection { host, port, virtual_host, username, password, tls } = connection;
+    AMQPUri {
+        scheme: if *tls { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo { username: username.clone(), password: password.reveal().to_owned() },
+            host: host.clone(),
+            port: *port,
+        },
+        vhost: virtual_host.clone(),
+        query: AMQPQueryString { heartbeat: Some(HEARTBEAT_SECONDS), ..AMQPQueryString::default() },
+    }
+}
+
+/// A connection.
+pub struct AmqpSession {
+    connection: lapin::Connection,
+    channels: Mutex<Vec<Channel>>,
+}
+
+impl Session for AmqpSession {
+    type Messages = AmqpMessages;
+
+    async fn consume(&self, queue: &QueueName, prefetch: u16) -> Result<Self::Messages, BrokerError> {
+        let error = |error| broker_error(Phase::Consuming, &error);
+        let channel = self.connection.create_channel().await.map_err(error)?;
+        // Before the consumer: it bounds what is sent to those that come after it.
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(error)?;
+        let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+        let consumer = channel
+            .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
+            .await
+            .map_err(error)?;
+        if let Ok(mut channels) = self.channels.lock() {
+            channels.push(channel.clone());
+        }
+        Ok(AmqpMessages { channel, consumer, is_cancelled: false })
+    }
+
+    async fn close(&self) -> Result<(), BrokerError> {
+        let error = |error| broker_error(Phase::Running, &error);
+        let channels = self.channels.lock().map(|mut channels| std::mem::take(&mut *channels)).unwrap_or_default();
+        // The channel's own close is answered after every acknowledgement on it was seen; the connection's might not be.
+        for channel in channels.iter().filter(|channel| channel.status().connected()) {
+            channel.close(SUCCESS, "OK".into()).await.map_err(error)?;
+        }
+        self.connection.close(SUCCESS, "OK".into()).await.map_err(error)
+    }
+}
+
+/// The messages of one queue, on a channel of their own.
+pub struct AmqpMessages {
+    channel: Channel,
+    consumer: Consumer,
+    is_cancelled: bool,
+}
+
+impl Messages for AmqpMessages {
+    type Receipt = AmqpReceipt;
+
+    async fn next(&mut self) -> Result<Option<Received<AmqpReceipt>>, BrokerError> {
+        match self.consumer.next().await {
+            Some(Ok(delivery)) => {
+                let (message, acker) = message(delivery);
+                Ok(Some(Received { message, receipt: AmqpReceipt(acker) }))
+            }
+            Some(Err(error)) => Err(broker_error(Phase::Running, &error)),
+            // lapin ends the messages in the same way whether the broker ended the consumer or all of the connection.
+            None if !self.is_cancelled && !self.channel.status().connected() => Err(gone()),
+            None => Ok(None),
+        }
+    }
+
+    async fn cancel(&mut self) -> Result<(), BrokerError> {
+        let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await;
+        cancelling.map_err(|error| broker_error(Phase::Running, &error))?;
+        self.is_cancelled = true;
+        Ok(())
+    }
+}
+
+/// Acknowledges one message.
+#[derive(Debug)]
+pub struct AmqpReceipt(Acker);
+
+impl Receipt for AmqpReceipt {
+    async fn acknowledge(&self) -> Result<(), BrokerError> {
+        settled(self.0.ack(BasicAckOptions::default()).await)
+    }
+
+    async fn give_back(&self) -> Result<(), BrokerError> {
+        settled(self.0.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await)
+    }
+}
+
+/// lapin says "not sent" and no error when the channel is gone already.
+fn settled(result: lapin::Result<bool>) -> Result<(), BrokerError> {
+    match result {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(gone()),
+        Err(error) => Err(broker_error(Phase::Running, &error)),
+    }
+}
+
+fn gone() -> BrokerError {
+    in_words(BrokerFailure::ConnectionLost, "the channel is gone, and with it what was not acknowledged")
+}

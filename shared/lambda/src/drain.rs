@@ -1,0 +1,85 @@
+//! The scheduled function that empties a provider's queue.
+
+use std::time::{Duration, SystemTime};
+
+use aws::{Clients, DynamoLease, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use broker::AmqpBroker;
+use lambda_runtime::{Context, LambdaEvent, service_fn};
+use pipeline::config::DrainConfig;
+use pipeline::drain::{Drain, DrainFailure, DrainReport};
+use pipeline::ports::SystemSurroundings;
+use providers::nowcerts;
+use providers::provider::Provider;
+use serde::de::IgnoredAny;
+use tokio::time::Instant;
+
+use crate::{Error, environment_variable, report, start_telemetry};
+
+/// What is kept of an invocation's time for writing the counters.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// How long one run lasts outside of Lambda, where nobody sets an end. The secret is read anew with each.
+const CONTINUOUS_RUN: Duration = Duration::from_secs(15 * 60);
+
+/// The least time between two runs outside of Lambda.
+const CONTINUOUS_PAUSE: Duration = Duration::from_secs(5);
+
+type AwsDrain = Drain<AmqpBroker, SqsQueue, S3Payloads, SecretsManagerSecrets, DynamoLease, SystemSurroundings>;
+
+/// Empties NowCerts' queues: as a Lambda function, once for each invocation; anywhere else, such as in a container, run after
+/// run until the process is ended. Which of the two it is, the environment says: Lambda sets `AWS_LAMBDA_RUNTIME_API`.
+///
+/// # Errors
+/// When Lambda's runtime API is gone. A run that fails is no error: it is logged and counted.
+pub async fn run_drain() -> Result<(), Error> {
+    let telemetry = start_telemetry();
+    let drain: Result<AwsDrain, _> = match DrainConfig::from_environment(environment_variable) {
+        Ok(config) => {
+            let clients = Clients::for_drain().await;
+            Ok(Drain {
+                provider: Provider::NowCerts,
+                broker: AmqpBroker,
+                queue: clients.queue(config.queue_url),
+                payloads: clients.payloads(config.payloads_bucket),
+                secrets: clients.secrets(config.secret_id),
+                read_account: nowcerts::read_account,
+                lease: clients.lease(config.events_table, Provider::NowCerts),
+                surroundings: SystemSurroundings,
+                settings: config.settings,
+            })
+        }
+        Err(problems) => Err(problems),
+    };
+    let run = async |end_by: Instant| {
+        let report = match &drain {
+            Ok(drain) => drain.run(end_by).await,
+            Err(problems) => {
+                report(problems);
+                let report = DrainReport::not_begun(DrainFailure::ConfigurationInvalid);
+                report.write(Provider::NowCerts);
+                report
+            }
+        };
+        telemetry.flush();
+        report
+    };
+    if environment_variable("AWS_LAMBDA_RUNTIME_API").is_none() {
+        loop {
+            run(Instant::now() + CONTINUOUS_RUN).await;
+            tokio::time::sleep(CONTINUOUS_PAUSE).await;
+        }
+    }
+    let run = &run;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| async move {
+        run(end_by(&event.context)).await;
+        // A run that failed has its own counter and alarm. As a failed invocation Lambda might run it again.
+        Ok::<_, Error>(())
+    }))
+    .await
+}
+
+/// A little before Lambda ends the invocation.
+fn end_by(context: &Context) -> Instant {
+    let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + remaining.saturating_sub(MARGIN)
+}

@@ -1,0 +1,254 @@
+//! From a provider's own message queue to ours.
+//!
+//! A run takes the lease, asks our queue whether it answers, and only then consumes: what is taken must have somewhere to go.
+//! Messages become deliveries, go to our queue in batches, and each is acknowledged once our queue has it, and not before. What
+//! our queue refuses is put back on theirs, once, when the run ends; the first whole batch that fails ends the run, because a
+//! message that comes back minute after minute is dropped by a quorum queue in the end. A run ends when nothing comes any more,
+//! at its budget, or before its time is up; then the consumer is cancelled, and what had been sent until then is still
+//! worked off.
+//!
+//! A run that is cut off at any point loses nothing: what was not acknowledged comes again.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use providers::amqp::{Account, AccountProblems, QueueName};
+use providers::provider::Provider;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use self::emptying::{Emptying, Ending};
+use self::outcome::Tally;
+use self::ports::{Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Session};
+use crate::ports::{BatchQueue, Payloads, Secrets, Surroundings};
+
+mod emptying;
+pub mod outcome;
+pub mod ports;
+
+pub use outcome::{DrainFailure, DrainOutcome, DrainReport, Holder};
+
+/// How long before the end of a run's time the connection is closed and the lease is given up, whatever is still under way.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Settings of the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainSettings {
+    /// How many messages may be out, neither acknowledged nor given back. It bounds the memory of a run.
+    pub prefetch: u16,
+    /// How many batches may be on their way to our queue at once.
+    pub batches_in_flight: usize,
+    /// How long a batch that is not full waits for more.
+    pub linger: Duration,
+    /// How long nothing may come before the queue counts as empty.
+    pub idle: Duration,
+    /// After how many messages a run takes no more.
+    pub message_budget: u64,
+    /// How long before its time is up a run takes no more. What is out then must be worked off in this time.
+    pub margin: Duration,
+    /// For how long the lease is taken. It is renewed in time; after a run that was killed, the next one waits for its end.
+    pub lease: Duration,
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self {
+            prefetch: 400,
+            batches_in_flight: 16,
+            linger: Duration::from_millis(50),
+            idle: Duration::from_secs(2),
+            message_budget: 1_000_000,
+            margin: Duration::from_secs(12),
+            lease: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The drain of one provider's queues.
+pub struct Drain<B, Q, P, S, L, E> {
+    /// Whose queues.
+    pub provider: Provider,
+    /// Where they are.
+    pub broker: B,
+    /// Our queue.
+    pub queue: Q,
+    /// The store for large bodies.
+    pub payloads: P,
+    /// The secret with the account.
+    pub secrets: S,
+    /// How the provider writes the account down.
+    pub read_account: fn(&str) -> Result<Account, AccountProblems>,
+    /// What keeps others away.
+    pub lease: L,
+    /// Time and randomness.
+    pub surroundings: E,
+    /// The flow's own settings.
+    pub settings: DrainSettings,
+}
+
+impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surroundings> Drain<B, Q, P, S, L, E> {
+    /// Empties the queues as far as it comes until `end_by`, and writes the run's line and counters.
+    pub async fn run(&self, end_by: Instant) -> DrainReport {
+        let started = Instant::now();
+        let tally = Tally::default();
+        let work = AssertUnwindSafe(self.work_under_lease(end_by, &tally)).catch_unwind();
+        let outcome = work.await.unwrap_or(DrainOutcome::Failed(DrainFailure::Panic));
+        let report = tally.report(outcome, started.elapsed());
+        report.write(self.provider);
+        report
+    }
+
+    async fn work_under_lease(&self, end_by: Instant, tally: &Tally) -> DrainOutcome {
+        let owner = LeaseOwner(self.surroundings.new_delivery_id(self.surroundings.now()).to_string());
+        let now = self.surroundings.now();
+        match self.lease.take(&owner, now, now.plus(self.settings.lease)).await {
+            Ok(true) => {}
+            Ok(false) => return DrainOutcome::HeldByAnother(Holder::Lease),
+            Err(error) => {
+                tracing::error!(provider = %self.provider, %error, "the lease cannot be asked for");
+                return DrainOutcome::Failed(DrainFailure::LeaseUnavailable);
+            }
+        }
+        let (tell_lost, told_lost) = watch::channel(false);
+        let mut work = std::pin::pin!(self.work(end_by, &told_lost, tally));
+        let outcome = tokio::select! {
+            outcome = &mut work => outcome,
+            () = self.keep_lease(&owner) => {
+                let _ = tell_lost.send(true);
+                work.await
+            }
+        };
+        if let Err(error) = self.lease.release(&owner).await {
+            tracing::warn!(provider = %self.provider, %error, "the lease cannot be given up; it ends by itself");
+        }
+        outcome
+    }
+
+    /// Renews the lease until it is lost.
+    async fn keep_lease(&self, owner: &LeaseOwner) {
+        let mut held_until = Instant::now() + self.settings.lease;
+        loop {
+            tokio::time::sleep(self.settings.lease / 3).await;
+            let renewed_at = Instant::now();
+            match self.lease.renew(owner, self.surroundings.now().plus(self.settings.lease)).await {
+                Ok(true) => held_until = renewed_at + self.settings.lease,
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(provider = %self.provider, %error, "the lease cannot be renewed just now");
+                    if Instant::now() >= held_until {
+                        break;
+                    }
+                }
+            }
+        }
+        tracing::error!(provider = %self.provider, "the lease is lost; this run ends");
+    }
+
+    async fn work(&self, end_by: Instant, lease_lost: &watch::Receiver<bool>, tally: &Tally) -> DrainOutcome {
+        let finish_by = end_by.checked_sub(CLOSING).unwrap_or(end_by);
+        let failed = |failure| DrainOutcome::Failed(failure);
+        if let Err(error) = self.queue.check().await {
+            tracing::error!(provider = %self.provider, %error, "our queue does not answer, so nothing is taken");
+            return failed(DrainFailure::QueueUnavailable);
+        }
+        let account = match self.account().await {
+            Ok(account) => account,
+            Err(failure) => return failed(failure),
+        };
+        let connecting = timeout_at(finish_by, self.broker.connect(&account.connection)).await;
+        let session = match connecting.unwrap_or_else(|_elapsed| Err(too_late())) {
+            Ok(session) => session,
+            Err(error) => {
+                tracing::error!(provider = %self.provider, %error, "the broker cannot be connected to");
+                return failed(DrainFailure::CannotConsume(error.failure));
+            }
+        };
+        let outcome = self.empty_queues(&session, &account, end_by, finish_by, lease_lost, tally).await;
+        match timeout_at(end_by, session.close()).await {
+            Ok(Ok(())) => {}
+            // Where the connection broke there is nothing to close.
+            Ok(Err(error)) => tracing::debug!(provider = %self.provider, %error, "the connection was not closed"),
+            Err(_elapsed) => tracing::warn!(provider = %self.provider, "the connection did not close in time"),
+        }
+        outcome
+    }
+
+    async fn account(&self) -> Result<Account, DrainFailure> {
+        let secret = self.secrets.fetch().await.map_err(|error| {
+            tracing::error!(provider = %self.provider, %error, "the secret cannot be read");
+            DrainFailure::SecretsUnavailable
+        })?;
+        let account = (self.read_account)(secret.reveal()).map_err(|problems| {
+            tracing::error!(provider = %self.provider, %problems, "the account cannot be used");
+            DrainFailure::AccountUnusable
+        })?;
+        if !account.connection.tls {
+            tracing::warn!(
+                provider = %self.provider,
+                "the connection is not encrypted: login and events can be read and changed on the way"
+            );
+        }
+        Ok(account)
+    }
+
+    /// Empties the main queue, then the replay queue with what time is left.
+    async fn empty_queues(
+        &self,
+        session: &B::Session,
+        account: &Account,
+        end_by: Instant,
+        finish_by: Instant,
+        lease_lost: &watch::Receiver<bool>,
+        tally: &Tally,
+    ) -> DrainOutcome {
+        let mut ending = Ending::Empty;
+        let queues: Vec<&QueueName> = std::iter::once(&account.queue).chain(&account.replay_queue).collect();
+        for queue in queues {
+            let consuming = timeout_at(finish_by, session.consume(queue, self.settings.prefetch)).await;
+            let messages = match consuming.unwrap_or_else(|_elapsed| Err(too_late())) {
+                Ok(messages) => messages,
+                Err(error) if error.failure == BrokerFailure::InUse => {
+                    tracing::info!(provider = %self.provider, %queue, %error, "somebody is at work");
+                    return DrainOutcome::HeldByAnother(Holder::Queue);
+                }
+                Err(error) => {
+                    tracing::error!(provider = %self.provider, %queue, %error, "the queue cannot be consumed");
+                    return DrainOutcome::Failed(DrainFailure::CannotConsume(error.failure));
+                }
+            };
+            let emptying = Emptying {
+                provider: self.provider,
+                queue: &self.queue,
+                payloads: &self.payloads,
+                surroundings: &self.surroundings,
+                settings: &self.settings,
+                account,
+                from: queue,
+                tally,
+            };
+            let stop_at = end_by.checked_sub(self.settings.margin).unwrap_or(end_by);
+            ending = emptying.run(messages, stop_at, finish_by, lease_lost.clone()).await;
+            if ending != Ending::Empty {
+                break;
+            }
+        }
+        match ending {
+            Ending::Failed(failure) => DrainOutcome::Failed(failure),
+            _ if Tally::of(&tally.refused) > 0 => DrainOutcome::Failed(DrainFailure::MessagesRefused),
+            Ending::BudgetReached => DrainOutcome::BudgetReached,
+            Ending::TimeUp => DrainOutcome::TimeUp,
+            Ending::Empty if Tally::of(&tally.received) == 0 => DrainOutcome::Idle,
+            Ending::Empty => DrainOutcome::Drained,
+        }
+    }
+}
+
+fn too_late() -> BrokerError {
+    BrokerError { failure: BrokerFailure::Unreachable, message: "the run's time was up before it answered".to_owned() }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

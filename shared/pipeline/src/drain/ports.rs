@@ -1,0 +1,162 @@
+//! What the drain needs beside the queue: a broker to consume from, and a lease.
+
+use std::fmt;
+use std::future::Future;
+
+use providers::amqp::{Connection, Message, QueueName};
+use providers::timestamp::Timestamp;
+
+use crate::ports::PortError;
+
+/// A broker of AMQP. Nothing here declares, binds, purges or deletes: the queues are somebody else's.
+pub trait Broker: Send + Sync + 'static {
+    /// A connection.
+    type Session: Session;
+
+    /// Connects and logs in.
+    fn connect(&self, connection: &Connection) -> impl Future<Output = Result<Self::Session, BrokerError>> + Send;
+}
+
+/// A connection to a broker.
+pub trait Session: Send + Sync {
+    /// The messages of one queue.
+    type Messages: Messages;
+
+    /// Consumes a queue as its only consumer. At most `prefetch` messages are out at a time, neither acknowledged nor given
+    /// back.
+    fn consume(
+        &self,
+        queue: &QueueName,
+        prefetch: u16,
+    ) -> impl Future<Output = Result<Self::Messages, BrokerError>> + Send;
+
+    /// Closes the connection in an orderly way. What was acknowledged before is then known to the broker.
+    fn close(&self) -> impl Future<Output = Result<(), BrokerError>> + Send;
+}
+
+/// The messages of one queue, as the broker sends them.
+pub trait Messages: Send {
+    /// What acknowledges a message.
+    type Receipt: Receipt;
+
+    /// The next message; nothing once the consumer is cancelled, by us or by the broker, and all that had been sent was
+    /// taken. Giving up the wait loses no message.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Received<Self::Receipt>>, BrokerError>> + Send;
+
+    /// Asks the broker to send no more.
+    fn cancel(&mut self) -> impl Future<Output = Result<(), BrokerError>> + Send;
+}
+
+/// A message, and what acknowledges it.
+#[derive(Debug)]
+pub struct Received<R> {
+    /// The message.
+    pub message: Message,
+    /// What acknowledges it.
+    pub receipt: R,
+}
+
+/// Acknowledges one message, or gives it back.
+pub trait Receipt: Send + Sync {
+    /// Tells the broker that the message is safe with us (`basic.ack`).
+    fn acknowledge(&self) -> impl Future<Output = Result<(), BrokerError>> + Send;
+
+    /// Puts the message back on its queue (`basic.nack` with requeue).
+    fn give_back(&self) -> impl Future<Output = Result<(), BrokerError>> + Send;
+}
+
+/// What a broker did not do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{failure}: {message}")]
+pub struct BrokerError {
+    /// What it comes to.
+    pub failure: BrokerFailure,
+    /// What came back, on one line, with no password in it.
+    pub message: String,
+}
+
+/// What a broker's error comes to, and what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerFailure {
+    /// Nobody answers at the address, or not in time.
+    Unreachable,
+    /// TLS was not agreed on, or the certificate is not the host's.
+    Tls,
+    /// The login is refused.
+    LoginRefused,
+    /// The virtual host is not there, or not for this login.
+    VirtualHostRefused,
+    /// There is no such queue.
+    UnknownQueue,
+    /// Somebody else consumes the queue.
+    InUse,
+    /// The login may not read the queue.
+    AccessRefused,
+    /// The broker ended the consumer.
+    ConsumerCancelled,
+    /// The broker closed the channel.
+    ChannelClosed,
+    /// The connection broke, or the broker closed it.
+    ConnectionLost,
+}
+
+impl BrokerFailure {
+    /// The reason as logs and metrics name it.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Unreachable => "broker-unreachable",
+            Self::Tls => "tls-failed",
+            Self::LoginRefused => "login-refused",
+            Self::VirtualHostRefused => "virtual-host-refused",
+            Self::UnknownQueue => "unknown-queue",
+            Self::InUse => "queue-in-use",
+            Self::AccessRefused => "access-refused",
+            Self::ConsumerCancelled => "consumer-cancelled",
+            Self::ChannelClosed => "channel-closed",
+            Self::ConnectionLost => "connection-lost",
+        }
+    }
+}
+
+impl fmt::Display for BrokerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "the broker cannot be reached; check host and port in the secret, and the network",
+            Self::Tls => {
+                "no tls connection to the broker; check tls and host in the secret, and the broker's certificate"
+            }
+            Self::LoginRefused => "the broker refuses the login; check username and password in the secret",
+            Self::VirtualHostRefused => {
+                "the broker refuses the virtual host; check virtualHost in the secret, and the login's permissions"
+            }
+            Self::UnknownQueue => "the broker knows no such queue; check queue and replay_queue in the secret",
+            Self::InUse => "somebody else consumes the queue",
+            Self::AccessRefused => "the login may not read the queue; ask the provider for the permission",
+            Self::ConsumerCancelled => "the broker ended the consumer; the queue was deleted or moved",
+            Self::ChannelClosed => "the broker closed the channel",
+            Self::ConnectionLost => "the connection to the broker is lost",
+        })
+    }
+}
+
+/// Who holds a lease. New in every run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseOwner(pub String);
+
+/// What keeps two drains of one provider from running at once.
+pub trait Lease: Send + Sync + 'static {
+    /// Takes the lease until `expires_at`, if nobody holds it or its time is over. Says whether it is ours now.
+    fn take(
+        &self,
+        owner: &LeaseOwner,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Extends the lease, if it is still ours. Says whether it is.
+    fn renew(&self, owner: &LeaseOwner, expires_at: Timestamp) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Gives the lease up, if it is still ours.
+    fn release(&self, owner: &LeaseOwner) -> impl Future<Output = Result<(), PortError>> + Send;
+}

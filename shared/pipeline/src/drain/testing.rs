@@ -1,0 +1,467 @@
+//! A broker, a batch queue and a lease in memory.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use providers::amqp::{Connection, Message, Properties, QueueName};
+use providers::delivery::DeliveryId;
+use providers::timestamp::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+use super::ports::{Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Messages, Receipt, Received, Session};
+use crate::document::{LARGEST_DOCUMENT_BYTES, MOST_BATCH_DOCUMENTS, OutboundDocument};
+use crate::ports::{BatchQueue, PortError, Surroundings};
+
+pub(super) const MAIN: &str = "events";
+pub(super) const REPLAY: &str = "replay";
+
+/// A broker with two queues. What a session did not acknowledge returns when the session ends.
+#[derive(Clone, Default)]
+pub(super) struct MemoryBroker(Arc<Mutex<BrokerState>>, Arc<Notify>);
+
+#[derive(Default)]
+struct BrokerState {
+    queues: BTreeMap<String, VecDeque<Message>>,
+    /// What every call was, in order.
+    calls: Vec<String>,
+    acknowledged: Vec<String>,
+    sessions: u64,
+    /// The session that lives, and the consumers that it has.
+    live: Option<u64>,
+    consumers: BTreeMap<String, Consumer>,
+    refuse_connection: Option<BrokerFailure>,
+    refuse_queue: BTreeMap<String, BrokerFailure>,
+    break_after_acknowledging: Option<usize>,
+}
+
+#[derive(Default)]
+struct Consumer {
+    prefetch: usize,
+    /// Sent, and not yet taken by the client.
+    sent: VecDeque<(u64, Message)>,
+    unsettled: BTreeMap<u64, Message>,
+    next_tag: u64,
+    is_cancelled: bool,
+}
+
+fn error(failure: BrokerFailure) -> BrokerError {
+    BrokerError { failure, message: "as the test says".to_owned() }
+}
+
+fn text(message: &Message) -> String {
+    String::from_utf8(message.body.to_vec()).unwrap()
+}
+
+impl BrokerState {
+    fn pump(&mut self) {
+        for (name, consumer) in &mut self.consumers {
+            let Some(queue) = self.queues.get_mut(name) else { continue };
+            while !consumer.is_cancelled && consumer.unsettled.len() < consumer.prefetch {
+                let Some(message) = queue.pop_front() else { break };
+                consumer.next_tag += 1;
+                consumer.sent.push_back((consumer.next_tag, message.clone()));
+                consumer.unsettled.insert(consumer.next_tag, message);
+            }
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.live = None;
+        for (name, consumer) in std::mem::take(&mut self.consumers) {
+            let queue = self.queues.entry(name).or_default();
+            for (_, mut message) in consumer.unsettled.into_iter().rev() {
+                message.properties.redelivered = true;
+                queue.push_front(message);
+            }
+        }
+    }
+}
+
+impl MemoryBroker {
+    fn state(&self) -> MutexGuard<'_, BrokerState> {
+        self.0.lock().unwrap()
+    }
+
+    pub(super) fn publish(&self, queue: &str, bodies: impl IntoIterator<Item = impl Into<String>>) {
+        let message = |body: String| Message { body: body.into(), properties: Properties::default() };
+        let messages = bodies.into_iter().map(|body| message(body.into()));
+        let mut state = self.state();
+        state.queues.entry(queue.to_owned()).or_default().extend(messages);
+        state.pump();
+        self.1.notify_waiters();
+    }
+
+    /// What lies on a queue, messages that are out included.
+    pub(super) fn left(&self, queue: &str) -> Vec<String> {
+        let state = self.state();
+        let unsettled = state.consumers.get(queue).into_iter().flat_map(|consumer| consumer.unsettled.values());
+        unsettled.chain(state.queues.get(queue).into_iter().flatten()).map(text).collect()
+    }
+
+    pub(super) fn redelivered(&self, queue: &str) -> usize {
+        self.state().queues[queue].iter().filter(|message| message.properties.redelivered).count()
+    }
+
+    pub(super) fn calls(&self) -> Vec<String> {
+        self.state().calls.clone()
+    }
+
+    pub(super) fn acknowledged(&self) -> Vec<String> {
+        self.state().acknowledged.clone()
+    }
+
+    pub(super) fn refuse_connections(&self, failure: BrokerFailure) {
+        self.state().refuse_connection = Some(failure);
+    }
+
+    pub(super) fn refuse(&self, queue: &str, failure: BrokerFailure) {
+        self.state().refuse_queue.insert(queue.to_owned(), failure);
+    }
+
+    pub(super) fn break_after_acknowledging(&self, count: usize) {
+        self.state().break_after_acknowledging = Some(count);
+    }
+
+    /// As when a queue is deleted.
+    pub(super) fn end_consumer(&self, queue: &str) {
+        self.state().consumers.get_mut(queue).unwrap().is_cancelled = true;
+        self.1.notify_waiters();
+    }
+}
+
+impl Broker for MemoryBroker {
+    type Session = MemorySession;
+
+    async fn connect(&self, _: &Connection) -> Result<Self::Session, BrokerError> {
+        yield_now().await;
+        let mut state = self.state();
+        state.calls.push("connect".to_owned());
+        if let Some(failure) = state.refuse_connection {
+            return Err(error(failure));
+        }
+        state.sessions += 1;
+        state.live = Some(state.sessions);
+        Ok(MemorySession { broker: self.clone(), number: state.sessions })
+    }
+}
+
+/// Ends with its connection, and so returns what was out.
+pub(super) struct MemorySession {
+    broker: MemoryBroker,
+    number: u64,
+}
+
+impl Drop for MemorySession {
+    fn drop(&mut self) {
+        let mut state = self.broker.state();
+        if state.live == Some(self.number) {
+            state.disconnect();
+        }
+    }
+}
+
+impl Session for MemorySession {
+    type Messages = MemoryMessages;
+
+    async fn consume(&self, queue: &QueueName, prefetch: u16) -> Result<Self::Messages, BrokerError> {
+        yield_now().await;
+        let mut state = self.broker.state();
+        state.calls.push(format!("consume {queue}"));
+        if let Some(failure) = state.refuse_queue.get(queue.as_str()) {
+            return Err(error(*failure));
+        }
+        let consumer = Consumer { prefetch: prefetch.into(), ..Consumer::default() };
+        state.consumers.insert(queue.to_string(), consumer);
+        state.pump();
+        Ok(MemoryMessages { broker: self.broker.clone(), queue: queue.to_string(), session: self.number })
+    }
+
+    async fn close(&self) -> Result<(), BrokerError> {
+        yield_now().await;
+        let mut state = self.broker.state();
+        state.calls.push("close".to_owned());
+        if state.live != Some(self.number) {
+            return Err(error(BrokerFailure::ConnectionLost));
+        }
+        state.disconnect();
+        Ok(())
+    }
+}
+
+pub(super) struct MemoryMessages {
+    broker: MemoryBroker,
+    queue: String,
+    session: u64,
+}
+
+impl MemoryMessages {
+    fn poll(&self) -> Option<Result<Option<Received<MemoryReceipt>>, BrokerError>> {
+        let mut state = self.broker.state();
+        if state.live != Some(self.session) {
+            return Some(Err(error(BrokerFailure::ConnectionLost)));
+        }
+        let consumer = state.consumers.get_mut(&self.queue)?;
+        match consumer.sent.pop_front() {
+            Some((tag, message)) => {
+                let receipt = MemoryReceipt {
+                    broker: self.broker.clone(),
+                    queue: self.queue.clone(),
+                    session: self.session,
+                    tag,
+                };
+                Some(Ok(Some(Received { message, receipt })))
+            }
+            None => consumer.is_cancelled.then_some(Ok(None)),
+        }
+    }
+}
+
+impl Messages for MemoryMessages {
+    type Receipt = MemoryReceipt;
+
+    async fn next(&mut self) -> Result<Option<Received<MemoryReceipt>>, BrokerError> {
+        let changed = Arc::clone(&self.broker.1);
+        loop {
+            let notified = changed.notified();
+            if let Some(found) = self.poll() {
+                return found;
+            }
+            notified.await;
+        }
+    }
+
+    async fn cancel(&mut self) -> Result<(), BrokerError> {
+        yield_now().await;
+        let mut state = self.broker.state();
+        state.calls.push(format!("cancel {}", self.queue));
+        match state.consumers.get_mut(&self.queue) {
+            Some(consumer) => consumer.is_cancelled = true,
+            None => return Err(error(BrokerFailure::ConnectionLost)),
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct MemoryReceipt {
+    broker: MemoryBroker,
+    queue: String,
+    session: u64,
+    tag: u64,
+}
+
+impl MemoryReceipt {
+    fn settle(&self, state: &mut BrokerState) -> Result<Message, BrokerError> {
+        if state.live != Some(self.session) {
+            return Err(error(BrokerFailure::ConnectionLost));
+        }
+        let consumer = state.consumers.get_mut(&self.queue).unwrap();
+        Ok(consumer.unsettled.remove(&self.tag).expect("a message is settled once"))
+    }
+}
+
+impl Receipt for MemoryReceipt {
+    async fn acknowledge(&self) -> Result<(), BrokerError> {
+        yield_now().await;
+        let mut state = self.broker.state();
+        if state.break_after_acknowledging.is_some_and(|count| state.acknowledged.len() >= count) {
+            state.break_after_acknowledging = None;
+            state.disconnect();
+        }
+        let message = self.settle(&mut state)?;
+        state.acknowledged.push(text(&message));
+        state.pump();
+        self.broker.1.notify_waiters();
+        Ok(())
+    }
+
+    async fn give_back(&self) -> Result<(), BrokerError> {
+        yield_now().await;
+        let mut state = self.broker.state();
+        let mut message = self.settle(&mut state)?;
+        state.calls.push(format!("nack {}", text(&message)));
+        message.properties.redelivered = true;
+        state.queues.get_mut(&self.queue).unwrap().push_front(message);
+        state.pump();
+        Ok(())
+    }
+}
+
+/// What the queue makes of a batch.
+#[derive(Clone, Debug)]
+pub(super) enum Batching {
+    Work,
+    /// Takes all but the documents with these bodies.
+    Refuse(BTreeSet<String>),
+    RefuseAll,
+    Fail,
+    Hang,
+    /// Takes its time.
+    Slow(Duration),
+    Panic,
+}
+
+#[derive(Clone)]
+pub(super) struct MemoryBatchQueue {
+    pub(super) documents: Arc<Mutex<Vec<String>>>,
+    /// How large each batch was: documents and bytes.
+    pub(super) batches: Arc<Mutex<Vec<(usize, usize)>>>,
+    /// What it makes of the next batches; the last one is repeated.
+    pub(super) next: Arc<Mutex<VecDeque<Batching>>>,
+    pub(super) is_down: Arc<Mutex<bool>>,
+    pub(super) most_at_once: Arc<Mutex<(usize, usize)>>,
+}
+
+impl Default for MemoryBatchQueue {
+    fn default() -> Self {
+        Self {
+            documents: Arc::default(),
+            batches: Arc::default(),
+            next: Arc::new(Mutex::new([Batching::Work].into())),
+            is_down: Arc::default(),
+            most_at_once: Arc::default(),
+        }
+    }
+}
+
+impl MemoryBatchQueue {
+    pub(super) fn behave(&self, next: impl Into<VecDeque<Batching>>) {
+        *self.next.lock().unwrap() = next.into();
+    }
+
+    /// The bodies of the documents, in the order in which they were taken.
+    pub(super) fn bodies(&self) -> Vec<String> {
+        self.documents.lock().unwrap().iter().map(|document| body(document)).collect()
+    }
+}
+
+/// A document's body, or where it lies.
+fn body(document: &str) -> String {
+    let document: serde_json::Value = serde_json::from_str(document).unwrap();
+    document["body"]["text"].as_str().or(document["body"]["payload"]["key"].as_str()).unwrap().to_owned()
+}
+
+impl BatchQueue for MemoryBatchQueue {
+    async fn check(&self) -> Result<(), PortError> {
+        yield_now().await;
+        let is_down = *self.is_down.lock().unwrap();
+        if is_down { Err(PortError::of("queue check", "out of order")) } else { Ok(()) }
+    }
+
+    async fn send_batch(&self, documents: &[OutboundDocument]) -> Result<Vec<Result<(), PortError>>, PortError> {
+        let size_bytes = documents.iter().map(|document| document.text().len()).sum();
+        assert!(!documents.is_empty() && documents.len() <= MOST_BATCH_DOCUMENTS, "{}", documents.len());
+        assert!(size_bytes <= LARGEST_DOCUMENT_BYTES, "{size_bytes}");
+        self.batches.lock().unwrap().push((documents.len(), size_bytes));
+        let batching = {
+            let mut next = self.next.lock().unwrap();
+            if next.len() > 1 { next.pop_front().unwrap() } else { next.front().unwrap().clone() }
+        };
+        {
+            let mut at_once = self.most_at_once.lock().unwrap();
+            at_once.0 += 1;
+            at_once.1 = at_once.1.max(at_once.0);
+        }
+        yield_now().await;
+        match &batching {
+            Batching::Hang => std::future::pending::<()>().await,
+            Batching::Slow(time) => tokio::time::sleep(*time).await,
+            Batching::Panic => panic!("the queue panics"),
+            _ => {}
+        }
+        self.most_at_once.lock().unwrap().0 -= 1;
+        let refusal = || PortError::of("queue send", "refused");
+        if matches!(batching, Batching::Fail) {
+            return Err(refusal());
+        }
+        let results = documents.iter().map(|document| {
+            let is_refused = match &batching {
+                Batching::Refuse(bodies) => bodies.contains(&body(document.text())),
+                Batching::RefuseAll => true,
+                _ => false,
+            };
+            if is_refused {
+                return Err(refusal());
+            }
+            self.documents.lock().unwrap().push(document.text().to_owned());
+            Ok(())
+        });
+        let results = results.collect();
+        yield_now().await;
+        Ok(results)
+    }
+}
+
+/// A lease whose time passes with tokio's clock.
+#[derive(Clone, Default)]
+pub(super) struct MemoryLease {
+    pub(super) holder: Arc<Mutex<Option<(LeaseOwner, Timestamp)>>>,
+    pub(super) is_down: Arc<Mutex<bool>>,
+}
+
+impl MemoryLease {
+    fn answer(&self) -> Result<(), PortError> {
+        if *self.is_down.lock().unwrap() { Err(PortError::of("lease", "out of order")) } else { Ok(()) }
+    }
+}
+
+impl Lease for MemoryLease {
+    async fn take(&self, owner: &LeaseOwner, now: Timestamp, expires_at: Timestamp) -> Result<bool, PortError> {
+        yield_now().await;
+        self.answer()?;
+        let mut holder = self.holder.lock().unwrap();
+        let is_free = holder.as_ref().is_none_or(|(_, expires_at)| *expires_at <= now);
+        if is_free {
+            *holder = Some((owner.clone(), expires_at));
+        }
+        Ok(is_free)
+    }
+
+    async fn renew(&self, owner: &LeaseOwner, expires_at: Timestamp) -> Result<bool, PortError> {
+        yield_now().await;
+        self.answer()?;
+        let mut holder = self.holder.lock().unwrap();
+        let is_ours = holder.as_ref().is_some_and(|(holder, _)| holder == owner);
+        if is_ours {
+            *holder = Some((owner.clone(), expires_at));
+        }
+        Ok(is_ours)
+    }
+
+    async fn release(&self, owner: &LeaseOwner) -> Result<(), PortError> {
+        yield_now().await;
+        self.answer()?;
+        let mut holder = self.holder.lock().unwrap();
+        if holder.as_ref().is_some_and(|(holder, _)| holder == owner) {
+            *holder = None;
+        }
+        Ok(())
+    }
+}
+
+/// Time that passes with tokio's clock, and ids that count.
+#[derive(Clone)]
+pub(super) struct PassingTime {
+    started: Instant,
+    ids: Arc<AtomicU64>,
+}
+
+impl Default for PassingTime {
+    fn default() -> Self {
+        Self { started: Instant::now(), ids: Arc::default() }
+    }
+}
+
+impl Surroundings for PassingTime {
+    fn now(&self) -> Timestamp {
+        Timestamp::parse("2026-11-21T09:30:00Z").unwrap().plus(self.started.elapsed())
+    }
+
+    fn new_delivery_id(&self, received_at: Timestamp) -> DeliveryId {
+        let [a, b, c, d, e, f, g, h] = self.ids.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        DeliveryId::new(received_at, [0, 0, a, b, c, d, e, f, g, h])
+    }
+}

@@ -1,0 +1,345 @@
+//! Messages of AMQP 0-9-1, and the accounts with which they are consumed.
+//!
+//! A message is as good as verified when we consumed it from the provider's broker with a login of our own: the broker decides
+//! who publishes. So a [`ConsumedMessage`] is only made by the [`Account`] whose login was used.
+
+use std::fmt;
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use crate::active_keys::MatchedKey;
+use crate::delivery::KeptHeader;
+use crate::provider::Provider;
+
+/// The property that names the message, where the publisher sets it.
+pub const MESSAGE_ID_HEADER: &str = "amqp-message-id";
+/// The property with the publisher's time, in seconds since 1970.
+pub const TIMESTAMP_HEADER: &str = "amqp-timestamp";
+/// The property with the publisher's name for the kind of message.
+pub const TYPE_HEADER: &str = "amqp-type";
+/// The property with the media type of the body.
+pub const CONTENT_TYPE_HEADER: &str = "content-type";
+/// The property with the coding of the body.
+pub const CONTENT_ENCODING_HEADER: &str = "content-encoding";
+/// Whether the broker handed the message over before.
+pub const REDELIVERED_HEADER: &str = "amqp-redelivered";
+/// The exchange that it was published to.
+pub const EXCHANGE_HEADER: &str = "amqp-exchange";
+/// The routing key that it was published with.
+pub const ROUTING_KEY_HEADER: &str = "amqp-routing-key";
+/// How often it came back to the queue, as a quorum queue counts.
+pub const DELIVERY_COUNT_HEADER: &str = "amqp-delivery-count";
+/// The queue that it was consumed from.
+pub const QUEUE_HEADER: &str = "amqp-queue";
+/// What begins the names of the publisher's own headers.
+pub const OWN_HEADER_PREFIX: &str = "amqp-header-";
+/// How many of the publisher's own headers were not kept.
+pub const OMITTED_HEADERS_HEADER: &str = "amqp-headers-omitted";
+
+/// The most headers of the publisher's own that are kept. Together they stay far below the size of a queue document.
+pub const MOST_OWN_HEADERS: usize = 32;
+
+/// The longest name of such a header that is kept, in bytes.
+pub const LONGEST_OWN_HEADER_NAME_BYTES: usize = 128;
+
+/// The longest value of such a header that is kept, in bytes.
+pub const LONGEST_OWN_HEADER_VALUE_BYTES: usize = 1024;
+
+/// The name of a queue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct QueueName(String);
+
+impl QueueName {
+    /// Reads a name: 1 to 255 bytes, the length of AMQP's short strings, without control characters.
+    ///
+    /// # Errors
+    /// When the text is empty, too long, or holds a control character.
+    pub fn new(text: &str) -> Result<Self, InvalidQueueName> {
+        if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
+            return Err(InvalidQueueName);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that names no queue. It is not repeated: a secret may have been pasted in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the name of a queue is 1 to 255 bytes without control characters")]
+pub struct InvalidQueueName;
+
+/// A login's password. It is wiped when dropped, and `Debug` doesn't show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Wraps a password.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The password itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// How to reach a broker, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// A host name or an address; an IPv6 address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The virtual host; most often `/`.
+    pub virtual_host: String,
+    /// The login's name.
+    pub username: String,
+    /// The login's password.
+    pub password: Password,
+    /// Whether the connection is TLS, the broker's certificate checked (`amqps`).
+    pub tls: bool,
+}
+
+/// An account at a provider whose queues we consume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Whose queues.
+    pub provider: Provider,
+    /// The account's label, and the login named without revealing it.
+    pub authenticated_by: MatchedKey,
+    /// The broker and the login.
+    pub connection: Connection,
+    /// The queue that events arrive on.
+    pub queue: QueueName,
+    /// The queue that a replay arrives on, where there is one.
+    pub replay_queue: Option<QueueName>,
+}
+
+impl Account {
+    /// Vouches for a message that was consumed from a queue with this account's login.
+    #[must_use]
+    pub fn consumed(&self, queue: &QueueName, message: Message) -> ConsumedMessage {
+        ConsumedMessage {
+            provider: self.provider,
+            authenticated_by: self.authenticated_by.clone(),
+            headers: message.properties.kept_headers(queue),
+            body: message.body,
+        }
+    }
+}
+
+/// Everything that is wrong with a secret that should hold an account. No value of it is repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct AccountProblems(Vec<String>);
+
+impl AccountProblems {
+    pub(crate) const fn new(problems: Vec<String>) -> Self {
+        Self(problems)
+    }
+}
+
+impl fmt::Display for AccountProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the secret cannot be used: {}", self.0.join("; "))
+    }
+}
+
+/// A message as the broker hands it over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The body to the byte.
+    pub body: Bytes,
+    /// What the publisher and the broker say of it.
+    pub properties: Properties,
+}
+
+/// What is said of a message beside its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// `message-id`.
+    pub message_id: Option<String>,
+    /// `timestamp`, in seconds since 1970.
+    pub timestamp: Option<u64>,
+    /// `type`.
+    pub kind: Option<String>,
+    /// `content-type`.
+    pub content_type: Option<String>,
+    /// `content-encoding`.
+    pub content_encoding: Option<String>,
+    /// The publisher's own headers, each value as text; RabbitMQ's `x-delivery-count` is not among them.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Whether the broker handed the message over before.
+    pub redelivered: bool,
+    /// The exchange that it was published to; empty for the default one.
+    pub exchange: String,
+    /// The routing key.
+    pub routing_key: String,
+    /// How often it came back to the queue, as a quorum queue counts. A classic queue doesn't.
+    pub delivery_count: Option<u64>,
+}
+
+impl Properties {
+    /// The properties as a delivery keeps them.
+    fn kept_headers(self, queue: &QueueName) -> Vec<KeptHeader> {
+        let mut kept = Vec::new();
+        let mut keep = |name: &str, value: Vec<u8>| kept.push(KeptHeader { name: name.to_owned(), value });
+        for (name, value) in [
+            (MESSAGE_ID_HEADER, self.message_id),
+            (TIMESTAMP_HEADER, self.timestamp.map(|seconds| seconds.to_string())),
+            (TYPE_HEADER, self.kind),
+            (CONTENT_TYPE_HEADER, self.content_type),
+            (CONTENT_ENCODING_HEADER, self.content_encoding),
+            (REDELIVERED_HEADER, Some(self.redelivered.to_string())),
+            (EXCHANGE_HEADER, Some(self.exchange)),
+            (ROUTING_KEY_HEADER, Some(self.routing_key)),
+            (DELIVERY_COUNT_HEADER, self.delivery_count.map(|count| count.to_string())),
+            (QUEUE_HEADER, Some(queue.to_string())),
+        ] {
+            if let Some(value) = value {
+                keep(name, value.into_bytes());
+            }
+        }
+        let all = self.headers.len();
+        let fitting = self.headers.into_iter().filter(|(name, value)| {
+            name.len() <= LONGEST_OWN_HEADER_NAME_BYTES && value.len() <= LONGEST_OWN_HEADER_VALUE_BYTES
+        });
+        let mut own = 0;
+        for (name, value) in fitting.take(MOST_OWN_HEADERS) {
+            keep(&format!("{OWN_HEADER_PREFIX}{}", name.to_lowercase()), value);
+            own += 1;
+        }
+        if own < all {
+            keep(OMITTED_HEADERS_HEADER, (all - own).to_string().into_bytes());
+        }
+        kept
+    }
+}
+
+/// A message that was consumed with the login of an account. Only [`Account::consumed`] makes one:
+///
+/// ```compile_fail
+/// # use providers::{amqp::ConsumedMessage, provider::Provider};
+/// # fn forged(key: providers::active_keys::MatchedKey) -> ConsumedMessage {
+/// ConsumedMessage { provider: Provider::NowCerts, authenticated_by: key, headers: Vec::new(), body: "{}".into() }
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConsumedMessage {
+    provider: Provider,
+    authenticated_by: MatchedKey,
+    headers: Vec<KeptHeader>,
+    body: Bytes,
+}
+
+impl ConsumedMessage {
+    pub(crate) fn into_parts(self) -> (Provider, MatchedKey, Vec<KeptHeader>, Bytes) {
+        (self.provider, self.authenticated_by, self.headers, self.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(properties: Properties) -> Vec<(String, String)> {
+        let headers = properties.kept_headers(&QueueName::new("events").unwrap());
+        headers.into_iter().map(|header| (header.name, String::from_utf8(header.value).unwrap())).collect()
+    }
+
+    fn names_and_values(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn every_property_is_kept_under_a_name_of_its_own() {
+        let properties = Properties {
+            message_id: Some("m1".to_owned()),
+            timestamp: Some(1_795_257_000),
+            kind: Some("PolicyUpdated".to_owned()),
+            content_type: Some("application/json".to_owned()),
+            content_encoding: Some("utf-8".to_owned()),
+            headers: vec![("Tenant".to_owned(), b"7".to_vec()), ("amqp-queue".to_owned(), b"forged".to_vec())],
+            redelivered: true,
+            exchange: "changes".to_owned(),
+            routing_key: "policy.updated".to_owned(),
+            delivery_count: Some(3),
+        };
+        assert_eq!(
+            kept(properties),
+            names_and_values(&[
+                ("amqp-message-id", "m1"),
+                ("amqp-timestamp", "1795257000"),
+                ("amqp-type", "PolicyUpdated"),
+                ("content-type", "application/json"),
+                ("content-encoding", "utf-8"),
+                ("amqp-redelivered", "true"),
+                ("amqp-exchange", "changes"),
+                ("amqp-routing-key", "policy.updated"),
+                ("amqp-delivery-count", "3"),
+                ("amqp-queue", "events"),
+                ("amqp-header-tenant", "7"),
+                ("amqp-header-amqp-queue", "forged"),
+            ])
+        );
+    }
+
+    #[test]
+    fn what_the_publisher_left_out_is_left_out() {
+        assert_eq!(
+            kept(Properties::default()),
+            names_and_values(&[
+                ("amqp-redelivered", "false"),
+                ("amqp-exchange", ""),
+                ("amqp-routing-key", ""),
+                ("amqp-queue", "events"),
+            ])
+        );
+    }
+
+    #[test]
+    fn headers_beyond_the_bounds_are_left_out_and_counted() {
+        let long_value = ("long".to_owned(), vec![b'v'; LONGEST_OWN_HEADER_VALUE_BYTES + 1]);
+        let long_name = ("n".repeat(LONGEST_OWN_HEADER_NAME_BYTES + 1), b"v".to_vec());
+        let many = (0..MOST_OWN_HEADERS + 1).map(|number| (number.to_string(), b"v".to_vec()));
+        let headers = [long_value, long_name].into_iter().chain(many).collect();
+        let kept = kept(Properties { headers, ..Properties::default() });
+        let own = kept.iter().filter(|(name, _)| name.starts_with(OWN_HEADER_PREFIX)).count();
+        assert_eq!(own, MOST_OWN_HEADERS);
+        assert!(kept.iter().all(|(_, value)| value.len() <= LONGEST_OWN_HEADER_VALUE_BYTES));
+        assert_eq!(kept.last(), Some(&(OMITTED_HEADERS_HEADER.to_owned(), "3".to_owned())));
+    }
+
+    #[test]
+    fn a_queue_has_a_name_of_1_to_255_bytes() {
+        for name in ["", "a\nb", &"q".repeat(256)] {
+            assert!(QueueName::new(name).is_err(), "{name:?}");
+        }
+        assert!(QueueName::new(&"q".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(format!("{:?}", Password::new("hush".to_owned())), "Password(..)");
+    }
+}

@@ -1,0 +1,178 @@
+//! NowCerts: insurance agency management. Its events wait in its own RabbitMQ, in a queue of which we are the only consumer.
+//!
+//! What an event looks like is not published, so no member of it is relied on and nothing is malformed: whatever comes is
+//! kept. What identifies an event is its AMQP `message_id`; else the value at a JSON pointer that the user sets once they
+//! have seen their events; else nothing. In that last case the delivery is its own identity, so nothing is ever dropped,
+//! and an event whose bytes, publisher's time and type were seen before is marked a repeat: two true twins look like
+//! a redelivery when the first was acknowledged and the second came back unprocessed.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::amqp::{
+    CONTENT_TYPE_HEADER, DELIVERY_COUNT_HEADER, EXCHANGE_HEADER, MESSAGE_ID_HEADER, QUEUE_HEADER, REDELIVERED_HEADER,
+    ROUTING_KEY_HEADER, TIMESTAMP_HEADER, TYPE_HEADER,
+};
+use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
+use crate::delivery::{Delivery, Sha256Digest};
+use crate::event::{Alias, Event, Identity};
+use crate::provider::Provider;
+use crate::timestamp::Timestamp;
+
+mod account;
+mod connection_string;
+
+pub use account::read_account;
+
+/// For how long content without an id is remembered, so that it is marked a repeat when it comes again. NowCerts keeps at
+/// least three days of events for a replay, and a delivery of ours may lie 18 days in the queue and the dead-letter queue.
+pub const REPEAT_MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Where the id of an event lies in its JSON, as RFC 6901 writes it: `/Id`, `/data/0/eventId`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonPointer(Vec<String>);
+
+/// A text that is no JSON pointer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no JSON pointer; one begins with / and names a member, such as /Id (RFC 6901)")]
+pub struct InvalidJsonPointer(String);
+
+impl FromStr for JsonPointer {
+    type Err = InvalidJsonPointer;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidJsonPointer(text.to_owned());
+        let tokens = text.strip_prefix('/').ok_or_else(invalid)?.split('/').map(unescaped);
+        tokens.collect::<Option<Vec<_>>>().map(Self).ok_or_else(invalid)
+    }
+}
+
+/// `~1` means `/` and `~0` means `~`; a `~` means nothing else.
+fn unescaped(token: &str) -> Option<String> {
+    let plain = token.replace("~0", "").replace("~1", "");
+    (!plain.contains('~')).then(|| token.replace("~1", "/").replace("~0", "~"))
+}
+
+impl JsonPointer {
+    /// The string of at least one character, or the number as it is written, that lies there. Nothing if something else or
+    /// nothing does, if it is too long for an id, or if an object on the way repeats a member.
+    fn text_in(&self, body: &[u8]) -> Option<String> {
+        let mut value: &RawValue = serde_json::from_slice(body).ok()?;
+        for token in &self.0 {
+            value = if value.get().starts_with('[') {
+                let elements: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+                let index = token.parse::<usize>().ok().filter(|index| index.to_string() == *token)?;
+                elements.get(index).copied()?
+            } else {
+                Object::of(value).ok()?.get(token)?
+            };
+        }
+        let text = if value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            value.get().to_owned()
+        } else {
+            serde_json::from_str::<String>(value.get()).ok()?
+        };
+        Some(text).filter(|text| !text.is_empty() && text.len() <= LONGEST_TEXT_BYTES)
+    }
+}
+
+/// Makes events of NowCerts' messages.
+#[derive(Clone, Debug, Default)]
+pub struct Splitter {
+    /// Where an event's id lies, for messages without a `message_id`.
+    pub id_pointer: Option<JsonPointer>,
+}
+
+impl Splitter {
+    /// The one event of a message.
+    pub(crate) fn split(&self, delivery: &Delivery) -> Event {
+        let header = |name| delivery.header_text(name).filter(|value| !value.is_empty());
+        let kind = header(TYPE_HEADER);
+        let timestamp = header(TIMESTAMP_HEADER);
+        let canonical = std::str::from_utf8(&delivery.body)
+            .ok()
+            .and_then(|text| serde_json::from_str::<&RawValue>(text).ok())
+            .and_then(|value| canonical(value).ok());
+        let identified = self.identify(delivery, timestamp, kind);
+
+        let mut attributes = BTreeMap::from([("identified_by".to_owned(), identified.by.to_owned())]);
+        for (name, value) in [
+            ("redelivered", header(REDELIVERED_HEADER)),
+            ("queue", header(QUEUE_HEADER)),
+            ("exchange", header(EXCHANGE_HEADER)),
+            ("routing_key", header(ROUTING_KEY_HEADER)),
+            ("delivery_count", header(DELIVERY_COUNT_HEADER)),
+            ("timestamp", timestamp),
+        ] {
+            if let Some(value) = value {
+                attributes.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Event {
+            provider: Provider::NowCerts,
+            identity: identified.identity,
+            id: identified.id,
+            source: delivery.source(),
+            event_type: format!("nowcerts.{}", kind.unwrap_or("event")),
+            subject: None,
+            time: timestamp.and_then(published_at),
+            datacontenttype: match header(CONTENT_TYPE_HEADER) {
+                Some(announced) => announced,
+                None if canonical.is_some() => "application/json",
+                None => "application/octet-stream",
+            }
+            .to_owned(),
+            data: delivery.body.clone(),
+            digest: canonical.map_or(delivery.sha256, |text| Sha256Digest::of(text.as_bytes())),
+            attributes,
+            repeat_alias: identified.repeat_alias,
+            job_hint: None,
+            entity: None,
+        }
+    }
+
+    /// What makes it the same event. The queue has no part in it, so that a replay meets what came before.
+    fn identify(&self, delivery: &Delivery, timestamp: Option<&str>, kind: Option<&str>) -> Identified {
+        let known = |by: &'static str, id: String| Identified {
+            by,
+            identity: Identity::new(Provider::NowCerts, [by.as_bytes(), id.as_bytes()]),
+            id,
+            repeat_alias: None,
+        };
+        if let Some(id) = delivery.header_text(MESSAGE_ID_HEADER).filter(|id| !id.is_empty()) {
+            return known("message-id", id.to_owned());
+        }
+        if let Some(id) = self.id_pointer.as_ref().and_then(|pointer| pointer.text_in(&delivery.body)) {
+            return known("content", id);
+        }
+        let seen = [
+            b"seen".as_slice(),
+            &delivery.body,
+            timestamp.unwrap_or_default().as_bytes(),
+            kind.unwrap_or_default().as_bytes(),
+        ];
+        Identified {
+            repeat_alias: Some(Alias { name: Identity::new(Provider::NowCerts, seen), lifetime: REPEAT_MEMORY }),
+            ..known("delivery", delivery.id.to_string())
+        }
+    }
+}
+
+struct Identified {
+    by: &'static str,
+    identity: Identity,
+    id: String,
+    repeat_alias: Option<Alias>,
+}
+
+/// AMQP's time, whole seconds since 1970, as RFC 3339.
+fn published_at(seconds: &str) -> Option<String> {
+    let milliseconds = seconds.parse::<i64>().ok()?.checked_mul(1_000)?;
+    Timestamp::from_unix_milliseconds(milliseconds).ok().map(|instant| instant.to_string())
+}
+
+#[cfg(test)]
+mod tests;

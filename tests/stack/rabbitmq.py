@@ -1,0 +1,203 @@
+"""A RabbitMQ of our own: started as a child process, with its own ports, its own epmd and its own folder."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from .emulator import free_port
+from .wait import wait_until
+
+INSTALLED = Path("/usr/lib/rabbitmq/lib")
+NODE = "webhook-intake-test@localhost"
+
+
+def scripts() -> Path:
+    """Where RabbitMQ's own scripts are. The ones on the path switch to another user."""
+    found = sorted(INSTALLED.glob("rabbitmq_server-*/sbin"))
+    if not found:
+        raise RuntimeError("RabbitMQ is missing; on Debian and Ubuntu: apt install rabbitmq-server")
+    return found[-1]
+
+
+def make_certificates(folder: Path) -> Path:
+    """A certificate of localhost, and the root that signed it."""
+    now = datetime.datetime.now(datetime.UTC)
+
+    def certificate(subject: str, issuer: str, public: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey):
+        is_root = subject == issuer
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False)
+            .sign(signer, hashes.SHA256())
+            .public_bytes(serialization.Encoding.PEM)
+        )
+
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    roots = folder / "roots.pem"
+    roots.write_bytes(certificate("root.test", "root.test", root_key.public_key(), root_key))
+    (folder / "broker.pem").write_bytes(certificate("localhost", "root.test", key.public_key(), root_key))
+    (folder / "broker.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return roots
+
+
+class RabbitMq:
+    """One node with a login that may do what NowCerts lets us do: read."""
+
+    username = "agency"
+    password = "a;password=of the test"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port, epmd_port, distribution_port = free_port(), free_port(), free_port()
+        plugins = folder / "enabled_plugins"
+        plugins.write_text("[].\n")
+        configuration = folder / "rabbitmq.conf"
+        self.tls_port = free_port()
+        self.roots = make_certificates(folder)
+        configuration.write_text(
+            "loopback_users = none\n"
+            "vm_memory_high_watermark.relative = 0.6\n"
+            "disk_free_limit.absolute = 50MB\n"
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.certfile = {folder}/broker.pem\n"
+            f"ssl_options.keyfile = {folder}/broker.key\n"
+        )
+        (folder / "empty.conf").write_text("")
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(distribution_port),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_LOGS": str(folder / "rabbitmq.log"),
+            "RABBITMQ_SCHEMA_DIR": str(folder / "schema"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+            "RABBITMQ_CONFIG_FILE": str(configuration),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": "none",
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "empty.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "ERL_EPMD_PORT": str(epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
+        }
+        self._epmd = subprocess.Popen(["epmd"], env=self.environment, stdout=subprocess.DEVNULL)
+        self._server: subprocess.Popen[bytes] | None = None
+        try:
+            self.start()
+            self.control("delete_user", "guest")
+            self.control("add_user", "publisher", "publisher")
+            self.control("set_permissions", "publisher", ".*", ".*", ".*")
+            self.control("add_user", self.username, self.password)
+            # Reading only: whoever declares, binds or publishes is refused.
+            self.control("set_permissions", self.username, "^$", "^$", ".*")
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Starts the node, with what an earlier one left in the folder."""
+        output = (self.folder / "output").open("ab")
+        self._server = subprocess.Popen(
+            [scripts() / "rabbitmq-server"],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        self.control("await_startup", timeout=60)
+
+    def control(self, *arguments: str, timeout: float = 60) -> str:
+        """Runs rabbitmqctl; a node that is just starting is asked again."""
+        deadline = time.monotonic() + timeout
+        while True:
+            command = [scripts() / "rabbitmqctl", "--quiet", *arguments]
+            done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=timeout)
+            if done.returncode == 0:
+                return done.stdout
+            if arguments[0] != "await_startup" or time.monotonic() > deadline:
+                raise RuntimeError(f"rabbitmqctl {arguments[0]} failed:\n{done.stdout}\n{done.stderr}")
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """Ends the node as a power failure would."""
+        assert self._server
+        os.killpg(self._server.pid, signal.SIGKILL)
+        self._server.wait()
+        self._server = None
+
+    def close(self) -> None:
+        if self._server:
+            os.killpg(self._server.pid, signal.SIGTERM)
+            try:
+                self._server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._server.pid, signal.SIGKILL)
+                self._server.wait()
+        self._epmd.terminate()
+        self._epmd.wait()
+
+    @property
+    def version(self) -> str:
+        return self.control("version").strip()
+
+    def connection_string(self) -> str:
+        """In NowCerts' form, without the password."""
+        return f"host=127.0.0.1:{self.port};virtualHost=/;username={self.username}"
+
+    def secret(self, queue: str, replay_queue: str | None = None, **changes: object) -> dict[str, object]:
+        """The function's secret."""
+        document: dict[str, object] = {
+            "label": "main",
+            "connection_string": self.connection_string(),
+            "password": self.password,
+            "queue": queue,
+            "tls": False,
+        }
+        if replay_queue:
+            document["replay_queue"] = replay_queue
+        return document | changes
+
+    def depth(self, queue: str) -> tuple[int, int]:
+        """How many messages are ready, and how many are out."""
+        listed = self.control("list_queues", "--formatter", "json", "name", "messages_ready", "messages_unacknowledged")
+        for row in json.loads(listed):
+            if row["name"] == queue:
+                return row["messages_ready"], row["messages_unacknowledged"]
+        raise KeyError(queue)
+
+    def connections(self) -> int:
+        return len(json.loads(self.control("list_connections", "--formatter", "json", "user")))
+
+    def wait_for_depth(self, queue: str, ready: int, out: int = 0, timeout: float = 30) -> None:
+        wait_until(
+            lambda: self.depth(queue) == (ready, out), timeout, interval=0.3, what=f"{ready} ready, {out} out"
+        )
