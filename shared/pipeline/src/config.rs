@@ -333,7 +333,7 @@ mod tests {
             move |name: &str| {
                 match name {
                     "NOWCERTS_ID_POINTER" => Some(pointer),
-                    "EVENTS_TABLE" | "PAYLOADS_BUCKET" => Some("there"),
+                    "EVENTS_TABLE" | "ENTITIES_TABLE" | "PAYLOADS_BUCKET" => Some("there"),
                     _ => None,
                 }
                 .map(str::to_owned)
