@@ -382,7 +382,6 @@ def test_an_entity_whose_body_was_corrected_keeps_its_place(stack: Stack, nurtur
     assert name_of(the_entity(stack, entity_id)) == "newer"
 
 
-@pytest.mark.xfail(strict=True, reason="the part is quarantined a second time, at the place that it has in itself")
 def test_a_part_that_is_released_too_early_is_quarantined_as_before(stack: Stack, nurturecloud: Sender) -> None:
     entities = [agent(new_id()), agent(new_id(), businessId=None)]
     sent, _ = nurturecloud.deliver_batch(notification("Updated", *entities))

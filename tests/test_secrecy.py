@@ -55,7 +55,6 @@ def test_the_path_secret_appears_nowhere_whatever_becomes_of_a_delivery(
     assert any(name.startswith("nurturecloud.") for name in names)
 
 
-@pytest.mark.xfail(strict=True, reason="the level counts for crates whose names only begin like ours: lambda_runtime, aws_*")
 def test_the_finest_level_is_that_of_our_own_lines_only(
     stack: Stack, nurturecloud: Sender, other_path_secrets: None, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:

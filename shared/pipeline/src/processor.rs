@@ -151,7 +151,8 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
                     outcomes.push(match event {
                         Ok(event) => self.recorder.record(&delivery, index, event).await?,
                         Err(malformed) => {
-                            self.recorder.quarantine(&delivery, index, &malformed.reason, Some(malformed.data)).await?
+                            let place = malformed.position.unwrap_or(index);
+                            self.recorder.quarantine(&delivery, place, &malformed.reason, Some(malformed.data)).await?
                         }
                     });
                 }

@@ -10,7 +10,7 @@ use providers::answer::{Refusal, Trouble};
 use providers::provider::Provider;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -66,31 +66,40 @@ impl Telemetry {
     }
 }
 
+/// The crates whose lines are ours, as targets name them.
+const OUR_CRATES: [&str; 15] = [
+    "accredit",
+    "aws",
+    "broker",
+    "lambda",
+    "machnet",
+    "nowcerts",
+    "nurturecloud",
+    "nurturecloud_resync",
+    "outbound",
+    "pipeline",
+    "processor",
+    "providers",
+    "sterling",
+    "sterling_token",
+    "webhook_intake",
+];
+
+/// Whether a target is one of our crates or a module in one. A crate whose name only begins like one of ours is not: at its
+/// finest level `lambda_runtime` writes down whole requests, with everything in them that is secret.
+fn is_ours(target: &str) -> bool {
+    let crate_name = target.split("::").next().unwrap_or(target);
+    OUR_CRATES.contains(&crate_name)
+}
+
 /// A subscriber that writes JSON lines.
 pub fn json_lines<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let ours = [
-        "accredit",
-        "aws",
-        "broker",
-        "lambda",
-        "machnet",
-        "nurturecloud",
-        "nurturecloud_resync",
-        "outbound",
-        "nowcerts",
-        "pipeline",
-        "processor",
-        "providers",
-        "sterling",
-        "sterling_token",
-        "webhook_intake",
-    ];
-    let filter = ours.into_iter().fold(Targets::new().with_default(level.min(LevelFilter::WARN)), |filter, target| {
-        filter.with_target(target, level)
-    });
+    let others = level.min(LevelFilter::WARN);
+    let filter = filter_fn(move |line| *line.level() <= if is_ours(line.target()) { level } else { others })
+        .with_max_level_hint(level);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -185,5 +194,44 @@ pub(crate) fn count_resync_run(ending: &Ending, is_about_everything: bool) {
             metrics::counter!("resync_failed").increment(1);
         }
         Ending::Complete | Ending::OutOfTime | Ending::ToldToWait { .. } | Ending::TakenOver => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_level_is_that_of_our_own_lines_and_libraries_are_heard_from_warn_on() {
+        let written = Written::default();
+        let writer = written.clone();
+        tracing::subscriber::with_default(json_lines(LevelFilter::TRACE, move || writer.clone()), || {
+            tracing::trace!(target: "lambda", "ours 1");
+            tracing::trace!(target: "pipeline::intake", "ours 2");
+            tracing::warn!(target: "lambda_runtime", "a warning");
+            tracing::info!(target: "lambda_runtime::layers", "theirs");
+            tracing::trace!(target: "aws_smithy_runtime", "theirs");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let messages: Vec<&str> =
+            ["ours 1", "ours 2", "a warning", "theirs"].into_iter().filter(|line| text.contains(line)).collect();
+        assert_eq!(messages, ["ours 1", "ours 2", "a warning"]);
     }
 }

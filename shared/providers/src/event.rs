@@ -156,6 +156,8 @@ pub struct MalformedEvent {
     pub reason: Malformed,
     /// The slice, to the byte.
     pub data: Bytes,
+    /// Its place in the delivery as it first came, where the content says so; else it is the place among the delivery's events.
+    pub position: Option<EventIndex>,
 }
 
 /// The place of an event in its delivery, counted from 0.

@@ -148,7 +148,7 @@ impl Splitter {
                     .zip(0..)
                     .map(|(entity, index)| {
                         self.event(delivery, &envelope, entity, index)
-                            .map_err(|reason| MalformedEvent { reason, data: envelope.around(entity, index) })
+                            .map_err(|reason| envelope.malformed(reason, entity, index))
                     })
                     .collect())
             }
@@ -174,7 +174,7 @@ impl Splitter {
         if envelope.written_component != envelope.component {
             attributes.insert("domain_component_name".to_owned(), envelope.written_component.clone());
         }
-        let position = EventIndex(envelope.first_position.saturating_add(index));
+        let position = envelope.position(index);
         Ok(Event {
             provider: Provider::NurtureCloud,
             identity: entity.identity(Provider::NurtureCloud),
@@ -205,14 +205,20 @@ impl Splitter {
 }
 
 impl Envelope<'_> {
+    /// The place of an entity in the delivery as it first came.
+    const fn position(&self, index: u32) -> EventIndex {
+        EventIndex(self.first_position.saturating_add(index))
+    }
+
     /// An entity that could not be read, as a notification of its own that knows where the entity was. Once it is released,
     /// its event has the identity and the order that it would have had.
-    fn around(&self, entity: &RawValue, index: u32) -> Bytes {
-        let position = self.first_position.saturating_add(index);
-        Bytes::from(format!(
-            r#"{{"domainComponentName":{},"state":{},"{POSITION_MEMBER}":{position},"payload":[{entity}]}}"#,
-            self.name, self.written_state
-        ))
+    fn malformed(&self, reason: Malformed, entity: &RawValue, index: u32) -> MalformedEvent {
+        let position = self.position(index);
+        let data = format!(
+            r#"{{"domainComponentName":{},"state":{},"{POSITION_MEMBER}":{},"payload":[{entity}]}}"#,
+            self.name, self.written_state, position.0
+        );
+        MalformedEvent { reason, data: Bytes::from(data), position: Some(position) }
     }
 }
 

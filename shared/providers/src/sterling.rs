@@ -110,14 +110,14 @@ impl<'a> Events<'a> {
             Ok(event) => self.found.push(Ok(event)),
             Err(reason) => {
                 let data = with_surround(value, surround);
-                self.found.push(Err(MalformedEvent { reason, data }));
+                self.found.push(Err(MalformedEvent { reason, data, position: None }));
             }
         }
     }
 
     fn malformed(&mut self, reason: Malformed, value: &RawValue) {
         let data = Bytes::copy_from_slice(value.get().as_bytes());
-        self.found.push(Err(MalformedEvent { reason, data }));
+        self.found.push(Err(MalformedEvent { reason, data, position: None }));
     }
 }
 
