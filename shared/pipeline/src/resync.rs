@@ -158,6 +158,10 @@ impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
                 Settled::Ended { ending, in_vain } => {
                     if in_vain {
                         kept.point.not_accepted(position);
+                        // A pair that always ends the run must not keep it open, or nobody else would be asked again.
+                        if kept.point.is_all_tried() {
+                            kept.point.close();
+                        }
                         self.save(&mut kept).await?;
                     }
                     return Ok(ending);
@@ -224,7 +228,7 @@ impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
                 Next::Again { wait, .. } => pace.hold(wait),
                 Next::CredentialsWrong => {
                     telemetry::count_resync_refused(Reason::CredentialsWrong);
-                    return Settled::Ended { ending: Ending::CredentialsWrong, in_vain: false };
+                    return Settled::Ended { ending: Ending::CredentialsWrong, in_vain: true };
                 }
                 Next::ToldToWait { wait } => {
                     telemetry::count_resync_refused(Reason::Throttled);

@@ -184,6 +184,11 @@ impl ResumePoint {
         }
     }
 
+    /// Whether every pair was tried in this run.
+    pub(super) fn is_all_tried(&self) -> bool {
+        self.pairs.iter().all(|progress| progress.state != State::Waiting)
+    }
+
     /// Ends the run, and says whether it is complete: every pair was accepted.
     pub(super) fn close(&mut self) -> bool {
         let Some(run) = self.run.take() else { return false };

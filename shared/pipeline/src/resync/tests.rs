@@ -134,7 +134,29 @@ async fn wrong_credentials_end_the_whole_run_and_it_goes_on_once_they_are_right(
         assert!(matches!(report.ending, Ending::CredentialsWrong) && report.needs_attention(), "{report:?}");
         assert_eq!((report.accepted, report.not_asked.len(), world.take_arrivals().len()), (1, 3, 2));
         assert_eq!(world.run(&two_by_two()).await.accepted, 3);
-        assert_eq!(world.take_calls()[0], "b1 agent since=2026-11-14");
+        let left = ["b2 contact since=2026-11-14", "b2 agent since=2026-11-14", "b1 agent since=2026-11-14"];
+        assert_eq!(world.take_calls(), left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_pair_that_ends_every_run_does_not_keep_the_others_from_being_asked_again() {
+    for ends_the_run in [Reply::Status(403), Reply::Throttle("301")] {
+        let world = World::new();
+        let both = plan(&["b1"], &["contact", "agent"]);
+        world.reply([ends_the_run.clone()]);
+        world.run(&both).await;
+        world.reply([Reply::Status(202), ends_the_run.clone()]);
+        world.run(&both).await;
+        let first = ["b1 contact since=2026-11-14", "b1 agent since=2026-11-14", "b1 contact since=2026-11-14"];
+        assert_eq!(world.take_calls(), first);
+        tokio::time::advance(DAY).await;
+        world.reply([ends_the_run.clone()]);
+        world.run(&both).await;
+        world.reply([Reply::Status(202), ends_the_run]);
+        world.run(&both).await;
+        let second = ["b1 contact since=2026-11-14", "b1 agent since=2026-11-20", "b1 contact since=2026-11-14"];
+        assert_eq!(world.take_calls(), second);
     }
 }
 
