@@ -7,6 +7,7 @@ import pytest
 from authority import Authority, FreshTokens, put_authority
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner
+from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
 
 
@@ -46,6 +47,16 @@ def stack(
         yield stack
     finally:
         stack.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """A real broker, as NowCerts' would be: a login that may only read, and somebody else who publishes."""
+    rabbitmq = RabbitMq(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        yield rabbitmq
+    finally:
+        rabbitmq.close()
 
 
 @pytest.fixture

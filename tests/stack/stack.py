@@ -86,6 +86,7 @@ class Stack:
         translated = template.translate(self.template)
         self._create_routes(translated)
         self._bound_processor(translated)
+        self._allow_batches()
 
     def _code_folder(self, binary: str) -> Path:
         """A folder to be packaged: a `bootstrap` that becomes the binary.
@@ -159,6 +160,16 @@ class Stack:
             UUID=self.resources["ProcessorFunctionDeliveries"], ScalingConfig={"MaximumConcurrency": concurrency}
         )
 
+    def _allow_batches(self) -> None:
+        """Allows `SendMessageBatch` to who may send: the emulator asks for a permission of that name, which AWS doesn't know."""
+        iam, role = self.client("iam"), self.resources["NowCertsRole"]
+        [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for statement in policy["Statement"]:
+            if "sqs:SendMessage" in statement["Action"]:
+                statement["Action"] = [*statement["Action"], "sqs:SendMessageBatch"]
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+
     # As a provider
 
     @property
@@ -212,8 +223,8 @@ class Stack:
 
     def function_name(self, binary: str) -> str:
         """The deployed function of a binary, such as `sterling-token`."""
-        logical = "".join(word.capitalize() for word in binary.split("-"))
-        return self.outputs[f"{logical}FunctionName"]
+        [resource] = [name for name, known in template.binaries(template.original()).items() if known == binary]
+        return self.outputs[f"{resource}Name"]
 
     def items(self, **attributes: Any) -> list[Item]:
         """The items of the events table that have these attributes."""
@@ -249,6 +260,20 @@ class Stack:
 
     def send_message(self, text: str) -> None:
         self.client("sqs").send_message(QueueUrl=self.outputs["QueueUrl"], MessageBody=text)
+
+    def invoke(self, binary: str) -> None:
+        """Runs a function to its end, however it ends."""
+        self.client("lambda").invoke(FunctionName=self.function_name(binary), Payload=b"{}")
+
+    def kill(self, binary: str) -> None:
+        """Ends a function's processes as a crash would."""
+        for file in self._logs.glob(f"{binary}.*.log"):
+            pid = int(file.name.split(".")[1])
+            try:
+                if Path(f"/proc/{pid}/exe").samefile(self.folder / "bin" / binary):
+                    os.kill(pid, signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
 
     # Logs
 
@@ -293,6 +318,12 @@ class Stack:
         lines = self.lines("processor", "record processed")
         return [line for line in lines if delivery_id in (None, line["delivery_id"])]
 
+    def records_outcomes(self) -> list[str]:
+        """Every outcome that the processor has reported, one for each event of each record."""
+        return [
+            outcome.split("=")[1] for record in self.records() for outcome in record["outcomes"].split(",") if outcome
+        ]
+
     def wait_for_record(self, delivery_id: str, count: int = 1) -> list[Line]:
         def enough() -> list[Line]:
             records = self.records(delivery_id)
@@ -335,13 +366,7 @@ class Stack:
 
     def restart(self, binary: str) -> None:
         """Ends a function's processes, so that the next request meets a cold start."""
-        for file in self._logs.glob(f"{binary}.*.log"):
-            pid = int(file.name.split(".")[1])
-            try:
-                if Path(f"/proc/{pid}/exe").samefile(self.folder / "bin" / binary):
-                    os.kill(pid, signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        self.kill(binary)
         self.client("lambda").update_function_configuration(
             FunctionName=self.function_name(binary), Description=f"restarted {time.time()}"
         )
