@@ -2,7 +2,7 @@ TOOLS := $(CURDIR)/.tools
 SAM := $(TOOLS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-sam tools-build tools-lint
+.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -14,7 +14,7 @@ help:
 	@echo "make clean       remove what was built and installed"
 
 # The commands for a deployed stack are built in only where they are asked for; the end-to-end tests run them.
-test: check-tools tools-test tools-sam
+test: check-tools tools-test tools-rabbitmq tools-sam
 	cargo test --workspace --locked
 	cargo build --workspace --features webhook-intake/aws --locked
 	$(TOOLS)/tests/bin/python -m pytest tests
@@ -49,6 +49,9 @@ check-tools:
 
 tools-test:
 	@tests/install-tools tests tests/requirements.txt
+
+tools-rabbitmq:
+	@tests/install-rabbitmq
 
 tools-sam:
 	@tests/install-tools sam tests/requirements-sam.txt

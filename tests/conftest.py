@@ -9,6 +9,7 @@ from confidential import secrets_so_far
 from secrecy import Report, left_behind, search
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner, PathSecret
+from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
 
 
@@ -72,6 +73,16 @@ def stack(
         assert report.found == []
     finally:
         stack.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """A real broker, as NowCerts' would be: a login that may only read, and somebody else who publishes."""
+    rabbitmq = RabbitMq(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        yield rabbitmq
+    finally:
+        rabbitmq.close()
 
 
 @pytest.fixture

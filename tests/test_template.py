@@ -51,6 +51,8 @@ def test_the_translated_templates_differ_in_the_same_way(translated: template.Te
 
     alarms = {("Resources", name) for name in template.metric_math_alarms(original)}
     build = {("Resources", name, "Metadata") for name in template.binaries(original)}
+    # The translator hands a function's metadata on.
+    build |= {("Resources", "NowCertsFunctionEventInvokeConfig", "Metadata")}
     assert differing_paths(translated, derived) == alarms | build
 
 
@@ -95,6 +97,8 @@ def test_each_function_may_do_just_what_it_does(translated: template.Template) -
         "MachnetRole": intake,
         "NurtureCloudRole": intake,
         "SterlingRole": intake,
+        "NowCertsRole": intake | {"sqs:GetQueueAttributes", "dynamodb:PutItem", "dynamodb:DeleteItem"},
+        "NowCertsFunctionScheduleRole": {"lambda:InvokeFunction"},
         "SterlingTokenRole": logs | {"secretsmanager:GetSecretValue"},
         "ProcessorRole": logs
         | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
@@ -206,7 +210,31 @@ def test_only_the_token_endpoint_reads_what_signs(translated: template.Template)
 def test_every_function_runs_under_a_role_of_the_template(translated: template.Template) -> None:
     for name, function in resources(translated, "AWS::Lambda::Function").items():
         assert function["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
-        assert "ReservedConcurrentExecutions" not in function
+        # Off unless asked for: an account with the lowest limit could not deploy a reservation.
+        reserved = function.get("ReservedConcurrentExecutions", {"Ref": "AWS::NoValue"})
+        assert reserved.get("Fn::If", [None, None, reserved])[2] == {"Ref": "AWS::NoValue"}
+    assert translated["Parameters"]["NowCertsReservedConcurrency"]["Default"] == 0
+
+
+def test_the_drain_runs_once_or_not_at_all(translated: template.Template) -> None:
+    [schedule] = resources(translated, "AWS::Scheduler::Schedule").values()
+    [invocations] = resources(translated, "AWS::Lambda::EventInvokeConfig").values()
+    at_once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+
+    assert schedule["Target"]["RetryPolicy"] == at_once
+    assert {name: invocations[name] for name in at_once} == at_once
+    assert schedule["ScheduleExpression"] == {"Ref": "NowCertsSchedule"}
+    assert translated["Parameters"]["NowCertsSchedule"]["Default"] == "rate(1 minute)"
+    assert schedule["State"] == {"Ref": "NowCertsScheduleState"}
+    assert translated["Parameters"]["NowCertsScheduleState"]["Default"] == "DISABLED"
+    assert translated["Resources"]["NowCertsFunction"]["Properties"]["Timeout"] == 60
+
+
+def test_the_drain_may_write_the_lease_and_no_event(translated: template.Template) -> None:
+    [policy] = resources(translated, "AWS::IAM::Role")["NowCertsRole"]["Policies"]
+    [lease] = [entry for entry in policy["PolicyDocument"]["Statement"] if "dynamodb:PutItem" in entry["Action"]]
+
+    assert lease["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["lease#nowcerts"]}}
 
 
 def test_a_message_outlives_the_processor_and_ends_in_the_dead_letter_queue(translated: template.Template) -> None:
@@ -281,6 +309,7 @@ def test_the_initial_secrets_hold_no_key(translated: template.Template) -> None:
     assert {name: json.loads(secret["SecretString"]) for name, secret in secrets.items()} == {
         "AccreditSecret": {"keys": []},
         "MachnetSecret": {"keys": []},
+        "NowCertsSecret": {},
         "NurtureCloudSecret": {"keys": []},
         "SterlingVerificationSecret": verification,
         "SterlingAuthoritySecret": verification | {"token_lifetime_seconds": 7200, "secret_refresh_seconds": 300},
@@ -291,7 +320,9 @@ def test_every_alarm_is_sent_to_the_topic_and_silence_is_no_alarm(translated: te
     alarms = resources(translated, "AWS::CloudWatch::Alarm")
 
     assert len(alarms) == 22
-    for alarm in alarms.values():
+    for name, alarm in alarms.items():
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
-        assert alarm["TreatMissingData"] == "notBreaching"
+        # A drain that is scheduled and never heard of is the one silence that is an alarm.
+        silence = "breaching" if name == "NowCertsNotDrainedAlarm" else "notBreaching"
+        assert alarm["TreatMissingData"] == silence
         assert len(alarm.get("Metrics", [])) <= 10, "CloudWatch takes at most 10 metrics in one alarm"

@@ -8,6 +8,7 @@ import http.client
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ class Fault:
     """What to do with calls of one operation, for example `AmazonSQS.SendMessage` or `S3.PutObject`.
 
     Actions: `unavailable` (503), `internal-error` (500), `access-denied`, and `hang`. With `lose-answer` AWS does the work
-    and the connection breaks before the answer; with `late-answer` it does the work and the answer does not come.
+    and the connection breaks before the answer; with `late-answer` it does the work and the answer does not come; with
+    `slow` it does the work 3 seconds later. With `refuse-entry` it does the work, and the answer says of the first entry
+    of the batch that it failed.
     """
 
     operation: str
@@ -135,6 +138,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if action == "late-answer":
                 self.owner.hang()
             self.close_connection = True
+        elif action == "slow":
+            time.sleep(3)
+            status, headers, answer = self._forward(body)
+            self.owner.record(operation, status)
+            self._answer(status, headers, answer)
+        elif action == "refuse-entry":
+            status, headers, answer = self._forward(body)
+            self.owner.record(operation, status)
+            self._answer(status, headers, _with_first_entry_refused(answer))
         elif action is None:
             status, headers, answer = self._forward(body)
             self.owner.record(operation, status)
@@ -194,6 +206,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _with_first_entry_refused(body: bytes) -> bytes:
+    answer = json.loads(body)
+    first, *others = answer["Successful"]
+    refusal = {"Id": first["Id"], "Code": "InternalError", "SenderFault": False, "Message": "Injected"}
+    return json.dumps(answer | {"Successful": others, "Failed": [refusal]}).encode()
 
 
 def _error(operation: str, code: str) -> tuple[list[tuple[str, str]], bytes]:

@@ -154,6 +154,13 @@ class RabbitMq:
         self._server.wait()
         self._server = None
 
+    def revive(self) -> None:
+        """Brings the node back after a fault."""
+        if self._server is None:
+            self.start()
+        self.control("start_app")
+        self.control("await_startup")
+
     def close(self) -> None:
         if self._server:
             os.killpg(self._server.pid, signal.SIGTERM)
@@ -173,18 +180,14 @@ class RabbitMq:
         """In NowCerts' form, without the password."""
         return f"host=127.0.0.1:{self.port};virtualHost=/;username={self.username}"
 
-    def secret(self, queue: str, replay_queue: str | None = None, **changes: object) -> dict[str, object]:
-        """The function's secret."""
-        document: dict[str, object] = {
+    def secret(self) -> dict[str, object]:
+        """The function's secret, except for the queue."""
+        return {
             "label": "main",
             "connection_string": self.connection_string(),
             "password": self.password,
-            "queue": queue,
             "tls": False,
         }
-        if replay_queue:
-            document["replay_queue"] = replay_queue
-        return document | changes
 
     def depth(self, queue: str) -> tuple[int, int]:
         """How many messages are ready, and how many are out."""

@@ -108,6 +108,7 @@ class Stack:
         translated = template.translate(self.template)
         self._create_routes(translated)
         self._bound_processor(translated)
+        self._allow_batches()
 
     def _code_folder(self, binary: str) -> Path:
         """A folder to be packaged: a `bootstrap` that becomes the binary.
@@ -181,6 +182,16 @@ class Stack:
         self.client("lambda").update_event_source_mapping(
             UUID=self.resources["ProcessorFunctionDeliveries"], ScalingConfig={"MaximumConcurrency": concurrency}
         )
+
+    def _allow_batches(self) -> None:
+        """Allows `SendMessageBatch` to who may send: the emulator asks for a permission of that name, which AWS doesn't know."""
+        iam, role = self.client("iam"), self.resources["NowCertsRole"]
+        [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for statement in policy["Statement"]:
+            if "sqs:SendMessage" in statement["Action"]:
+                statement["Action"] = [*statement["Action"], "sqs:SendMessageBatch"]
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
 
     # As a provider
 
@@ -323,6 +334,19 @@ class Stack:
         wait_until(enough, what=f"{count} messages")
         assert len(taken) == count
         return taken
+    def invoke(self, binary: str) -> None:
+        """Runs a function to its end, however it ends."""
+        self.client("lambda").invoke(FunctionName=self.function_name(binary), Payload=b"{}")
+
+    def kill(self, binary: str) -> None:
+        """Ends a function's processes as a crash would."""
+        for file in self._logs.glob(f"{binary}.*.log"):
+            pid = int(file.name.split(".")[1])
+            try:
+                if Path(f"/proc/{pid}/exe").samefile(self.folder / "bin" / binary):
+                    os.kill(pid, signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
 
     # Logs
 
@@ -366,6 +390,12 @@ class Stack:
         lines = self.lines("processor", "record processed")
         return [line for line in lines if delivery_id in (None, line["delivery_id"])]
 
+    def records_outcomes(self) -> list[str]:
+        """Every outcome that the processor has reported, one for each event of each record."""
+        return [
+            outcome.split("=")[1] for record in self.records() for outcome in record["outcomes"].split(",") if outcome
+        ]
+
     def wait_for_record(self, delivery_id: str, count: int = 1) -> list[Line]:
         def enough() -> list[Line]:
             records = self.records(delivery_id)
@@ -408,13 +438,7 @@ class Stack:
 
     def restart(self, binary: str) -> None:
         """Ends a function's processes, so that the next request meets a cold start."""
-        for file in self._logs.glob(f"{binary}.*.log"):
-            pid = int(file.name.split(".")[1])
-            try:
-                if Path(f"/proc/{pid}/exe").samefile(self.folder / "bin" / binary):
-                    os.kill(pid, signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        self.kill(binary)
         self.client("lambda").update_function_configuration(
             FunctionName=self.function_name(binary), Description=f"restarted {time.time()}"
         )

@@ -85,7 +85,7 @@ impl Session for AmqpSession {
         if let Ok(mut channels) = self.channels.lock() {
             channels.push(channel.clone());
         }
-        Ok(AmqpMessages { channel, consumer, is_cancelled: false })
+        Ok(AmqpMessages { channel, consumer, is_cancelled: false, is_at_end: false })
     }
 
     async fn close(&self) -> Result<(), BrokerError> {
@@ -104,12 +104,17 @@ pub struct AmqpMessages {
     channel: Channel,
     consumer: Consumer,
     is_cancelled: bool,
+    /// lapin says once that nothing comes any more, and then says nothing.
+    is_at_end: bool,
 }
 
 impl Messages for AmqpMessages {
     type Receipt = AmqpReceipt;
 
     async fn next(&mut self) -> Result<Option<Received<AmqpReceipt>>, BrokerError> {
+        if self.is_at_end {
+            return Ok(None);
+        }
         match self.consumer.next().await {
             Some(Ok(delivery)) => {
                 let (message, acker) = message(delivery);
@@ -118,11 +123,17 @@ impl Messages for AmqpMessages {
             Some(Err(error)) => Err(broker_error(Phase::Running, &error)),
             // lapin ends the messages in the same way whether the broker ended the consumer or all of the connection.
             None if !self.is_cancelled && !self.channel.status().connected() => Err(gone()),
-            None => Ok(None),
+            None => {
+                self.is_at_end = true;
+                Ok(None)
+            }
         }
     }
 
     async fn cancel(&mut self) -> Result<(), BrokerError> {
+        if self.is_at_end {
+            return Ok(());
+        }
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await;
         cancelling.map_err(|error| broker_error(Phase::Running, &error))?;
         self.is_cancelled = true;

@@ -206,6 +206,8 @@ async fn a_consumer_that_the_broker_ends_is_told_from_a_connection_that_is_gone(
     let received = within(messages.next()).await.unwrap().unwrap();
     owned.channel.queue_delete(owned.name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     assert!(within(messages.next()).await.unwrap().is_none(), "the channel goes on");
+    within(messages.cancel()).await.unwrap();
+    assert!(within(messages.next()).await.unwrap().is_none(), "and the end stays the end");
     session.close().await.unwrap();
     let error = received.receipt.acknowledge().await.unwrap_err();
     assert_eq!(error.failure, BrokerFailure::ConnectionLost, "{error}");

@@ -155,7 +155,11 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
                 biased;
                 _ = lease_lost.wait_for(|lost| *lost) => return Ending::Failed(DrainFailure::LeaseLost),
                 () = sleep_until(stop_at) => return Ending::TimeUp,
-                Some(sent) = progress.in_flight.next() => self.settle(sent, progress, &mut ending).await,
+                Some(sent) = progress.in_flight.next() => {
+                    self.settle(sent, progress, &mut ending).await;
+                    // While it was out, the broker may have held back what comes next.
+                    quiet_since = Instant::now();
+                }
                 received = messages.next(), if room => match received {
                     Ok(Some(received)) => {
                         quiet_since = Instant::now();

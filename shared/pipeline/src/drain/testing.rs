@@ -36,6 +36,8 @@ struct BrokerState {
     refuse_connection: Option<BrokerFailure>,
     refuse_queue: BTreeMap<String, BrokerFailure>,
     break_after_acknowledging: Option<usize>,
+    /// How long a message is on its way.
+    latency: Duration,
 }
 
 #[derive(Default)]
@@ -124,6 +126,10 @@ impl MemoryBroker {
 
     pub(super) fn break_after_acknowledging(&self, count: usize) {
         self.state().break_after_acknowledging = Some(count);
+    }
+
+    pub(super) fn be_slow(&self, latency: Duration) {
+        self.state().latency = latency;
     }
 
     /// As when a queue is deleted.
@@ -225,6 +231,10 @@ impl Messages for MemoryMessages {
 
     async fn next(&mut self) -> Result<Option<Received<MemoryReceipt>>, BrokerError> {
         let changed = Arc::clone(&self.broker.1);
+        let latency = self.broker.state().latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
         loop {
             let notified = changed.notified();
             if let Some(found) = self.poll() {

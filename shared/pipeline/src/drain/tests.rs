@@ -206,6 +206,15 @@ async fn what_our_queue_does_not_answer_for_in_time_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_queue_of_ours_is_not_taken_for_an_empty_one_of_theirs() {
+    let mut drain = with_messages(90);
+    drain.settings.prefetch = 10;
+    drain.broker.be_slow(Duration::from_millis(1));
+    drain.queue.behave([Batching::Slow(drain.settings.idle * 2)]);
+    assert_eq!(run(&drain).await.acknowledged, 90);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_more_batches_are_on_their_way_than_the_settings_say() {
     let drain = with_messages(200);
     drain.queue.behave([Batching::Slow(Duration::from_millis(100))]);
