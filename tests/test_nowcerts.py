@@ -386,7 +386,7 @@ def invoke_in_vain(stack: Stack) -> None:
 
 
 def test_a_function_that_is_killed_loses_nothing_and_stores_once_what_has_an_id(
-    nowcerts: NowCerts, stack: Stack, short_lease: None, record_property: Any
+    nowcerts: NowCerts, stack: Stack, short_lease: None
 ) -> None:
     count = 1_500
     ids = nowcerts.publish(count)
@@ -398,17 +398,14 @@ def test_a_function_that_is_killed_loses_nothing_and_stores_once_what_has_an_id(
     events = nowcerts.events()
     outcomes = Counter(stack.records_outcomes()) - before
     lost = set(ids) - {event["id"] for event in events}
-    record_property("published", count)
-    record_property("stored", len(events))
-    record_property("duplicates", outcomes["duplicate"])
-    record_property("lost", len(lost))
+    print(f"published {count}, stored {len(events)}, duplicates {outcomes['duplicate']}, lost {len(lost)}")
     assert not lost
     assert len(events) == count
     assert {event["outcome"] for event in events} == {"stored"}
 
 
 def test_a_function_that_is_killed_loses_nothing_and_marks_what_has_no_id(
-    nowcerts: NowCerts, stack: Stack, short_lease: None, record_property: Any
+    nowcerts: NowCerts, stack: Stack, short_lease: None
 ) -> None:
     count = 1_500
     bodies = [{"anonymous": number, "run": nowcerts.queue} for number in range(count)]
@@ -419,10 +416,7 @@ def test_a_function_that_is_killed_loses_nothing_and_marks_what_has_no_id(
     events = nowcerts.events()
     copies = Counter(json.loads(event["data"])["anonymous"] for event in events)
     extra = [event for event in events if event["outcome"] == "repeat"]
-    record_property("published", count)
-    record_property("kept", len(events))
-    record_property("marked", len(extra))
-    record_property("lost", count - len(copies))
+    print(f"published {count}, kept {len(events)}, marked repeat {len(extra)}, lost {count - len(copies)}")
     assert set(copies) == set(range(count)), "nothing is lost"
     assert len(extra) == len(events) - count, "every copy but the first is marked"
 
