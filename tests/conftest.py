@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from authority import Authority, FreshTokens, put_authority
 from confidential import secrets_so_far
+from nurturecloud_api import NurtureCloudApi
 from secrecy import Report, left_behind, search
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner, PathSecret
@@ -48,6 +49,14 @@ def authority() -> Authority:
 
 
 @pytest.fixture(scope="session")
+def nurturecloud_api() -> Iterator[NurtureCloudApi]:
+    """NurtureCloud's Data API, which listens before the stack is deployed: its URL is a parameter."""
+    api = NurtureCloudApi()
+    yield api
+    api.close()
+
+
+@pytest.fixture(scope="session")
 def stack(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -55,12 +64,13 @@ def stack(
     accredit_signer: AccreditSigner,
     path_secret: PathSecret,
     authority: Authority,
+    nurturecloud_api: NurtureCloudApi,
 ) -> Iterator[Stack]:
     """The stack of template.yaml, deployed once for all tests, with one active key per provider.
 
     At the end everything that the run has left behind is searched for the secrets that it used.
     """
-    stack = Stack(tmp_path_factory.mktemp("stack"))
+    stack = Stack(tmp_path_factory.mktemp("stack"), nurturecloud_api.parameters)
     try:
         stack.put_keys("machnet", machnet_signer.key())
         stack.put_keys("accredit", accredit_signer.key())

@@ -10,7 +10,7 @@ from oauth_client import token_request
 from senders import Sender, new_event, new_id
 from signers import AccreditSigner, MachnetSigner, PathSecret, machnet_event
 from stack import template
-from stack.stack import Answer, Stack
+from stack.stack import Answer, FunctionError, Stack
 from stack.wait import wait_until
 
 Metric = tuple[str, tuple[tuple[str, str], ...]]
@@ -81,6 +81,20 @@ def test_each_watched_metric_of_the_token_endpoint_is_one_that_it_sends(stack: S
 
     def missing() -> set[Metric]:
         return expected - out_of_reach - stack.counters(function).keys()
+
+    wait_until(lambda: not missing(), timeout=10, what=f"a metric for each of {missing()}")
+
+
+def test_each_watched_metric_of_the_resync_is_one_that_it_sends(stack: Stack) -> None:
+    expected = {(name, dimensions) for name, dimensions in watched() if name.startswith("resync_")}
+    assert expected == {("resync_failed", ())}
+
+    stack.put_secret("NurtureCloudResyncSecretArn", {"client_id": "nobody", "client_secret": "nobody's"})
+    with pytest.raises(FunctionError, match="nurturecloud refused the credentials"):
+        stack.invoke("nurturecloud-resync", {})
+
+    def missing() -> set[Metric]:
+        return expected - stack.counters("nurturecloud-resync").keys()
 
     wait_until(lambda: not missing(), timeout=10, what=f"a metric for each of {missing()}")
 

@@ -50,6 +50,14 @@ class Answer:
         return problem
 
 
+class FunctionError(Exception):
+    """What a function that failed answers."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__(content["errorMessage"])
+        self.type: str = content["errorType"]
+
+
 class ReadLog:
     """The JSON lines of a log, each read once."""
 
@@ -69,8 +77,11 @@ class ReadLog:
 
 
 class Stack:
-    def __init__(self, folder: Path) -> None:
+    """A deployment of its own, with these parameters beside those of every test stack."""
+
+    def __init__(self, folder: Path, parameters: dict[str, str]) -> None:
         self.folder = folder
+        self.parameters = template.PARAMETERS | parameters
         self._read: dict[Path, ReadLog] = {}
         self._clients: dict[str, Any] = {}
         self._logs = folder / "logs"
@@ -140,7 +151,7 @@ class Stack:
             "SAM_CLI_POLL_DELAY": "1",
             **CREDENTIALS,
         }
-        overrides = [f"{name}={value}" for name, value in template.PARAMETERS.items()]
+        overrides = [f"{name}={value}" for name, value in self.parameters.items()]
         command = [
             *(SAM, "deploy", "--template-file", file, "--stack-name", STACK_NAME, "--s3-bucket", "artifacts"),
             *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"),
@@ -254,6 +265,18 @@ class Stack:
     def function_name(self, binary: str) -> str:
         """The deployed function of a binary, such as `sterling-token`."""
         return self.outputs[f"{self._functions[binary]}Name"]
+
+    def invoke(self, binary: str, payload: Any) -> Any:
+        """What a function answers that no API and no queue stands before; an error of it is a `FunctionError`."""
+        answer = self.client("lambda").invoke(
+            FunctionName=self.function_name(binary), Payload=json.dumps(payload).encode()
+        )
+        content = answer["Payload"].read()
+        with (self.folder / "answers.log").open("ab") as log:
+            log.write(content + b"\n")
+        if "FunctionError" in answer:
+            raise FunctionError(json.loads(content))
+        return json.loads(content)
 
     def items(self, **attributes: Any) -> list[Item]:
         """The items of the events table that have these attributes."""
