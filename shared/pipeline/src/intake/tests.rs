@@ -307,7 +307,7 @@ async fn a_secret_in_the_path_is_in_no_log_no_answer_and_no_document() {
         let response = intake.clone().oneshot(request.body(Full::from("{}")).unwrap()).await.unwrap();
         statuses.push(response.status().as_u16());
         told += &format!("{:?}", response.headers());
-        told += &String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        told += str::from_utf8(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
     }
     assert_eq!(statuses, [200, 401, 401, 503, 503]);
     assert_eq!(lines.of("delivery").len(), 5);
