@@ -244,7 +244,7 @@ def mentions(part: Any) -> set[str]:
     return set(re.findall(r"\w+", part)) if isinstance(part, str) else set()
 
 
-def test_without_a_base_url_there_is_no_resync(stack: Stack, translated: template.Template) -> None:
+def test_without_a_base_url_there_is_no_resync(translated: template.Template) -> None:
     assert translated["Conditions"]["HasResync"] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "NurtureCloudBaseUrl"}, ""]}]
     }
@@ -260,6 +260,9 @@ def test_without_a_base_url_there_is_no_resync(stack: Stack, translated: templat
     others = {name: part for kind in ["Resources", "Outputs"] for name, part in translated[kind].items()}
     for name in others.keys() - on_condition:
         assert not mentions(others[name]) & RESYNC, name
+
+
+def test_with_a_base_url_there_is_one(stack: Stack) -> None:
     assert stack.resources.keys() >= RESYNC
 
 
