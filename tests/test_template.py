@@ -319,9 +319,10 @@ def test_a_schedule_invokes_the_resync(stack: Stack, translated: template.Templa
     }
 
 
-@pytest.mark.xfail(strict=True, reason="SAM names it after its resource unless it is told OmitName")
-def test_two_stacks_of_one_account_have_two_schedules(translated: template.Template) -> None:
-    assert "Name" not in translated["Resources"]["NurtureCloudResyncFunctionSchedule"]["Properties"]
+def test_two_stacks_of_one_account_have_schedules_of_their_own(translated: template.Template) -> None:
+    schedules = resources(translated, "AWS::Scheduler::Schedule")
+    assert schedules.keys() == {"NowCertsFunctionSchedule", "NurtureCloudResyncFunctionSchedule"}
+    assert not any("Name" in schedule for schedule in schedules.values())
 
 
 def test_alarms_watch_the_resync(translated: template.Template) -> None:
@@ -382,7 +383,7 @@ def test_every_function_runs_under_a_role_of_the_template(translated: template.T
 
 
 def test_the_drain_runs_once_or_not_at_all(translated: template.Template) -> None:
-    [schedule] = resources(translated, "AWS::Scheduler::Schedule").values()
+    schedule = resources(translated, "AWS::Scheduler::Schedule")["NowCertsFunctionSchedule"]
     [invocations] = resources(translated, "AWS::Lambda::EventInvokeConfig").values()
     at_once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
 
