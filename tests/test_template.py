@@ -55,7 +55,8 @@ def test_the_translated_templates_differ_in_the_same_way(translated: template.Te
     alarms = {("Resources", name) for name in template.metric_math_alarms(original)}
     build = {("Resources", name, "Metadata") for name in template.binaries(original)}
     # The translator hands a function's metadata on.
-    build |= {("Resources", "NowCertsFunctionEventInvokeConfig", "Metadata")}
+    for name in ["NowCertsFunction", "NurtureCloudResyncFunction"]:
+        build |= {("Resources", f"{name}EventInvokeConfig", "Metadata")}
     assert differing_paths(translated, derived) == alarms | build
 
 
@@ -225,6 +226,7 @@ def test_the_processor_takes_every_organisation_and_business_unless_it_is_told_o
 
 RESYNC = {
     "NurtureCloudResyncFunction",
+    "NurtureCloudResyncFunctionEventInvokeConfig",
     "NurtureCloudResyncFunctionSchedule",
     "NurtureCloudResyncFunctionScheduleRole",
     "NurtureCloudResyncLogs",
@@ -384,7 +386,7 @@ def test_every_function_runs_under_a_role_of_the_template(translated: template.T
 
 def test_the_drain_runs_once_or_not_at_all(translated: template.Template) -> None:
     schedule = resources(translated, "AWS::Scheduler::Schedule")["NowCertsFunctionSchedule"]
-    [invocations] = resources(translated, "AWS::Lambda::EventInvokeConfig").values()
+    invocations = resources(translated, "AWS::Lambda::EventInvokeConfig")["NowCertsFunctionEventInvokeConfig"]
     at_once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
 
     assert schedule["Target"]["RetryPolicy"] == at_once
