@@ -90,7 +90,16 @@ impl MemoryBroker {
 
     pub(super) fn publish(&self, queue: &str, bodies: impl IntoIterator<Item = impl Into<String>>) {
         let message = |body: String| Message { body: body.into(), properties: Properties::default() };
-        let messages = bodies.into_iter().map(|body| message(body.into()));
+        self.publish_messages(queue, bodies.into_iter().map(|body| message(body.into())));
+    }
+
+    /// Publishes a message that has come back so many times.
+    pub(super) fn publish_returned(&self, queue: &str, body: &str, delivery_count: u64) {
+        let properties = Properties { delivery_count: Some(delivery_count), ..Properties::default() };
+        self.publish_messages(queue, [Message { body: body.to_owned().into(), properties }]);
+    }
+
+    fn publish_messages(&self, queue: &str, messages: impl IntoIterator<Item = Message>) {
         let mut state = self.state();
         state.queues.entry(queue.to_owned()).or_default().extend(messages);
         state.pump();

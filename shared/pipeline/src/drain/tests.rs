@@ -58,6 +58,18 @@ async fn run(drain: &TestDrain) -> DrainReport {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_has_come_back_more_than_five_times_is_warned_of() {
+    let lines = Lines::record();
+    let drain = drain();
+    drain.broker.publish_returned(MAIN, "often", 5);
+    drain.broker.publish_returned(MAIN, "too often", 6);
+    assert_eq!(run(&drain).await.outcome, DrainOutcome::Drained);
+    let warnings = lines.of("a message comes back again and again; its queue may drop it after 20 returns");
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert_eq!((&warning["level"], &warning["delivery_count"]), (&"WARN".into(), &6.into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_go_to_our_queue_in_full_batches_and_are_acknowledged_after_that() {
     let drain = with_messages(95);
     let report = run(&drain).await;
