@@ -382,7 +382,7 @@ def kill_again_and_again(nowcerts: NowCerts, times: int) -> None:
 def invoke_in_vain(stack: Stack) -> None:
     """An invocation that is cut off; what the emulator answers then is its own matter."""
     with contextlib.suppress(Exception):
-        stack.invoke("nowcerts")
+        stack.run_to_its_end("nowcerts")
 
 
 def test_a_function_that_is_killed_loses_nothing_and_stores_once_what_has_an_id(

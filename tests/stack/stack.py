@@ -357,8 +357,8 @@ class Stack:
         wait_until(enough, what=f"{count} messages")
         assert len(taken) == count
         return taken
-    def invoke(self, binary: str) -> None:
-        """Runs a function to its end, however it ends."""
+    def run_to_its_end(self, binary: str) -> None:
+        """Runs a function without a payload to its end, however it ends."""
         self.client("lambda").invoke(FunctionName=self.function_name(binary), Payload=b"{}")
 
     def kill(self, binary: str) -> None:
