@@ -58,7 +58,7 @@ class NowCerts:
         """One run, which goes on while the `with` block does its mischief; afterwards the list holds its line."""
         before = len(self.lines())
         found: list[Line] = []
-        thread = threading.Thread(target=self.stack.invoke, args=("nowcerts",))
+        thread = threading.Thread(target=self.stack.run_to_its_end, args=("nowcerts",))
         thread.start()
         try:
             yield found
