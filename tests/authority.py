@@ -77,10 +77,14 @@ class SigningKey:
 
 @dataclass
 class Client:
+    """A client of the token endpoint; its account is called as it is, unless another one is named."""
+
     client_id: str
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    account: str = ""
 
     def __post_init__(self) -> None:
+        self.account = self.account or self.client_id
         confidential(self.client_secret, CLIENT_SECRET)
 
 
@@ -109,6 +113,7 @@ class Authority:
             "clients": [
                 {
                     "client_id": client.client_id,
+                    "account": client.account,
                     "secrets": [hashlib.sha256(client.client_secret.encode()).hexdigest()],
                 }
                 for client in self.clients
@@ -121,7 +126,7 @@ class Authority:
             "issuer": self.issuer,
             "audience": self.audience,
             "keys": [self.key.public_entry()],
-            "clients": [client.client_id for client in self.clients],
+            "clients": [{"client_id": client.client_id, "account": client.account} for client in self.clients],
         }
 
     def claims(self, **changes: Any) -> Claims:

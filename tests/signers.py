@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 class MachnetSigner:
     """Signs with one Machnet subscription secret."""
 
-    def __init__(self, secret: str, label: str = "main") -> None:
+    def __init__(self, secret: str, account: str = "main") -> None:
         self.secret = confidential(secret, SIGNING_SECRET)
-        self.label = label
+        self.account = account
 
     def key(self) -> dict[str, str]:
         """This signer's entry in the secret's list of active keys."""
-        return {"label": self.label, "secret": self.secret}
+        return {"account": self.account, "secret": self.secret}
 
     def headers(self, body: bytes, event: str | None = None) -> dict[str, str]:
         signature = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
@@ -36,8 +36,8 @@ class MachnetSigner:
 class AccreditSigner:
     """Signs with one RSA key, as Accredit does; `pss` for the other padding."""
 
-    def __init__(self, label: str = "main", pss: bool = False, private_key: rsa.RSAPrivateKey | None = None) -> None:
-        self.label = label
+    def __init__(self, account: str = "main", pss: bool = False, private_key: rsa.RSAPrivateKey | None = None) -> None:
+        self.account = account
         self.pss = pss
         self.private_key = private_key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -47,7 +47,7 @@ class AccreditSigner:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         return {
-            "label": self.label,
+            "account": self.account,
             "public_key": public_key.decode(),
             "padding": "pss" if self.pss else "pkcs1-v1.5",
         }
@@ -66,9 +66,9 @@ class AccreditSigner:
 class PathSecret:
     """A secret at the end of NurtureCloud's URL, which is all the proof there is: NurtureCloud signs nothing."""
 
-    def __init__(self, label: str = "main", secret: str | None = None) -> None:
+    def __init__(self, account: str = "main", secret: str | None = None) -> None:
         self.secret = confidential(secrets.token_urlsafe(32), PATH_SECRET) if secret is None else secret
-        self.label = label
+        self.account = account
 
     @property
     def path(self) -> str:
@@ -76,7 +76,7 @@ class PathSecret:
 
     def key(self) -> dict[str, str]:
         """This secret's entry in the list of active keys."""
-        return {"label": self.label, "secret_sha256": hashlib.sha256(self.secret.encode()).hexdigest()}
+        return {"account": self.account, "secret_sha256": hashlib.sha256(self.secret.encode()).hexdigest()}
 
     def headers(self, body: bytes) -> dict[str, str]:
         return {"Content-Type": "application/json"}

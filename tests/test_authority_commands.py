@@ -97,7 +97,7 @@ def test_a_client_secret_is_rotated_and_a_removed_client_gets_no_token(stack: St
     none = [token_request(stack, each).status for each in [old, new]]
 
     assert (both, newest, none) == ([200, 200], [401, 200], [401, 401])
-    assert commands.document("SterlingVerificationSecret")["clients"] == ["tenant-2"]
+    assert commands.document("SterlingVerificationSecret")["clients"] == [{"client_id": "tenant-2", "account": "tenant-2"}]
 
 
 def test_a_new_key_verifies_at_once_and_does_not_sign_too_early(stack: Stack, commands: Commands) -> None:

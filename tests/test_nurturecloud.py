@@ -166,7 +166,7 @@ def test_several_secrets_are_live_at_once_and_change_without_a_deployment(
     renewed = wait_until(taken, timeout=LONGEST_WAIT_SECONDS + 3, interval=0.5, what="the new secret's use")
 
     print(f"\nthe new secret counts {time.monotonic() - read:.1f} s after the last reading")
-    assert renewed.line["key_label"] == "main"
+    assert renewed.line["account"] == "main"
     assert len({each.line["key_fingerprint"] for each in [renewed, *taken_before]}) == 3
     statuses = [nurturecloud.send(body, signer=secret).answer.status for secret in [old, stays, new]]
     assert statuses == [401, 200, 200]

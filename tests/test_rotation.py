@@ -17,7 +17,7 @@ LONGEST_WAIT_SECONDS = 20
 def next_signer(stack: Stack, machnet: Sender) -> Iterator[MachnetSigner]:
     """A second secret; afterwards the first one is the only one again."""
     stack.restart("machnet")
-    yield MachnetSigner("the-next-machnet-secret-in-line", label="next")
+    yield MachnetSigner("the-next-machnet-secret-in-line")
     stack.put_keys("machnet", machnet.signer.key())
     stack.restart("machnet")
 
@@ -38,10 +38,11 @@ def test_a_rotation_needs_no_deployment(stack: Stack, machnet: Sender, next_sign
 
     wait_until(taken, timeout=LONGEST_WAIT_SECONDS, interval=1, what="the new key's use")
     [item] = wait_until(lambda: stack.events(id=event_id))
-    assert item["source"] == "/webhooks/machnet/next"
-    sent, outcome = machnet.deliver(machnet_event(new_id(), new_id()), signer=old)
-    assert outcome == "stored"
-    assert sent.line["key_label"] == "main"
+    assert item["source"] == "/webhooks/machnet/main"
+    sent, outcome = machnet.deliver(body, signer=old)
+    assert outcome == "duplicate", "the account is the same, so the event is"
+    assert sent.line["account"] == "main"
+    assert sent.line["key_fingerprint"] != item["key_fingerprint"]
 
     # The old one is taken out. Cached keys are used until they are due, or until something does not match.
     stack.put_keys("machnet", next_signer.key())

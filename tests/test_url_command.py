@@ -45,17 +45,17 @@ def test_a_url_that_the_command_makes_takes_deliveries_until_it_is_removed(
     stack.put_secret("NurtureCloudSecretArn", json.loads(initial_secret(stack)))
 
     old = new_url(stack)
-    new = new_url(stack, "--label", "raywhite")
+    new = new_url(stack, "--account", "raywhite")
 
     sent = [nurturecloud.deliver(body, signer=each)[0] for each in [old, new]]
-    assert [each.line["key_label"] for each in sent] == ["main", "raywhite"]
+    assert [each.line["account"] for each in sent] == ["main", "raywhite"]
     assert json.loads(document(stack))["keys"] == [
-        {"label": "main", "secret_sha256": old.key()["secret_sha256"]},
-        {"label": "raywhite", "secret_sha256": new.key()["secret_sha256"]},
+        {"account": "main", "secret_sha256": old.key()["secret_sha256"]},
+        {"account": "raywhite", "secret_sha256": new.key()["secret_sha256"]},
     ]
     listed = command(stack, "--list").stdout
     for each in sent:
-        assert each.line["key_label"] in listed
+        assert each.line["account"] in listed
         assert each.line["key_fingerprint"] in listed
     assert [each.secret in listed for each in [old, new]] == [False, False]
 

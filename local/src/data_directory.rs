@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use providers::account::AccountName;
 use providers::provider::Provider;
 
 /// Where the data lies unless told otherwise.
@@ -128,10 +129,10 @@ impl DataDirectory {
         self.0.join("intake.sqlite")
     }
 
-    /// How far the resync of NurtureCloud has come.
+    /// How far the resync of an account at NurtureCloud has come.
     #[must_use]
-    pub fn resync_resume_point(&self) -> PathBuf {
-        self.0.join("nurturecloud-resync.json")
+    pub fn resync_resume_point(&self, account: &AccountName) -> PathBuf {
+        self.0.join(format!("nurturecloud-resync-{account}.json"))
     }
 
     /// The log of `demo`.

@@ -126,7 +126,7 @@ mod tests {
         let database = Database::open(&parent.path().join("intake.sqlite")).unwrap();
         let queue = SqliteQueue::new(database.clone());
         let account = serde_json::json!({
-            "label": "main", "connection_string": "host=b;username=u;password=p", "queue": "events", "tls": true,
+            "account": "main", "connection_string": "host=b;username=u;password=p", "queue": "events", "tls": true,
         });
         let account = nowcerts::read_account(&account.to_string()).unwrap();
         let mut documents = Vec::new();

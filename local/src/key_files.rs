@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pipeline::ports::{PortError, SecretText, Secrets, Surroundings as _, SystemSurroundings};
-use providers::active_keys::KeyLabel;
+use providers::account::AccountName;
 use providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
 use providers::provider::Provider;
 use providers::timestamp::Timestamp;
@@ -20,8 +20,8 @@ use crate::path_secrets::{self, PathSecretError};
 use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH, TOKEN_PATH};
 use crate::stored_document::{DocumentLock, StoredDocument};
 
-/// The label of test keys.
-pub const TEST_KEY_LABEL: &str = "main";
+/// The account of test keys.
+pub const TEST_ACCOUNT: &str = "main";
 
 /// The client with which test deliveries of Sterling get their tokens.
 pub const TEST_CLIENT_ID: &str = "demo";
@@ -103,14 +103,14 @@ struct KeySetDocument<K> {
 
 #[derive(Serialize)]
 struct AccreditKeyDocument<'a> {
-    label: &'a str,
+    account: &'a str,
     public_key: &'a str,
     padding: &'a str,
 }
 
 #[derive(Serialize)]
 struct MachnetKeyDocument<'a> {
-    label: &'a str,
+    account: &'a str,
     secret: &'a str,
 }
 
@@ -130,7 +130,7 @@ pub struct AccreditTestKey {
 pub fn new_accredit_key() -> Result<AccreditTestKey, TestKeyError> {
     let key = RsaPrivateKey::new(&mut OsRng, TEST_KEY_BITS)?;
     let public_key = key.to_public_key().to_public_key_pem(LineEnding::LF)?;
-    let entry = AccreditKeyDocument { label: TEST_KEY_LABEL, public_key: &public_key, padding: "pkcs1-v1.5" };
+    let entry = AccreditKeyDocument { account: TEST_ACCOUNT, public_key: &public_key, padding: "pkcs1-v1.5" };
     Ok(AccreditTestKey { secret: secret_document(entry)?, private_key: key.to_pkcs8_pem(LineEnding::LF)?.to_string() })
 }
 
@@ -141,7 +141,7 @@ pub fn new_accredit_key() -> Result<AccreditTestKey, TestKeyError> {
 pub fn new_machnet_key() -> Result<String, TestKeyError> {
     let mut bytes = [0; 32];
     OsRng.fill_bytes(&mut bytes);
-    Ok(secret_document(MachnetKeyDocument { label: TEST_KEY_LABEL, secret: &hex::encode(bytes) })?)
+    Ok(secret_document(MachnetKeyDocument { account: TEST_ACCOUNT, secret: &hex::encode(bytes) })?)
 }
 
 /// A client of the token endpoint with its secret, as it is written down. `Debug` doesn't show the secret.
@@ -229,7 +229,7 @@ async fn ensure_sterling_client(directory: &DataDirectory) -> Result<(), TestKey
         };
         // The secret that it may have had is lost.
         let _ = authority.remove_client(TEST_CLIENT_ID);
-        authority.add_client_secret(TEST_CLIENT_ID, &secret)?;
+        authority.add_client_secret(TEST_CLIENT_ID, None, &secret)?;
         Ok((authority, ()))
     })
     .await?;
@@ -252,8 +252,8 @@ async fn ensure_nurturecloud_secret(directory: &DataDirectory) -> Result<(), Tes
     let secret = path_secrets::generate()?;
     replace_private_file(&path, &format!("{}\n", secret.reveal()))
         .map_err(|source| TestKeyError::Unwritable { path, source })?;
-    let label = KeyLabel::new(TEST_KEY_LABEL).map_err(PathSecretError::from)?;
-    Ok(path_secrets::add(&document, &label, &secret).await?)
+    let account = AccountName::new(TEST_ACCOUNT).map_err(PathSecretError::from)?;
+    Ok(path_secrets::add(&document, &account, &secret).await?)
 }
 
 /// Makes test keys for every provider that has none yet.

@@ -1,7 +1,8 @@
 //! NurtureCloud's active path secrets: a document with the hash of each, which commands change.
 
 use pipeline::ports::SecretText;
-use providers::active_keys::{InvalidKeyLabel, KeyLabel, MOST_ACTIVE_KEYS};
+use providers::account::{AccountName, InvalidAccountName};
+use providers::active_keys::MOST_ACTIVE_KEYS;
 use providers::delivery::Sha256Digest;
 use providers::path_secret::{PathSecret, PathSecretHash};
 use providers::signature::KeyFingerprint;
@@ -20,7 +21,8 @@ pub struct PathSecrets {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    label: KeyLabel,
+    #[serde(alias = "label")]
+    account: AccountName,
     secret_sha256: Sha256Digest,
 }
 
@@ -61,8 +63,8 @@ pub enum PathSecretError {
     },
     /// A document that isn't one. serde's own words are not passed on, for they quote what they read.
     #[error(
-        "{place} is not json of the form {{\"keys\": [{{\"label\": \"...\", \"secret_sha256\": \"64 hex digits\"}}]}} (line \
-         {line}, column {column}); mend it, or put back the text that the command has written"
+        "{place} is not json of the form {{\"keys\": [{{\"account\": \"...\", \"secret_sha256\": \"64 hex digits\"}}]}} (line \
+         {line}, column {column}), where `label` means `account` and one of the two is enough; mend it, or put back the text that the command has written"
     )]
     Unusable {
         /// Where it is.
@@ -72,9 +74,9 @@ pub enum PathSecretError {
         /// The column where reading stopped.
         column: usize,
     },
-    /// A label that can't be one.
+    /// An account's name that can't be one.
     #[error(transparent)]
-    Label(#[from] InvalidKeyLabel),
+    Account(#[from] InvalidAccountName),
     /// No secret could be made.
     #[error("the operating system gave no randomness for a secret; try again")]
     NoRandomness,
@@ -108,17 +110,17 @@ pub async fn read(document: &StoredDocument) -> Result<PathSecrets, PathSecretEr
 ///
 /// # Errors
 /// When as many are active as can be, or the document can't be read or written, or was changed meanwhile.
-pub async fn add(document: &StoredDocument, label: &KeyLabel, secret: &PathSecret) -> Result<(), PathSecretError> {
+pub async fn add(document: &StoredDocument, account: &AccountName, secret: &PathSecret) -> Result<(), PathSecretError> {
     let found = document.read().await?;
     let mut secrets = parse(found.text.as_ref(), document)?;
     if secrets.keys.len() >= MOST_ACTIVE_KEYS {
         return Err(PathSecretError::TooMany { place: document.name(), found: secrets.keys.len() });
     }
-    secrets.keys.push(Entry { label: label.clone(), secret_sha256: secret.hash().digest() });
+    secrets.keys.push(Entry { account: account.clone(), secret_sha256: secret.hash().digest() });
     Ok(document.replace(&secrets.text()?, &found.version).await?)
 }
 
-/// Takes the secret with this fingerprint out, and returns its label.
+/// Takes the secret with this fingerprint out, and returns its account.
 ///
 /// # Errors
 /// When there is none, or no other one is left and that isn't meant; or when the document can't be read or written, or was
@@ -127,7 +129,7 @@ pub async fn remove(
     document: &StoredDocument,
     fingerprint: &str,
     even_the_last: bool,
-) -> Result<KeyLabel, PathSecretError> {
+) -> Result<AccountName, PathSecretError> {
     let found = document.read().await?;
     let secrets = parse(found.text.as_ref(), document)?;
     let is_meant = |entry: &Entry| entry.hash().fingerprint().as_str().eq_ignore_ascii_case(fingerprint);
@@ -138,19 +140,19 @@ pub async fn remove(
         return Err(PathSecretError::TheLast { place });
     }
     document.replace(&PathSecrets { keys }.text()?, &found.version).await?;
-    Ok(removed.label)
+    Ok(removed.account)
 }
 
 impl PathSecrets {
     /// The document with only this secret.
     #[must_use]
-    pub fn only(label: KeyLabel, secret: &PathSecret) -> Self {
-        Self { keys: vec![Entry { label, secret_sha256: secret.hash().digest() }] }
+    pub fn only(account: AccountName, secret: &PathSecret) -> Self {
+        Self { keys: vec![Entry { account, secret_sha256: secret.hash().digest() }] }
     }
 
-    /// Labels and fingerprints, in the order in which they were added.
-    pub fn iter(&self) -> impl Iterator<Item = (&KeyLabel, KeyFingerprint)> {
-        self.keys.iter().map(|entry| (&entry.label, entry.hash().fingerprint()))
+    /// Accounts and fingerprints, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (&AccountName, KeyFingerprint)> {
+        self.keys.iter().map(|entry| (&entry.account, entry.hash().fingerprint()))
     }
 
     /// Whether this secret is active.

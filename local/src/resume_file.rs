@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use pipeline::ports::PortError;
 use pipeline::resync::{ResumePoints, Saved};
+use providers::account::AccountName;
 
 use crate::data_directory::{DataDirectory, replace_private_file};
 
-/// The resume point of a data directory. Only one run at a time has it.
+/// The resume point of an account in a data directory. Only one run at a time has it.
 #[derive(Debug)]
 pub struct ResumeFile {
     path: PathBuf,
@@ -36,12 +37,12 @@ pub enum ResumeFileError {
 }
 
 impl ResumeFile {
-    /// The resume point of this data directory.
+    /// The resume point of this account in the data directory.
     ///
     /// # Errors
     /// When another run has it.
-    pub fn open(directory: &DataDirectory) -> Result<Self, ResumeFileError> {
-        let path = directory.resync_resume_point();
+    pub fn open(directory: &DataDirectory, account: &AccountName) -> Result<Self, ResumeFileError> {
+        let path = directory.resync_resume_point(account);
         let lock_path = path.with_extension("lock");
         let unwritable = |source| ResumeFileError::Unwritable { path: lock_path.clone(), source };
         let lock = File::options().create(true).append(true).open(&lock_path).map_err(unwritable)?;
@@ -98,11 +99,15 @@ impl ResumePoints for ResumeFile {
 mod tests {
     use super::*;
 
+    fn account(name: &str) -> AccountName {
+        AccountName::new(name).unwrap()
+    }
+
     #[tokio::test]
     async fn a_document_takes_the_place_of_the_one_that_was_seen_and_of_no_other() {
         let parent = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(parent.path()).unwrap();
-        let file = ResumeFile::open(&directory).unwrap();
+        let file = ResumeFile::open(&directory, &account("main")).unwrap();
         assert_eq!(file.load().await.unwrap(), None);
         assert_eq!(file.save(None, "first").await.unwrap(), Saved::Done);
         assert_eq!(file.save(Some("first"), "second").await.unwrap(), Saved::Done);
@@ -119,10 +124,10 @@ mod tests {
     fn only_one_run_at_a_time_has_it() {
         let parent = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(parent.path()).unwrap();
-        let file = ResumeFile::open(&directory).unwrap();
-        let error = ResumeFile::open(&directory).unwrap_err().to_string();
+        let file = ResumeFile::open(&directory, &account("main")).unwrap();
+        let error = ResumeFile::open(&directory, &account("main")).unwrap_err().to_string();
         assert!(error.starts_with("another resync is running with"), "{error}");
         drop(file);
-        ResumeFile::open(&directory).unwrap();
+        ResumeFile::open(&directory, &account("main")).unwrap();
     }
 }

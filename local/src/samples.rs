@@ -10,13 +10,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pipeline::document::OutboundDocument;
 use pipeline::intake::IntakeSettings;
 use pipeline::ports::{PayloadKey, Payloads, PortError};
+use providers::account::AccountName;
 use providers::accredit::Accredit;
-use providers::active_keys::{InvalidKeyLabel, KeyLabel};
 use providers::delivery::{DeliveryId, VerifiedDelivery};
 use providers::machnet::Machnet;
 use providers::nurturecloud::NurtureCloud;
 use providers::oauth::access_token::{self, NoSigningKey};
 use providers::oauth::authority::{Authority, ClientSecret};
+use providers::oauth::client_id::{ClientId, InvalidClientId};
 use providers::provider::Provider;
 use providers::request::UnverifiedRequest;
 use providers::sterling::Sterling;
@@ -27,7 +28,7 @@ use serde::Serialize;
 use crate::authority_store::StoreError;
 use crate::client::{TOKEN_REQUEST_BODY, token_request_headers};
 use crate::key_files::{
-    ClientCredentials, NewAuthority, TEST_KEY_LABEL, TestKeyError, new_accredit_key, new_machnet_key,
+    ClientCredentials, NewAuthority, TEST_ACCOUNT, TestKeyError, new_accredit_key, new_machnet_key,
 };
 use crate::path_secrets::{self, PathSecretError, PathSecrets};
 use crate::sample_bodies::{
@@ -85,7 +86,7 @@ pub enum SamplesError {
     NoSigningKey(#[from] NoSigningKey),
     /// The client's id can't be one.
     #[error("the client in the samples' folder cannot be used; make a new one with --new-keys")]
-    Client(#[from] InvalidKeyLabel),
+    Client(#[from] InvalidClientId),
     /// What was signed isn't verified.
     #[error(
         "the secret and the signing key of {0} in the samples' folder do not belong together; make new ones with --new-keys"
@@ -121,16 +122,16 @@ impl SampleKeys {
         let mut authority = settings.make(issued_at)?;
         let secret = ClientSecret::generate().ok_or(StoreError::NoRandomness)?;
         let client = ClientCredentials { client_id: "sample".to_owned(), client_secret: secret.reveal().to_owned() };
-        authority.add_client_secret(&client.client_id, &secret).map_err(StoreError::from)?;
+        authority.add_client_secret(&client.client_id, None, &secret).map_err(StoreError::from)?;
         let verification = authority.verification().map_err(StoreError::from)?;
         let accredit = new_accredit_key()?;
         let path_secret = path_secrets::generate()?;
-        let label = KeyLabel::new(TEST_KEY_LABEL).map_err(PathSecretError::from)?;
+        let account = AccountName::new(TEST_ACCOUNT).map_err(PathSecretError::from)?;
         Ok(Self {
             accredit_secret: accredit.secret,
             accredit_private_key: accredit.private_key,
             machnet_secret: new_machnet_key()?,
-            nurturecloud_secret: json(&PathSecrets::only(label, &path_secret))?,
+            nurturecloud_secret: json(&PathSecrets::only(account, &path_secret))?,
             nurturecloud_path_secret: format!("{}\n", path_secret.reveal()),
             sterling_authority: json(&authority)?,
             sterling_verification: json(&verification)?,
@@ -236,7 +237,7 @@ fn nurturecloud_delivery(keys: &SampleKeys, body: Bytes) -> SignedDelivery {
 /// A token of the client, always the same.
 fn sample_token(authority: &Authority, client: &ClientCredentials) -> Result<String, SamplesError> {
     let issued_at = Timestamp::parse(TOKEN_ISSUED_AT)?;
-    let client_id = KeyLabel::new(&client.client_id)?;
+    let client_id = ClientId::new(&client.client_id)?;
     let token = access_token::issue(authority, &client_id, DeliveryId::new(issued_at, [0; 10]), issued_at)?;
     Ok(token.reveal().to_owned())
 }

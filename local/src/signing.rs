@@ -34,7 +34,7 @@ pub enum SignerError {
     NoPrivateKey,
     /// No secret document.
     #[error(
-        "this is not json of the form {{\"keys\": [{{\"label\": \"...\", \"secret\": \"...\"}}]}} with at least one key, \
+        "this is not json of the form {{\"keys\": [{{\"account\": \"...\", \"secret\": \"...\"}}]}} with at least one key, \
          such as machnet.json in the data directory's keys"
     )]
     NoSecretDocument,

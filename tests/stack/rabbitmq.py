@@ -183,7 +183,7 @@ class RabbitMq:
     def secret(self) -> dict[str, object]:
         """The function's secret, except for the queue."""
         return {
-            "label": "main",
+            "account": "main",
             "connection_string": self.connection_string(),
             "password": self.password,
             "tls": False,

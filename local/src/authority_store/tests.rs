@@ -63,7 +63,7 @@ fn authority() -> Authority {
 async fn add(store: &impl AuthorityStore, client_id: &str) -> Result<(), StoreError> {
     change(store, First::Verification, |current| {
         let mut authority = current.unwrap_or_else(authority);
-        authority.add_client_secret(client_id, &ClientSecret::generate().unwrap())?;
+        authority.add_client_secret(client_id, None, &ClientSecret::generate().unwrap())?;
         Ok((authority, ()))
     })
     .await

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pipeline::intake::IntakeSettings;
 use pipeline::ports::{Surroundings as _, SystemSurroundings};
+use providers::account::AccountName;
 use providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME};
 
 use super::authority_place::{IfMissing, PlaceArguments, needed};
@@ -46,8 +47,12 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Add {
-    /// The client's id: 1 to 64 letters, digits, dots, hyphens and underscores. It becomes part of its events' source.
+    /// The client's id: 1 to 64 letters, digits, dots, hyphens and underscores.
     client_id: String,
+    /// For a new client: the account that its events belong to, in the same characters. It is part of their source and identity, so
+    /// a client that takes the place of another one of the same tenant needs the same account. [default: the client's id]
+    #[arg(long, value_name = "NAME")]
+    account: Option<AccountName>,
     /// For a new authority: the tokens' issuer, best the token endpoint's URL. [default: that of the server on this machine]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
@@ -106,12 +111,12 @@ fn list(authority: &Authority) -> String {
     let rows: Vec<_> = authority
         .clients
         .iter()
-        .map(|client| [client.client_id.to_string(), client.secrets.len().to_string()])
+        .map(|client| [client.client_id.to_string(), client.account.to_string(), client.secrets.len().to_string()])
         .collect();
     if rows.is_empty() {
         return "There is no client.\n".to_owned();
     }
-    format!("{}\n", table(["client id", "secrets"], rows))
+    format!("{}\n", table(["client id", "account", "secrets"], rows))
 }
 
 impl Add {
@@ -123,9 +128,8 @@ impl Add {
                 Some(authority) => self.for_existing(authority, place)?,
                 None => self.settings(place, is_stack)?.make(SystemSurroundings.now())?,
             };
-            authority.add_client_secret(&client_id, &secret)?;
-            let secrets = authority.clients.iter().find(|client| client.client_id.as_str() == client_id);
-            let told = told(&authority, &client_id, &secret, secrets.map_or(1, |client| client.secrets.len()));
+            authority.add_client_secret(&client_id, self.account.as_ref(), &secret)?;
+            let told = told(&authority, &client_id, &secret);
             Ok((authority, told))
         });
         Ok(told.await?)
@@ -167,11 +171,16 @@ impl Add {
 }
 
 /// The credentials, and what else whoever sets the sender up has to know.
-fn told(authority: &Authority, client_id: &str, secret: &ClientSecret, secrets: usize) -> String {
+fn told(authority: &Authority, client_id: &str, secret: &ClientSecret) -> String {
     let mut text = format!(
         "client id      {client_id}\nclient secret  {}\n\nThe secret is shown this once; only its hash is kept.\n",
         secret.reveal()
     );
+    let client = authority.clients.iter().find(|client| client.client_id.as_str() == client_id);
+    if let Some(client) = client {
+        let _ = writeln!(text, "The client's events belong to the account {}.", client.account);
+    }
+    let secrets = client.map_or(1, |client| client.secrets.len());
     if secrets > 1 {
         let _ = writeln!(
             text,

@@ -57,7 +57,7 @@ impl AccountOptions {
     /// The account as it was given, if it was.
     fn given(&self) -> Option<AccountSecret> {
         let document = serde_json::json!({
-            "label": "main",
+            "account": "main",
             "connection_string": self.connection_string.as_ref()?,
             "password": self.password,
             "queue": self.queue,

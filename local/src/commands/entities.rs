@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use pipeline::entities::{EntityEntry, Seen};
 use pipeline::ledger::Entry;
+use providers::account::AccountName;
 use providers::nurturecloud::component::component_name;
 
 use super::describe::{in_seconds, short_id, table};
@@ -24,6 +25,10 @@ pub(super) struct Arguments {
     /// Only entities of this component, such as contact or contacts.
     #[arg(long = "component", value_name = "COMPONENT")]
     only_component: Option<String>,
+    /// Only entities of this account: the one that the URL was made for to which NurtureCloud delivered them. [default: every
+    /// account; for one entity, the only account that has it]
+    #[arg(long, value_name = "NAME")]
+    account: Option<AccountName>,
     /// Only entities of this business.
     #[arg(long, value_name = "ID")]
     business: Option<String>,
@@ -60,7 +65,8 @@ impl Arguments {
     fn mean(&self, entity: &EntityEntry) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         let component = self.component.as_ref().or(self.only_component.as_ref()).map(|name| component_name(name));
-        is(&component, &entity.entity.component)
+        self.account.as_ref().is_none_or(|account| *account == entity.entity.account)
+            && is(&component, &entity.entity.component)
             && is(&self.id, &entity.entity.id)
             && is(&self.business, &entity.entity.business_id)
             && is(&self.organisation, &entity.entity.organisation)
@@ -74,14 +80,15 @@ fn json_lines(entities: Vec<EntityEntry>) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-const COLUMNS: [&str; 7] = ["component", "id", "business", "state", "version", "last told (UTC)", "known"];
+const COLUMNS: [&str; 8] = ["component", "id", "account", "business", "state", "version", "last told (UTC)", "known"];
 
-fn row(entity: &EntityEntry) -> [String; 7] {
+fn row(entity: &EntityEntry) -> [String; 8] {
     let content = entity.content.as_ref().map(|content| content.arrival);
     let last_told = content.max(entity.life.as_ref().map(|life| life.arrival));
     [
         entity.entity.component.clone(),
         entity.entity.id.clone(),
+        entity.entity.account.to_string(),
         short_id(&entity.entity.business_id),
         state(entity).to_owned(),
         entity.version.to_string(),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use pipeline::intake::IntakeSettings;
 use pipeline::key_store::SHORTEST_REREAD;
-use providers::active_keys::KeyLabel;
+use providers::account::AccountName;
 use providers::path_secret::PathSecret;
 use providers::provider::Provider;
 use reqwest::Url;
@@ -14,24 +14,24 @@ use super::describe::table;
 use super::{CommandError, explain, print};
 use crate::client::is_this_machine;
 use crate::data_directory::DataDirectory;
-use crate::key_files::TEST_KEY_LABEL;
+use crate::key_files::TEST_ACCOUNT;
 use crate::path_secrets::{self, PathSecretError, PathSecrets};
 use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH};
 use crate::stored_document::{DocumentLock, StoredDocument};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// What the account is called: 1 to 64 letters, digits, dots, hyphens and underscores. It becomes part of its events'
-    /// source.
-    #[arg(long, default_value = TEST_KEY_LABEL, conflicts_with_all = ["list", "remove"])]
-    label: String,
+    /// What the account is called: 1 to 64 letters, digits, dots, hyphens and underscores. It is part of its events' source and
+    /// identity and of its entities, so a URL that replaces another one of the same account needs the same name.
+    #[arg(long, default_value = TEST_ACCOUNT, conflicts_with_all = ["list", "remove"])]
+    account: String,
     /// Where the webhooks are reached, such as https://hooks.example.com. [default: the server on this machine]
     #[arg(long, value_name = "URL", conflicts_with_all = ["list", "remove"])]
     base_url: Option<String>,
     /// A deployed stack's secret, instead of the data directory. Needs a build with --features aws.
     #[arg(long, value_name = "ARN")]
     secret: Option<String>,
-    /// List the active secrets by label and fingerprint.
+    /// List the active secrets by account and fingerprint.
     #[arg(long, conflicts_with = "remove")]
     list: bool,
     /// Take the secret with this fingerprint out, so that its URL is refused.
@@ -50,9 +50,9 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         let directory = DataDirectory::at(data_directory);
         let document = arguments.document(&directory).await?;
         let _lock = arguments.lock(&directory)?;
-        let label = path_secrets::remove(&document, fingerprint, arguments.even_the_last).await?;
+        let account = path_secrets::remove(&document, fingerprint, arguments.even_the_last).await?;
         print(&format!(
-            "The secret is taken out of {label}; its URL is refused within {}.\n",
+            "The secret is taken out of {account}; its URL is refused within {}.\n",
             arguments.until_refused()
         ))?;
     } else {
@@ -63,16 +63,16 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 
 fn list(secrets: &PathSecrets) -> String {
     let rows: Vec<_> =
-        secrets.iter().map(|(label, fingerprint)| [label.to_string(), fingerprint.to_string()]).collect();
+        secrets.iter().map(|(account, fingerprint)| [account.to_string(), fingerprint.to_string()]).collect();
     if rows.is_empty() {
         return "There is no active secret.\n".to_owned();
     }
-    format!("{}\n", table(["label", "fingerprint"], rows))
+    format!("{}\n", table(["account", "fingerprint"], rows))
 }
 
 impl Arguments {
     async fn add(&self, data_directory: &Path) -> Result<(), CommandError> {
-        let label = KeyLabel::new(&self.label).map_err(PathSecretError::from)?;
+        let account = AccountName::new(&self.account).map_err(PathSecretError::from)?;
         let base_url = self.checked_base_url()?;
         let directory = match self.secret {
             Some(_) => DataDirectory::at(data_directory),
@@ -81,10 +81,10 @@ impl Arguments {
         let document = self.document(&directory).await?;
         let _lock = self.lock(&directory)?;
         let secret = path_secrets::generate()?;
-        path_secrets::add(&document, &label, &secret).await?;
+        path_secrets::add(&document, &account, &secret).await?;
         // The URL alone is the output, so that it can be piped to where it is needed.
         explain(&format!(
-            "This URL is shown this once; only the hash of its secret is kept, in {} (label {label}, fingerprint {}).\n\
+            "This URL is shown this once; only the hash of its secret is kept, in {} (account {account}, fingerprint {}).\n\
              Give it to NurtureCloud as the `targetUrl` of POST /management/webhooks/create-subscription. Whoever knows it can\n\
              deliver, so hand it on by a way that is safe for a secret. It counts within {} s.\n\n",
             document.name(),

@@ -8,6 +8,7 @@ use outbound::{HttpSyncApi, NoClient};
 use pipeline::config::{LONGEST_LOOKBACK_DAYS, MOST_CALLS_PER_MINUTE};
 use pipeline::ports::{SecretText, SystemSurroundings};
 use pipeline::resync::{Answered, Ending, Next, Reason, Resync, ResyncSettings, RunReport};
+use providers::account::AccountName;
 use providers::date::Date;
 use providers::nurturecloud::component::ComponentName;
 use providers::nurturecloud::resync::{
@@ -16,6 +17,7 @@ use providers::nurturecloud::resync::{
 
 use super::{CommandError, print};
 use crate::data_directory::DataDirectory;
+use crate::key_files::TEST_ACCOUNT;
 use crate::resume_file::{ResumeFile, ResumeFileError};
 
 /// The client secret, where no file is named.
@@ -32,6 +34,9 @@ pub(super) struct Arguments {
     /// The file with the client secret, on one line. [default: the environment variable NURTURECLOUD_CLIENT_SECRET]
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
+    /// The account that the credentials are for, called as its URL is (`nurturecloud-url --account`). Each has its own progress.
+    #[arg(long, value_name = "NAME", default_value = TEST_ACCOUNT)]
+    account: AccountName,
     /// A business to ask for; may be given several times.
     #[arg(long = "business", value_name = "ID", required = true, value_delimiter = ',')]
     businesses: Vec<BusinessId>,
@@ -100,7 +105,8 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let plan = arguments.plan()?;
     let api =
         HttpSyncApi::new(base_url.clone(), &credentials.map_err(ResyncError::from)?).map_err(ResyncError::from)?;
-    let resume_file = ResumeFile::open(&DataDirectory::create(data_directory)?).map_err(ResyncError::from)?;
+    let resume_file =
+        ResumeFile::open(&DataDirectory::create(data_directory)?, &arguments.account).map_err(ResyncError::from)?;
     if arguments.start_over {
         resume_file.remove().map_err(ResyncError::from)?;
     }

@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
     /// The file with the key that signs: for accredit a private key in PEM, for machnet the secret as it is stored,
-    /// {"keys":[{"label":"main","secret":"..."}]}, for nurturecloud the secret that ends the URL. [default: the test key in
+    /// {"keys":[{"account":"main","secret":"..."}]}, for nurturecloud the secret that ends the URL. [default: the test key in
     /// the data directory]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,

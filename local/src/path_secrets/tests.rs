@@ -10,13 +10,13 @@ fn text(directory: &Path) -> String {
     std::fs::read_to_string(directory.join("nurturecloud.json")).unwrap()
 }
 
-fn label(text: &str) -> KeyLabel {
-    KeyLabel::new(text).unwrap()
+fn account(text: &str) -> AccountName {
+    AccountName::new(text).unwrap()
 }
 
 async fn added(document: &StoredDocument, name: &str) -> PathSecret {
     let secret = generate().unwrap();
-    add(document, &label(name), &secret).await.unwrap();
+    add(document, &account(name), &secret).await.unwrap();
     secret
 }
 
@@ -33,8 +33,8 @@ async fn what_is_added_is_kept_as_a_hash_that_the_webhook_reads() {
     assert!(!text.contains(first.reveal()) && !text.contains(second.reveal()), "{text}");
     let read_by_webhook = NurtureCloud::read_keys(&text).unwrap();
     assert_eq!(read_by_webhook.problems, []);
-    let labels: Vec<&str> = read_by_webhook.keys.iter().map(|(label, _)| label.as_str()).collect();
-    assert_eq!(labels, ["main", "other"]);
+    let accounts: Vec<&str> = read_by_webhook.keys.iter().map(|(account, _)| account.as_str()).collect();
+    assert_eq!(accounts, ["main", "other"]);
     let secrets = read(&document).await.unwrap();
     assert!(secrets.hold(first.reveal()) && secrets.hold(second.reveal()));
     assert!(!secrets.hold(generate().unwrap().reveal()));
@@ -49,12 +49,12 @@ async fn eight_may_be_active_and_a_ninth_only_when_one_was_taken_out() {
         added(&document, "main").await;
     }
     let before = text(directory.path());
-    let error = add(&document, &label("main"), &generate().unwrap()).await.unwrap_err().to_string();
+    let error = add(&document, &account("main"), &generate().unwrap()).await.unwrap_err().to_string();
     assert!(error.starts_with("8 secrets are active in") && error.contains("--remove <FINGERPRINT>"), "{error}");
     assert_eq!(text(directory.path()), before);
 
     let fingerprint = first.hash().fingerprint().as_str().to_uppercase();
-    assert_eq!(remove(&document, &fingerprint, false).await.unwrap(), label("main"));
+    assert_eq!(remove(&document, &fingerprint, false).await.unwrap(), account("main"));
     added(&document, "main").await;
     assert!(!read(&document).await.unwrap().hold(first.reveal()));
 }
@@ -90,10 +90,10 @@ async fn a_document_of_another_form_is_named_and_left_alone_and_not_repeated() {
     for unusable in [
         r#"{"keys":["hunter2"]}"#,
         r#"{"keys":[],"hunter2":1}"#,
-        r#"{"keys":[{"label":"main","secret_sha256":"hunter2"}]}"#,
+        r#"{"keys":[{"account":"main","secret_sha256":"hunter2"}]}"#,
     ] {
         std::fs::write(directory.path().join("nurturecloud.json"), unusable).unwrap();
-        let error = add(&document, &label("main"), &generate().unwrap()).await.unwrap_err();
+        let error = add(&document, &account("main"), &generate().unwrap()).await.unwrap_err();
         assert!(error.to_string().contains("nurturecloud.json is not json of the form"), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         assert_eq!(text(directory.path()), unusable);

@@ -275,6 +275,7 @@ mod tests {
     use pipeline::ledger::{AliasEntry, EventData, EventEntry, Occurrence, QuarantineEntry, TimeIndex};
     use pipeline::ports::PayloadKey;
     use proptest::prelude::*;
+    use providers::account::AccountName;
     use providers::delivery::Sha256Digest;
     use providers::entity::EntityReference;
     use providers::event::EventIndex;
@@ -305,6 +306,7 @@ mod tests {
         EventEntry {
             outcome,
             provider,
+            account: AccountName::new("main").unwrap(),
             id: id.to_owned(),
             source: format!("{}/main", provider.source_path()),
             event_type: "machnet.transaction_completed".to_owned(),
@@ -438,6 +440,7 @@ mod tests {
 
     fn version(number: u64) -> Entry {
         let entity = EntityReference {
+            account: AccountName::new("main").unwrap(),
             component: "agent".to_owned(),
             organisation: "o".to_owned(),
             business_id: "b".to_owned(),

@@ -146,7 +146,7 @@ async fn a_client_has_two_secrets_until_only_the_newest_is_kept() {
     let server = Server::start(data);
     assert!(token(&server, &first).await.is_ok() && token(&server, &second).await.is_ok());
     let listed = done(data, &["client", "list"]);
-    assert_eq!(rows(&listed), [["ibm", "2"]]);
+    assert_eq!(rows(&listed), [["ibm", "ibm", "2"]]);
 
     done(data, &["client", "keep-newest", "ibm"]);
     let server = server.restarted(data);
@@ -155,6 +155,27 @@ async fn a_client_has_two_secrets_until_only_the_newest_is_kept() {
         let text = std::fs::read_to_string(data.join("keys").join(name)).unwrap();
         assert!(!text.contains(&first.client_secret) && !text.contains(&second.client_secret), "{name}");
     }
+}
+
+#[test]
+fn a_client_that_replaces_another_one_takes_over_its_account_and_no_client_changes_its_own() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path();
+    let added = done(data, &["client", "add", "ibm"]);
+    assert!(added.contains("The client's events belong to the account ibm.\n"), "{added}");
+    let added = done(data, &["client", "add", "ibm-2", "--account", "ibm"]);
+    assert!(added.contains("The client's events belong to the account ibm.\n"), "{added}");
+    done(data, &["client", "add", "ibm-2"]);
+    assert_eq!(rows(&done(data, &["client", "list"])), [["ibm", "ibm", "1"], ["ibm-2", "ibm", "2"]]);
+
+    let moved = refused(data, &["client", "add", "ibm-2", "--account", "other"]);
+    assert!(
+        moved.contains("the client ibm-2 belongs to the account ibm") && moved.contains("leave --account"),
+        "{moved}"
+    );
+    let invalid = refused(data, &["client", "add", "ibm-3", "--account", "hush hush"]);
+    assert!(invalid.contains("an account's name is 1 to 64 letters"), "{invalid}");
+    assert_eq!(rows(&done(data, &["client", "list"])), [["ibm", "ibm", "1"], ["ibm-2", "ibm", "2"]]);
 }
 
 #[cfg(unix)]

@@ -38,7 +38,10 @@ fn an_entity_is_shown_with_its_content_and_its_history_in_the_order_of_arrival()
     // Singular and plural are one.
     for component in ["agent", "Agents"] {
         let text = listed(data.path(), &[component, "a1"]);
-        assert!(text.starts_with("agent a1 of business b1, organisation o\n\nstate    there\nversion  4\n"), "{text}");
+        assert!(
+            text.starts_with("agent a1 of business b1, organisation o, account main\n\nstate    there\nversion  4\n"),
+            "{text}"
+        );
         assert!(text.contains("content  told by Updated at 20"), "{text}");
         assert!(text.contains(r#"{"organisationName":"o","businessId":"b1","id":"a1","name":"A"}"#), "{text}");
         assert!(text.contains("life     told by Created at 20"), "{text}");
@@ -86,7 +89,7 @@ fn what_was_sent_with_options_is_listed_and_filtered_and_its_merges_are_followed
     server.wait_until_drained();
     let cells = |arguments: &[&str]| -> Vec<String> {
         let text = listed(data.path(), arguments);
-        rows(&text).iter().map(|row| [&*row[0], &*row[1], &*row[2], &*row[3], &*row[4], &*row[6]].join(" ")).collect()
+        rows(&text).iter().map(|row| [&*row[0], &*row[1], &*row[3], &*row[4], &*row[5], &*row[7]].join(" ")).collect()
     };
     let agency = "agency g1 business-1 deleted 1 deletion";
     let (c1, c2) = ("contact c1 business-1 there 1 content", "contact c2 business-1 merged 2 content, deletion");
@@ -124,4 +127,43 @@ fn one_id_in_two_businesses_is_answered_with_both() {
     let unknown = run(data.path(), &["entities", "contact", "a1"]);
     assert!(!unknown.status.success());
     assert!(errors(&unknown).contains("nothing is known of contact a1"), "{}", errors(&unknown));
+}
+
+#[test]
+fn one_id_in_two_accounts_is_two_entities_and_merges_stay_within_theirs() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    let url_of = |account: &str| {
+        let made = run(data.path(), &["nurturecloud-url", "--account", account, "--base-url", &server.url]);
+        assert!(made.status.success(), "{}", errors(&made));
+        output(&made).trim().to_owned()
+    };
+    let (north, south) = (url_of("north"), url_of("south"));
+    let body = data.path().join("body.json");
+    let send_to = |url: &str, text: &str| {
+        std::fs::write(&body, text).unwrap();
+        let sent = run(data.path(), &["send", "nurturecloud", "--url", url, "--body", body.to_str().unwrap()]);
+        assert!(sent.status.success(), "{}{}", output(&sent), errors(&sent));
+    };
+    let merged = r#"{"domainComponentName":"agent","state":"Deleted","payload":{"organisationName":"o","businessId":"b1","id":"a0",
+        "mergedInto":{"organisationName":"o","businessId":"b1","id":"a1"}}}"#;
+    send_to(&north, &agent("Created", "A", "b1"));
+    send_to(&south, merged);
+    send_to(&south, &agent("Created", "A", "b1"));
+    send_to(&south, &agent("Deleted", "A", "b1"));
+    server.wait_until_drained();
+
+    let rows = |arguments: &[&str]| -> Vec<String> {
+        let text = listed(data.path(), arguments);
+        rows(&text).iter().map(|row| [&*row[0], &*row[1], &*row[2], &*row[4], &*row[5]].join(" ")).collect()
+    };
+    assert_eq!(rows(&[]), ["agent a1 north there 1", "agent a0 south merged 1", "agent a1 south deleted 2"]);
+    assert_eq!(rows(&["--account", "north"]), ["agent a1 north there 1"]);
+
+    let ambiguous = errors(&run(data.path(), &["entities", "agent", "a1"]));
+    assert!(ambiguous.contains("--account north ") && ambiguous.contains("--account south "), "{ambiguous}");
+    let one = listed(data.path(), &["agent", "a1", "--account", "north"]);
+    assert!(one.starts_with("agent a1 of business b1, organisation o, account north\n\nstate    there\n"), "{one}");
+    let merged = listed(data.path(), &["agent", "a0"]);
+    assert!(merged.contains("state    merged\n         into agent a1\n         which is deleted\n"), "{merged}");
 }

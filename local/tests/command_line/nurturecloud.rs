@@ -28,7 +28,7 @@ fn secret(url: &str) -> &str {
     url.rsplit('/').next().unwrap()
 }
 
-/// Label and fingerprint of every active secret.
+/// Account and fingerprint of every active secret.
 fn active(data: &Path) -> Vec<Vec<String>> {
     rows(&done(data, &["nurturecloud-url", "--list"]))
 }
@@ -44,15 +44,15 @@ fn is_taken(data: &Path, url: &str) -> bool {
 fn a_url_is_shown_once_and_explained_beside_the_output_and_only_its_hash_is_kept() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
-    let made = run(&data, &["nurturecloud-url", "--base-url", "https://hooks.example.com/", "--label", "north"]);
+    let made = run(&data, &["nurturecloud-url", "--base-url", "https://hooks.example.com/", "--account", "north"]);
     let (url, explanation) = (output(&made), errors(&made));
     let secret = url.strip_prefix("https://hooks.example.com/webhooks/nurturecloud/").unwrap().trim();
     assert_eq!(secret.len(), 43);
     let keys = std::fs::read_to_string(data.join("keys/nurturecloud.json")).unwrap();
     assert!(!explanation.contains(secret) && !keys.contains(secret), "{explanation}{keys}");
-    let [label, fingerprint] = active(&data).remove(0).try_into().unwrap();
-    assert_eq!(label, "north");
-    assert!(explanation.contains(&format!("label north, fingerprint {fingerprint}")), "{explanation}");
+    let [account, fingerprint] = active(&data).remove(0).try_into().unwrap();
+    assert_eq!(account, "north");
+    assert!(explanation.contains(&format!("account north, fingerprint {fingerprint}")), "{explanation}");
     assert!(explanation.contains("`targetUrl`") && explanation.contains("within 15 s"), "{explanation}");
 
     let url = new_url(&data, &[]);
@@ -68,7 +68,7 @@ fn a_new_url_and_the_end_of_an_old_one_count_without_a_restart() {
     let fingerprint = active(data.path())[1][1].clone();
     assert!(is_taken(data.path(), &old));
 
-    let new = new_url(data.path(), &["--base-url", &server.url, "--label", "new"]);
+    let new = new_url(data.path(), &["--base-url", &server.url, "--account", "new"]);
     done(data.path(), &["nurturecloud-url", "--remove", &fingerprint]);
     let until = Instant::now() + Duration::from_secs(20);
     while !is_taken(data.path(), &new) {
@@ -101,11 +101,11 @@ fn mistakes_are_explained_without_repeating_what_may_be_a_secret() {
     let pasted = secret(&new_url(data.path(), &[])).to_owned();
     let whole = format!("https://hooks.example.com/webhooks/nurturecloud/{pasted}");
     let without_scheme = whole.trim_start_matches("https://").to_owned();
-    let label = format!("{pasted}!");
+    let account = format!("{pasted}!");
     for (arguments, expected) in [
         (&["nurturecloud-url", "--base-url", &whole][..], "--base-url is what comes before /webhooks/"),
         (&["nurturecloud-url", "--base-url", "http://hooks.example.com"], "plain http is for this machine"),
-        (&["nurturecloud-url", "--label", &label], "a label is 1 to 64 letters"),
+        (&["nurturecloud-url", "--account", &account], "an account's name is 1 to 64 letters"),
         (&["nurturecloud-url", "--remove", &pasted], "no active secret in"),
         (&["nurturecloud-url", "--secret", "arn"], "say with --base-url where the stack's webhooks are reached"),
         (&["send", "nurturecloud", "--url", &without_scheme], "this is no http or https url"),

@@ -218,3 +218,19 @@ fn mistakes_are_explained() {
     assert!(text.contains("/nowhere/secret cannot be read"), "{text}");
     assert!(cloud.asked().is_empty());
 }
+
+#[test]
+fn each_account_has_its_own_progress() {
+    let cloud = NurtureCloud::start();
+    let of = |account, more: &[&str]| {
+        assert!(succeeded(
+            &cloud.resync(&[&["--account", account, "--business", "b1", "--component", "agent"], more].concat())
+        ));
+        cloud.asked().remove(0)
+    };
+    let since = |asked: &str| asked.strip_prefix("b1/agent/sync-all?since=").unwrap().to_owned();
+    let first = since(&of("main", &["--lookback-days", "30"]));
+    let of_other = since(&of("north", &["--lookback-days", "60"]));
+    assert!(of_other < first, "{of_other} {first}");
+    assert!(since(&of("main", &["--lookback-days", "30"])) > first, "it goes on where its own account was");
+}

@@ -115,7 +115,7 @@ mod tests {
     async fn document() -> OutboundDocument {
         let body = Bytes::from_static(BODY.as_bytes());
         let proof = HmacSecret::new(SECRET).unwrap().sign(&body);
-        let keys = Machnet::read_keys(&json!({"keys": [{"label": "main", "secret": SECRET}]}).to_string()).unwrap();
+        let keys = Machnet::read_keys(&json!({"keys": [{"account": "main", "secret": SECRET}]}).to_string()).unwrap();
         let request = UnverifiedRequest::new(HeaderMap::new(), body);
         let request = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
         let delivery = VerifiedDelivery::new(request, DeliveryId::new(Timestamp::EPOCH, [7; 10]), Timestamp::EPOCH);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use providers::account::AccountName;
 use providers::delivery::{DeliveryId, Sha256Digest};
 use providers::event::EventIndex;
 use providers::provider::Provider;
@@ -106,6 +107,8 @@ pub struct EventEntry {
     pub outcome: Outcome,
     /// Who sent it.
     pub provider: Provider,
+    /// The account that it belongs to.
+    pub account: AccountName,
     /// CloudEvents `id`.
     pub id: String,
     /// CloudEvents `source`.

@@ -225,6 +225,7 @@ fn entry(delivery: &Delivery, occurrence: Occurrence, event: &Event, data: Event
     EventEntry {
         outcome,
         provider: event.provider,
+        account: delivery.account().clone(),
         id: event.id.clone(),
         source: event.source.clone(),
         event_type: event.event_type.clone(),

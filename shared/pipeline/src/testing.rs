@@ -225,7 +225,7 @@ impl Surroundings for TestSurroundings {
 
 pub(crate) fn secret_document(secrets: &[(&str, &str)]) -> String {
     let keys: Vec<_> =
-        secrets.iter().map(|(label, secret)| serde_json::json!({"label": label, "secret": secret})).collect();
+        secrets.iter().map(|(account, secret)| serde_json::json!({"account": account, "secret": secret})).collect();
     serde_json::json!({ "keys": keys }).to_string()
 }
 

@@ -17,10 +17,11 @@ use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
-use providers::active_keys::{KeyLabel, KeySetError, ReadKeySet};
+use providers::active_keys::{KeySetError, ReadKeySet};
 use providers::answer::{Refusal, Trouble};
 use providers::oauth::access_token::{self, AccessToken};
 use providers::oauth::authority::Authority;
+use providers::oauth::client_id::ClientId;
 use providers::oauth::token_request::{LARGEST_TOKEN_REQUEST_BYTES, TokenError, TokenRequest, check_content_type};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -132,7 +133,7 @@ impl<S: Secrets, E: Surroundings> Inner<S, E> {
         respond(&result)
     }
 
-    async fn token<B>(&self, request: Request<B>) -> Result<(KeyLabel, AccessToken), NoToken>
+    async fn token<B>(&self, request: Request<B>) -> Result<(ClientId, AccessToken), NoToken>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -162,7 +163,7 @@ impl<S: Secrets, E: Surroundings> Inner<S, E> {
     }
 
     /// A token for the client of the request; nothing when it isn't in this document.
-    fn issue(&self, authority: &Authority, request: &TokenRequest) -> Option<Result<(KeyLabel, AccessToken), NoToken>> {
+    fn issue(&self, authority: &Authority, request: &TokenRequest) -> Option<Result<(ClientId, AccessToken), NoToken>> {
         let client = authority.authenticate(&request.client_id, &request.client_secret)?;
         let now = self.surroundings.now();
         let token = access_token::issue(authority, client, self.surroundings.new_delivery_id(now), now);
@@ -196,7 +197,7 @@ impl NoToken {
     }
 }
 
-fn report(result: &Result<(KeyLabel, AccessToken), NoToken>, duration: Duration) {
+fn report(result: &Result<(ClientId, AccessToken), NoToken>, duration: Duration) {
     let (outcome, client_id, reason) = match result {
         Ok((client, _)) => {
             telemetry::count_token_issued();
@@ -216,7 +217,7 @@ fn report(result: &Result<(KeyLabel, AccessToken), NoToken>, duration: Duration)
     );
 }
 
-fn respond(result: &Result<(KeyLabel, AccessToken), NoToken>) -> Response<Full<Bytes>> {
+fn respond(result: &Result<(ClientId, AccessToken), NoToken>) -> Response<Full<Bytes>> {
     let error =
         |status, error: &str, error_description| exchange::json(status, &ErrorAnswer { error, error_description });
     let mut response = match result {

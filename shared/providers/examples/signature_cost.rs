@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut authority =
         Authority::new("issuer".into(), "audience".into(), DEFAULT_TOKEN_LIFETIME, false, refresh, key, now)?;
     let client_secret = ClientSecret::generate().ok_or("no randomness")?;
-    authority.add_client_secret("client", &client_secret)?;
+    authority.add_client_secret("client", None, &client_secret)?;
     let client = authority.authenticate("client", &client_secret).ok_or("the client is known")?;
     let token = access_token::issue(&authority, client, DeliveryId::new(now, [7; 10]), now)?;
     let verification = authority.verification()?;

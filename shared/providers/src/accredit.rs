@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, ReadKeySet, read_key_set};
+use crate::account::AccountName;
+use crate::active_keys::{ActiveKeys, KeySetError, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Refusal};
 use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
@@ -46,7 +47,8 @@ pub struct RsaSignature(Vec<u8>);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyEntry {
-    label: String,
+    #[serde(alias = "label")]
+    account: String,
     public_key: String,
     #[serde(default)]
     padding: Padding,
@@ -59,11 +61,11 @@ impl Webhook for Accredit {
     type Proof = RsaSignature;
 
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
-        let form = r#"{"label": "...", "public_key": "...", "padding": "pkcs1-v1.5" or "pss" (may be left out)}"#;
+        let form = r#"{"account": "...", "public_key": "...", "padding": "pkcs1-v1.5" or "pss" (may be left out)}"#;
         read_key_set(secret, form, |entry: KeyEntry| {
-            let label = KeyLabel::new(&entry.label).map_err(|error| error.to_string())?;
+            let account = AccountName::new(&entry.account).map_err(|error| error.to_string())?;
             let key = RsaPublicKey::parse(&entry.public_key, entry.padding).map_err(|error| error.to_string())?;
-            Ok((label, key))
+            Ok((account, key))
         })
     }
 
@@ -132,7 +134,11 @@ pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
 
     Ok(vec![Ok(Event {
         provider: Provider::Accredit,
-        identity: Identity::new(Provider::Accredit, [b"event".as_slice(), delivery.sha256.as_bytes()]),
+        identity: Identity::new(
+            Provider::Accredit,
+            delivery.account(),
+            [b"event".as_slice(), delivery.sha256.as_bytes()],
+        ),
         id: delivery.sha256.to_string(),
         source: delivery.source(),
         subject: subject(&content, &name),
@@ -144,7 +150,7 @@ pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
         attributes,
         repeat_alias: None,
         job_hint: job_id.filter(|job_id| job_id.len() <= LONGEST_JOB_ID).map(|job_id| Alias {
-            name: Identity::new(Provider::Accredit, [b"job".as_slice(), job_id.as_bytes()]),
+            name: Identity::new(Provider::Accredit, delivery.account(), [b"job".as_slice(), job_id.as_bytes()]),
             lifetime: JOB_HINT_LIFETIME,
         }),
         entity: None,

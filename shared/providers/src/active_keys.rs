@@ -1,71 +1,27 @@
-//! The labelled keys that a secret holds.
-
-use std::fmt;
+//! The keys that a secret holds, each under the account that it belongs to.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::account::{AccountName, NAMED_TWICE, is_named_twice};
 use crate::signature::KeyFingerprint;
 
 /// How many keys may be active at once.
 pub const MOST_ACTIVE_KEYS: usize = 8;
 
-/// What a user calls an account at a provider. It becomes part of the CloudEvents `source` of every event that the key
-/// proves. While a key is being replaced, the old and the new one carry the same label, and the fingerprint tells them apart.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct KeyLabel(String);
-
-impl KeyLabel {
-    /// Reads a label: 1 to 64 letters, digits, dots, hyphens and underscores.
-    ///
-    /// # Errors
-    /// When the text is empty, too long or holds another character.
-    pub fn new(text: &str) -> Result<Self, InvalidKeyLabel> {
-        let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
-        if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
-            return Err(InvalidKeyLabel);
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The label's text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for KeyLabel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for KeyLabel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-/// A label that cannot be used. The text is not repeated: a secret may have been pasted in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a label is 1 to 64 letters, digits, dots, hyphens and underscores")]
-pub struct InvalidKeyLabel;
-
 /// Which key proved a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchedKey {
-    /// The account's label.
-    pub label: KeyLabel,
+    /// The account that the key belongs to.
+    pub account: AccountName,
     /// The key itself, named without revealing it.
     pub fingerprint: KeyFingerprint,
 }
 
 /// The active keys of one kind.
 #[derive(Debug)]
-pub struct ActiveKeys<K>(Vec<(KeyLabel, K)>);
+pub struct ActiveKeys<K>(Vec<(AccountName, K)>);
 
 impl<K> ActiveKeys<K> {
     /// Whether there is none.
@@ -86,13 +42,13 @@ impl<K> ActiveKeys<K> {
         confirms: impl Fn(&K) -> bool,
         fingerprint: impl Fn(&K) -> &KeyFingerprint,
     ) -> Option<MatchedKey> {
-        let (label, key) = self.iter().find(|(_, key)| confirms(key))?;
-        Some(MatchedKey { label: label.clone(), fingerprint: fingerprint(key).clone() })
+        let (account, key) = self.iter().find(|(_, key)| confirms(key))?;
+        Some(MatchedKey { account: account.clone(), fingerprint: fingerprint(key).clone() })
     }
 
-    /// The keys with their labels, in the order of the secret.
-    pub fn iter(&self) -> impl Iterator<Item = (&KeyLabel, &K)> {
-        self.0.iter().map(|(label, key)| (label, key))
+    /// The keys with their accounts, in the order of the secret.
+    pub fn iter(&self) -> impl Iterator<Item = (&AccountName, &K)> {
+        self.0.iter().map(|(account, key)| (account, key))
     }
 }
 
@@ -146,14 +102,15 @@ struct KeySetDocument<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// Reads `{"keys": [entry, …]}`, each entry by the provider's own rule.
+/// Reads `{"keys": [entry, …]}`, each entry by the provider's own rule. An entry names its account in `account`; its alias is
+/// `label`, which the provider's entry has to declare.
 ///
 /// # Errors
 /// When the document as a whole cannot be used.
 pub(crate) fn read_key_set<E: DeserializeOwned, K>(
     secret: &str,
     form: &str,
-    read: impl Fn(E) -> Result<(KeyLabel, K), String>,
+    read: impl Fn(E) -> Result<(AccountName, K), String>,
 ) -> Result<ReadKeySet<ActiveKeys<K>>, KeySetError> {
     let document: KeySetDocument<'_> = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
         form: r#"{"keys": [...]}"#,
@@ -166,8 +123,12 @@ pub(crate) fn read_key_set<E: DeserializeOwned, K>(
     let mut keys = Vec::new();
     let mut problems = Vec::new();
     for (index, entry) in document.keys.into_iter().enumerate() {
-        let entry = serde_json::from_str(entry.get()).map_err(|_| format!("it is not of the form {form}"));
-        match entry.and_then(&read) {
+        let entry = match serde_json::from_str(entry.get()) {
+            Ok(entry) => read(entry),
+            Err(_) if is_named_twice(entry.get()) => Err(NAMED_TWICE.to_owned()),
+            Err(_) => Err(format!("it is not of the form {form}")),
+        };
+        match entry {
             Ok(key) => keys.push(key),
             Err(reason) => problems.push(KeyProblem { position: index + 1, reason }),
         }

@@ -126,7 +126,7 @@ pub struct Connection {
 pub struct Account {
     /// Whose queues.
     pub provider: Provider,
-    /// The account's label, and the login named without revealing it.
+    /// The account's name, and the login named without revealing it.
     pub authenticated_by: MatchedKey,
     /// The broker and the login.
     pub connection: Connection,

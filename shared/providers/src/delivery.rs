@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::account::AccountName;
 use crate::active_keys::MatchedKey;
 use crate::amqp::ConsumedMessage;
 use crate::provider::Provider;
@@ -144,11 +145,16 @@ impl Delivery {
         }
     }
 
-    /// The CloudEvents `source` of the delivery's events: the path of the webhook or queue and the label of the key that
-    /// matched, which tells two accounts of one provider apart.
+    /// The account that the delivery belongs to: that of the key that proved it.
+    #[must_use]
+    pub const fn account(&self) -> &AccountName {
+        &self.authenticated_by.account
+    }
+
+    /// The CloudEvents `source` of the delivery's events: the path of the webhook or queue, and the account.
     #[must_use]
     pub fn source(&self) -> String {
-        format!("{}/{}", self.provider.source_path(), self.authenticated_by.label)
+        format!("{}/{}", self.provider.source_path(), self.account())
     }
 }
 

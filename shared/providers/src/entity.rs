@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::AccountName;
 use crate::event::{EventIndex, Identity};
 use crate::provider::Provider;
 
-/// Which thing of a provider.
+/// Which thing of an account at a provider. The same organisation, business and id under two accounts are two entities.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntityReference {
+    /// The account that its events belong to.
+    pub account: AccountName,
     /// What it is, such as `contact`.
     pub component: String,
     /// The organisation that it belongs to.
@@ -23,7 +26,7 @@ impl EntityReference {
     #[must_use]
     pub fn identity(&self, provider: Provider) -> Identity {
         let parts = ["entity", &self.component, &self.organisation, &self.business_id, &self.id];
-        Identity::new(provider, parts.map(str::as_bytes))
+        Identity::new(provider, &self.account, parts.map(str::as_bytes))
     }
 }
 

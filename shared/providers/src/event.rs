@@ -6,11 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::account::AccountName;
 use crate::delivery::Sha256Digest;
 use crate::entity::EntityUpdate;
 use crate::provider::Provider;
 
-/// What makes an event the same event when it comes again. It is made of authenticated content only.
+/// An event's idempotency key: what makes it the same event when it is redelivered. It is made of authenticated content only,
+/// and of the account that it belongs to: two accounts of one provider never share an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
     provider: Provider,
@@ -18,10 +20,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity that these parts spell. Parts are length-prefixed and hashed, so ids of any length and alphabet fit and no
-    /// two lists of parts collide by being joined.
+    /// The identity that these parts spell within an account of a provider. The account and the parts are length-prefixed and
+    /// hashed, so ids of any length and alphabet fit and no two lists of parts collide by being joined.
     #[must_use]
-    pub fn new<'a>(provider: Provider, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub fn new<'a>(provider: Provider, account: &'a AccountName, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let parts = std::iter::once(account.as_str().as_bytes()).chain(parts);
         Self { provider, digest: Sha256Digest::of_parts(parts) }
     }
 

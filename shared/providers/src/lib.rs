@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod account;
 pub mod accredit;
 pub mod active_keys;
 pub mod amqp;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, ReadKeySet, read_key_set};
+use crate::account::AccountName;
+use crate::active_keys::{ActiveKeys, KeySetError, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Refusal};
 use crate::canonical_json::Object;
 use crate::delivery::{Delivery, Sha256Digest};
@@ -40,7 +41,8 @@ pub struct Machnet;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyEntry {
-    label: String,
+    #[serde(alias = "label")]
+    account: String,
     secret: String,
 }
 
@@ -51,10 +53,10 @@ impl Webhook for Machnet {
     type Proof = [u8; 32];
 
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
-        read_key_set(secret, r#"{"label": "...", "secret": "..."}"#, |entry: KeyEntry| {
-            let label = KeyLabel::new(&entry.label).map_err(|error| error.to_string())?;
+        read_key_set(secret, r#"{"account": "...", "secret": "..."}"#, |entry: KeyEntry| {
+            let account = AccountName::new(&entry.account).map_err(|error| error.to_string())?;
             let secret = HmacSecret::new(&entry.secret).map_err(|error| error.to_string())?;
-            Ok((label, secret))
+            Ok((account, secret))
         })
     }
 
@@ -147,7 +149,7 @@ impl Splitter {
 
         Ok(vec![Ok(Event {
             provider: Provider::Machnet,
-            identity: Identity::new(Provider::Machnet, [b"event".as_slice(), id.as_bytes()]),
+            identity: Identity::new(Provider::Machnet, delivery.account(), [b"event".as_slice(), id.as_bytes()]),
             id,
             source: delivery.source(),
             event_type: format!("machnet.{name}"),
@@ -158,7 +160,7 @@ impl Splitter {
             digest: Sha256Digest::of(compared.as_bytes()),
             attributes,
             repeat_alias: Some(Alias {
-                name: Identity::new(Provider::Machnet, [b"state".as_slice(), state.as_bytes()]),
+                name: Identity::new(Provider::Machnet, delivery.account(), [b"state".as_slice(), state.as_bytes()]),
                 lifetime: self.repeat_window,
             }),
             job_hint: None,

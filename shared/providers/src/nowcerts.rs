@@ -138,7 +138,7 @@ impl Splitter {
     fn identify(&self, delivery: &Delivery, timestamp: Option<&str>, kind: Option<&str>) -> Identified {
         let known = |by: &'static str, id: String| Identified {
             by,
-            identity: Identity::new(Provider::NowCerts, [by.as_bytes(), id.as_bytes()]),
+            identity: Identity::new(Provider::NowCerts, delivery.account(), [by.as_bytes(), id.as_bytes()]),
             id,
             repeat_alias: None,
         };
@@ -155,7 +155,10 @@ impl Splitter {
             kind.unwrap_or_default().as_bytes(),
         ];
         Identified {
-            repeat_alias: Some(Alias { name: Identity::new(Provider::NowCerts, seen), lifetime: REPEAT_MEMORY }),
+            repeat_alias: Some(Alias {
+                name: Identity::new(Provider::NowCerts, delivery.account(), seen),
+                lifetime: REPEAT_MEMORY,
+            }),
             ..known("delivery", delivery.id.to_string())
         }
     }

@@ -11,7 +11,8 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::active_keys::{ActiveKeys, KeyLabel, KeySetError, MatchedKey, ReadKeySet, read_key_set};
+use crate::account::AccountName;
+use crate::active_keys::{ActiveKeys, KeySetError, MatchedKey, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Refusal, Trouble};
 use crate::canonical_json::{Object, canonical};
 use crate::delivery::{Delivery, Sha256Digest};
@@ -40,7 +41,8 @@ pub struct NurtureCloud;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyEntry {
-    label: String,
+    #[serde(alias = "label")]
+    account: String,
     secret_sha256: Sha256Digest,
 }
 
@@ -51,9 +53,9 @@ impl Webhook for NurtureCloud {
     type Proof = PathSecretHash;
 
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
-        read_key_set(secret, r#"{"label": "...", "secret_sha256": "64 hex digits"}"#, |entry: KeyEntry| {
-            let label = KeyLabel::new(&entry.label).map_err(|error| error.to_string())?;
-            Ok((label, PathSecretHash::from_recorded(entry.secret_sha256)))
+        read_key_set(secret, r#"{"account": "...", "secret_sha256": "64 hex digits"}"#, |entry: KeyEntry| {
+            let account = AccountName::new(&entry.account).map_err(|error| error.to_string())?;
+            Ok((account, PathSecretHash::from_recorded(entry.secret_sha256)))
         })
     }
 
@@ -72,7 +74,7 @@ impl Webhook for NurtureCloud {
         _now: Timestamp,
     ) -> Result<VerifiedRequest, Unproved> {
         let matched = keys.iter().find(|(_, hash)| hash.is_of_the_same_secret(proof));
-        match matched.map(|(label, hash)| MatchedKey { label: label.clone(), fingerprint: hash.fingerprint() }) {
+        match matched.map(|(account, hash)| MatchedKey { account: account.clone(), fingerprint: hash.fingerprint() }) {
             Some(key) => Ok(request.proved(Self::PROVIDER, key, &["content-type", "user-agent"])),
             None => Err(Unproved::NoKeyMatches(request)),
         }
@@ -164,10 +166,12 @@ impl Splitter {
         index: u32,
     ) -> Result<Event, Malformed> {
         let object = Object::of(payload)?;
-        let entity = reference(&object, &envelope.component)?;
+        let entity = reference(&object, delivery.account(), &envelope.component)?;
         self.check(&entity)?;
         let merged_into = match (envelope.state, object.get("mergedInto")) {
-            (EntityState::Deleted, Some(merged_into)) => Some(merge_target(merged_into, &envelope.component)?),
+            (EntityState::Deleted, Some(merged_into)) => {
+                Some(merge_target(merged_into, delivery.account(), &envelope.component)?)
+            }
             _ => None,
         };
         let mut attributes = correlation(&object);
@@ -240,10 +244,11 @@ const fn state_name(state: EntityState) -> &'static str {
 }
 
 /// The entity that an object names.
-fn reference(object: &Object<'_>, component: &str) -> Result<EntityReference, Malformed> {
+fn reference(object: &Object<'_>, account: &AccountName, component: &str) -> Result<EntityReference, Malformed> {
     let organisation = object.text("organisationName")?;
     short_enough("organisationName", &organisation)?;
     Ok(EntityReference {
+        account: account.clone(),
         component: component.to_owned(),
         organisation,
         business_id: id(object, "businessId")?,
@@ -257,10 +262,12 @@ fn id(object: &Object<'_>, name: &'static str) -> Result<String, Malformed> {
     Ok(id)
 }
 
-fn merge_target(value: &RawValue, component: &str) -> Result<EntityReference, Malformed> {
-    Object::of(value).and_then(|object| reference(&object, component)).map_err(|_| Malformed::UnexpectedMember {
-        name: "mergedInto",
-        expected: "an object with organisationName, businessId and id",
+fn merge_target(value: &RawValue, account: &AccountName, component: &str) -> Result<EntityReference, Malformed> {
+    Object::of(value).and_then(|object| reference(&object, account, component)).map_err(|_| {
+        Malformed::UnexpectedMember {
+            name: "mergedInto",
+            expected: "an object with organisationName, businessId and id",
+        }
     })
 }
 

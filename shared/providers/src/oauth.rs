@@ -2,9 +2,11 @@
 //! access tokens in the manner of RFC 9068.
 //!
 //! - [`authority`]: who may sign and who may ask: the signing keys, the clients, and the steps of a rotation.
+//! - [`client_id`]: the ids of those who may ask.
 //! - [`token_request`]: reading a request for a token, and the errors of RFC 6749.
 //! - [`access_token`]: making a token and checking one.
 
 pub mod access_token;
 pub mod authority;
+pub mod client_id;
 pub mod token_request;

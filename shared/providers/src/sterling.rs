@@ -165,6 +165,7 @@ fn event(
         provider: Provider::Sterling,
         identity: Identity::new(
             Provider::Sterling,
+            delivery.account(),
             [b"event".as_slice(), digest.as_bytes(), copy.to_be_bytes().as_slice()],
         ),
         id: if *copy == 0 { digest.to_string() } else { format!("{digest}.{copy}") },

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::active_keys::{KeyLabel, MatchedKey};
+use crate::account::AccountName;
+use crate::active_keys::MatchedKey;
 use crate::delivery::{Delivery, DeliveryId, KeptHeader, Sha256Digest};
 use crate::provider::Provider;
 use crate::signature::KeyFingerprint;
@@ -23,7 +24,7 @@ pub(crate) fn delivery(provider: Provider, headers: &[(&str, &str)], body: &[u8]
         id: DeliveryId::new(received_at, [1; 10]),
         provider,
         authenticated_by: MatchedKey {
-            label: KeyLabel::new("main").unwrap(),
+            account: AccountName::new("main").unwrap(),
             fingerprint: KeyFingerprint::from_recorded("0011223344556677".to_owned()),
         },
         received_at,

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use pipeline::entities::Change;
 use pipeline::ledger::Outcome;
 use pipeline::ports::{Surroundings as _, SystemSurroundings};
-use providers::active_keys::KeyLabel;
 use providers::oauth::access_token::{self, LEEWAY};
 use providers::oauth::authority::{Authority, AuthorityError};
+use providers::oauth::client_id::ClientId;
 use providers::provider::Provider;
 use providers::timestamp::Timestamp;
 
@@ -239,7 +239,7 @@ fn sterling(directory: &DataDirectory, first: usize) -> Result<Requests, Command
 
     let now = SystemSurroundings.now();
     let issue = |client_id: &str, at: Timestamp| -> Result<String, CommandError> {
-        let client_id = KeyLabel::new(client_id).map_err(AuthorityError::from).map_err(StoreError::from)?;
+        let client_id = ClientId::new(client_id).map_err(AuthorityError::from).map_err(StoreError::from)?;
         let token = access_token::issue(&authority, &client_id, SystemSurroundings.new_delivery_id(at), at)?;
         Ok(token.reveal().to_owned())
     };

@@ -22,8 +22,9 @@ pub(super) fn the_only(mut entities: Vec<EntityEntry>, component: &str, id: &str
         (Some(last), false) => {
             entities.push(last);
             let candidate = |entity: &EntityEntry| {
-                let EntityReference { organisation, business_id, .. } = &entity.entity;
-                format!("\n  --business {business_id:?} --organisation {organisation:?}  ({})", state(entity))
+                let EntityReference { account, organisation, business_id, .. } = &entity.entity;
+                let options = format!("--account {account} --business {business_id:?} --organisation {organisation:?}");
+                format!("\n  {options}  ({})", state(entity))
             };
             let candidates = entities.iter().map(candidate).collect();
             Err(CommandError::AmbiguousEntity { component, id, candidates })
@@ -63,8 +64,9 @@ pub(super) async fn json(ledger: &SqliteLedger, entity: EntityEntry) -> Result<S
 
 /// The same in words.
 pub(super) async fn text(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<String, CommandError> {
-    let EntityReference { component, organisation, business_id, id } = &entity.entity;
-    let mut text = format!("{component} {id} of business {business_id}, organisation {organisation}\n\n");
+    let EntityReference { account, component, organisation, business_id, id } = &entity.entity;
+    let mut text =
+        format!("{component} {id} of business {business_id}, organisation {organisation}, account {account}\n\n");
     let _ = writeln!(text, "state    {}", state(entity));
     if let Some(followed) = merges(ledger, entity).await? {
         text.push_str(&merges_in_words(&followed));

@@ -1,6 +1,7 @@
 use pipeline::entities::{Arrival, ContentRegister, LifeRegister};
 use pipeline::ledger::{Condition, ConditionalPut, EventData};
 use pipeline::ports::Ledger as _;
+use providers::account::AccountName;
 use providers::delivery::{DeliveryId, Sha256Digest};
 use providers::entity::{EntityReference, EntityState};
 use providers::event::EventIndex;
@@ -11,6 +12,7 @@ use super::*;
 
 fn reference(id: &str) -> EntityReference {
     EntityReference {
+        account: AccountName::new("main").unwrap(),
         component: "contact".to_owned(),
         organisation: "example-realty".to_owned(),
         business_id: "business-1".to_owned(),
@@ -71,7 +73,7 @@ async fn ledger(entities: Vec<EntityEntry>) -> (tempfile::TempDir, SqliteLedger)
 #[test]
 fn a_row_says_whether_the_entity_is_there_and_what_is_known_of_it() {
     let cells = |entity: &EntityEntry| {
-        let [_, _, _, state, _, last_told, known] = row(entity);
+        let [_, _, _, _, state, _, last_told, known] = row(entity);
         [state, last_told, known].join(" | ")
     };
     for (entity, expected) in [
@@ -125,8 +127,8 @@ fn of_several_entities_none_is_chosen() {
     assert_eq!(
         error,
         "there is more than one contact 1; say which one is meant:\n  \
-         --business \"business-1\" --organisation \"example-realty\"  (there)\n  \
-         --business \"business-2\" --organisation \"example-realty\"  (deleted)"
+         --account main --business \"business-1\" --organisation \"example-realty\"  (there)\n  \
+         --account main --business \"business-2\" --organisation \"example-realty\"  (deleted)"
     );
     let error = one::the_only(Vec::new(), "contact", "1").unwrap_err().to_string();
     assert_eq!(error, "nothing is known of contact 1; `entities` lists what is known");

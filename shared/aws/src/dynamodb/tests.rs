@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use pipeline::entities::{Arrival, Change, ContentRegister, EntityChange, LifeRegister};
 use pipeline::ledger::{AliasEntry, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry, TimeIndex};
 use pipeline::ports::PayloadKey;
+use providers::account::AccountName;
 use providers::delivery::{DeliveryId, Sha256Digest};
 use providers::entity::{EntityReference, EntityState};
 use providers::event::EventIndex;
@@ -33,6 +34,7 @@ fn bare_event(data: EventData) -> EventEntry {
     EventEntry {
         outcome: Outcome::Stored,
         provider: Provider::Machnet,
+        account: AccountName::new("main").unwrap(),
         id: "e1".to_owned(),
         source: "/webhooks/machnet/main".to_owned(),
         event_type: "machnet.changed".to_owned(),
@@ -79,6 +81,7 @@ fn full_event(data: EventData) -> EventEntry {
 
 fn reference(id: &str) -> EntityReference {
     EntityReference {
+        account: AccountName::new("main").unwrap(),
         component: "agent".to_owned(),
         organisation: "o".to_owned(),
         business_id: "b".to_owned(),

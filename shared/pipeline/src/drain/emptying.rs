@@ -343,15 +343,15 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
     }
 
     fn report<R>(&self, message: &Outstanding<R>, outcome: &str) {
-        let account = &self.account.authenticated_by;
+        let key = &self.account.authenticated_by;
         tracing::info!(
             provider = self.provider.as_str(),
             delivery_id = %message.delivery_id,
             outcome,
             queue = self.from.as_str(),
             redelivered = message.redelivered,
-            key_label = account.label.as_str(),
-            key_fingerprint = account.fingerprint.as_str(),
+            account = key.account.as_str(),
+            key_fingerprint = key.fingerprint.as_str(),
             body_bytes = message.body_bytes,
             offloaded = message.offloaded,
             "delivery"

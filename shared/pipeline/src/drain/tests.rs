@@ -16,7 +16,7 @@ const TIME: Duration = Duration::from_secs(60);
 
 fn account(replay: bool) -> String {
     let mut document = serde_json::json!({
-        "label": "main", "connection_string": "host=broker;username=agency;password=hush-hush", "queue": MAIN, "tls": true,
+        "account": "main", "connection_string": "host=broker;username=agency;password=hush-hush", "queue": MAIN, "tls": true,
     });
     if replay {
         document["replay_queue"] = REPLAY.into();
@@ -98,7 +98,7 @@ async fn a_message_travels_with_its_properties_as_a_verified_delivery() {
     let text = drain.queue.documents.lock().unwrap()[0].clone();
     let delivery = document::read(&text, &drain.payloads).await.unwrap();
     assert_eq!((delivery.provider, delivery.body.as_ref()), (Provider::NowCerts, b"m0".as_slice()));
-    assert_eq!(delivery.authenticated_by.label.as_str(), "main");
+    assert_eq!(delivery.authenticated_by.account.as_str(), "main");
     assert_eq!(delivery.header_text("amqp-queue"), Some(MAIN));
     assert_eq!(delivery.header_text("amqp-redelivered"), Some("false"));
 }

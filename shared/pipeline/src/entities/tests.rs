@@ -1,9 +1,11 @@
 use super::*;
 use crate::ledger::{Condition, ConditionalPut, Entry};
 use crate::testing::MemoryLedger;
+use providers::account::AccountName;
 
 fn reference(id: &str) -> EntityReference {
     EntityReference {
+        account: AccountName::new("main").unwrap(),
         component: "contact".to_owned(),
         organisation: "o".to_owned(),
         business_id: "b".to_owned(),

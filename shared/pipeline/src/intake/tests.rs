@@ -80,7 +80,7 @@ async fn a_genuine_delivery_is_answered_200_once_the_queue_has_it_to_the_byte() 
     let delivery = document::read(document, &world.payloads).await.unwrap();
     assert_eq!(delivery.body, BODY);
     assert_eq!(receipt["delivery_id"], delivery.id.to_string());
-    assert_eq!(delivery.authenticated_by.label.as_str(), "main");
+    assert_eq!(delivery.authenticated_by.account.as_str(), "main");
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,7 +268,7 @@ async fn every_request_is_one_line_with_its_outcome_and_reason_and_no_secret_or_
         world.send(signed(BODY)).await;
         let line = lines.of("delivery").pop().unwrap();
         assert_eq!((&line["outcome"], &line["reason"]), (&Value::from(outcome), &reason), "{line}");
-        assert_eq!((&line["provider"], &line["key_label"]), (&Value::from("machnet"), &Value::from("main")));
+        assert_eq!((&line["provider"], &line["account"]), (&Value::from("machnet"), &Value::from("main")));
         assert_eq!(line["body_bytes"], BODY.len());
     }
     world.send(request(BODY, &[])).await;
@@ -284,7 +284,7 @@ async fn every_request_is_one_line_with_its_outcome_and_reason_and_no_secret_or_
 async fn a_secret_in_the_path_is_in_no_log_no_answer_and_no_document() {
     let lines = Lines::record();
     let (ours, theirs) = (PathSecret::of_randomness([1; 32]), PathSecret::of_randomness([2; 32]));
-    let document = serde_json::json!({"keys": [{"label": "main", "secret_sha256": ours.hash().digest()}]});
+    let document = serde_json::json!({"keys": [{"account": "main", "secret_sha256": ours.hash().digest()}]});
     let (queue, payloads) = (MemoryQueue::default(), MemoryPayloads::default());
     let intake: Intake<NurtureCloud, _, _, _, _> = Intake::new(
         queue.clone(),

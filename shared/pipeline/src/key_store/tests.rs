@@ -102,8 +102,8 @@ async fn what_was_taken_out_of_the_secret_is_out() {
     secrets.set(Some(&secret_document(&[("new", OTHER_SECRET)])));
     tokio::time::advance(REFRESH).await;
     let keys = store.keys().await.unwrap();
-    let labels: Vec<&str> = keys.get().unwrap().iter().map(|(label, _)| label.as_str()).collect();
-    assert_eq!(labels, ["new"]);
+    let accounts: Vec<&str> = keys.get().unwrap().iter().map(|(account, _)| account.as_str()).collect();
+    assert_eq!(accounts, ["new"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,7 +51,7 @@ impl World {
 fn event(delivery: &Delivery) -> Event {
     let mut event = Splitter::default().split(delivery).unwrap().remove(0).unwrap();
     let job = event.subject.clone().unwrap();
-    let name = Identity::new(event.provider, [b"job".as_slice(), job.as_bytes()]);
+    let name = Identity::new(event.provider, delivery.account(), [b"job".as_slice(), job.as_bytes()]);
     event.job_hint = Some(Alias { name, lifetime: Duration::from_secs(24 * 60 * 60) });
     event
 }

@@ -25,7 +25,7 @@ fn world() -> World {
     let mut authority =
         Authority::new("issuer".into(), "audience".into(), DEFAULT_TOKEN_LIFETIME, false, refresh, key, now).unwrap();
     let client_secret = ClientSecret::generate().unwrap();
-    authority.add_client_secret("ibm", &client_secret).unwrap();
+    authority.add_client_secret("ibm", None, &client_secret).unwrap();
     let secrets = MemorySecrets::with(&serde_json::to_string(&authority).unwrap());
     let endpoint = TokenEndpoint::new(secrets.clone(), TestSurroundings::default(), IntakeSettings::default());
     World { secrets, authority, client_secret, endpoint }
@@ -62,7 +62,7 @@ async fn a_client_that_proves_itself_gets_a_token_that_verifies() {
     let verification = world.authority.verification().unwrap();
     let token = answer["access_token"].as_str().unwrap();
     let now = TestSurroundings::default().now();
-    assert_eq!(access_token::verify(token, &verification, now).unwrap().label.as_str(), "ibm");
+    assert_eq!(access_token::verify(token, &verification, now).unwrap().account.as_str(), "ibm");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn a_client_that_was_just_added_is_found_and_a_removed_one_is_out() {
     let mut world = world();
     world.ask(world.genuine()).await;
     let added = ClientSecret::generate().unwrap();
-    world.authority.add_client_secret("second", &added).unwrap();
+    world.authority.add_client_secret("second", None, &added).unwrap();
     world.authority.remove_client("ibm").unwrap();
     world.secrets.set(Some(&serde_json::to_string(&world.authority).unwrap()));
     tokio::time::advance(Duration::from_secs(15)).await;

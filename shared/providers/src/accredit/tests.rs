@@ -26,39 +26,39 @@ fn secret(entries: &[serde_json::Value]) -> ActiveKeys<RsaPublicKey> {
     read.keys
 }
 
-fn label_that_verifies(keys: &ActiveKeys<RsaPublicKey>, signature: &str, body: &'static [u8]) -> Option<String> {
+fn account_that_verifies(keys: &ActiveKeys<RsaPublicKey>, signature: &str, body: &'static [u8]) -> Option<String> {
     let headers = headers(&[(SIGNATURE_HEADER, signature.trim())]);
     let proof = Accredit::proof("", &headers).unwrap();
     let request = UnverifiedRequest::new(headers, Bytes::from_static(body));
-    Some(Accredit::verify(request, &proof, keys, Timestamp::EPOCH).ok()?.authenticated_by().label.to_string())
+    Some(Accredit::verify(request, &proof, keys, Timestamp::EPOCH).ok()?.authenticated_by().account.to_string())
 }
 
 #[test]
 fn a_delivery_is_verified_by_whichever_active_key_signed_it() {
     let keys = secret(&[
-        serde_json::json!({"label": "events", "public_key": KEY}),
-        serde_json::json!({"label": "badges", "public_key": LARGER_KEY, "padding": "pkcs1-v1.5"}),
+        serde_json::json!({"account": "events", "public_key": KEY}),
+        serde_json::json!({"account": "badges", "public_key": LARGER_KEY, "padding": "pkcs1-v1.5"}),
     ]);
-    assert_eq!(label_that_verifies(&keys, SIGNATURE, MESSAGE).as_deref(), Some("events"));
-    assert_eq!(label_that_verifies(&keys, LARGER_SIGNATURE, MESSAGE).as_deref(), Some("badges"));
-    assert_eq!(label_that_verifies(&keys, SIGNATURE, BODY), None);
+    assert_eq!(account_that_verifies(&keys, SIGNATURE, MESSAGE).as_deref(), Some("events"));
+    assert_eq!(account_that_verifies(&keys, LARGER_SIGNATURE, MESSAGE).as_deref(), Some("badges"));
+    assert_eq!(account_that_verifies(&keys, SIGNATURE, BODY), None);
 }
 
 #[test]
 fn pss_counts_only_where_it_is_configured_and_then_alone() {
-    let standard = secret(&[serde_json::json!({"label": "a", "public_key": KEY})]);
-    let pss = secret(&[serde_json::json!({"label": "a", "public_key": KEY, "padding": "pss"})]);
-    assert_eq!(label_that_verifies(&standard, PSS_SIGNATURE, MESSAGE), None);
-    assert_eq!(label_that_verifies(&pss, SIGNATURE, MESSAGE), None);
-    assert!(label_that_verifies(&pss, PSS_SIGNATURE, MESSAGE).is_some());
+    let standard = secret(&[serde_json::json!({"account": "a", "public_key": KEY})]);
+    let pss = secret(&[serde_json::json!({"account": "a", "public_key": KEY, "padding": "pss"})]);
+    assert_eq!(account_that_verifies(&standard, PSS_SIGNATURE, MESSAGE), None);
+    assert_eq!(account_that_verifies(&pss, SIGNATURE, MESSAGE), None);
+    assert!(account_that_verifies(&pss, PSS_SIGNATURE, MESSAGE).is_some());
 }
 
 #[test]
 fn a_key_that_cannot_be_used_is_named_and_the_others_verify() {
     let document = serde_json::json!({"keys": [
-        {"label": "a", "public_key": "PLACEHOLDER"},
-        {"label": "b", "public_key": KEY, "padding": "oaep"},
-        {"label": "c", "public_key": KEY},
+        {"account": "a", "public_key": "PLACEHOLDER"},
+        {"account": "b", "public_key": KEY, "padding": "oaep"},
+        {"account": "c", "public_key": KEY},
     ]});
     let read = Accredit::read_keys(&document.to_string()).unwrap();
     assert_eq!(read.problems.iter().map(|problem| problem.position).collect::<Vec<_>>(), [1, 2]);

@@ -29,9 +29,9 @@ fn keys(secret: &str) -> ReadKeySet<ActiveKeys<HmacSecret>> {
 #[test]
 fn a_delivery_signed_with_any_active_secret_is_verified_and_the_key_is_named() {
     let keys = keys(&format!(
-        r#"{{"keys":[{{"label":"eu","secret":"{SECRET}"}},{{"label":"us","secret":"{OTHER_SECRET}"}}]}}"#
+        r#"{{"keys":[{{"account":"eu","secret":"{SECRET}"}},{{"account":"us","secret":"{OTHER_SECRET}"}}]}}"#
     ));
-    for (secret, label) in [(SECRET, "eu"), (OTHER_SECRET, "us")] {
+    for (secret, account) in [(SECRET, "eu"), (OTHER_SECRET, "us")] {
         let secret = HmacSecret::new(secret).unwrap();
         let signature = hex::encode_upper(secret.sign(CURRENT));
         let headers =
@@ -39,14 +39,14 @@ fn a_delivery_signed_with_any_active_secret_is_verified_and_the_key_is_named() {
         let proof = Machnet::proof("", &headers).unwrap();
         let request = UnverifiedRequest::new(headers, Bytes::from_static(CURRENT));
         let verified = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
-        assert_eq!(verified.authenticated_by().label.as_str(), label);
+        assert_eq!(verified.authenticated_by().account.as_str(), account);
         assert_eq!(&verified.authenticated_by().fingerprint, secret.fingerprint());
     }
 }
 
 #[test]
 fn a_body_changed_by_one_byte_is_not_verified() {
-    let keys = keys(&format!(r#"{{"keys":[{{"label":"eu","secret":"{SECRET}"}}]}}"#)).keys;
+    let keys = keys(&format!(r#"{{"keys":[{{"account":"eu","secret":"{SECRET}"}}]}}"#)).keys;
     let proof = HmacSecret::new(SECRET).unwrap().sign(CURRENT);
     let other = changed(CURRENT, "completed", "Completed");
     assert!(
@@ -58,8 +58,8 @@ fn a_body_changed_by_one_byte_is_not_verified() {
 #[test]
 fn a_weak_or_malformed_key_is_left_out_and_named_without_being_shown() {
     let read = keys(
-        r#"{"keys":[{"label":"a","secret":"too short"},{"label":"b c","secret":"a test secret of thirty-two bytes"},
-        {"label":"d","secret":"a test secret of thirty-two bytes"},{"label":"e","password":"hush-hush-hush-hush"}]}"#,
+        r#"{"keys":[{"account":"a","secret":"too short"},{"account":"b c","secret":"a test secret of thirty-two bytes"},
+        {"account":"d","secret":"a test secret of thirty-two bytes"},{"account":"e","password":"hush-hush-hush-hush"}]}"#,
     );
     assert_eq!(read.keys.len(), 1);
     assert_eq!(read.problems.iter().map(|problem| problem.position).collect::<Vec<_>>(), [1, 2, 4]);
@@ -71,7 +71,7 @@ fn a_weak_or_malformed_key_is_left_out_and_named_without_being_shown() {
 
 #[test]
 fn nine_keys_and_documents_of_another_form_are_refused_whole() {
-    let entry = format!(r#"{{"label":"a","secret":"{SECRET}"}}"#);
+    let entry = format!(r#"{{"account":"a","secret":"{SECRET}"}}"#);
     let nine = format!(r#"{{"keys":[{}]}}"#, [entry.as_str(); 9].join(","));
     assert_eq!(Machnet::read_keys(&nine).unwrap_err(), KeySetError::TooMany { found: 9 });
     assert_eq!(keys(&format!(r#"{{"keys":[{}]}}"#, [entry.as_str(); 8].join(","))).keys.len(), 8);
@@ -203,4 +203,19 @@ fn content_that_is_no_event_is_malformed_for_its_reason() {
     ));
     let repeated = Err(Malformed::RepeatedMember { name: "id".to_owned() });
     assert_eq!(event(br#"{"id":"1","event_name":"x","id":"2"}"#), repeated);
+}
+
+#[test]
+fn the_same_id_and_the_same_state_under_two_accounts_are_two_of_each() {
+    let of = |account: &str| {
+        let mut delivery = delivery(Provider::Machnet, &[], CURRENT);
+        delivery.authenticated_by.account = AccountName::new(account).unwrap();
+        Splitter::default().split(&delivery).unwrap().remove(0).unwrap()
+    };
+    let (main, other) = (of("main"), of("other"));
+    assert_eq!((&main.id, main.digest), (&other.id, other.digest));
+    assert_ne!(main.identity, other.identity);
+    assert_ne!(main.repeat_alias.unwrap().name, other.repeat_alias.unwrap().name);
+    assert_eq!(other.source, "/webhooks/machnet/other");
+    assert_eq!(of("main").identity, main.identity);
 }

@@ -7,19 +7,21 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::connection_string::{ConnectionString, given};
-use crate::active_keys::{KeyLabel, MatchedKey};
+use crate::account::{AccountName, NAMED_TWICE};
+use crate::active_keys::MatchedKey;
 use crate::amqp::{Account, AccountProblems, Connection, Password, QueueName};
 use crate::delivery::Sha256Digest;
 use crate::provider::Provider;
 use crate::signature::hmac_sha256;
 
-const FORM: &str = r#"{"label": "...", "connection_string": "host=...;virtualHost=/;username=...;password=...", "queue": "...", "tls": true or false}, and if need be "password" and "replay_queue""#;
+const FORM: &str = r#"{"account": "...", "connection_string": "host=...;virtualHost=/;username=...;password=...", "queue": "...", "tls": true or false}, and if need be "password" and "replay_queue""#;
 
 /// What begins the message that a login's fingerprint signs. Changing it changes every recorded fingerprint.
 const FINGERPRINT_MESSAGE: &[u8] = b"webhook-intake login fingerprint";
 
 #[derive(Deserialize)]
 struct Document {
+    account: Option<Value>,
     label: Option<Value>,
     connection_string: Option<Value>,
     password: Option<Value>,
@@ -44,8 +46,11 @@ pub fn read_account(secret: &str) -> Result<Account, AccountProblems> {
     if !document.others.is_empty() {
         problems.push(format!("it holds a member that is not known; its form is {FORM}"));
     }
-    let label = text("label", document.label, &mut problems)
-        .and_then(|text| KeyLabel::new(&text).map_err(|error| problems.push(error.to_string())).ok());
+    if document.account.is_some() && document.label.is_some() {
+        problems.push(NAMED_TWICE.to_owned());
+    }
+    let account = text("account", document.account.or(document.label), &mut problems)
+        .and_then(|text| AccountName::new(&text).map_err(|error| problems.push(error.to_string())).ok());
     let connection = connection(document.connection_string, document.password, document.tls, &mut problems);
     let queue = queue("queue", document.queue, &mut problems);
     let replay_queue = match document.replay_queue {
@@ -55,10 +60,10 @@ pub fn read_account(secret: &str) -> Result<Account, AccountProblems> {
     if queue.is_some() && queue == replay_queue {
         problems.push("queue and replay_queue are the same; leave replay_queue out".to_owned());
     }
-    match (label, connection, queue) {
-        (Some(label), Some(connection), Some(queue)) if problems.is_empty() => {
+    match (account, connection, queue) {
+        (Some(account), Some(connection), Some(queue)) if problems.is_empty() => {
             let fingerprint = fingerprint(&connection);
-            let authenticated_by = MatchedKey { label, fingerprint };
+            let authenticated_by = MatchedKey { account, fingerprint };
             Ok(Account { provider: Provider::NowCerts, authenticated_by, connection, queue, replay_queue })
         }
         _ => Err(AccountProblems::new(problems)),

@@ -29,6 +29,7 @@ fn changed(body: &str, change: impl FnOnce(&mut Value)) -> String {
 
 fn reference(component: &str, id: &str) -> EntityReference {
     EntityReference {
+        account: AccountName::new("main").unwrap(),
         component: component.to_owned(),
         organisation: "raywhite".to_owned(),
         business_id: BUSINESS.to_owned(),
@@ -183,8 +184,8 @@ fn organisations_and_businesses_that_are_not_configured_are_malformed() {
 fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
     let secrets = [PathSecret::of_randomness([1; 32]), PathSecret::of_randomness([2; 32])];
     let document = json!({"keys": [
-        {"label": "old", "secret_sha256": secrets[0].hash().digest()},
-        {"label": "new", "secret_sha256": secrets[1].hash().digest()},
+        {"account": "old", "secret_sha256": secrets[0].hash().digest()},
+        {"account": "new", "secret_sha256": secrets[1].hash().digest()},
     ]});
     let keys = NurtureCloud::read_keys(&document.to_string()).unwrap().keys;
     let take = |secret: &str| {
@@ -192,9 +193,9 @@ fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
         let request = UnverifiedRequest::new(HeaderMap::new(), Bytes::from_static(AGENT.as_bytes()));
         NurtureCloud::verify(request, &proof, &keys, Timestamp::EPOCH).ok()
     };
-    for (secret, label) in secrets.iter().zip(["old", "new"]) {
+    for (secret, account) in secrets.iter().zip(["old", "new"]) {
         let verified = take(secret.reveal()).unwrap();
-        assert_eq!(verified.authenticated_by().label.as_str(), label);
+        assert_eq!(verified.authenticated_by().account.as_str(), account);
         assert_eq!(verified.authenticated_by().fingerprint, secret.hash().fingerprint());
     }
     assert!(take(PathSecret::of_randomness([3; 32]).reveal()).is_none());
@@ -206,7 +207,8 @@ fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
 
 #[test]
 fn an_entry_that_is_no_hash_is_left_out_and_named_without_being_shown() {
-    let document = r#"{"keys":[{"label":"a","secret_sha256":"the secret itself"},{"label":"b b","secret_sha256":""}]}"#;
+    let document =
+        r#"{"keys":[{"account":"a","secret_sha256":"the secret itself"},{"account":"b b","secret_sha256":""}]}"#;
     let read = NurtureCloud::read_keys(document).unwrap();
     assert!(NurtureCloud::is_unset(&read.keys));
     assert_eq!(read.problems.len(), 2);

@@ -5,9 +5,10 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::active_keys::{KeyLabel, MatchedKey};
+use crate::active_keys::MatchedKey;
 use crate::delivery::DeliveryId;
 use crate::oauth::authority::{Authority, Verification};
+use crate::oauth::client_id::ClientId;
 use crate::signature::KeyFingerprint;
 use crate::timestamp::Timestamp;
 
@@ -73,7 +74,7 @@ pub struct NoSigningKey;
 /// [`NoSigningKey`].
 pub fn issue(
     authority: &Authority,
-    client_id: &KeyLabel,
+    client_id: &ClientId,
     token_id: DeliveryId,
     now: Timestamp,
 ) -> Result<AccessToken, NoSigningKey> {
@@ -114,7 +115,7 @@ pub enum TokenProblem {
     UnknownClient,
 }
 
-/// Checks a token. The algorithm is the key's; what the token says of it must agree.
+/// Checks a token. The delivery belongs to its client's account, which the document says and not the token. The algorithm is the key's; what the token says of it must agree.
 ///
 /// # Errors
 /// [`TokenProblem`].
@@ -155,9 +156,9 @@ pub fn verify(token: &str, verification: &Verification, now: Timestamp) -> Resul
     if now >= claims.exp.saturating_add(leeway) {
         return Err(TokenProblem::Expired);
     }
-    let client = verification.clients.iter().find(|client| client.as_str() == claims.client_id);
+    let client = verification.clients.iter().find(|client| client.client_id.as_str() == claims.client_id);
     Ok(MatchedKey {
-        label: client.ok_or(TokenProblem::UnknownClient)?.clone(),
+        account: client.ok_or(TokenProblem::UnknownClient)?.account.clone(),
         fingerprint: KeyFingerprint::from_recorded(kid),
     })
 }

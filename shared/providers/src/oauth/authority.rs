@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
-use crate::active_keys::{InvalidKeyLabel, KeyLabel};
+use crate::account::AccountName;
 use crate::delivery::Sha256Digest;
+use crate::oauth::client_id::{ClientId, InvalidClientId};
 use crate::timestamp::Timestamp;
 
 /// How long a token is valid unless the document says otherwise: two hours.
@@ -72,12 +73,15 @@ pub struct SigningKey {
     pub superseded_at: Option<Timestamp>,
 }
 
-/// A client and the hashes of its secrets. Secrets are 256 random bits that we make, so a plain hash hides them.
+/// A client, its account, and the hashes of its secrets. Secrets are 256 random bits that we make, so a plain hash hides them.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
-    /// The client id, which becomes part of the `source` of every event that it sends.
-    pub client_id: KeyLabel,
+    /// The client id.
+    pub client_id: ClientId,
+    /// The account that the events belong to which it sends. Clients of one Sterling tenant share one, so that a tenant's events
+    /// stay the same events when it changes its client.
+    pub account: AccountName,
     /// The SHA-256 of each secret that is valid.
     pub secrets: Vec<Sha256Digest>,
 }
@@ -93,7 +97,17 @@ pub struct Verification {
     /// The keys that verify.
     pub keys: Vec<VerificationKey>,
     /// The clients whose tokens count.
-    pub clients: Vec<KeyLabel>,
+    pub clients: Vec<VerificationClient>,
+}
+
+/// A client whose tokens count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerificationClient {
+    /// The client id, as its tokens name it.
+    pub client_id: ClientId,
+    /// The account that its events belong to.
+    pub account: AccountName,
 }
 
 /// A key that verifies: Ed25519.
@@ -153,8 +167,19 @@ pub enum AuthorityError {
         not_before: Timestamp,
     },
     /// A client id that can't be used.
-    #[error("a client id {0}")]
-    InvalidClientId(#[from] InvalidKeyLabel),
+    #[error(transparent)]
+    InvalidClientId(#[from] InvalidClientId),
+    /// A client that belongs to another account.
+    #[error(
+        "the client {client_id} belongs to the account {account}, and under another one its events would be new; leave --account \
+         out, or add another client"
+    )]
+    AnotherAccount {
+        /// The client.
+        client_id: ClientId,
+        /// The account that it belongs to.
+        account: AccountName,
+    },
     /// No such client.
     #[error("there is no client {0}")]
     UnknownClient(String),
@@ -304,19 +329,33 @@ impl Authority {
         Ok(kid)
     }
 
-    /// Adds a secret to a client, and the client if it is new.
+    /// Adds a secret to a client, and the client if it is new. A new client belongs to the account that is named, or to one of
+    /// its own, which is called as the client is.
     ///
     /// # Errors
-    /// When the id can't be used, or the client has too many secrets.
-    pub fn add_client_secret(&mut self, client_id: &str, secret: &ClientSecret) -> Result<(), AuthorityError> {
-        let client_id = KeyLabel::new(client_id)?;
+    /// When the id can't be used, the client has too many secrets, or it is there and belongs to another account than the one
+    /// that is named.
+    pub fn add_client_secret(
+        &mut self,
+        client_id: &str,
+        account: Option<&AccountName>,
+        secret: &ClientSecret,
+    ) -> Result<(), AuthorityError> {
+        let client_id = ClientId::new(client_id)?;
         let hash = secret.hash();
         match self.clients.iter_mut().find(|client| client.client_id == client_id) {
+            Some(client) if account.is_some_and(|account| *account != client.account) => {
+                let account = client.account.clone();
+                return Err(AuthorityError::AnotherAccount { client_id, account });
+            }
             Some(client) if client.secrets.len() >= MOST_CLIENT_SECRETS => {
                 return Err(AuthorityError::TooManySecrets(client_id.to_string()));
             }
             Some(client) => client.secrets.push(hash),
-            None => self.clients.push(Client { client_id, secrets: vec![hash] }),
+            None => {
+                let account = account.cloned().unwrap_or_else(|| client_id.own_account());
+                self.clients.push(Client { client_id, account, secrets: vec![hash] });
+            }
         }
         Ok(())
     }
@@ -349,7 +388,7 @@ impl Authority {
     /// The client that these credentials belong to. Every secret of every client is compared in constant time, so an unknown
     /// client costs what a wrong secret costs.
     #[must_use]
-    pub fn authenticate(&self, client_id: &str, secret: &ClientSecret) -> Option<&KeyLabel> {
+    pub fn authenticate(&self, client_id: &str, secret: &ClientSecret) -> Option<&ClientId> {
         let presented = secret.hash();
         let presented_id = Sha256Digest::of(client_id.as_bytes());
         let mut found = None;
@@ -384,7 +423,14 @@ impl Authority {
             issuer: self.issuer.clone(),
             audience: self.audience.clone(),
             keys,
-            clients: self.clients.iter().map(|client| client.client_id.clone()).collect(),
+            clients: self
+                .clients
+                .iter()
+                .map(|Client { client_id, account, .. }| VerificationClient {
+                    client_id: client_id.clone(),
+                    account: account.clone(),
+                })
+                .collect(),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use proptest::prelude::*;
+use providers::account::AccountName;
 use providers::delivery::{Delivery, DeliveryId, Sha256Digest, VerifiedDelivery};
 use providers::entity::{EntityReference, EntityState};
 use providers::event::EventIndex;
@@ -26,7 +27,7 @@ const DAY: &str = "2026-11-21T09:30:00Z";
 /// A delivery that was verified for real: the `number`th, arrived so many milliseconds after the first one could.
 fn delivery(number: u8, milliseconds: u64, body: &str) -> Delivery {
     let secret = PathSecret::of_randomness([9; 32]);
-    let document = serde_json::json!({"keys": [{"label": "main", "secret_sha256": secret.hash().digest()}]});
+    let document = serde_json::json!({"keys": [{"account": "main", "secret_sha256": secret.hash().digest()}]});
     let keys = NurtureCloud::read_keys(&document.to_string()).unwrap().keys;
     let path = format!("/webhooks/nurturecloud/{}", secret.reveal());
     let received_at = Timestamp::parse(DAY).unwrap().plus(Duration::from_millis(milliseconds));
@@ -51,6 +52,7 @@ fn told(id: &str, name: Option<&str>) -> serde_json::Value {
 
 fn reference(id: &str) -> EntityReference {
     EntityReference {
+        account: AccountName::new("main").unwrap(),
         component: "agent".to_owned(),
         organisation: "o".to_owned(),
         business_id: "b".to_owned(),

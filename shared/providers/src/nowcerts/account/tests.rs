@@ -3,7 +3,7 @@ use super::*;
 const STRING: &str = "host=40.122.124.26:5672;virtualHost=/;username=agency;password=hush-hush";
 
 fn document(connection_string: &str) -> serde_json::Value {
-    serde_json::json!({ "label": "main", "connection_string": connection_string, "queue": "events", "tls": false })
+    serde_json::json!({ "account": "main", "connection_string": connection_string, "queue": "events", "tls": false })
 }
 
 fn read(document: &serde_json::Value) -> Result<Account, AccountProblems> {
@@ -25,7 +25,7 @@ fn a_connection_string_is_read_as_nowcerts_gives_it() {
     assert_eq!((host.as_str(), port, virtual_host.as_str()), ("40.122.124.26", 5672, "/"));
     assert_eq!((username.as_str(), password.reveal(), tls), ("agency", "hush-hush", false));
     assert_eq!((account.queue.as_str(), account.replay_queue), ("events", None));
-    assert_eq!((account.provider, account.authenticated_by.label.as_str()), (Provider::NowCerts, "main"));
+    assert_eq!((account.provider, account.authenticated_by.account.as_str()), (Provider::NowCerts, "main"));
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn a_password_with_a_semicolon_comes_on_its_own() {
 #[test]
 fn every_problem_is_reported_at_once_and_no_value_is_repeated() {
     let document = serde_json::json!({
-        "label": "secret label", "connection_string": "host=hidden host:70000;password= hush-hush;host=other",
+        "account": "secret account", "connection_string": "host=hidden host:70000;password= hush-hush;host=other",
         "queue": "", "replay_queue": 7, "passwrd-hush": true,
     });
     let found = problems(&document);
     for expected in [
-        "a label is 1 to 64 letters",
+        "an account's name is 1 to 64 letters",
         "host in connection_string is no host name",
         "host more than once",
         "has no username",
@@ -80,7 +80,7 @@ fn every_problem_is_reported_at_once_and_no_value_is_repeated() {
     ] {
         assert!(found.contains(expected), "{expected}: {found}");
     }
-    for secret in ["hush", "hidden", "secret label", "other", "70000"] {
+    for secret in ["hush", "hidden", "secret account", "other", "70000"] {
         assert!(!found.contains(secret), "{secret}: {found}");
     }
 }
@@ -88,7 +88,7 @@ fn every_problem_is_reported_at_once_and_no_value_is_repeated() {
 #[test]
 fn a_secret_that_nobody_filled_in_is_said_to_lack_everything() {
     let found = problems(&serde_json::json!({}));
-    for missing in ["label is missing", "connection_string is missing", "queue is missing", "tls is not said"] {
+    for missing in ["account is missing", "connection_string is missing", "queue is missing", "tls is not said"] {
         assert!(found.contains(missing), "{found}");
     }
     let placeholders = "host=40.122.124.26:5672;virtualHost=/;username={your_username};password={your_password}";
@@ -100,7 +100,7 @@ fn a_secret_that_nobody_filled_in_is_said_to_lack_everything() {
 
 #[test]
 fn text_that_is_no_document_is_not_quoted() {
-    for text in ["hush", "", r#"["hush"]"#, r#"{"label":"hush","label":"hush"}"#, r#"{"hush"}"#] {
+    for text in ["hush", "", r#"["hush"]"#, r#"{"account":"hush","account":"hush"}"#, r#"{"hush"}"#] {
         let error = read_account(text).unwrap_err().to_string();
         assert!(error.contains("it is not JSON of the form") && !error.contains("hush"), "{error}");
     }

@@ -14,7 +14,7 @@ fn authority() -> Authority {
     let refresh = Duration::from_secs(300);
     let mut authority =
         Authority::new("issuer".into(), "audience".into(), DEFAULT_TOKEN_LIFETIME, false, refresh, key, now()).unwrap();
-    authority.add_client_secret("ibm", &ClientSecret::generate().unwrap()).unwrap();
+    authority.add_client_secret("ibm", None, &ClientSecret::generate().unwrap()).unwrap();
     authority
 }
 
@@ -58,7 +58,7 @@ fn a_token_is_what_rfc_9068_describes_and_verifies() {
         json!({"iss": "issuer", "sub": "ibm", "aud": "audience", "iat": issued, "exp": issued + 7_200, "jti": jti, "client_id": "ibm"})
     );
     let matched = verify(&token, &authority.verification().unwrap(), now()).unwrap();
-    assert_eq!((matched.label.as_str(), matched.fingerprint.as_str()), ("ibm", kid.as_str()));
+    assert_eq!((matched.account.as_str(), matched.fingerprint.as_str()), ("ibm", kid.as_str()));
 }
 
 #[test]

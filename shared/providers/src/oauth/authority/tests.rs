@@ -59,11 +59,11 @@ fn a_client_is_known_by_each_of_its_secrets_until_they_are_removed() {
     let mut authority = authority();
     let secrets: Vec<ClientSecret> = (0..=MOST_CLIENT_SECRETS).map(|_| ClientSecret::generate().unwrap()).collect();
     for secret in &secrets[..MOST_CLIENT_SECRETS] {
-        authority.add_client_secret("ibm", secret).unwrap();
+        authority.add_client_secret("ibm", None, secret).unwrap();
     }
-    let full = authority.add_client_secret("ibm", &secrets[MOST_CLIENT_SECRETS]);
+    let full = authority.add_client_secret("ibm", None, &secrets[MOST_CLIENT_SECRETS]);
     assert_eq!(full, Err(AuthorityError::TooManySecrets("ibm".to_owned())));
-    let known = |authority: &Authority, id: &str, secret| authority.authenticate(id, secret).map(KeyLabel::to_string);
+    let known = |authority: &Authority, id: &str, secret| authority.authenticate(id, secret).map(ClientId::to_string);
     for secret in &secrets[..MOST_CLIENT_SECRETS] {
         assert_eq!(known(&authority, "ibm", secret).as_deref(), Some("ibm"));
         assert_eq!(known(&authority, "other", secret), None);
@@ -83,8 +83,8 @@ fn a_client_is_known_by_each_of_its_secrets_until_they_are_removed() {
 fn the_secret_of_one_client_is_not_that_of_another() {
     let mut authority = authority();
     let (one, two) = (ClientSecret::generate().unwrap(), ClientSecret::generate().unwrap());
-    authority.add_client_secret("one", &one).unwrap();
-    authority.add_client_secret("two", &two).unwrap();
+    authority.add_client_secret("one", None, &one).unwrap();
+    authority.add_client_secret("two", None, &two).unwrap();
     assert!(authority.authenticate("one", &two).is_none());
     assert_ne!(one.reveal(), two.reveal());
     assert_eq!(one.reveal().len(), 43, "256 bits in base64url");
@@ -94,7 +94,7 @@ fn the_secret_of_one_client_is_not_that_of_another() {
 fn what_the_webhook_gets_holds_no_secret_and_nothing_shows_one() {
     let mut authority = authority();
     let secret = ClientSecret::generate().unwrap();
-    authority.add_client_secret("ibm", &secret).unwrap();
+    authority.add_client_secret("ibm", None, &secret).unwrap();
     let private = authority.keys[0].private_key.to_string();
     let whole = serde_json::to_string(&authority).unwrap();
     assert!(whole.contains(&private) && !whole.contains(secret.reveal()));
