@@ -129,16 +129,19 @@ impl Splitter {
         let id = event_id(&content)?;
         let name = content.text("event_name")?;
         // `timestamp` is when the webhook is posted, so a retry may change it. The id is the identity already.
-        let compared = content.canonical(|member| member != "timestamp" && !ID_MEMBERS.contains(&member))?;
+        let is_compared = |member: &str| member != "timestamp" && !ID_MEMBERS.contains(&member);
+        let compared = content.canonical(is_compared)?;
+        // What is not compared must not be ambiguous either.
+        content.canonical(|member| !is_compared(member))?;
         let state = content.canonical(|member| STATE_MEMBERS.contains(&member))?;
 
         let mut attributes = BTreeMap::new();
-        let timestamp = content.text_or_number("timestamp").unwrap_or(None);
+        let timestamp = optional(&content, "timestamp")?;
         if let Some(timestamp) = &timestamp {
             attributes.insert("timestamp".to_owned(), timestamp.clone());
         }
         for member in ["user_id", "sender_id", "receiver_id", "subscription_id"] {
-            if let Ok(Some(value)) = content.text_or_number(member) {
+            if let Some(value) = optional(&content, member)? {
                 attributes.insert(member.to_owned(), value);
             }
         }
@@ -153,7 +156,7 @@ impl Splitter {
             id,
             source: delivery.source(),
             event_type: format!("machnet.{name}"),
-            subject: content.text_or_number("resource_id").unwrap_or(None),
+            subject: optional(&content, "resource_id")?,
             time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
             datacontenttype: "application/json".to_owned(),
             data: delivery.body.clone(),
@@ -166,6 +169,15 @@ impl Splitter {
             job_hint: None,
             entity: None,
         })])
+    }
+}
+
+/// A member that may be left out, null or empty, and otherwise must be a string or a number. Machnet's page promises `user_id`
+/// only for events about a user, and its older documentation has fewer members still.
+fn optional(content: &Object<'_>, name: &'static str) -> Result<Option<String>, Malformed> {
+    match content.get(name) {
+        Some(value) if value.get() == r#""""# => Ok(None),
+        _ => content.text_or_number(name),
     }
 }
 

@@ -206,6 +206,41 @@ fn content_that_is_no_event_is_malformed_for_its_reason() {
 }
 
 #[test]
+fn a_repeated_member_is_malformed_in_what_is_not_compared_too() {
+    for body in [
+        r#"{"id":"1","event_name":"x","timestamp":{"zone":"UTC","zone":"CET"}}"#,
+        r#"{"id":"1","event_name":"x","timestamp":[{"zone":1,"z\u006fne":2}]}"#,
+        r#"{"id":"1","event_name":"x","payload":{"zone":1,"zone":1}}"#,
+        r#"{"id":"1","event_name":"x","more":[{"a":{"zone":1,"zone":1}}]}"#,
+    ] {
+        assert_eq!(event(body.as_bytes()), Err(Malformed::RepeatedMember { name: "zone".to_owned() }), "{body}");
+    }
+}
+
+#[test]
+fn a_member_that_may_be_left_out_is_malformed_when_it_is_neither_text_nor_a_number_or_too_long() {
+    let with =
+        |member: &str, value: &str| event(format!(r#"{{"id":"1","event_name":"x","{member}":{value}}}"#).as_bytes());
+    for member in ["resource_id", "user_id", "sender_id", "receiver_id", "subscription_id", "timestamp"] {
+        for absent in ["null", r#""""#] {
+            let event = with(member, absent).unwrap();
+            assert_eq!((event.subject, event.attributes.len()), (None, 0), "{member} {absent}");
+        }
+        assert!(with(member, "17").is_ok(), "{member}");
+        for odd in ["true", "[1]", r#"{"a":1}"#] {
+            let result = with(member, odd);
+            assert!(
+                matches!(&result, Err(Malformed::UnexpectedMember { name, .. }) if *name == member),
+                "{member} {odd}"
+            );
+        }
+        let long = with(member, &format!("{:?}", "9".repeat(8_193)));
+        assert!(matches!(&long, Err(Malformed::TooLong { name, limit_bytes: 8_192 }) if *name == member), "{member}");
+        assert!(with(member, &format!("{:?}", "9".repeat(8_192))).is_ok(), "{member}");
+    }
+}
+
+#[test]
 fn the_same_id_and_the_same_state_under_two_accounts_are_two_of_each() {
     let of = |account: &str| {
         let mut delivery = delivery(Provider::Machnet, &[], CURRENT);
