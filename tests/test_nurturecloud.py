@@ -58,6 +58,7 @@ def test_a_delivery_to_the_right_url_is_stored_with_its_entity(stack: Stack, nur
     assert item["attributes"] == {"correlation_source": "crm", "correlation_value": "4711"}
     assert item["entity"] == {
         "component": "agent",
+        "account": "main",
         "organisation": ORGANISATION,
         "business_id": BUSINESS,
         "id": entity_id,
@@ -236,7 +237,7 @@ def test_a_business_s_entities_are_listed_by_component_and_id(stack: Stack, nurt
 
     listed = [(item["component_and_id"]["S"], item["deleted"]["BOOL"]) for item in answer["Items"]]
     assert listed == [("agent#a", False), ("agent#b", True), ("agent#c", False)]
-    assert {"organisation", "version"} <= answer["Items"][0].keys()
+    assert {"account", "organisation", "version"} <= answer["Items"][0].keys()
     assert "content" not in answer["Items"][0]
 
 
@@ -420,7 +421,7 @@ def test_a_merge_names_what_stands_for_the_entity(stack: Stack, nurturecloud: Se
     sent, _ = nurturecloud.deliver(notification("Deleted", agent(gone, mergedInto=agent(stays)), as_object=True))
 
     [item] = items_of(stack, sent)
-    target = {"component": "agent", "organisation": ORGANISATION, "business_id": BUSINESS, "id": stays}
+    target = {"account": "main", "component": "agent", "organisation": ORGANISATION, "business_id": BUSINESS, "id": stays}
     assert item["entity"]["change"] == "merged"
     assert item["entity"]["merged_into"] == target
     assert the_entity(stack, gone)["life"]["merged_into"] == target

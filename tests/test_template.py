@@ -204,7 +204,7 @@ def test_the_tables_can_be_restored_and_followed(translated: template.Template) 
             {"AttributeName": "business_id", "KeyType": "HASH"},
             {"AttributeName": "component_and_id", "KeyType": "RANGE"},
         ],
-        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["deleted", "organisation", "version"]},
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["account", "deleted", "organisation", "version"]},
     }
 
 

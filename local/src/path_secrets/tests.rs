@@ -91,10 +91,12 @@ async fn a_document_of_another_form_is_named_and_left_alone_and_not_repeated() {
         r#"{"keys":["hunter2"]}"#,
         r#"{"keys":[],"hunter2":1}"#,
         r#"{"keys":[{"account":"main","secret_sha256":"hunter2"}]}"#,
+        r#"{"keys":[{"account":"main","label":"hunter2"}]}"#,
     ] {
         std::fs::write(directory.path().join("nurturecloud.json"), unusable).unwrap();
         let error = add(&document, &account("main"), &generate().unwrap()).await.unwrap_err();
         assert!(error.to_string().contains("nurturecloud.json is not json of the form"), "{error}");
+        assert!(error.to_string().contains("`label` means `account`"), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         assert_eq!(text(directory.path()), unusable);
     }

@@ -91,6 +91,15 @@ pub(crate) fn is_named_twice(entry: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accredit::Accredit;
+    use crate::active_keys::{ActiveKeys, ReadKeySet};
+    use crate::event::Identity;
+    use crate::machnet::Machnet;
+    use crate::nurturecloud::NurtureCloud;
+    use crate::provider::Provider;
+    use crate::split::{Split as _, Splitter};
+    use crate::testing::delivery;
+    use crate::webhook::Webhook;
 
     #[test]
     fn a_name_is_1_to_64_letters_digits_dots_hyphens_and_underscores() {
@@ -100,6 +109,89 @@ mod tests {
         for text in ["", "a b", "a/b", "a#b", "n\u{e4}me", &"a".repeat(65)] {
             assert_eq!(AccountName::new(text), Err(InvalidAccountName), "{text:?}");
             assert!(serde_json::from_value::<AccountName>(text.into()).is_err(), "{text:?}");
+        }
+    }
+
+    /// Who sends it, its headers, its body.
+    type Sent = (Provider, &'static [(&'static str, &'static str)], &'static [u8]);
+
+    const SENT: [Sent; 6] = [
+        (Provider::Accredit, &[("x-jobid", "48213")], include_bytes!("../tests/payloads/accredit-badge-export.json")),
+        (Provider::Machnet, &[], include_bytes!("../tests/payloads/machnet-current.json")),
+        (Provider::NowCerts, &[("amqp-message-id", "m1")], b"{}"),
+        (Provider::NowCerts, &[], b"{}"),
+        (Provider::NurtureCloud, &[], include_bytes!("../tests/payloads/nurturecloud-agent-deleted.json")),
+        (Provider::Sterling, &[], include_bytes!("../tests/payloads/sterling-eventbatch.json")),
+    ];
+
+    fn names(provider: Provider, headers: &[(&str, &str)], body: &[u8], account: &str) -> Vec<String> {
+        let mut delivery = delivery(provider, headers, body);
+        delivery.authenticated_by.account = AccountName::new(account).unwrap();
+        let events = Splitter::default().split(&delivery).unwrap();
+        let mut names = Vec::new();
+        for event in events.into_iter().map(Result::unwrap) {
+            names.push(event.source);
+            names.push(event.identity.partition_key());
+            names.extend(
+                [event.repeat_alias, event.job_hint].into_iter().flatten().map(|alias| alias.name.partition_key()),
+            );
+            if let Some(update) = event.entity {
+                let entities = [Some(update.entity), update.merged_into].into_iter().flatten();
+                names.extend(entities.map(|entity| entity.identity(provider).partition_key()));
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn no_identity_alias_hint_or_entity_of_one_account_is_another_account_s() {
+        for (provider, headers, body) in SENT {
+            let (main, other) = (names(provider, headers, body, "main"), names(provider, headers, body, "other"));
+            assert!(main.len() >= 2 && main.len() == other.len(), "{provider}: {main:?}");
+            assert!(main.iter().all(|name| !other.contains(name)), "{provider}: {main:?} {other:?}");
+            assert_eq!(names(provider, headers, body, "main"), main, "{provider}: it stays");
+        }
+    }
+
+    #[test]
+    fn an_account_and_the_parts_after_it_do_not_run_together() {
+        let identity = |account: &str, part: &str| {
+            Identity::new(Provider::Machnet, &AccountName::new(account).unwrap(), [part.as_bytes()])
+        };
+        assert_ne!(identity("a", "bc"), identity("ab", "c"));
+    }
+
+    /// The accounts of the usable keys in a secret with one entry, and what is wrong with the others.
+    fn read<W: Webhook<Keys = ActiveKeys<K>>, K>(entry: &str) -> (Vec<String>, Vec<String>) {
+        let ReadKeySet { keys, problems } = W::read_keys(&format!(r#"{{"keys":[{{{entry}}}]}}"#)).unwrap();
+        let accounts = keys.iter().map(|(account, _)| account.to_string()).collect();
+        (accounts, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn an_entry_may_say_label_and_one_that_says_both_is_refused_with_that_reason() {
+        let public_key = serde_json::json!(include_str!("../tests/keys/rsa-2048.spki.pem"));
+        let accredit = format!(r#","public_key":{public_key}"#);
+        let machnet = r#","secret":"a test secret of thirty-two bytes""#;
+        let nurturecloud = format!(r#","secret_sha256":"{}""#, "0".repeat(64));
+        let read_all = |names: &str| {
+            [
+                read::<Accredit, _>(&format!("{names}{accredit}")),
+                read::<Machnet, _>(&format!("{names}{machnet}")),
+                read::<NurtureCloud, _>(&format!("{names}{nurturecloud}")),
+            ]
+        };
+        for names in [r#""account":"north""#, r#""label":"north""#] {
+            for (accounts, problems) in read_all(names) {
+                assert_eq!((accounts, problems), (vec!["north".to_owned()], vec![]), "{names}");
+            }
+        }
+        for (accounts, problems) in read_all(r#""account":"north","label":"north""#) {
+            assert_eq!(accounts, [] as [&str; 0]);
+            assert_eq!(problems, [format!("key 1 of the secret is not used: {NAMED_TWICE}")]);
+        }
+        for (_, problems) in read_all(r#""nobody":"north""#) {
+            assert!(problems[0].contains(r#"it is not of the form {"account": "...""#), "{problems:?}");
         }
     }
 }

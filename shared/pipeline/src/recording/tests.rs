@@ -3,8 +3,11 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use providers::account::AccountName;
+use providers::active_keys::MatchedKey;
 use providers::delivery::Delivery;
 use providers::event::Identity;
+use providers::signature::KeyFingerprint;
 use providers::split::{Split as _, Splitter};
 
 use super::*;
@@ -250,4 +253,33 @@ proptest! {
             prop_assert_ne!(event.same_job_as.as_ref(), Some(&event.id));
         }
     }
+}
+
+/// The same delivery, proved by a key of another account.
+fn of(account: &str, mut delivery: Delivery) -> Delivery {
+    delivery.authenticated_by.account = AccountName::new(account).unwrap();
+    delivery
+}
+
+#[tokio::test]
+async fn an_account_neither_drops_nor_contradicts_nor_marks_what_another_one_sent() {
+    let world = world();
+    assert_eq!(world.record(&delivery(1, body("a", "r", "u", 1))).await, Outcome::Stored);
+    assert_eq!(world.record(&of("other", delivery(2, body("a", "r", "u", 1)))).await, Outcome::Stored);
+    assert_eq!(world.record(&of("third", delivery(3, body("a", "r", "else", 1)))).await, Outcome::Stored);
+    assert_eq!(world.record(&of("fourth", delivery(4, body("b", "r", "u", 1)))).await, Outcome::Stored);
+    let events = world.events();
+    assert!(events.iter().all(|event| event.repeat_of.is_none() && event.same_job_as.is_none()), "{events:?}");
+    let accounts: BTreeSet<String> = events.iter().map(|event| event.account.to_string()).collect();
+    assert_eq!(accounts.into_iter().collect::<Vec<_>>(), ["fourth", "main", "other", "third"]);
+
+    assert_eq!(world.record(&of("other", delivery(5, body("a", "r", "u", 1)))).await, Outcome::Duplicate);
+    assert_eq!(world.record(&of("other", delivery(6, body("a", "r", "else", 1)))).await, Outcome::Conflict);
+    let renewed = MatchedKey {
+        fingerprint: KeyFingerprint::from_recorded("another".to_owned()),
+        ..delivery(7, "").authenticated_by
+    };
+    let mut by_new_key = delivery(7, body("a", "r", "u", 1));
+    by_new_key.authenticated_by = renewed;
+    assert_eq!(world.record(&by_new_key).await, Outcome::Duplicate, "a rotation");
 }

@@ -48,7 +48,7 @@ const KNOWN: [(&str, &str); 34] = [
 
 /// The one name of a component, whichever form and case it is written in: lower-case, and singular where English spelling tells.
 ///
-/// A name that is in neither column of [`KNOWN`] loses the `s` of a plural (not that of `ss` and `us`), and then one of the endings
+/// A name that is in neither column of the known names loses the `s` of a plural (not that of `ss` and `us`), and then one of the endings
 /// that a plural leaves open is chosen for both: `y` and not `ie` (property), no `e` after `ss`, `x`, `ch`, `sh`, `tz`, `zz`, `o`
 /// (address, box, branch, hero), an `e` after another `z` (size), `us` and not `u` or `use` (status). So both forms of every name
 /// become one name, except of a singular in another lone `s` that isn't known. Names that differ in more than these endings stay

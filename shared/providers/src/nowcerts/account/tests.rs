@@ -126,3 +126,13 @@ fn an_account_shows_no_password_and_a_new_password_has_a_new_fingerprint() {
     assert_eq!(fingerprint(&account), fingerprint(&read(&document(STRING)).unwrap()));
     assert_eq!(fingerprint(&account).len(), 8);
 }
+
+#[test]
+fn the_account_may_be_called_its_label_and_not_both() {
+    let mut named = document(STRING);
+    let account = named.as_object_mut().unwrap().remove("account").unwrap();
+    named["label"] = account.clone();
+    assert_eq!(read(&named).unwrap().authenticated_by.account.as_str(), "main");
+    named["account"] = account;
+    assert!(problems(&named).contains("it holds both account and label, which mean the same; leave label out"));
+}

@@ -3,6 +3,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::account::AccountName;
 use crate::oauth::authority::{ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
 
 fn now() -> Timestamp {
@@ -180,4 +181,21 @@ fn without_a_key_that_signs_no_token_is_made() {
     authority.keys.clear();
     let result = issue(&authority, &client, DeliveryId::new(now(), [7; 10]), now());
     assert_eq!(result.err(), Some(NoSigningKey));
+}
+
+#[test]
+fn a_token_belongs_to_its_client_s_account_which_clients_may_share() {
+    let mut authority = authority();
+    let (tenant, other) = (AccountName::new("ibm").unwrap(), AccountName::new("other").unwrap());
+    let secret = || ClientSecret::generate().unwrap();
+    authority.add_client_secret("ibm-2", Some(&tenant), &secret()).unwrap();
+    authority.add_client_secret("third", Some(&other), &secret()).unwrap();
+    authority.add_client_secret("fourth", None, &secret()).unwrap();
+    let verification = authority.verification().unwrap();
+    let account_of = |client_id: &str| {
+        let client_id = ClientId::new(client_id).unwrap();
+        let token = issue(&authority, &client_id, DeliveryId::new(now(), [7; 10]), now()).unwrap();
+        verify(token.reveal(), &verification, now()).unwrap().account.to_string()
+    };
+    assert_eq!(["ibm", "ibm-2", "third", "fourth"].map(account_of), ["ibm", "ibm", "other", "fourth"]);
 }

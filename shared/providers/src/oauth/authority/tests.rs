@@ -105,3 +105,17 @@ fn what_the_webhook_gets_holds_no_secret_and_nothing_shows_one() {
     let read: Authority = serde_json::from_str(&whole).unwrap();
     assert_eq!(read.verification(), authority.verification());
 }
+
+#[test]
+fn a_client_keeps_its_account() {
+    let mut authority = authority();
+    let secret = || ClientSecret::generate().unwrap();
+    authority.add_client_secret("ibm", None, &secret()).unwrap();
+    let ibm = AccountName::new("ibm").unwrap();
+    authority.add_client_secret("ibm", Some(&ibm), &secret()).unwrap();
+    let other = AccountName::new("other").unwrap();
+    let refused = authority.add_client_secret("ibm", Some(&other), &secret());
+    let client_id = ClientId::new("ibm").unwrap();
+    assert_eq!(refused, Err(AuthorityError::AnotherAccount { client_id, account: ibm.clone() }));
+    assert_eq!((&authority.clients[0].account, authority.clients[0].secrets.len()), (&ibm, 2));
+}
