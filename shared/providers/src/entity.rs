@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventIndex, Identity};
+use crate::event::Identity;
 use crate::provider::Provider;
 
 /// Which thing of a provider.
@@ -67,9 +67,6 @@ pub struct EntityUpdate {
     pub state: EntityState,
     /// The entity that it was merged into, for one that is deleted.
     pub merged_into: Option<EntityReference>,
-    /// The event's place in the delivery as it first came. In a part of a delivery that is released from quarantine it is
-    /// another than the place in that part.
-    pub position: EventIndex,
 }
 
 #[cfg(test)]

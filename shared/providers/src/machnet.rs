@@ -18,7 +18,6 @@ use crate::event::{Alias, Event, Identity, Malformed};
 use crate::provider::Provider;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::signature::hmac_sha256::HmacSecret;
-use crate::split::SplitEvents;
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeysAre, Unproved, Webhook, signature_header};
 
@@ -122,7 +121,7 @@ impl Default for Splitter {
 
 impl Splitter {
     /// The one event of a delivery.
-    pub(crate) fn split(&self, delivery: &Delivery) -> SplitEvents {
+    pub(crate) fn split(&self, delivery: &Delivery) -> Result<Event, Malformed> {
         let content = Object::read(&delivery.body)?;
         let id = event_id(&content)?;
         let name = content.text("event_name")?;
@@ -145,7 +144,7 @@ impl Splitter {
             attributes.insert("mismatched_event_header".to_owned(), announced.to_owned());
         }
 
-        Ok(vec![Ok(Event {
+        Ok(Event {
             provider: Provider::Machnet,
             identity: Identity::new(Provider::Machnet, [b"event".as_slice(), id.as_bytes()]),
             id,
@@ -155,6 +154,7 @@ impl Splitter {
             time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
             datacontenttype: "application/json".to_owned(),
             data: delivery.body.clone(),
+            envelope: None,
             digest: Sha256Digest::of(compared.as_bytes()),
             attributes,
             repeat_alias: Some(Alias {
@@ -163,7 +163,7 @@ impl Splitter {
             }),
             job_hint: None,
             entity: None,
-        })])
+        })
     }
 }
 
