@@ -47,7 +47,10 @@ pub(crate) fn split(delivery: &Delivery) -> Result<Events<'_>, Malformed> {
     let body = Json::read(&delivery.body)?;
     if body.elements().is_none() {
         // What is wrong with the one object of the body is wrong with the delivery.
-        Form::of(body)?;
+        Form::of(body).map_err(|reason| match reason {
+            Malformed::EmptyBatch => Malformed::NoEvents,
+            reason => reason,
+        })?;
     }
     let mut copies = HashMap::new();
     let read = move |part: Part<'_>| {

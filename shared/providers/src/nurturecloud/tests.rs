@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;

@@ -333,6 +333,8 @@ proptest! {
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(codes.len())).collect();
         ends.push(codes.len());
         ends.sort_unstable();
+        ends.dedup();
+        ends.retain(|end| *end > 0);
         let mut start = 0;
         let mut batches = Vec::new();
         for end in ends {
