@@ -88,3 +88,80 @@ impl Split for Splitter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::delivery;
+
+    /// Pieces of every provider's deliveries, put together at random; most of what comes out is JSON.
+    fn any_value() -> impl Strategy<Value = String> {
+        let names = [
+            "eventbatch",
+            "events",
+            "code",
+            "channel",
+            "identifiers",
+            "attributes",
+            "name",
+            "value",
+            "timestamp",
+            "domainComponentName",
+            "state",
+            "payload",
+            "organisationName",
+            "businessId",
+            "id",
+            "mergedInto",
+            "event_name",
+            "Event",
+            "Timestamp",
+            "x",
+            "\\u0078",
+            "\\ud800",
+        ];
+        let scalars = ["0", "null", "\"c\"", "\"\"", "\"Deleted\"", "\"\\ud800\"", "{}", "[]", " 1.50 ", "nul"];
+        let leaf = prop::sample::select(scalars.to_vec()).prop_map(str::to_owned);
+        leaf.prop_recursive(6, 60, 4, move |inner| {
+            let member = (prop::sample::select(names.to_vec()), inner.clone())
+                .prop_map(|(name, value)| format!("\"{name}\":{value}"));
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(|elements| format!("[{}]", elements.join(","))),
+                prop::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(","))),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn a_delivery_has_as_many_events_as_were_counted_each_a_slice_of_it_and_the_rest_after_any_of_them(
+            value in any_value(),
+            place in prop::sample::select(vec![
+                "V", "[V,V]", r#"{"eventbatch":[V,{"a":V,"events":[V,{"code":"c","x":V},{"code":"c","x":V}]}],"b":V}"#,
+                r#"{"domainComponentName":"a","state":"Deleted","x":V,"payload":[V,{"organisationName":"o","businessId":"b","id":1,"mergedInto":V}]}"#,
+            ]),
+            skipped in any::<prop::sample::Index>(),
+        ) {
+            let body = place.replace('V', &value);
+            for provider in Provider::ALL {
+                let (splitter, delivery) = (Splitter::default(), delivery(provider, &[], body.as_bytes()));
+                let Ok(events) = splitter.split(&delivery) else { continue };
+                let len = events.len();
+                let all: Vec<_> = events.collect();
+                prop_assert_eq!(all.len(), len);
+                let skipped = skipped.index(len);
+                let rest: Vec<_> = splitter.split(&delivery).unwrap().skip(skipped).collect();
+                prop_assert_eq!(&rest, &all[skipped..]);
+                for event in all {
+                    let data = event.map_or_else(|malformed| malformed.data, |event| event.data);
+                    let addresses = delivery.body.as_ptr_range();
+                    prop_assert!(addresses.contains(&data.as_ptr()) && addresses.end >= data.as_ptr_range().end);
+                }
+            }
+        }
+    }
+}
