@@ -1,5 +1,7 @@
 //! What reading a delivery may cost, whatever its shape.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test, as it should")]
+
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
