@@ -164,7 +164,7 @@ def test_the_processor_reads_entities_and_only_adds_events(translated: template.
     }
 
     assert granted == {
-        '["EventsTable", "Arn"]': "dynamodb:PutItem",
+        '["EventsTable", "Arn"]': ["dynamodb:PutItem", "dynamodb:GetItem"],
         '["EntitiesTable", "Arn"]': ["dynamodb:PutItem", "dynamodb:GetItem"],
     }
 

@@ -69,7 +69,7 @@ pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
         }
         Entry::Conflict(event) => format!("kept beside {}", name(&event.id)),
         Entry::Quarantine(quarantine) => quarantine.reason.clone(),
-        Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) => String::new(),
+        Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => String::new(),
     }
 }
 

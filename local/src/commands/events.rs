@@ -97,7 +97,7 @@ fn row(entry: &Entry) -> Option<[String; 6]> {
         Entry::Quarantine(quarantine) => {
             (quarantine.received_at, quarantine.provider, quarantine.outcome, "-".to_owned(), "-".to_owned())
         }
-        Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) => return None,
+        Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => return None,
     };
     Some([
         in_seconds(received_at),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use pipeline::entities::{ENTITY_SORT, EntityEntry};
-use pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventEntry, Outcome, Written};
+use pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventEntry, Occurrence, Outcome, Written};
 use pipeline::ports::{Ledger, PortError};
 use providers::delivery::DeliveryId;
 use providers::provider::Provider;
@@ -77,6 +77,8 @@ impl SqliteLedger {
                     })
                     .collect::<Result<Vec<_>, WorkError>>()?;
                 events.reverse();
+                // The events of one delivery are recorded in any order.
+                events.sort_by_key(RecordedEvent::made);
                 Ok(events)
             })
             .await
@@ -135,11 +137,16 @@ impl SqliteLedger {
 impl RecordedEvent {
     /// The delivery that made it.
     #[must_use]
-    pub const fn delivery_id(&self) -> Option<DeliveryId> {
+    pub fn delivery_id(&self) -> Option<DeliveryId> {
+        self.made().map(|(_, occurrence)| occurrence.delivery_id)
+    }
+
+    /// When it was received, and which event of which delivery made it.
+    const fn made(&self) -> Option<(Timestamp, Occurrence)> {
         match &self.entry {
-            Entry::Event(event) | Entry::Conflict(event) => Some(event.occurrence.delivery_id),
-            Entry::Quarantine(quarantine) => Some(quarantine.occurrence.delivery_id),
-            Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) => None,
+            Entry::Event(event) | Entry::Conflict(event) => Some((event.received_at, event.occurrence)),
+            Entry::Quarantine(quarantine) => Some((quarantine.received_at, quarantine.occurrence)),
+            Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => None,
         }
     }
 }
@@ -158,6 +165,13 @@ impl Ledger for SqliteLedger {
                 Some((Entry::Entity(entity), _)) => Ok(Some(*entity)),
                 Some(_) => Err(WorkError::NoEntity { partition: key.partition, sort: key.sort }),
             })
+            .await
+    }
+
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        let key = key.clone();
+        self.0
+            .transaction("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry)))
             .await
     }
 }
@@ -201,6 +215,7 @@ fn in_the_way(
 ) -> Result<Option<Entry>, WorkError> {
     let found = at(transaction, &put.key)?;
     let gives_way = match (put.condition, &found) {
+        (Condition::Always, _) => true,
         (Condition::Absent, found) => found.is_none(),
         (Condition::AbsentOrExpired, None) => true,
         (Condition::AbsentOrExpired, Some((_, expires_at))) => {
@@ -263,6 +278,12 @@ impl Columns {
             Entry::Entity(entity) => {
                 Self { provider: entity.provider, outcome: None, received_at: None, expires_at: None }
             }
+            Entry::Progress(progress) => Self {
+                provider: progress.provider,
+                outcome: None,
+                received_at: None,
+                expires_at: Some(progress.expires_at),
+            },
         }
     }
 }
@@ -272,7 +293,7 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
     use std::path::Path;
 
-    use pipeline::ledger::{AliasEntry, EventData, EventEntry, Occurrence, QuarantineEntry, TimeIndex};
+    use pipeline::ledger::{AliasEntry, EventData, EventEntry, QuarantineEntry, TimeIndex};
     use pipeline::ports::PayloadKey;
     use proptest::prelude::*;
     use providers::account::AccountName;
@@ -314,6 +335,7 @@ mod tests {
             time: None,
             datacontenttype: "application/json".to_owned(),
             data: EventData::Inline { data: "{\"id\": \"\u{1f600}\"}".to_owned() },
+            envelope: None,
             digest: Sha256Digest::of(id.as_bytes()),
             occurrence: occurrence(received_at),
             received_at,
@@ -345,6 +367,7 @@ mod tests {
             provider: Provider::Accredit,
             reason: "the content is not JSON".to_owned(),
             document: "{}".to_owned(),
+            data: None,
             occurrence: occurrence(at(seconds)),
             received_at: at(seconds),
             time_index: time_index(),

@@ -98,7 +98,7 @@ pub struct ProcessorConfig {
     pub nurturecloud: nurturecloud::Splitter,
     /// `NOWCERTS_ID_POINTER`: the JSON pointer to the id of an event of NowCerts.
     pub nowcerts_id_pointer: Option<JsonPointer>,
-    /// The flow's own settings: `RECORD_CONCURRENCY`.
+    /// The flow's own settings: `EVENT_CONCURRENCY`.
     pub settings: ProcessorSettings,
 }
 
@@ -126,9 +126,9 @@ impl ProcessorConfig {
             nowcerts_id_pointer: reader
                 .parsed("NOWCERTS_ID_POINTER", None, "a JSON pointer such as /Id", |text| text.parse().ok().map(Some)),
             settings: ProcessorSettings {
-                record_concurrency: reader.number(
-                    "RECORD_CONCURRENCY",
-                    ProcessorSettings::default().record_concurrency,
+                event_concurrency: reader.number(
+                    "EVENT_CONCURRENCY",
+                    ProcessorSettings::default().event_concurrency,
                     1..=1_000,
                 ),
             },
@@ -316,7 +316,7 @@ mod tests {
             ("EVENTS_TABLE", "events"),
             ("ENTITIES_TABLE", "entities"),
             ("PAYLOADS_BUCKET", "payloads"),
-            ("RECORD_CONCURRENCY", ""),
+            ("EVENT_CONCURRENCY", ""),
             ("NURTURECLOUD_ORGANISATION", ""),
             ("NURTURECLOUD_BUSINESSES", " a, ,b "),
         ]))

@@ -112,51 +112,84 @@ pub enum DocumentError {
     Payload(#[from] PortError),
 }
 
-/// Reads a document, and fetches its body where it was stored apart.
+/// A document that was read, with its body still where it was found.
+#[derive(Debug)]
+pub struct InboundDocument(Document);
+
+/// Reads a document and fetches its body.
 ///
 /// # Errors
 /// [`DocumentError`]; the record must then fail.
-pub async fn read(text: &str, payloads: &impl Payloads) -> Result<Delivery, DocumentError> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u64,
-    }
-    let undecodable = |error: serde_json::Error| {
-        // serde's own words may quote what they read; the place is enough to find it.
-        DocumentError::Undecodable(format!("stopped at line {}, column {}", error.line(), error.column()))
-    };
-    let Versioned { version } = serde_json::from_str(text).map_err(undecodable)?;
-    if version != u64::from(VERSION) {
-        return Err(DocumentError::UnknownVersion { found: version });
-    }
-    let document: Document = serde_json::from_str(text).map_err(undecodable)?;
-    let body = match document.body {
-        BodyDocument::Text(text) => Bytes::from(text),
-        BodyDocument::Base64(text) => {
-            STANDARD.decode(text).map(Bytes::from).map_err(|error| DocumentError::Undecodable(error.to_string()))?
-        }
-        BodyDocument::Payload { key, .. } => payloads.get(&key).await?,
-    };
-    if Sha256Digest::of(&body) != document.sha256 {
-        return Err(DocumentError::DigestMismatch { delivery_id: document.delivery_id });
-    }
-    let headers = document
-        .headers
-        .into_iter()
-        .map(|(name, value)| Ok(KeptHeader { name, value: value.into_bytes()? }))
-        .collect::<Result<_, DocumentError>>()?;
-    Ok(Delivery {
-        id: document.delivery_id,
-        provider: document.provider,
-        authenticated_by: document.authenticated_by,
-        received_at: document.received_at,
-        headers,
-        body,
-        sha256: document.sha256,
-    })
+#[cfg(test)]
+pub(crate) async fn read(text: &str, payloads: &impl Payloads) -> Result<Delivery, DocumentError> {
+    InboundDocument::parse(text)?.fetch(payloads).await
 }
 
-#[derive(Serialize, Deserialize)]
+impl InboundDocument {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// [`DocumentError`]; the record must then fail.
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        let undecodable = |error: serde_json::Error| {
+            // serde's own words may quote what they read; the place is enough to find it.
+            DocumentError::Undecodable(format!("stopped at line {}, column {}", error.line(), error.column()))
+        };
+        let Versioned { version } = serde_json::from_str(text).map_err(undecodable)?;
+        if version != u64::from(VERSION) {
+            return Err(DocumentError::UnknownVersion { found: version });
+        }
+        serde_json::from_str(text).map(Self).map_err(undecodable)
+    }
+
+    /// Size of the body in bytes; of a body in base64 an upper bound.
+    #[must_use]
+    pub fn body_size_bytes(&self) -> usize {
+        match &self.0.body {
+            BodyDocument::Text(text) => text.len(),
+            BodyDocument::Base64(text) => base64::decoded_len_estimate(text.len()),
+            BodyDocument::Payload { size_bytes, .. } => usize::try_from(*size_bytes).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Fetches the body where it was stored apart, and checks its digest.
+    ///
+    /// # Errors
+    /// [`DocumentError`]; the record must then fail.
+    pub async fn fetch(self, payloads: &impl Payloads) -> Result<Delivery, DocumentError> {
+        let Self(document) = self;
+        let body = match document.body {
+            BodyDocument::Text(text) => Bytes::from(text),
+            BodyDocument::Base64(text) => {
+                STANDARD.decode(text).map(Bytes::from).map_err(|error| DocumentError::Undecodable(error.to_string()))?
+            }
+            BodyDocument::Payload { key, .. } => payloads.get(&key).await?,
+        };
+        if Sha256Digest::of(&body) != document.sha256 {
+            return Err(DocumentError::DigestMismatch { delivery_id: document.delivery_id });
+        }
+        let headers = document
+            .headers
+            .into_iter()
+            .map(|(name, value)| Ok(KeptHeader { name, value: value.into_bytes()? }))
+            .collect::<Result<_, DocumentError>>()?;
+        Ok(Delivery {
+            id: document.delivery_id,
+            provider: document.provider,
+            authenticated_by: document.authenticated_by,
+            received_at: document.received_at,
+            headers,
+            body,
+            sha256: document.sha256,
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
@@ -169,7 +202,7 @@ struct Document {
     body: BodyDocument,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum ValueDocument {
     Text(String),
@@ -192,7 +225,7 @@ impl ValueDocument {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum BodyDocument {
     Text(String),

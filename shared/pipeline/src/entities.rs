@@ -236,7 +236,8 @@ pub fn advance(before: Option<&EntityEntry>, told: &Told<'_>) -> Advanced {
                 arrival: told.arrival,
                 state,
                 digest: told.digest,
-                data: told.data.clone(),
+                // Of the same content the data that is known is kept, which a duplicate does not store again.
+                data: content.filter(|_| known_content.is_some()).map_or(told.data, |content| &content.data).clone(),
                 told_by: known_content.map_or_else(|| told.event_id.to_owned(), Clone::clone),
             })
         } else {

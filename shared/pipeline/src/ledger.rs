@@ -1,6 +1,7 @@
 //! The ledger's entries, and the one call that changes it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use providers::account::AccountName;
 use providers::delivery::{DeliveryId, Sha256Digest};
@@ -56,6 +57,48 @@ impl Outcome {
     }
 }
 
+/// Number of events by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeCounts {
+    /// Events stored.
+    pub stored: u32,
+    /// Duplicates.
+    pub duplicate: u32,
+    /// Repeats.
+    pub repeat: u32,
+    /// Conflicts.
+    pub conflict: u32,
+    /// Events quarantined.
+    pub quarantined: u32,
+}
+
+impl OutcomeCounts {
+    /// Counts one more event with this outcome.
+    pub const fn add(&mut self, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::Stored => &mut self.stored,
+            Outcome::Duplicate => &mut self.duplicate,
+            Outcome::Repeat => &mut self.repeat,
+            Outcome::Conflict => &mut self.conflict,
+            Outcome::Quarantined => &mut self.quarantined,
+        };
+        *count = count.saturating_add(1);
+    }
+}
+
+impl fmt::Display for OutcomeCounts {
+    /// Writes the outcomes that occurred, such as `stored=7,duplicate=2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [self.stored, self.duplicate, self.repeat, self.conflict, self.quarantined];
+        let mut separator = "";
+        for (outcome, count) in Outcome::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+            write!(f, "{separator}{}={count}", outcome.as_str())?;
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
 /// Which event of which delivery made an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Occurrence {
@@ -100,6 +143,24 @@ pub enum EventData {
     },
 }
 
+/// What enclosed an event in its delivery, as one JSON object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EnvelopeData {
+    /// In the entry, as text.
+    Inline {
+        /// The object.
+        envelope: String,
+    },
+    /// In the payload store, once for all events that it enclosed.
+    Payload {
+        /// The key there.
+        envelope_key: PayloadKey,
+        /// Its size in bytes.
+        envelope_size_bytes: u64,
+    },
+}
+
 /// An event that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventEntry {
@@ -127,6 +188,9 @@ pub struct EventEntry {
     /// CloudEvents `data`.
     #[serde(flatten)]
     pub data: EventData,
+    /// What enclosed it in its delivery, where that says something.
+    #[serde(flatten)]
+    pub envelope: Option<EnvelopeData>,
     /// The digest of the content as it is compared.
     pub digest: Sha256Digest,
     /// What made it.
@@ -175,8 +239,12 @@ pub struct QuarantineEntry {
     pub provider: Provider,
     /// Why it could not be read.
     pub reason: String,
-    /// The delivery as a queue document, with its headers and its body (or the key of its body).
+    /// The whole delivery as a queue document, with its headers and its body (or the key of its body). Sent to the queue
+    /// again, it is judged again: events of it that are recorded stay as they are.
     pub document: String,
+    /// The part of the body that could not be read, where the rest could and the part is small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
     /// What made it.
     #[serde(flatten)]
     pub occurrence: Occurrence,
@@ -185,6 +253,31 @@ pub struct QuarantineEntry {
     /// The time index.
     #[serde(flatten)]
     pub time_index: TimeIndex,
+}
+
+/// How far the recording of a delivery with many events has come, so that a redelivered message goes on from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressEntry {
+    /// Who sent the delivery.
+    pub provider: Provider,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Number of events in the delivery. A release that splits it otherwise starts from its first event.
+    pub events: u32,
+    /// Every event below this index is recorded.
+    pub next_index: EventIndex,
+    /// What became of those events.
+    pub outcomes: OutcomeCounts,
+    /// When the entry may go, in seconds since 1970.
+    pub expires_at: i64,
+}
+
+impl ProgressEntry {
+    /// Key of a delivery's progress.
+    #[must_use]
+    pub fn key(delivery_id: DeliveryId) -> EntryKey {
+        EntryKey { partition: format!("progress#{delivery_id}"), sort: "progress".to_owned() }
+    }
 }
 
 /// An entry of the ledger.
@@ -203,6 +296,8 @@ pub enum Entry {
     Quarantine(Box<QuarantineEntry>),
     /// What is known of an entity.
     Entity(Box<EntityEntry>),
+    /// How far a delivery with many events has come.
+    Progress(ProgressEntry),
 }
 
 /// When a put may happen.
@@ -214,6 +309,8 @@ pub enum Condition {
     AbsentOrExpired,
     /// An entity of this version lies at the key.
     Version(u64),
+    /// None: the entry replaces whatever is at the key.
+    Always,
 }
 
 /// An entry to put.

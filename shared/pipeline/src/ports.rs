@@ -10,7 +10,7 @@ use providers::timestamp::Timestamp;
 
 use crate::document::OutboundDocument;
 use crate::entities::EntityEntry;
-use crate::ledger::{ConditionalPut, EntryKey, Written};
+use crate::ledger::{ConditionalPut, Entry, EntryKey, Written};
 
 /// A call to an outside system that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +141,10 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// The entity at a key, as of the last put that succeeded before the call.
     fn entity(&self, key: &EntryKey) -> impl Future<Output = Result<Option<EntityEntry>, PortError>> + Send;
+
+    /// The entry at a key, except an entity. It may miss a put that succeeded just before the call, so nothing found is a
+    /// reason to put, and never a reason not to.
+    fn find(&self, key: &EntryKey) -> impl Future<Output = Result<Option<Entry>, PortError>> + Send;
 }
 
 /// Time and randomness.

@@ -1,36 +1,72 @@
 //! From a batch of queue documents to outcomes.
 //!
-//! Records are worked on side by side, up to a bound. A record that fails (a panic, a document that can't be read, a version
-//! of it that isn't known, a ledger that doesn't answer) fails alone: it stays on the queue and its neighbours are done.
-//! Content that is authentic but malformed is quarantined, which is success. Before the function's time is up, the rest is
-//! reported as failed, so that nothing is cut off between a write and its report.
+//! A record that fails (a panic, a document that can't be read, a version of it that isn't known, a ledger that doesn't answer)
+//! fails alone: it stays on the queue and its neighbours are done. Content that is authentic but malformed is quarantined,
+//! which is success.
+//!
+//! Events of different identities are recorded side by side, up to a bound over the whole batch; those of one identity one after
+//! the other. Small records come first, and those with many events one at a time, so that each receive brings some of them to
+//! an end instead of all of them some way. How far a long one came is saved, and a redelivered message goes on from there.
+//!
+//! Before the function's time is up, no more events are begun, and what is not done is reported as failed.
 
-use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use providers::delivery::Delivery;
-use providers::event::{EventIndex, Malformed};
+use providers::event::{Event, EventIndex, Identity, MalformedEvent};
 use providers::split::Split;
-use tokio::time::Instant;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
-use crate::document::{self, DocumentError};
+use self::identities::IdentityLocks;
+use self::tally::Tally;
+use crate::document::{DocumentError, InboundDocument};
 use crate::ledger::Outcome;
 use crate::ports::{Ledger, Payloads, Surroundings};
-use crate::recording::{Recorder, RecordingError};
+use crate::recording::{Recorder, Recording, RecordingError};
 use crate::telemetry;
+
+mod identities;
+mod tally;
+
+/// From how many events on a delivery's progress is saved, and it takes turns with others of its kind.
+const MIN_LONG_DELIVERY_EVENTS: usize = 256;
+
+/// After how many further events the progress of a long delivery is saved.
+const EVENTS_BETWEEN_SAVES: u32 = 5_000;
+
+/// After how many skipped events the other records get their turn.
+const EVENTS_BETWEEN_YIELDS: u32 = 64;
+
+/// How many events of one delivery may fail before the rest of it is left for the next receive.
+const MAX_FAILED_EVENTS: usize = 10;
+
+/// Maximum size of all bodies that are open at once, in KiB. A larger one is open alone.
+const MAX_OPEN_BODIES_KIB: u32 = 8 * 1024;
+
+/// How long before the end no more events are begun.
+const WIND_DOWN: Duration = Duration::from_millis(2_000);
+
+/// How long before the end calls that were begun are given up, which leaves time for saving progress.
+const GIVE_UP: Duration = Duration::from_millis(500);
+
+/// How long an entry of progress is kept: longer than a message can stay in the queue and the dead-letter queue.
+const PROGRESS_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Settings of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessorSettings {
-    /// How many records are worked on at once.
-    pub record_concurrency: usize,
+    /// Maximum number of events that are recorded at once, over all records of a batch.
+    pub event_concurrency: usize,
 }
 
 impl Default for ProcessorSettings {
-    /// Ten, a whole batch of SQS.
+    /// 32.
     fn default() -> Self {
-        Self { record_concurrency: 10 }
+        Self { event_concurrency: 32 }
     }
 }
 
@@ -52,6 +88,10 @@ enum RecordError {
     Document(#[from] DocumentError),
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    #[error("the time was up; {recorded} of {events} events are recorded, and the next receive goes on from there")]
+    TimeUp { recorded: u32, events: u32 },
+    #[error("the time was up before the delivery was read")]
+    NotBegun,
     #[error("a defect of the processor, caught")]
     Panic,
 }
@@ -63,103 +103,276 @@ pub struct Processor<L, P, X, E> {
     settings: ProcessorSettings,
 }
 
+/// What the records of a batch share.
+struct Batch {
+    open_bodies: Semaphore,
+    /// Held by the long delivery whose turn it is.
+    long_delivery: Mutex<()>,
+    event_permits: Semaphore,
+    identities: IdentityLocks,
+    begin_until: Instant,
+    give_up_at: Instant,
+    stop_at: Instant,
+}
+
+/// What is known of a record that is worked on. It outlives the work when that is given up.
+#[derive(Default)]
+struct State {
+    delivery: std::sync::OnceLock<Delivery>,
+    tally: std::sync::Mutex<Tally>,
+}
+
 impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
     /// A processor on these ports.
     pub const fn new(ledger: L, payloads: P, splitter: X, surroundings: E, settings: ProcessorSettings) -> Self {
         Self { recorder: Recorder::new(ledger, payloads, surroundings), splitter, settings }
     }
 
-    /// Works through a batch until `stop_at`, and returns the message ids of the records that must come again.
+    /// Works through a batch until `stop_at`, and returns the message ids of the records that must be redelivered.
     pub async fn process(&self, records: Vec<QueueRecord>, stop_at: Instant) -> Vec<String> {
-        let mut unfinished: Vec<String> = records.iter().map(|record| record.message_id.clone()).collect();
-        let mut done = HashSet::new();
-        let mut results = std::pin::pin!(
-            futures_util::stream::iter(records)
-                .map(|record| self.process_one(record))
-                .buffer_unordered(self.settings.record_concurrency)
-        );
-        loop {
-            match tokio::time::timeout_at(stop_at, results.next()).await {
-                Ok(Some((message_id, true))) => {
-                    done.insert(message_id);
-                }
-                Ok(Some((_, false))) => {}
-                Ok(None) => break,
-                Err(_elapsed) => {
-                    tracing::error!("the time for this batch is up; what is not done comes again");
-                    break;
-                }
+        let before = |time| stop_at.checked_sub(time).unwrap_or(stop_at);
+        let batch = Batch {
+            open_bodies: Semaphore::new(MAX_OPEN_BODIES_KIB as usize),
+            long_delivery: Mutex::new(()),
+            event_permits: Semaphore::new(self.settings.event_concurrency),
+            identities: IdentityLocks::default(),
+            begin_until: before(WIND_DOWN),
+            give_up_at: before(GIVE_UP),
+            stop_at,
+        };
+        let order: Vec<String> = records.iter().map(|record| record.message_id.clone()).collect();
+        let mut opened: Vec<OpenRecord> = records.into_iter().map(OpenRecord::of).collect();
+        opened.sort_by_key(|record| record.document.as_ref().map_or(0, InboundDocument::body_size_bytes));
+        let mut work: FuturesUnordered<_> = opened.into_iter().map(|record| self.process_one(record, &batch)).collect();
+        let mut failed = std::collections::HashSet::new();
+        while let Some((message_id, is_done)) = work.next().await {
+            if !is_done {
+                failed.insert(message_id);
+                telemetry::count_failed_record();
             }
         }
-        unfinished.retain(|message_id| !done.contains(message_id));
-        unfinished.iter().for_each(|_| telemetry::count_failed_record());
-        unfinished
+        order.into_iter().filter(|message_id| failed.contains(message_id)).collect()
     }
 
     /// Works on one record, and says whether it is done.
-    async fn process_one(&self, record: QueueRecord) -> (String, bool) {
+    async fn process_one(&self, record: OpenRecord, batch: &Batch) -> (String, bool) {
+        let OpenRecord { message_id, document, document_bytes, receive_count } = record;
         let started = Instant::now();
-        let work = AssertUnwindSafe(self.outcomes(&record.body)).catch_unwind();
-        match work.await.unwrap_or(Err(RecordError::Panic)) {
-            Ok((delivery, outcomes)) => {
-                for outcome in &outcomes {
-                    telemetry::count_outcome(delivery.provider, *outcome);
+        let state = State::default();
+        let work = async { self.record_events(document?, batch, &state).await };
+        let result = match timeout_at(batch.give_up_at, AssertUnwindSafe(work).catch_unwind()).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => Err(RecordError::Panic),
+            Err(_elapsed) => Err(state.time_up()),
+        };
+        let delivery = state.delivery.get();
+        let tally = state.tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(delivery) = delivery {
+            self.save(delivery, &tally, result.is_ok(), batch.stop_at).await;
+        }
+        let duration_microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let delivery_id = delivery.map(|delivery| delivery.id.to_string());
+        match (&result, delivery) {
+            (Ok(()), Some(delivery)) => tracing::info!(
+                provider = delivery.provider.as_str(),
+                delivery_id,
+                message_id,
+                outcomes = tally.listed(),
+                further_outcomes = tally.further(),
+                key_fingerprint = delivery.authenticated_by.fingerprint.as_str(),
+                body_bytes = delivery.body.len(),
+                receive_count,
+                duration_microseconds,
+                "record processed"
+            ),
+            (Ok(()), None) => {}
+            (Err(error), _) => tracing::error!(
+                delivery_id,
+                message_id,
+                receive_count,
+                document_bytes,
+                recorded = tally.recorded(),
+                duration_microseconds,
+                %error,
+                "record failed"
+            ),
+        }
+        (message_id, result.is_ok())
+    }
+
+    /// Saves how far a long delivery came. One that is done begins with its first event if it is ever sent again, such as out
+    /// of quarantine.
+    async fn save(&self, delivery: &Delivery, tally: &Tally, is_done: bool, stop_at: Instant) {
+        let expires_at = self.recorder.now().plus(PROGRESS_LIFETIME);
+        let Some(progress) = tally.progress(delivery, is_done, expires_at) else { return };
+        let saved = timeout_at(stop_at, self.recorder.save_progress(progress)).await;
+        let error = match saved {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => "the time is up".to_owned(),
+        };
+        tracing::warn!(
+            delivery_id = %delivery.id, error,
+            "the progress of a delivery cannot be saved; the next receive starts from what was saved last"
+        );
+    }
+
+    async fn record_events(&self, document: InboundDocument, batch: &Batch, state: &State) -> Result<(), RecordError> {
+        let size_kib = u32::try_from(document.body_size_bytes() / 1024).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _open = batch.open_bodies.acquire_many(size_kib.clamp(1, MAX_OPEN_BODIES_KIB)).await;
+        if Instant::now() >= batch.begin_until {
+            return Err(RecordError::NotBegun);
+        }
+        let fetched = document.fetch(self.recorder.payloads()).await?;
+        let delivery = state.delivery.get_or_init(|| fetched);
+        let recording = Recording::of(delivery);
+        let events = match self.splitter.split(delivery) {
+            Ok(events) => events,
+            Err(reason) => {
+                let outcome = self.recorder.quarantine(&recording, EventIndex(0), &reason, None).await?;
+                state.settle(delivery, EventIndex(0), outcome);
+                return Ok(());
+            }
+        };
+        state.tally().begin(events.len());
+        let is_long = events.len() >= MIN_LONG_DELIVERY_EVENTS;
+        let _turn = match is_long {
+            true => Some(batch.long_delivery.lock().await),
+            false => None,
+        };
+        if is_long {
+            let progress = self.recorder.progress(delivery).await?;
+            state.tally().resume(progress);
+        }
+        self.record_side_by_side(&recording, events, batch, state).await
+    }
+
+    async fn record_side_by_side(
+        &self,
+        recording: &Recording<'_>,
+        events: impl Iterator<Item = Result<Event, MalformedEvent>>,
+        batch: &Batch,
+        state: &State,
+    ) -> Result<(), RecordError> {
+        let delivery = recording.delivery();
+        let mut events = (0..).map(EventIndex).zip(events);
+        let recorded_before = state.tally().recorded();
+        for skipped in 0..recorded_before {
+            events.next();
+            if skipped % EVENTS_BETWEEN_YIELDS == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut at_work = FuturesUnordered::new();
+        let mut is_read = false;
+        let mut failures = Vec::new();
+        loop {
+            let is_to_begin = Instant::now() < batch.begin_until;
+            if !is_read && is_to_begin && failures.len() < MAX_FAILED_EVENTS && at_work.len() < self.max_at_work() {
+                match events.next() {
+                    Some((index, event)) => at_work.push(self.record_one(recording, index, event, batch)),
+                    None => is_read = true,
                 }
-                let listed: Vec<String> = outcomes
-                    .iter()
-                    .enumerate()
-                    .map(|(index, outcome)| format!("{index}={}", outcome.as_str()))
-                    .collect();
-                tracing::info!(
-                    provider = delivery.provider.as_str(),
-                    delivery_id = %delivery.id,
-                    message_id = record.message_id,
-                    outcomes = listed.join(","),
-                    key_fingerprint = delivery.authenticated_by.fingerprint.as_str(),
-                    body_bytes = delivery.body.len(),
-                    receive_count = record.receive_count,
-                    duration_microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-                    "record processed"
-                );
-                (record.message_id, true)
+                // Reading an event takes processor time: the calls that are under way and the other records get theirs.
+                tokio::task::yield_now().await;
+                while let Some(Some((index, result))) = at_work.next().now_or_never() {
+                    settle(state, delivery, index, result, &mut failures);
+                }
+            } else if let Some((index, result)) = at_work.next().await {
+                settle(state, delivery, index, result, &mut failures);
+            } else {
+                break;
             }
-            Err(error) => {
-                tracing::error!(
-                    message_id = record.message_id,
-                    receive_count = record.receive_count,
-                    document_bytes = record.body.len(),
-                    %error,
-                    "record failed"
-                );
-                (record.message_id, false)
+            let due = state.tally().progress_if_due(delivery, self.recorder.now().plus(PROGRESS_LIFETIME));
+            if let Some(progress) = due {
+                // What is saved later includes it.
+                let _ = self.recorder.save_progress(progress).await;
             }
+        }
+        match failures.into_iter().next() {
+            Some(error) => Err(error),
+            None if is_read => Ok(()),
+            None => Err(state.time_up()),
         }
     }
 
-    async fn outcomes(&self, document: &str) -> Result<(Delivery, Vec<Outcome>), RecordError> {
-        let delivery = document::read(document, self.recorder.payloads()).await?;
-        let events = match self.splitter.split(&delivery) {
-            Ok(events) if events.is_empty() => Err(Malformed::NoEvents),
-            split => split,
+    /// Maximum number of a delivery's events that are read ahead: some may wait for another event of their identity.
+    const fn max_at_work(&self) -> usize {
+        self.settings.event_concurrency.saturating_mul(2)
+    }
+
+    /// Records one event, unless the time is up before its turn comes.
+    async fn record_one(
+        &self,
+        recording: &Recording<'_>,
+        index: EventIndex,
+        event: Result<Event, MalformedEvent>,
+        batch: &Batch,
+    ) -> (EventIndex, Result<Option<Outcome>, RecordingError>) {
+        let identity: Option<Identity> = event.as_ref().ok().map(|event| event.identity);
+        let _alone = match identity {
+            Some(identity) => Some(batch.identities.lock(identity).await),
+            None => None,
         };
-        let outcomes = match events {
-            Err(reason) => vec![self.recorder.quarantine(&delivery, EventIndex(0), &reason, None).await?],
-            Ok(events) => {
-                let mut outcomes = Vec::with_capacity(events.len());
-                for (event, index) in events.into_iter().zip(0..) {
-                    let index = EventIndex(index);
-                    outcomes.push(match event {
-                        Ok(event) => self.recorder.record(&delivery, index, event).await?,
-                        Err(malformed) => {
-                            let place = malformed.position.unwrap_or(index);
-                            self.recorder.quarantine(&delivery, place, &malformed.reason, Some(malformed.data)).await?
-                        }
-                    });
-                }
-                outcomes
+        // The semaphore is never closed.
+        let _permit = batch.event_permits.acquire().await;
+        if Instant::now() >= batch.begin_until {
+            return (index, Ok(None));
+        }
+        let outcome = match event {
+            Ok(event) => self.recorder.record(recording, index, event).await,
+            Err(malformed) => {
+                self.recorder.quarantine(recording, index, &malformed.reason, Some(&malformed.data)).await
             }
         };
-        Ok((delivery, outcomes))
+        (index, outcome.map(Some))
+    }
+}
+
+fn settle(
+    state: &State,
+    delivery: &Delivery,
+    index: EventIndex,
+    result: Result<Option<Outcome>, RecordingError>,
+    failures: &mut Vec<RecordError>,
+) {
+    match result {
+        Ok(Some(outcome)) => state.settle(delivery, index, outcome),
+        Ok(None) => failures.push(state.time_up()),
+        Err(error) => failures.push(error.into()),
+    }
+}
+
+impl State {
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        // A tally is whole after each of its calls, so a panic elsewhere does not spoil it.
+        self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn settle(&self, delivery: &Delivery, index: EventIndex, outcome: Outcome) {
+        telemetry::count_outcome(delivery.provider, outcome);
+        self.tally().settle(index, outcome);
+    }
+
+    fn time_up(&self) -> RecordError {
+        let tally = self.tally();
+        RecordError::TimeUp { recorded: tally.recorded(), events: tally.events() }
+    }
+}
+
+/// A record whose document was read, but not its body.
+struct OpenRecord {
+    message_id: String,
+    document: Result<InboundDocument, DocumentError>,
+    document_bytes: usize,
+    receive_count: u32,
+}
+
+impl OpenRecord {
+    fn of(record: QueueRecord) -> Self {
+        let QueueRecord { message_id, body, receive_count } = record;
+        Self { message_id, document: InboundDocument::parse(&body), document_bytes: body.len(), receive_count }
     }
 }
 

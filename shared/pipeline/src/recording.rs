@@ -3,23 +3,45 @@
 //! Every decision is one atomic put whose condition both claims and reads: either the entries are there now, or what was in
 //! the way comes back. So a crash between any two steps, a redelivered message, and a second processor on the same delivery
 //! all meet what was recorded, and report that.
+//!
+//! A refused put costs as much as one that succeeds. Whoever captured one request could replay it and use up the capacity of
+//! its neighbours, so where a refusal would cost more than two write units, the ledger is read first.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use providers::delivery::{Delivery, Sha256Digest};
 use providers::event::{Alias, Event, EventIndex, Malformed};
 use providers::timestamp::Timestamp;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::document;
 use crate::ledger::{
-    AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EventData, EventEntry, Occurrence, Outcome,
-    QuarantineEntry, TIME_SHARDS, TimeIndex, Written,
+    AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Occurrence, Outcome,
+    ProgressEntry, QuarantineEntry, TIME_SHARDS, TimeIndex, Written,
 };
 use crate::ports::{Ledger, PayloadKey, Payloads, PortError, Surroundings};
 
 mod states;
 
-/// The most data that lies in an entry, in bytes. DynamoDB takes 400 KB in all; the other members stay below 100 KB.
-pub const LARGEST_INLINE_DATA_BYTES: usize = 256 * 1024;
+/// Maximum size of an event's data in its entry, in bytes. Above it, one object of S3 costs less than the write units.
+pub const MAX_INLINE_DATA_BYTES: usize = 16 * 1024;
+
+/// Maximum size of an entity's content in its entry and in those of its events, in bytes. It is written twice for each event
+/// and in a transaction, so S3 costs less from here on.
+pub const MAX_INLINE_CONTENT_BYTES: usize = 4 * 1024;
+
+/// Maximum size of an envelope in an entry, in bytes. It is repeated in every event that it encloses.
+pub const MAX_INLINE_ENVELOPE_BYTES: usize = 1024;
+
+/// Maximum size of a quarantined delivery's document in its entry, in bytes.
+pub const MAX_INLINE_DOCUMENT_BYTES: usize = 4 * 1024;
+
+/// Maximum size of an entry whose put is tried without a read, in bytes: two of DynamoDB's write units.
+const MAX_BLIND_PUT_BYTES: usize = 2 * 1024;
+
+/// Size of an event's entry without its data, attributes and names, in bytes.
+const ENTRY_OVERHEAD_BYTES: usize = 800;
 
 /// The longest reason that is kept with quarantined content, in characters. A reason may quote a name of any length.
 const LONGEST_REASON: usize = 500;
@@ -46,6 +68,30 @@ pub enum RecordingError {
     },
 }
 
+/// The sort key of an event that has an identity of its own.
+const EVENT_SORT: &str = "event";
+
+/// A delivery whose events are being recorded, and what has been stored once for all of them.
+pub struct Recording<'a> {
+    delivery: &'a Delivery,
+    envelopes: Mutex<HashSet<Sha256Digest>>,
+    document: OnceCell<String>,
+}
+
+impl<'a> Recording<'a> {
+    /// A delivery of which nothing has been stored in this run.
+    #[must_use]
+    pub fn of(delivery: &'a Delivery) -> Self {
+        Self { delivery, envelopes: Mutex::default(), document: OnceCell::new() }
+    }
+
+    /// The delivery.
+    #[must_use]
+    pub const fn delivery(&self) -> &'a Delivery {
+        self.delivery
+    }
+}
+
 /// Records events in the ledger.
 pub struct Recorder<L, P, E> {
     ledger: L,
@@ -64,32 +110,71 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
         &self.payloads
     }
 
+    /// How far a delivery's recording came, as of the last time it was saved.
+    ///
+    /// # Errors
+    /// When the ledger does not answer, or holds something else there.
+    pub(crate) async fn progress(&self, delivery: &Delivery) -> Result<Option<ProgressEntry>, RecordingError> {
+        let key = ProgressEntry::key(delivery.id);
+        match self.ledger.find(&key).await? {
+            None => Ok(None),
+            Some(Entry::Progress(progress)) => Ok(Some(progress)),
+            Some(_) => Err(unexpected(&key)),
+        }
+    }
+
+    /// Saves how far a delivery's recording came.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub(crate) async fn save_progress(&self, progress: ProgressEntry) -> Result<(), RecordingError> {
+        let key = ProgressEntry::key(progress.delivery_id);
+        let put = ConditionalPut { key, entry: Entry::Progress(progress), condition: Condition::Always };
+        self.ledger.put(self.surroundings.now(), &[put]).await?;
+        Ok(())
+    }
+
+    /// The time by the recorder's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.surroundings.now()
+    }
+
     /// Records an event of a delivery, and says what became of it, now or before.
     ///
     /// # Errors
     /// [`RecordingError`]; nothing or everything of the event is then recorded, and asking again settles it.
     pub async fn record(
         &self,
-        delivery: &Delivery,
+        recording: &Recording<'_>,
         index: EventIndex,
         event: Event,
     ) -> Result<Outcome, RecordingError> {
         if let Some(update) = &event.entity {
-            return self.record_state(delivery, &event, update).await;
+            return self.record_state(recording, index, &event, update).await;
         }
-        let data = self.place(&event).await?;
+        let delivery = recording.delivery;
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let partition = event.identity.partition_key();
+        if is_costly_to_refuse(&event) {
+            let key = EntryKey { partition: partition.clone(), sort: EVENT_SORT.to_owned() };
+            match self.ledger.find(&key).await? {
+                None => {}
+                Some(Entry::Event(first)) => return self.compare(recording, occurrence, &event, &first).await,
+                Some(_) => return Err(unexpected(&key)),
+            }
+        }
+        let data = self.place(&event, MAX_INLINE_DATA_BYTES).await?;
+        let envelope = self.place_envelope(recording, &event).await?;
         let mut repeat_of = None;
         let mut same_job_as = None;
         for _ in 0..MOST_ROUNDS {
             let now = self.surroundings.now();
             let outcome = if repeat_of.is_some() { Outcome::Repeat } else { Outcome::Stored };
-            let mut entry = entry(delivery, occurrence, &event, data.clone(), outcome);
+            let mut entry = entry(delivery, occurrence, &event, data.clone(), envelope.clone(), outcome);
             entry.repeat_of.clone_from(&repeat_of);
             entry.same_job_as.clone_from(&same_job_as);
             let mut puts = vec![ConditionalPut {
-                key: EntryKey { partition: partition.clone(), sort: "event".to_owned() },
+                key: EntryKey { partition: partition.clone(), sort: EVENT_SORT.to_owned() },
                 entry: Entry::Event(Box::new(entry)),
                 condition: Condition::Absent,
             }];
@@ -105,7 +190,7 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
                 match (&put.entry, entry) {
                     (_, None) => {}
                     (Entry::Event(_), Some(Entry::Event(first))) => {
-                        return self.compare(delivery, occurrence, &event, data, &first).await;
+                        return self.compare(recording, occurrence, &event, &first).await;
                     }
                     (Entry::Alias(_), Some(Entry::Alias(owner))) => repeat_of = Some(owner.owner_id),
                     (Entry::Hint(_), Some(Entry::Hint(owner))) => same_job_as = Some(owner.owner_id),
@@ -119,10 +204,9 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
     /// Decides about an event whose identity is there already.
     async fn compare(
         &self,
-        delivery: &Delivery,
+        recording: &Recording<'_>,
         occurrence: Occurrence,
         event: &Event,
-        data: EventData,
         first: &EventEntry,
     ) -> Result<Outcome, RecordingError> {
         if first.occurrence == occurrence {
@@ -131,46 +215,43 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
         if first.digest == event.digest {
             return Ok(Outcome::Duplicate);
         }
-        let put = ConditionalPut {
-            key: EntryKey { partition: event.identity.partition_key(), sort: format!("conflict#{}", event.digest) },
-            entry: Entry::Conflict(Box::new(entry(delivery, occurrence, event, data, Outcome::Conflict))),
-            condition: Condition::Absent,
+        let key = EntryKey { partition: event.identity.partition_key(), sort: format!("conflict#{}", event.digest) };
+        let mut kept = match is_costly_to_refuse(event) {
+            true => self.ledger.find(&key).await?,
+            false => None,
         };
-        match self.put_one(put).await? {
+        if kept.is_none() {
+            let data = self.place(event, MAX_INLINE_DATA_BYTES).await?;
+            let envelope = self.place_envelope(recording, event).await?;
+            let entry = entry(recording.delivery, occurrence, event, data, envelope, Outcome::Conflict);
+            let entry = Entry::Conflict(Box::new(entry));
+            kept = self.put_one(ConditionalPut { key: key.clone(), entry, condition: Condition::Absent }).await?;
+        }
+        match kept {
             None => Ok(Outcome::Conflict),
             Some(Entry::Conflict(kept)) if kept.occurrence == occurrence => Ok(Outcome::Conflict),
             // This other content was kept when it first came.
             Some(Entry::Conflict(_)) => Ok(Outcome::Duplicate),
-            Some(_) => Err(RecordingError::UnexpectedEntry {
-                partition: event.identity.partition_key(),
-                sort: format!("conflict#{}", event.digest),
-            }),
+            Some(_) => Err(unexpected(&key)),
         }
     }
 
-    /// Keeps authentic content that is no event, whole and with the reason. `slice` is the part of the body that could not be
-    /// read, where the rest could.
+    /// Keeps authentic content that is not an event, with the reason and the whole delivery. `data` is the part of the body
+    /// that could not be read, where the rest could.
     ///
     /// # Errors
     /// [`RecordingError`]; asking again settles it.
     pub async fn quarantine(
         &self,
-        delivery: &Delivery,
+        recording: &Recording<'_>,
         index: EventIndex,
         reason: &Malformed,
-        slice: Option<Bytes>,
+        data: Option<&Bytes>,
     ) -> Result<Outcome, RecordingError> {
-        let mut kept = delivery.clone();
-        if let Some(slice) = slice {
-            kept.sha256 = Sha256Digest::of(&slice);
-            kept.body = slice;
-        }
-        let mut document = document::write_inline(&kept);
-        if document.len() > LARGEST_INLINE_DATA_BYTES {
-            let key = PayloadKey::new(format!("quarantine/{}/{}/{}", kept.provider, kept.id, index.0));
-            self.payloads.put(&key, kept.body.clone()).await?;
-            document = document::write_with_payload(&kept, key);
-        }
+        let delivery = recording.delivery;
+        let document = recording.document.get_or_try_init(|| self.place_document(delivery)).await?.clone();
+        let data = data.filter(|data| data.len() <= MAX_INLINE_DOCUMENT_BYTES);
+        let data = data.and_then(|data| std::str::from_utf8(data).ok()).map(str::to_owned);
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let [.., last] = *delivery.sha256.as_bytes();
         let put = ConditionalPut {
@@ -180,6 +261,7 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
                 provider: delivery.provider,
                 reason: reason.to_string().chars().take(LONGEST_REASON).collect(),
                 document,
+                data,
                 occurrence,
                 received_at: delivery.received_at,
                 time_index: time_index(delivery, occurrence, last % TIME_SHARDS),
@@ -202,18 +284,48 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
         }
     }
 
-    /// Says where an event's data is to lie, and puts it into the payload store if it is large.
-    async fn place(&self, event: &Event) -> Result<EventData, RecordingError> {
-        if event.data.len() <= LARGEST_INLINE_DATA_BYTES
+    /// The delivery as a queue document, its body in the payload store unless it is small.
+    async fn place_document(&self, delivery: &Delivery) -> Result<String, RecordingError> {
+        if delivery.body.len() <= MAX_INLINE_DOCUMENT_BYTES {
+            let document = document::write_inline(delivery);
+            if document.len() <= MAX_INLINE_DOCUMENT_BYTES {
+                return Ok(document);
+            }
+        }
+        let key = PayloadKey::new(format!("quarantine/{}/{}", delivery.provider, delivery.id));
+        self.payloads.put(&key, delivery.body.clone()).await?;
+        Ok(document::write_with_payload(delivery, key))
+    }
+
+    /// Decides where to store what enclosed an event, and stores it once for a delivery where it is large.
+    async fn place_envelope(
+        &self,
+        recording: &Recording<'_>,
+        event: &Event,
+    ) -> Result<Option<EnvelopeData>, RecordingError> {
+        let Some(envelope) = &event.envelope else { return Ok(None) };
+        if envelope.data.len() <= MAX_INLINE_ENVELOPE_BYTES
+            && let Ok(text) = std::str::from_utf8(&envelope.data)
+        {
+            return Ok(Some(EnvelopeData::Inline { envelope: text.to_owned() }));
+        }
+        let envelope_key = PayloadKey::new(format!("events/{}/envelopes/{}", event.provider, envelope.digest));
+        let mut stored = recording.envelopes.lock().await;
+        if !stored.contains(&envelope.digest) {
+            self.payloads.put(&envelope_key, envelope.data.clone()).await?;
+            stored.insert(envelope.digest);
+        }
+        Ok(Some(EnvelopeData::Payload { envelope_key, envelope_size_bytes: envelope.data.len() as u64 }))
+    }
+
+    /// Decides where to store an event's data, and stores it where it is too large for its entry. The key is made of the data
+    /// itself, so that storing it again changes nothing.
+    async fn place(&self, event: &Event, max_inline_bytes: usize) -> Result<EventData, RecordingError> {
+        if event.data.len() <= max_inline_bytes
             && let Ok(data) = std::str::from_utf8(&event.data)
         {
             return Ok(EventData::Inline { data: data.to_owned() });
         }
-        self.place_apart(event).await
-    }
-
-    /// Puts data into the payload store. The key is made of the data itself, so that doing it again changes nothing.
-    async fn place_apart(&self, event: &Event) -> Result<EventData, RecordingError> {
         let identity = event.identity.partition_key().replace('#', "/");
         let data_key = PayloadKey::new(format!("events/{identity}/{}", Sha256Digest::of(&event.data)));
         self.payloads.put(&data_key, event.data.clone()).await?;
@@ -221,7 +333,23 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
     }
 }
 
-fn entry(delivery: &Delivery, occurrence: Occurrence, event: &Event, data: EventData, outcome: Outcome) -> EventEntry {
+/// Whether a refused put of the event would cost more than two write units: several entries in one transaction, or a large one.
+fn is_costly_to_refuse(event: &Event) -> bool {
+    let attributes: usize = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let names =
+        event.id.len() + event.source.len() + event.event_type.len() + event.subject.as_ref().map_or(0, String::len);
+    let size_bytes = ENTRY_OVERHEAD_BYTES + event.data.len() + attributes + names;
+    event.repeat_alias.is_some() || event.job_hint.is_some() || size_bytes > MAX_BLIND_PUT_BYTES
+}
+
+fn entry(
+    delivery: &Delivery,
+    occurrence: Occurrence,
+    event: &Event,
+    data: EventData,
+    envelope: Option<EnvelopeData>,
+    outcome: Outcome,
+) -> EventEntry {
     EventEntry {
         outcome,
         provider: event.provider,
@@ -233,6 +361,7 @@ fn entry(delivery: &Delivery, occurrence: Occurrence, event: &Event, data: Event
         time: event.time.clone(),
         datacontenttype: event.datacontenttype.clone(),
         data,
+        envelope,
         digest: event.digest,
         occurrence,
         received_at: delivery.received_at,
@@ -277,3 +406,5 @@ fn unexpected(key: &EntryKey) -> RecordingError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod write_units;

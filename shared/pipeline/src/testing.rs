@@ -163,6 +163,7 @@ impl Ledger for MemoryLedger {
                             alias.expires_at <= now.unix_seconds()
                         }
                         (Condition::Version(version), Entry::Entity(entity)) => entity.version == version,
+                        (Condition::Always, _) => true,
                         _ => false,
                     };
                     entries.get(&put.key).filter(|entry| !gives_way(entry)).cloned()
@@ -184,13 +185,23 @@ impl Ledger for MemoryLedger {
         let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
         tokio::task::yield_now().await;
         behaviour.before("ledger entity").await?;
-        let entity = match self.entries().remove(key) {
-            Some(Entry::Entity(entity)) => Some(*entity),
+        let entity = match self.entries.lock().unwrap().get(key) {
+            Some(Entry::Entity(entity)) => Some((**entity).clone()),
             _ => None,
         };
         tokio::task::yield_now().await;
         behaviour.after("ledger entity")?;
         Ok(entity)
+    }
+
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
+        tokio::task::yield_now().await;
+        behaviour.before("ledger find").await?;
+        let entry = self.entries.lock().unwrap().get(key).cloned();
+        tokio::task::yield_now().await;
+        behaviour.after("ledger find")?;
+        Ok(entry)
     }
 }
 

@@ -127,9 +127,10 @@ mod tests {
     fn names(provider: Provider, headers: &[(&str, &str)], body: &[u8], account: &str) -> Vec<String> {
         let mut delivery = delivery(provider, headers, body);
         delivery.authenticated_by.account = AccountName::new(account).unwrap();
-        let events = Splitter::default().split(&delivery).unwrap();
+        let splitter = Splitter::default();
+        let events = splitter.split(&delivery).unwrap();
         let mut names = Vec::new();
-        for event in events.into_iter().map(Result::unwrap) {
+        for event in events.map(Result::unwrap) {
             names.push(event.source);
             names.push(event.identity.partition_key());
             names.extend(

@@ -17,11 +17,10 @@ use crate::active_keys::{ActiveKeys, KeySetError, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Refusal};
 use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
-use crate::event::{Alias, Event, Identity};
+use crate::event::{Alias, Event, Identity, Malformed};
 use crate::provider::Provider;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::signature::rsa_sha256::{Padding, RsaPublicKey};
-use crate::split::SplitEvents;
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeysAre, Unproved, Webhook, signature_header};
 
@@ -116,7 +115,7 @@ impl Webhook for Accredit {
 }
 
 /// The one event of a delivery.
-pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
+pub(crate) fn split(delivery: &Delivery) -> Result<Event, Malformed> {
     let content = Object::read(&delivery.body)?;
     // The identity is the bytes themselves; this only looks for what makes JSON ambiguous.
     content.canonical(|_| true)?;
@@ -132,7 +131,7 @@ pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
         attributes.insert("job_attempt".to_owned(), attempt.to_owned());
     }
 
-    Ok(vec![Ok(Event {
+    Ok(Event {
         provider: Provider::Accredit,
         identity: Identity::new(
             Provider::Accredit,
@@ -146,6 +145,7 @@ pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
         time: Timestamp::parse(&timestamp).is_ok().then_some(timestamp),
         datacontenttype: "application/json".to_owned(),
         data: delivery.body.clone(),
+        envelope: None,
         digest: delivery.sha256,
         attributes,
         repeat_alias: None,
@@ -154,16 +154,16 @@ pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
             lifetime: JOB_HINT_LIFETIME,
         }),
         entity: None,
-    })])
+    })
 }
 
 /// `BadgeExportZipFile.Created` comes with a `BadgeExportZipFileId`: the entity of the event's name, where its id is there.
 fn subject(content: &Object<'_>, event_name: &str) -> Option<String> {
     let (entity, _) = event_name.split_once('.')?;
     let id = content.get(&format!("{entity}Id"))?;
-    match serde_json::from_str(id.get()) {
-        Ok(text) => Some(text).filter(|text: &String| !text.is_empty()),
-        Err(_) => canonical(id).ok(),
+    match id.to_text() {
+        Some(text) => Some(text).filter(|text| !text.is_empty()),
+        None => canonical(id).ok(),
     }
     .filter(|subject| subject.len() <= LONGEST_TEXT_BYTES)
 }

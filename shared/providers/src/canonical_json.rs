@@ -1,17 +1,13 @@
 //! JSON in the one form in which contents are compared.
 //!
-//! Members are sorted by name, white space is gone, strings are unescaped and escaped anew, and number lexemes stay as they
+//! Members are sorted by name, white space is gone, strings are unescaped and escaped again, and number lexemes stay as they
 //! were written. RFC 8785 would turn numbers into doubles, and `10000000000000001` and `10000000000000000` would be equal;
 //! so would a remittance of one amount and another. A repeated member name is malformed.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fmt;
-
-use serde::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use std::cmp::Ordering;
 
 use crate::event::Malformed;
+use crate::json::{Json, Member, SEPARATORS, characters_of, end_of_value, not_json, text_of};
 
 /// The deepest nesting that is read. The providers' own events stay below ten.
 pub const DEEPEST_LEVEL: usize = 64;
@@ -19,62 +15,56 @@ pub const DEEPEST_LEVEL: usize = 64;
 /// The longest id, name or timestamp that is read, in bytes. Several of them must fit into one entry of the ledger.
 pub const LONGEST_TEXT_BYTES: usize = 8 * 1024;
 
-/// A JSON object whose values are still text.
-#[derive(Debug, Default)]
-pub struct Object<'a>(BTreeMap<String, &'a RawValue>);
+/// A JSON object without repeated members, whose values are still text.
+#[derive(Clone, Debug, Default)]
+pub struct Object<'a> {
+    /// Sorted by name.
+    members: Vec<Member<'a>>,
+}
 
 impl<'a> Object<'a> {
     /// Reads bytes that should hold one JSON object.
     ///
     /// # Errors
-    /// [`Malformed`] when they are not UTF-8, not JSON, no object, or repeat a member.
+    /// [`Malformed`] when they are not UTF-8, not JSON, not an object, or repeat a member.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8)?;
-        let value: &RawValue = serde_json::from_str(text).map_err(not_json)?;
-        Self::of(value)
+        Self::of(Json::read(bytes)?)
     }
 
     /// Reads a value that should be an object.
     ///
     /// # Errors
-    /// [`Malformed`] when it is none, or repeats a member.
-    pub fn of(value: &'a RawValue) -> Result<Self, Malformed> {
-        if !value.get().starts_with('{') {
-            return Err(Malformed::NotAnObject);
+    /// [`Malformed`] when it is another value, repeats a member, or has a name with half a surrogate pair.
+    pub fn of(value: Json<'a>) -> Result<Self, Malformed> {
+        let mut members = Vec::new();
+        for member in value.members().ok_or(Malformed::NotAnObject)? {
+            member.name()?;
+            members.push(member);
         }
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Result<BTreeMap<String, &'de RawValue>, String>;
+        sort(&mut members, |member| member.as_str())?;
+        Ok(Self { members })
+    }
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut members = BTreeMap::new();
-                let mut repeated = None;
-                while let Some((name, value)) = access.next_entry::<String, &'de RawValue>()? {
-                    match members.entry(name) {
-                        Entry::Vacant(vacant) => {
-                            vacant.insert(value);
-                        }
-                        Entry::Occupied(occupied) => repeated = Some(occupied.key().clone()),
-                    }
-                }
-                Ok(repeated.map_or(Ok(members), Err))
-            }
-        }
-        let mut deserializer = serde_json::Deserializer::from_str(value.get());
-        match deserializer.deserialize_map(Members).map_err(not_json)? {
-            Ok(members) => Ok(Self(members)),
-            Err(name) => Err(Malformed::RepeatedMember { name }),
-        }
+    /// The members besides some, as they are written and in the order of the text, joined with commas.
+    #[must_use]
+    pub fn written_besides(&self, excluded: &[&str]) -> String {
+        let mut members: Vec<&str> = self
+            .members
+            .iter()
+            .filter(|member| !excluded.iter().any(|name| characters_of(member.as_str()).eq(name.chars())))
+            .map(|member| member.as_str())
+            .collect();
+        // All of them are parts of one text, so the order of their addresses is the order in it.
+        members.sort_unstable_by_key(|member| member.as_ptr());
+        members.join(",")
     }
 
     /// A member's value; a member that is null counts as absent.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.get(name).copied().filter(|value| value.get() != "null")
+    pub fn get(&self, name: &str) -> Option<Json<'a>> {
+        let found = self.members.binary_search_by(|member| characters_of(member.as_str()).cmp(name.chars()));
+        let member = self.members.get(found.ok()?)?;
+        Some(member.value()).filter(|value| !value.is_null())
     }
 
     /// A member that must be a string of at least one character.
@@ -83,8 +73,8 @@ impl<'a> Object<'a> {
     /// [`Malformed`] when it is absent, no string, or empty.
     pub fn text(&self, name: &'static str) -> Result<String, Malformed> {
         let value = self.get(name).ok_or(Malformed::MissingMember { name })?;
-        let text = serde_json::from_str::<String>(value.get())
-            .ok()
+        let text = value
+            .to_text()
             .filter(|text| !text.is_empty())
             .ok_or(Malformed::UnexpectedMember { name, expected: "a string of at least one character" })?;
         not_too_long(name, text)
@@ -99,11 +89,11 @@ impl<'a> Object<'a> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        if value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-            return not_too_long(name, value.get().to_owned()).map(Some);
+        if value.is_number() {
+            return not_too_long(name, value.as_str().to_owned()).map(Some);
         }
-        let text = serde_json::from_str::<String>(value.get())
-            .ok()
+        let text = value
+            .to_text()
             .filter(|text| !text.is_empty())
             .ok_or(Malformed::UnexpectedMember { name, expected: "a string of at least one character, or a number" })?;
         not_too_long(name, text).map(Some)
@@ -114,24 +104,19 @@ impl<'a> Object<'a> {
     /// # Errors
     /// [`Malformed`] when a value inside is.
     pub fn canonical(&self, keep: impl Fn(&str) -> bool) -> Result<String, Malformed> {
-        let mut text = String::new();
-        self.write(&mut text, &keep, 1)?;
-        Ok(text)
-    }
-
-    fn write(&self, text: &mut String, keep: &dyn Fn(&str) -> bool, level: usize) -> Result<(), Malformed> {
-        text.push('{');
-        let mut first = true;
-        for (name, value) in self.0.iter().filter(|(name, _)| keep(name)) {
-            if !std::mem::take(&mut first) {
-                text.push(',');
+        let mut writer = Writer::default();
+        writer.text.push('{');
+        for member in &self.members {
+            if keep(&member.name()?) {
+                if writer.text.len() > 1 {
+                    writer.text.push(',');
+                }
+                writer.rest = member.as_str();
+                writer.member(1)?;
             }
-            write_string(text, name)?;
-            text.push(':');
-            write_value(text, value, level)?;
         }
-        text.push('}');
-        Ok(())
+        writer.text.push('}');
+        Ok(writer.text)
     }
 }
 
@@ -145,55 +130,260 @@ fn not_too_long(name: &'static str, text: String) -> Result<String, Malformed> {
 /// The canonical form of a whole value.
 ///
 /// # Errors
-/// [`Malformed`] when the value repeats a member, is nested too deep, or holds a string that is no Unicode.
-pub fn canonical(value: &RawValue) -> Result<String, Malformed> {
-    let mut text = String::new();
-    write_value(&mut text, value, 0)?;
-    Ok(text)
+/// [`Malformed`] when the value repeats a member, is nested too deep, or holds a string that is not Unicode.
+pub fn canonical(value: Json<'_>) -> Result<String, Malformed> {
+    let mut writer = Writer { rest: value.as_str(), ..Writer::default() };
+    writer.value(0)?;
+    Ok(writer.text)
 }
 
-fn write_value(text: &mut String, value: &RawValue, level: usize) -> Result<(), Malformed> {
-    match value.get().as_bytes().first() {
-        Some(b'{' | b'[') if level >= DEEPEST_LEVEL => Err(Malformed::TooDeep { limit: DEEPEST_LEVEL }),
-        Some(b'{') => Object::of(value)?.write(text, &|_| true, level + 1),
-        Some(b'[') => {
-            let elements: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(not_json)?;
-            text.push('[');
-            for (index, element) in elements.into_iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                write_value(text, element, level + 1)?;
+/// Writes the canonical form in one pass over the text. An object's members are written as they come; when their order was
+/// another, their written forms change places once the object ends.
+#[derive(Default)]
+struct Writer<'a> {
+    /// What is not read yet.
+    rest: &'a str,
+    text: String,
+    /// The members that were written of the objects that are open.
+    members: Vec<Written>,
+    /// Where members change places.
+    sorted: String,
+}
+
+/// Where a written member begins and ends.
+#[derive(Clone, Copy)]
+struct Written {
+    start: usize,
+    end: usize,
+}
+
+impl Writer<'_> {
+    /// Writes the next value; `level` is how many arrays and objects enclose it.
+    fn value(&mut self, level: usize) -> Result<(), Malformed> {
+        match self.rest.as_bytes().first() {
+            Some(b'{' | b'[') if level >= DEEPEST_LEVEL => Err(Malformed::TooDeep { limit: DEEPEST_LEVEL }),
+            Some(b'{') => self.object(level + 1),
+            Some(b'[') => self.array(level + 1),
+            Some(b'"') => self.string(),
+            _ => {
+                let scalar = self.take(end_of_value(self.rest));
+                self.text.push_str(scalar);
+                Ok(())
             }
-            text.push(']');
-            Ok(())
         }
-        Some(b'"') => write_string(text, &serde_json::from_str::<String>(value.get()).map_err(not_json)?),
-        _ => {
-            text.push_str(value.get());
-            Ok(())
+    }
+
+    fn array(&mut self, level: usize) -> Result<(), Malformed> {
+        self.open('[');
+        let start = self.text.len();
+        while self.goes_on(']') {
+            if self.text.len() > start {
+                self.text.push(',');
+            }
+            self.value(level)?;
         }
+        self.close(']');
+        Ok(())
+    }
+
+    fn object(&mut self, level: usize) -> Result<(), Malformed> {
+        self.open('{');
+        let (start, first) = (self.text.len(), self.members.len());
+        while self.goes_on('}') {
+            if self.text.len() > start {
+                self.text.push(',');
+            }
+            let start = self.text.len();
+            self.member(level)?;
+            self.members.push(Written { start, end: self.text.len() });
+        }
+        self.sort_members(start, first)?;
+        self.close('}');
+        Ok(())
+    }
+
+    fn member(&mut self, level: usize) -> Result<(), Malformed> {
+        self.string()?;
+        self.text.push(':');
+        self.skip_separators();
+        self.value(level)
+    }
+
+    fn string(&mut self) -> Result<(), Malformed> {
+        let written = self.take(end_of_value(self.rest));
+        if written.contains('\\') {
+            self.text.push_str(&serde_json::to_string(&text_of(written)?).map_err(not_json)?);
+        } else {
+            self.text.push_str(written);
+        }
+        Ok(())
+    }
+
+    /// Sorts the members of the object that ends, which are all from `first` on; they were written from `start` on.
+    fn sort_members(&mut self, start: usize, first: usize) -> Result<(), Malformed> {
+        let text = self.text.as_str();
+        let members = self.members.get_mut(first..).unwrap_or_default();
+        let written = |member: &Written| text.get(member.start..member.end).unwrap_or_default();
+        if sort(members, written)? {
+            self.sorted.clear();
+            for member in members {
+                if !self.sorted.is_empty() {
+                    self.sorted.push(',');
+                }
+                self.sorted.push_str(written(member));
+            }
+            self.text.truncate(start);
+            self.text.push_str(&self.sorted);
+        }
+        self.members.truncate(first);
+        Ok(())
+    }
+
+    fn open(&mut self, bracket: char) {
+        self.rest = self.rest.strip_prefix(bracket).unwrap_or(self.rest);
+        self.text.push(bracket);
+    }
+
+    /// Goes to the next part of an array or object, if there is one.
+    fn goes_on(&mut self, bracket: char) -> bool {
+        self.skip_separators();
+        !self.rest.is_empty() && !self.rest.starts_with(bracket)
+    }
+
+    fn close(&mut self, bracket: char) {
+        self.open(bracket);
+    }
+
+    fn skip_separators(&mut self) {
+        self.rest = self.rest.trim_start_matches(SEPARATORS);
     }
 }
 
-fn write_string(text: &mut String, string: &str) -> Result<(), Malformed> {
-    text.push_str(&serde_json::to_string(string).map_err(not_json)?);
-    Ok(())
+impl<'a> Writer<'a> {
+    fn take(&mut self, length_bytes: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at_checked(length_bytes).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        taken
+    }
 }
 
-/// Says where reading stopped. serde's messages for syntax name no content, only the place.
-fn not_json(error: serde_json::Error) -> Malformed {
-    Malformed::NotJson(error.to_string())
+/// Sorts members by name, where `written` is the text that begins with the name. Returns whether they were in another order.
+fn sort<'t, T>(members: &mut [T], written: impl Fn(&T) -> &'t str) -> Result<bool, Malformed> {
+    let by_name = |one: &T, other: &T| characters_of(written(one)).cmp(characters_of(written(other)));
+    if members.is_sorted_by(|one, other| by_name(one, other) == Ordering::Less) {
+        return Ok(false);
+    }
+    members.sort_unstable_by(by_name);
+    match members.array_windows().find(|[one, other]| by_name(one, other) == Ordering::Equal) {
+        Some([repeated, _]) => Err(Malformed::repeated(written(repeated))),
+        None => Ok(true),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
+    use serde::de::{Deserializer as _, MapAccess, Visitor};
+    use serde_json::value::RawValue;
 
     use super::*;
 
     fn canonical_text(text: &str) -> Result<String, Malformed> {
-        canonical(serde_json::from_str(text).map_err(not_json)?)
+        canonical(Json::read(text.as_bytes())?)
+    }
+
+    /// The canonical form in the plainest way: each level is read by serde_json on its own.
+    fn plainly(text: &str, level: usize) -> Option<String> {
+        let value: &RawValue = serde_json::from_str(text).ok()?;
+        let parts: Vec<String> = match value.get().as_bytes()[0] {
+            b'{' | b'[' if level >= DEEPEST_LEVEL => return None,
+            b'{' => plain_members(value.get())?
+                .iter()
+                .map(|(name, value)| {
+                    Some(format!("{}:{}", serde_json::to_string(name).unwrap(), plainly(value.get(), level + 1)?))
+                })
+                .collect::<Option<_>>()?,
+            b'[' => serde_json::from_str::<Vec<&RawValue>>(value.get())
+                .unwrap()
+                .iter()
+                .map(|element| plainly(element.get(), level + 1))
+                .collect::<Option<_>>()?,
+            b'"' => return serde_json::to_string(&serde_json::from_str::<String>(value.get()).ok()?).ok(),
+            _ => return Some(value.get().to_owned()),
+        };
+        let (open, close) = if value.get().starts_with('{') { ('{', '}') } else { ('[', ']') };
+        Some(format!("{open}{}{close}", parts.join(",")))
+    }
+
+    fn plain_members(text: &str) -> Option<BTreeMap<String, &RawValue>> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Option<BTreeMap<String, &'de RawValue>>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let (mut members, mut count) = (BTreeMap::new(), 0);
+                while let Some((name, value)) = access.next_entry::<String, &'de RawValue>()? {
+                    members.insert(name, value);
+                    count += 1;
+                }
+                Ok((members.len() == count).then_some(members))
+            }
+        }
+        serde_json::Deserializer::from_str(text).deserialize_map(Members).ok()?
+    }
+
+    /// JSON with few names in many spellings, so that some repeat, and white space and numbers as they may be written.
+    fn any_spelling() -> impl Strategy<Value = String> {
+        let string = || {
+            prop::collection::vec(
+                prop::sample::select(vec![
+                    "a",
+                    "b",
+                    "\\u0061",
+                    "\\u0041",
+                    "A",
+                    "\\n",
+                    "\\u000a",
+                    "\\u001f",
+                    "\\\\",
+                    "\\\"",
+                    "/",
+                    "\\/",
+                    "é",
+                    "\\u00e9",
+                    "😀",
+                    "\\ud83d\\ude00",
+                    "\u{ffff}",
+                    "\u{7f}",
+                    "\\ud800",
+                ]),
+                0..3,
+            )
+            .prop_map(|parts| format!("\"{}\"", parts.concat()))
+        };
+        let space = prop::sample::select(vec!["", "", " ", "\n\t"]);
+        let scalars = vec!["0", "-0", "1.0", "1.00", "1e5", "1E+5", "true", "false", "null", "12345678901234567890123"];
+        let leaf = prop_oneof![string(), prop::sample::select(scalars).prop_map(str::to_owned)];
+        leaf.prop_recursive(5, 40, 5, move |inner| {
+            let (space, other_space) = (space.clone(), space.clone());
+            prop_oneof![
+                (prop::collection::vec(inner.clone(), 0..4), space).prop_map(|(elements, space)| format!(
+                    "[{space}{}{space}]",
+                    elements.join(&format!("{space},{space}"))
+                )),
+                (prop::collection::vec((string(), inner), 0..4), other_space).prop_map(|(members, space)| {
+                    let members: Vec<String> =
+                        members.iter().map(|(name, value)| format!("{name}{space}:{space}{value}")).collect();
+                    format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")))
+                }),
+            ]
+        })
     }
 
     #[test]
@@ -247,7 +437,32 @@ mod tests {
         })
     }
 
+    #[test]
+    fn a_long_name_is_cut_where_it_is_quoted() {
+        let text = format!(r#"{{"{0}":1,"{0}":2}}"#, "é".repeat(100_000));
+        let Err(Malformed::RepeatedMember { name }) = canonical_text(&text) else { panic!() };
+        assert_eq!(name, "é".repeat(64) + "…");
+        assert!(name.capacity() < 1_000, "{}", name.capacity());
+    }
+
+    #[test]
+    fn members_are_found_and_left_out_however_their_names_are_spelled() {
+        let object = Object::read(br#"{"z":1, "\u0061" : [ 1 ],"b":null,"c":3}"#).unwrap();
+        assert_eq!(object.get("a").map(Json::as_str), Some("[ 1 ]"));
+        assert_eq!(object.get("b"), None);
+        assert_eq!(object.get("d"), None);
+        assert_eq!(object.written_besides(&["c"]), r#""z":1,"\u0061" : [ 1 ],"b":null"#);
+        assert_eq!(object.written_besides(&["a", "z", "c", "b"]), "");
+    }
+
     proptest! {
+        #[test]
+        fn one_pass_finds_the_form_and_the_faults_that_reading_level_by_level_finds(text in any_spelling()) {
+            prop_assert_eq!(canonical_text(&text).ok(), plainly(&text, 0), "{}", text);
+            let object = Object::read(text.as_bytes()).and_then(|object| object.canonical(|_| true)).ok();
+            prop_assert_eq!(object, plainly(&text, 0).filter(|_| text.starts_with('{')), "{}", text);
+        }
+
         #[test]
         fn the_canonical_form_means_the_same_and_is_its_own_canonical_form(value in any_json()) {
             let compact = canonical_text(&value.to_string()).unwrap();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountName;
-use crate::event::{EventIndex, Identity};
+use crate::event::Identity;
 use crate::provider::Provider;
 
 /// Which thing of an account at a provider. The same organisation, business and id under two accounts are two entities.
@@ -70,9 +70,6 @@ pub struct EntityUpdate {
     pub state: EntityState,
     /// The entity that it was merged into, for one that is deleted.
     pub merged_into: Option<EntityReference>,
-    /// The event's place in the delivery as it first came. In a part of a delivery that is released from quarantine it is
-    /// another than the place in that part.
-    pub position: EventIndex,
 }
 
 #[cfg(test)]

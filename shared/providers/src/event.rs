@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::account::AccountName;
 use crate::delivery::Sha256Digest;
 use crate::entity::EntityUpdate;
+use crate::json::characters_of;
 use crate::provider::Provider;
+
+/// The most characters of a name that is quoted from content.
+const MAX_QUOTED_CHARACTERS: usize = 64;
 
 /// An event's idempotency key: what makes it the same event when it is redelivered. It is made of authenticated content only,
 /// and of the account that it belongs to: two accounts of one provider never share an identity.
@@ -70,8 +74,10 @@ pub struct Event {
     pub time: Option<String>,
     /// CloudEvents `datacontenttype`.
     pub datacontenttype: String,
-    /// CloudEvents `data`: the event's own slice of the body, to the byte.
+    /// CloudEvents `data`: the event's own slice of the body, to the byte. It shares the body's memory.
     pub data: Bytes,
+    /// What encloses the event in its delivery, where the provider puts something there.
+    pub envelope: Option<Envelope>,
     /// The digest of the content as it is compared: equal digests are the same content.
     pub digest: Sha256Digest,
     /// Further facts by name, as text. What comes from an unsigned header is named in the provider's page.
@@ -81,8 +87,38 @@ pub struct Event {
     /// An unsigned alias: while another event owns it, this one carries the hint `same_job_as`. It never changes an outcome.
     pub job_hint: Option<Alias>,
     /// The state of an entity that this event tells. The identity is the entity's then, and the delivery and the event's
-    /// place in it tell one event of it from another.
+    /// index in it tell one event of it from another.
     pub entity: Option<EntityUpdate>,
+}
+
+/// What encloses events in their delivery and is part of none of them. It is made once for all events that it encloses, and
+/// cloning it copies nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// One JSON object with a member for each layer that holds something, the outermost first. A layer is an object with
+    /// the layer's members as they were written, in their order, without those that lead to the events.
+    pub data: Bytes,
+    /// The digest of `data`, to the byte.
+    pub digest: Sha256Digest,
+}
+
+impl Envelope {
+    /// The envelope of these layers, each a name and its members joined with commas; `None` when all of them are empty.
+    pub(crate) fn of_layers(layers: &[(&str, &str)]) -> Option<Self> {
+        let size: usize = layers.iter().map(|(name, members)| name.len() + members.len() + 6).sum();
+        let mut text = String::with_capacity(size + 2);
+        for (name, members) in layers.iter().filter(|(_, members)| !members.is_empty()) {
+            let before = if text.is_empty() { '{' } else { ',' };
+            text.extend([before, '"']);
+            text.extend([*name, "\":{", *members, "}"]);
+        }
+        if text.is_empty() {
+            return None;
+        }
+        text.push('}');
+        let data = Bytes::from(text);
+        Some(Self { digest: Sha256Digest::of(&data), data })
+    }
 }
 
 /// Why authentic content cannot be an event. It is kept in quarantine with this reason.
@@ -106,8 +142,16 @@ pub enum Malformed {
     /// A name that comes twice in one object, so that readers may disagree about its value.
     #[error("the member {name:?} comes more than once in one object")]
     RepeatedMember {
-        /// The name.
+        /// The name; of a long one, the beginning and `…`.
         name: String,
+    },
+    /// Two members that each make the object another thing.
+    #[error("the members {first:?} and {second:?} are in one object, which could then be read in two ways")]
+    AmbiguousMembers {
+        /// The one name.
+        first: &'static str,
+        /// The other name.
+        second: &'static str,
     },
     /// A required member that is not there, or is null.
     #[error("the member {name:?} is missing")]
@@ -150,6 +194,32 @@ pub enum Malformed {
     /// A delivery that holds nothing.
     #[error("the delivery holds no event")]
     NoEvents,
+    /// A batch that holds nothing, beside others.
+    #[error("the batch holds no event")]
+    EmptyBatch,
+    /// A delivery with more events than are recorded of one.
+    #[error("the delivery holds more than {limit} events")]
+    TooManyEvents {
+        /// The most that are recorded.
+        limit: usize,
+    },
+    /// A delivery whose batches would each repeat so much of what encloses them.
+    #[error("what encloses the batches of the delivery, kept with each, takes more than {limit_bytes} bytes")]
+    EnvelopesTooLarge {
+        /// The most that is kept, in bytes.
+        limit_bytes: usize,
+    },
+}
+
+impl Malformed {
+    /// The member whose written form begins the text comes more than once. A long name is cut.
+    pub(crate) fn repeated(written: &str) -> Self {
+        let mut name: String = characters_of(written).take(MAX_QUOTED_CHARACTERS).collect();
+        if characters_of(written).nth(MAX_QUOTED_CHARACTERS).is_some() {
+            name.push('…');
+        }
+        Self::RepeatedMember { name }
+    }
 }
 
 /// An event of a delivery that could not be read, with its own slice of the body.
@@ -157,10 +227,8 @@ pub enum Malformed {
 pub struct MalformedEvent {
     /// Why.
     pub reason: Malformed,
-    /// The slice, to the byte.
+    /// The slice, to the byte. It shares the body's memory.
     pub data: Bytes,
-    /// Its place in the delivery as it first came, where the content says so; else it is the place among the delivery's events.
-    pub position: Option<EventIndex>,
 }
 
 /// The place of an event in its delivery, counted from 0.

@@ -10,6 +10,7 @@ pub mod date;
 pub mod delivery;
 pub mod entity;
 pub mod event;
+pub mod json;
 pub mod machnet;
 pub mod nowcerts;
 pub mod nurturecloud;

@@ -19,7 +19,6 @@ use crate::event::{Alias, Event, Identity, Malformed};
 use crate::provider::Provider;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::signature::hmac_sha256::HmacSecret;
-use crate::split::SplitEvents;
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeysAre, Unproved, Webhook, signature_header};
 
@@ -124,7 +123,7 @@ impl Default for Splitter {
 
 impl Splitter {
     /// The one event of a delivery.
-    pub(crate) fn split(&self, delivery: &Delivery) -> SplitEvents {
+    pub(crate) fn split(&self, delivery: &Delivery) -> Result<Event, Malformed> {
         let content = Object::read(&delivery.body)?;
         let id = event_id(&content)?;
         let name = content.text("event_name")?;
@@ -150,7 +149,7 @@ impl Splitter {
             attributes.insert("mismatched_event_header".to_owned(), announced.to_owned());
         }
 
-        Ok(vec![Ok(Event {
+        Ok(Event {
             provider: Provider::Machnet,
             identity: Identity::new(Provider::Machnet, delivery.account(), [b"event".as_slice(), id.as_bytes()]),
             id,
@@ -160,6 +159,7 @@ impl Splitter {
             time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
             datacontenttype: "application/json".to_owned(),
             data: delivery.body.clone(),
+            envelope: None,
             digest: Sha256Digest::of(compared.as_bytes()),
             attributes,
             repeat_alias: Some(Alias {
@@ -168,7 +168,7 @@ impl Splitter {
             }),
             job_hint: None,
             entity: None,
-        })])
+        })
     }
 }
 
@@ -176,7 +176,7 @@ impl Splitter {
 /// only for events about a user, and its older documentation has fewer members still.
 fn optional(content: &Object<'_>, name: &'static str) -> Result<Option<String>, Malformed> {
     match content.get(name) {
-        Some(value) if value.get() == r#""""# => Ok(None),
+        Some(value) if value.as_str() == r#""""# => Ok(None),
         _ => content.text_or_number(name),
     }
 }

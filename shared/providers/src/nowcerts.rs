@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use crate::amqp::{
     CONTENT_TYPE_HEADER, DELIVERY_COUNT_HEADER, EXCHANGE_HEADER, MESSAGE_ID_HEADER, QUEUE_HEADER, REDELIVERED_HEADER,
     ROUTING_KEY_HEADER, TIMESTAMP_HEADER, TYPE_HEADER,
@@ -19,6 +17,7 @@ use crate::amqp::{
 use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
 use crate::delivery::{Delivery, Sha256Digest};
 use crate::event::{Alias, Event, Identity};
+use crate::json::Json;
 use crate::provider::Provider;
 use crate::timestamp::Timestamp;
 
@@ -60,21 +59,16 @@ impl JsonPointer {
     /// The string of at least one character, or the number as it is written, that lies there. Nothing if something else or
     /// nothing does, if it is too long for an id, or if an object on the way repeats a member.
     fn text_in(&self, body: &[u8]) -> Option<String> {
-        let mut value: &RawValue = serde_json::from_slice(body).ok()?;
+        let mut value = Json::read(body).ok()?;
         for token in &self.0 {
-            value = if value.get().starts_with('[') {
-                let elements: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+            value = if let Some(mut elements) = value.elements() {
                 let index = token.parse::<usize>().ok().filter(|index| index.to_string() == *token)?;
-                elements.get(index).copied()?
+                elements.nth(index)?
             } else {
                 Object::of(value).ok()?.get(token)?
             };
         }
-        let text = if value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-            value.get().to_owned()
-        } else {
-            serde_json::from_str::<String>(value.get()).ok()?
-        };
+        let text = if value.is_number() { value.as_str().to_owned() } else { value.to_text()? };
         Some(text).filter(|text| !text.is_empty() && text.len() <= LONGEST_TEXT_BYTES)
     }
 }
@@ -92,10 +86,7 @@ impl Splitter {
         let header = |name| delivery.header_text(name).filter(|value| !value.is_empty());
         let kind = header(TYPE_HEADER);
         let timestamp = header(TIMESTAMP_HEADER);
-        let canonical = std::str::from_utf8(&delivery.body)
-            .ok()
-            .and_then(|text| serde_json::from_str::<&RawValue>(text).ok())
-            .and_then(|value| canonical(value).ok());
+        let canonical = Json::read(&delivery.body).and_then(canonical).ok();
         let identified = self.identify(delivery, timestamp, kind);
 
         let mut attributes = BTreeMap::from([("identified_by".to_owned(), identified.by.to_owned())]);
@@ -126,6 +117,7 @@ impl Splitter {
             }
             .to_owned(),
             data: delivery.body.clone(),
+            envelope: None,
             digest: canonical.map_or(delivery.sha256, |text| Sha256Digest::of(text.as_bytes())),
             attributes,
             repeat_alias: identified.repeat_alias,

@@ -2,26 +2,25 @@
 //!
 //! Nothing is documented on authentication, so a secret ends the URL. A notification has no id and no version, and the same
 //! content can be three true changes (A, B, A): what orders the states of an entity is when they arrived, and an event is
-//! identified by its entity, its delivery and its place in it.
+//! identified by its entity, its delivery and its index in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, MatchedKey, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Refusal, Trouble};
-use crate::canonical_json::{Object, canonical};
+use crate::canonical_json::Object;
 use crate::delivery::{Delivery, Sha256Digest};
 use crate::entity::{EntityReference, EntityState, EntityUpdate};
-use crate::event::{Event, EventIndex, Malformed, MalformedEvent};
+use crate::event::{Envelope, Event, Malformed, MalformedEvent};
+use crate::json::Json;
 use crate::path_secret::PathSecretHash;
 use crate::provider::Provider;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
-use crate::split::SplitEvents;
+use crate::split::{Events, MAX_EVENTS};
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeysAre, Unproved, Webhook};
 
@@ -31,8 +30,8 @@ pub mod resync;
 /// The longest id or name of an entity, in bytes. NurtureCloud's ids are UUIDs; ours have to fit into the keys of an index.
 pub const LONGEST_ID_BYTES: usize = 256;
 
-/// The member that says, in a part of a delivery that was quarantined, where the part was. NurtureCloud doesn't send it.
-const POSITION_MEMBER: &str = "webhook-intake:position";
+/// The members of a notification that its entities are made of. What is beside them is the envelope.
+const ENTITY_MEMBERS: [&str; 3] = ["domainComponentName", "state", "payload"];
 
 /// NurtureCloud's webhook.
 #[derive(Clone, Copy, Debug)]
@@ -109,91 +108,85 @@ pub struct Splitter {
     pub businesses: BTreeSet<String>,
 }
 
-/// What surrounds the entities of a notification.
-struct Envelope<'a> {
+/// What the entities of a notification have in common.
+struct Notification {
     component: String,
     /// The component's name as it was written.
     written_component: String,
     state: EntityState,
-    name: &'a RawValue,
-    written_state: &'a RawValue,
-    first_position: u32,
+    envelope: Option<Envelope>,
 }
 
 impl Splitter {
     /// The events of a delivery: one per entity of its payload.
-    pub(crate) fn split(&self, delivery: &Delivery) -> SplitEvents {
+    pub(crate) fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
         let object = Object::read(&delivery.body)?;
+        if object.get("domainComponentName").is_some() && object.get("domainComponentNames").is_some() {
+            return Err(Malformed::AmbiguousMembers { first: "domainComponentName", second: "domainComponentNames" });
+        }
         let written_component = object.text("domainComponentName")?;
         let component = component::component_name(&written_component);
         short_enough("domainComponentName", &component)?;
-        let missing = |name| Malformed::MissingMember { name };
-        let envelope = Envelope {
-            component,
-            written_component,
-            state: state(&object.text("state")?)?,
-            name: object.get("domainComponentName").ok_or(missing("domainComponentName"))?,
-            written_state: object.get("state").ok_or(missing("state"))?,
-            first_position: object.get(POSITION_MEMBER).and_then(|at| at.get().parse().ok()).unwrap_or(0),
-        };
-        let payload = object.get("payload").ok_or(missing("payload"))?;
-        match payload.get().bytes().next() {
-            Some(b'{') => Ok(vec![Ok(self.event(delivery, &envelope, payload, 0)?)]),
-            Some(b'[') => {
-                let entities: Vec<&RawValue> =
-                    serde_json::from_str(payload.get()).map_err(|error| Malformed::NotJson(error.to_string()))?;
-                if entities.is_empty() {
-                    return Err(Malformed::NoEvents);
-                }
-                Ok(entities
-                    .into_iter()
-                    .zip(0..)
-                    .map(|(entity, index)| {
-                        self.event(delivery, &envelope, entity, index)
-                            .map_err(|reason| envelope.malformed(reason, entity, index))
-                    })
-                    .collect())
-            }
-            _ => Err(Malformed::UnexpectedMember { name: "payload", expected: "an object or an array of objects" }),
+        let state = state(&object.text("state")?)?;
+        let payload = object.get("payload").ok_or(Malformed::MissingMember { name: "payload" })?;
+        // Nothing of the envelope is compared, but it must be as readable as what is.
+        object.canonical(|name| !ENTITY_MEMBERS.contains(&name))?;
+        let envelope = Envelope::of_layers(&[("delivery", &object.written_besides(&ENTITY_MEMBERS))]);
+        drop(object);
+        let notification = Notification { component, written_component, state, envelope };
+        if payload.is_object() {
+            return Ok(Events::one(self.event(delivery, &notification, payload, 0)?));
         }
+        let expected = "an object or an array of objects";
+        let entities = payload.elements().ok_or(Malformed::UnexpectedMember { name: "payload", expected })?;
+        let len = entities.clone().take(MAX_EVENTS + 1).count();
+        let events = entities.zip(0..).map(move |(entity, index)| {
+            self.event(delivery, &notification, entity, index).map_err(|reason| MalformedEvent {
+                reason,
+                // An entity is cut out of this very body.
+                data: delivery.body.slice_ref(entity.as_str().as_bytes()),
+            })
+        });
+        Events::counted(len, events)
     }
 
     fn event(
         &self,
         delivery: &Delivery,
-        envelope: &Envelope<'_>,
-        payload: &RawValue,
+        notification: &Notification,
+        payload: Json<'_>,
         index: u32,
     ) -> Result<Event, Malformed> {
         let object = Object::of(payload)?;
-        let entity = reference(&object, delivery.account(), &envelope.component)?;
+        let entity = reference(&object, delivery.account(), &notification.component)?;
         self.check(&entity)?;
-        let merged_into = match (envelope.state, object.get("mergedInto")) {
+        let merged_into = match (notification.state, object.get("mergedInto")) {
             (EntityState::Deleted, Some(merged_into)) => {
-                Some(merge_target(merged_into, delivery.account(), &envelope.component)?)
+                Some(merge_target(merged_into, delivery.account(), &notification.component)?)
             }
             _ => None,
         };
         let mut attributes = correlation(&object);
-        if envelope.written_component != envelope.component {
-            attributes.insert("domain_component_name".to_owned(), envelope.written_component.clone());
+        if notification.written_component != notification.component {
+            attributes.insert("domain_component_name".to_owned(), notification.written_component.clone());
         }
-        let position = envelope.position(index);
         Ok(Event {
             provider: Provider::NurtureCloud,
             identity: entity.identity(Provider::NurtureCloud),
-            id: format!("{}.{}", delivery.id, position.0),
+            id: format!("{}.{index}", delivery.id),
             source: delivery.source(),
-            event_type: format!("nurturecloud.{}.{}", envelope.component, state_name(envelope.state)),
+            event_type: format!("nurturecloud.{}.{}", notification.component, state_name(notification.state)),
             subject: Some(format!("{}/{}", entity.component, entity.id)),
             time: None,
             datacontenttype: "application/json".to_owned(),
-            data: Bytes::copy_from_slice(payload.get().as_bytes()),
-            digest: Sha256Digest::of(canonical(payload)?.as_bytes()),
+            // An entity is cut out of this very body.
+            data: delivery.body.slice_ref(payload.as_str().as_bytes()),
+            envelope: notification.envelope.clone(),
+            digest: Sha256Digest::of(object.canonical(|_| true)?.as_bytes()),
             attributes,
             repeat_alias: None,
             job_hint: None,
-            entity: Some(EntityUpdate { entity, state: envelope.state, merged_into, position }),
+            entity: Some(EntityUpdate { entity, state: notification.state, merged_into }),
         })
     }
 
@@ -205,24 +198,6 @@ impl Splitter {
             return Err(Malformed::NotConfigured { name: "businessId", setting: "NURTURECLOUD_BUSINESSES" });
         }
         Ok(())
-    }
-}
-
-impl Envelope<'_> {
-    /// The place of an entity in the delivery as it first came.
-    const fn position(&self, index: u32) -> EventIndex {
-        EventIndex(self.first_position.saturating_add(index))
-    }
-
-    /// An entity that could not be read, as a notification of its own that knows where the entity was. Once it is released,
-    /// its event has the identity and the order that it would have had.
-    fn malformed(&self, reason: Malformed, entity: &RawValue, index: u32) -> MalformedEvent {
-        let position = self.position(index);
-        let data = format!(
-            r#"{{"domainComponentName":{},"state":{},"{POSITION_MEMBER}":{},"payload":[{entity}]}}"#,
-            self.name, self.written_state, position.0
-        );
-        MalformedEvent { reason, data: Bytes::from(data), position: Some(position) }
     }
 }
 
@@ -262,7 +237,7 @@ fn id(object: &Object<'_>, name: &'static str) -> Result<String, Malformed> {
     Ok(id)
 }
 
-fn merge_target(value: &RawValue, account: &AccountName, component: &str) -> Result<EntityReference, Malformed> {
+fn merge_target(value: Json<'_>, account: &AccountName, component: &str) -> Result<EntityReference, Malformed> {
     Object::of(value).and_then(|object| reference(&object, account, component)).map_err(|_| {
         Malformed::UnexpectedMember {
             name: "mergedInto",

@@ -1,20 +1,69 @@
 //! From a delivery to its events.
 
+use std::fmt;
+
 use crate::delivery::Delivery;
 use crate::event::{Event, Malformed, MalformedEvent};
 use crate::provider::Provider;
 use crate::{accredit, machnet, nowcerts, nurturecloud, sterling};
 
-/// The events of a delivery, each read or found malformed on its own; or the reason why the delivery as a whole holds none.
-pub type SplitEvents = Result<Vec<Result<Event, MalformedEvent>>, Malformed>;
+/// Maximum number of events in a delivery; a delivery with more is quarantined as a whole.
+pub const MAX_EVENTS: usize = 100_000;
+
+/// The events of a delivery in their order, read one by one: each is read, or found malformed, when it is asked for.
+pub struct Events<'a> {
+    len: usize,
+    events: Box<dyn Iterator<Item = Result<Event, MalformedEvent>> + Send + 'a>,
+}
+
+impl<'a> Events<'a> {
+    /// The only event of a delivery.
+    pub(crate) fn one(event: Event) -> Self {
+        Self { len: 1, events: Box::new(std::iter::once(Ok(event))) }
+    }
+
+    /// The events of a delivery that holds `len` of them; whoever counts may stop beyond [`MAX_EVENTS`].
+    pub(crate) fn counted(
+        len: usize,
+        events: impl Iterator<Item = Result<Event, MalformedEvent>> + Send + 'a,
+    ) -> Result<Self, Malformed> {
+        match len {
+            0 => Err(Malformed::NoEvents),
+            1..=MAX_EVENTS => Ok(Self { len, events: Box::new(events) }),
+            _ => Err(Malformed::TooManyEvents { limit: MAX_EVENTS }),
+        }
+    }
+
+    /// How many items it yields in all; at least 1 and at most [`MAX_EVENTS`]. What was yielded already counts.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a delivery without events is malformed")]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Iterator for Events<'_> {
+    type Item = Result<Event, MalformedEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.events.next()
+    }
+}
+
+impl fmt::Debug for Events<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("len", &self.len).finish_non_exhaustive()
+    }
+}
 
 /// Makes events of deliveries.
 pub trait Split: Send + Sync + 'static {
-    /// The delivery's events in their order.
+    /// The delivery's events in their order. The same delivery has the same events each time, so whoever has recorded some
+    /// of them may skip those.
     ///
     /// # Errors
     /// [`Malformed`] when the content as a whole is.
-    fn split(&self, delivery: &Delivery) -> SplitEvents;
+    fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed>;
 }
 
 /// Every provider's way of making events, with the settings that it needs.
@@ -29,13 +78,90 @@ pub struct Splitter {
 }
 
 impl Split for Splitter {
-    fn split(&self, delivery: &Delivery) -> SplitEvents {
+    fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
         match delivery.provider {
-            Provider::Accredit => accredit::split(delivery),
-            Provider::Machnet => self.machnet.split(delivery),
-            Provider::NowCerts => Ok(vec![Ok(self.nowcerts.split(delivery))]),
+            Provider::Accredit => accredit::split(delivery).map(Events::one),
+            Provider::Machnet => self.machnet.split(delivery).map(Events::one),
+            Provider::NowCerts => Ok(Events::one(self.nowcerts.split(delivery))),
             Provider::NurtureCloud => self.nurturecloud.split(delivery),
             Provider::Sterling => sterling::split(delivery),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::delivery;
+
+    /// Pieces of every provider's deliveries, put together at random; most of what comes out is JSON.
+    fn any_value() -> impl Strategy<Value = String> {
+        let names = [
+            "eventbatch",
+            "events",
+            "code",
+            "channel",
+            "identifiers",
+            "attributes",
+            "name",
+            "value",
+            "timestamp",
+            "domainComponentName",
+            "state",
+            "payload",
+            "organisationName",
+            "businessId",
+            "id",
+            "mergedInto",
+            "event_name",
+            "Event",
+            "Timestamp",
+            "x",
+            "\\u0078",
+            "\\ud800",
+        ];
+        let scalars = ["0", "null", "\"c\"", "\"\"", "\"Deleted\"", "\"\\ud800\"", "{}", "[]", " 1.50 ", "nul"];
+        let leaf = prop::sample::select(scalars.to_vec()).prop_map(str::to_owned);
+        leaf.prop_recursive(6, 60, 4, move |inner| {
+            let member = (prop::sample::select(names.to_vec()), inner.clone())
+                .prop_map(|(name, value)| format!("\"{name}\":{value}"));
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(|elements| format!("[{}]", elements.join(","))),
+                prop::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(","))),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn a_delivery_has_as_many_events_as_were_counted_each_a_slice_of_it_and_the_rest_after_any_of_them(
+            value in any_value(),
+            place in prop::sample::select(vec![
+                "V", "[V,V]", r#"{"eventbatch":[V,{"a":V,"events":[V,{"code":"c","x":V},{"code":"c","x":V}]}],"b":V}"#,
+                r#"{"domainComponentName":"a","state":"Deleted","x":V,"payload":[V,{"organisationName":"o","businessId":"b","id":1,"mergedInto":V}]}"#,
+            ]),
+            skipped in any::<prop::sample::Index>(),
+        ) {
+            let body = place.replace('V', &value);
+            for provider in Provider::ALL {
+                let (splitter, delivery) = (Splitter::default(), delivery(provider, &[], body.as_bytes()));
+                let Ok(events) = splitter.split(&delivery) else { continue };
+                let len = events.len();
+                let all: Vec<_> = events.collect();
+                prop_assert_eq!(all.len(), len);
+                let skipped = skipped.index(len);
+                let rest: Vec<_> = splitter.split(&delivery).unwrap().skip(skipped).collect();
+                prop_assert_eq!(&rest, &all[skipped..]);
+                for event in all {
+                    let data = event.map_or_else(|malformed| malformed.data, |event| event.data);
+                    let addresses = delivery.body.as_ptr_range();
+                    prop_assert!(addresses.contains(&data.as_ptr()) && addresses.end >= data.as_ptr_range().end);
+                }
+            }
         }
     }
 }

@@ -2,163 +2,267 @@
 //!
 //! Sterling sends an `eventbatch` object, a single legacy event, or an array of either. It delivers at least once, and a batch
 //! may be cut differently when it comes again, so each event is one of its own. An event has no id: its identity is the
-//! digest of its canonical JSON with its channel and identifiers, and the n-th identical event of a delivery is another event.
+//! digest of its canonical JSON with everything that surrounds it, and the n-th identical event of a delivery is another event.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::value::RawValue;
 
 use crate::active_keys::{KeySetError, ReadKeySet};
 use crate::answer::{Answer, Refusal, Trouble};
-use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
+use crate::canonical_json::{Object, canonical};
 use crate::delivery::{Delivery, Sha256Digest};
-use crate::event::{Event, Identity, Malformed, MalformedEvent};
+use crate::event::{Envelope, Event, Identity, Malformed, MalformedEvent};
+use crate::json::{Elements, Json};
 use crate::oauth::access_token::{self, LONGEST_TOKEN_BYTES, TokenProblem};
 use crate::oauth::authority::Verification;
 use crate::provider::Provider;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
-use crate::split::SplitEvents;
+use crate::split::{Events, MAX_EVENTS};
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeysAre, Unproved, Webhook};
 
-/// The most attributes of an event that are repeated beside its data. The data holds all of them.
-const MOST_ATTRIBUTES: usize = 32;
+/// The most attributes of an event that are repeated beside its data. The data and the envelope hold all of them.
+const MAX_ATTRIBUTES: usize = 32;
 
 /// The longest value of such an attribute, in bytes.
-const LONGEST_ATTRIBUTE_BYTES: usize = 1024;
+const MAX_ATTRIBUTE_BYTES: usize = 1024;
 
-/// What surrounds an event in its batch and belongs to it.
-#[derive(Clone, Copy, Default)]
-struct Surround<'a> {
-    channel: Option<&'a RawValue>,
-    identifiers: Option<&'a RawValue>,
-}
+/// The most that an event's attributes take together, names included, in bytes.
+const MAX_ATTRIBUTES_BYTES: usize = 4 * 1024;
+
+/// The longest name of an event's own attribute, in bytes.
+const MAX_ATTRIBUTE_NAME_BYTES: usize = 64;
+
+/// The most bytes of members beside an `eventbatch` that are kept with its batches, added up over all batches of a delivery:
+/// each batch's envelope repeats them, and a delivery may hold tens of thousands of batches.
+const MAX_REPEATED_BYTES: usize = 16 * 1024 * 1024;
+
+/// The members each of which says what an object is. With two of them it would be two things.
+const TELLING_MEMBERS: [&str; 3] = ["eventbatch", "events", "code"];
 
 /// The events of a delivery, in the order of the body.
-pub(crate) fn split(delivery: &Delivery) -> SplitEvents {
-    let text = std::str::from_utf8(&delivery.body).map_err(|_| Malformed::NotUtf8)?;
-    let body: &RawValue = serde_json::from_str(text).map_err(|error| Malformed::NotJson(error.to_string()))?;
-    let mut events = Events { delivery, copies: HashMap::new(), found: Vec::new() };
-    match elements(body)? {
-        Some(elements) => elements.into_iter().for_each(|element| events.read(element)),
-        None => {
-            // What is wrong with the one object of the body is wrong with the delivery.
-            Object::of(body)?;
-            events.read(body);
+pub(crate) fn split(delivery: &Delivery) -> Result<Events<'_>, Malformed> {
+    let body = Json::read(&delivery.body)?;
+    if body.elements().is_none() {
+        // What is wrong with the one object of the body is wrong with the delivery.
+        Form::of(body).map_err(|reason| match reason {
+            Malformed::EmptyBatch => Malformed::NoEvents,
+            reason => reason,
+        })?;
+    }
+    let mut copies = HashMap::new();
+    let read = move |part: Part<'_>| {
+        event(delivery, &part, &mut copies).map_err(|reason| MalformedEvent {
+            reason,
+            // A part is cut out of this very body.
+            data: delivery.body.slice_ref(part.text.as_str().as_bytes()),
+        })
+    };
+    Events::counted(count(Parts::of(body))?, Parts::of(body).map(read))
+}
+
+/// How many parts there are, as far as that counts; none when all of them are empty batches.
+fn count(mut parts: Parts<'_>) -> Result<usize, Malformed> {
+    let (mut count, mut only_empty) = (0, true);
+    while let Some(part) = parts.next() {
+        if parts.repeated_bytes > MAX_REPEATED_BYTES {
+            return Err(Malformed::EnvelopesTooLarge { limit_bytes: MAX_REPEATED_BYTES });
+        }
+        only_empty &= matches!(part.surround, Err(Malformed::EmptyBatch));
+        count += 1;
+        if count > MAX_EVENTS {
+            return Ok(count);
         }
     }
-    if events.found.is_empty() { Err(Malformed::NoEvents) } else { Ok(events.found) }
+    Ok(if only_empty { 0 } else { count })
 }
 
-/// The elements of an array; nothing for any other value.
-fn elements(value: &RawValue) -> Result<Option<Vec<&RawValue>>, Malformed> {
-    if !value.get().starts_with('[') {
-        return Ok(None);
-    }
-    serde_json::from_str(value.get()).map(Some).map_err(|error| Malformed::NotJson(error.to_string()))
+/// What an object outside any batch is.
+enum Form<'a> {
+    Event(Surround),
+    Batch(Surround, Elements<'a>),
+    Batches(Layer, Elements<'a>),
 }
 
-struct Events<'a> {
-    delivery: &'a Delivery,
-    /// How often each content was met so far.
-    copies: HashMap<Sha256Digest, u32>,
-    found: Vec<Result<Event, MalformedEvent>>,
-}
-
-impl<'a> Events<'a> {
-    /// Reads a batch of batches, a batch, or an event.
-    fn read(&mut self, value: &'a RawValue) {
-        if let Err(reason) = self.read_object(value) {
-            self.malformed(reason, value);
-        }
-    }
-
-    fn read_object(&mut self, value: &'a RawValue) -> Result<(), Malformed> {
-        let object = Object::of(value)?;
-        if let Some(batches) = object.get("eventbatch") {
-            let expected = Malformed::UnexpectedMember { name: "eventbatch", expected: "an array" };
-            for batch in elements(batches)?.ok_or(expected)? {
-                if let Err(reason) = self.read_batch(batch) {
-                    self.malformed(reason, batch);
-                }
-            }
-            return Ok(());
+impl<'a> Form<'a> {
+    fn of(element: Json<'a>) -> Result<Self, Malformed> {
+        let object = unambiguous(element)?;
+        if object.get("eventbatch").is_some() {
+            let batches = array(&object, "eventbatch")?;
+            return Ok(Self::Batches(Layer::of(&object, "eventbatch")?, batches));
         }
         if object.get("events").is_some() {
-            return self.read_batch(value);
+            let (surround, events) = batch(&object, &Layer::default())?;
+            return Ok(Self::Batch(surround, events));
         }
-        let surround = Surround { channel: object.get("channel"), identifiers: object.get("identifiers") };
-        self.read_event(value, surround);
-        Ok(())
+        Ok(Self::Event(Surround::of_legacy_event(&object)))
+    }
+}
+
+/// Reads what encloses a batch's events.
+fn batch<'a>(object: &Object<'a>, delivery: &Layer) -> Result<(Surround, Elements<'a>), Malformed> {
+    let events = array(object, "events")?;
+    Ok((Surround::of_batch(delivery, object)?, events))
+}
+
+fn unambiguous(value: Json<'_>) -> Result<Object<'_>, Malformed> {
+    let object = Object::of(value)?;
+    let mut telling = TELLING_MEMBERS.into_iter().filter(|name| object.get(name).is_some());
+    match (telling.next(), telling.next()) {
+        (Some(first), Some(second)) => Err(Malformed::AmbiguousMembers { first, second }),
+        _ => Ok(object),
+    }
+}
+
+/// The elements of a member that must be an array of at least one element.
+fn array<'a>(object: &Object<'a>, name: &'static str) -> Result<Elements<'a>, Malformed> {
+    let elements = object
+        .get(name)
+        .ok_or(Malformed::MissingMember { name })?
+        .elements()
+        .ok_or(Malformed::UnexpectedMember { name, expected: "an array" })?;
+    if elements.clone().next().is_none() { Err(Malformed::EmptyBatch) } else { Ok(elements) }
+}
+
+/// What one level around the events holds besides them.
+#[derive(Default)]
+struct Layer {
+    /// The members as they are written, joined with commas.
+    members: String,
+    /// The digest of their canonical form; none when there are no members.
+    digest: Option<Sha256Digest>,
+}
+
+impl Layer {
+    fn of(object: &Object<'_>, inner: &str) -> Result<Self, Malformed> {
+        let members = object.written_besides(&[inner]);
+        if members.is_empty() {
+            return Ok(Self::default());
+        }
+        let canonical = object.canonical(|name| name != inner)?;
+        Ok(Self { members, digest: Some(Sha256Digest::of(canonical.as_bytes())) })
+    }
+}
+
+/// What surrounds an event and belongs to it; read once for all events of a batch.
+#[derive(Default)]
+struct Surround {
+    envelope: Option<Envelope>,
+    /// What is compared of the layers, the outer one first.
+    layers: [Option<Sha256Digest>; 2],
+    channel: Option<String>,
+    identifiers: Option<String>,
+}
+
+impl Surround {
+    fn of_batch(delivery: &Layer, object: &Object<'_>) -> Result<Self, Malformed> {
+        let batch = Layer::of(object, "events")?;
+        Ok(Self {
+            envelope: Envelope::of_layers(&[("delivery", &delivery.members), ("batch", &batch.members)]),
+            layers: [delivery.digest, batch.digest],
+            ..Self::of_legacy_event(object)
+        })
     }
 
-    fn read_batch(&mut self, batch: &'a RawValue) -> Result<(), Malformed> {
-        let object = Object::of(batch)?;
-        let surround = Surround { channel: object.get("channel"), identifiers: object.get("identifiers") };
-        let events = object.get("events").ok_or(Malformed::MissingMember { name: "events" })?;
-        let expected = Malformed::UnexpectedMember { name: "events", expected: "an array" };
-        for event in elements(events)?.ok_or(expected)? {
-            self.read_event(event, surround);
-        }
-        Ok(())
+    /// An event of the older form holds its channel and identifiers itself.
+    fn of_legacy_event(object: &Object<'_>) -> Self {
+        let readable = |name| object.get(name).and_then(readable);
+        Self { channel: readable("channel"), identifiers: readable("identifiers"), ..Self::default() }
     }
+}
 
-    fn read_event(&mut self, value: &'a RawValue, surround: Surround<'a>) {
-        match event(self.delivery, value, surround, &mut self.copies) {
-            Ok(event) => self.found.push(Ok(event)),
-            Err(reason) => {
-                let data = with_surround(value, surround);
-                self.found.push(Err(MalformedEvent { reason, data, position: None }));
+/// A value as an attribute. A channel is a string; what is not a string is its canonical JSON.
+fn readable(value: Json<'_>) -> Option<String> {
+    let mut text = value.to_text().or_else(|| canonical(value).ok())?;
+    text.shrink_to_fit();
+    Some(text).filter(|text| text.len() <= MAX_ATTRIBUTE_BYTES)
+}
+
+/// An event's text, or that of what was found in the place of one, and what surrounds it.
+struct Part<'a> {
+    text: Json<'a>,
+    surround: Result<Arc<Surround>, Malformed>,
+}
+
+/// Cuts a body into its events without reading them.
+struct Parts<'a> {
+    elements: Elements<'a>,
+    batches: Option<(Layer, Elements<'a>)>,
+    events: Option<(Arc<Surround>, Elements<'a>)>,
+    /// How much the envelopes repeated so far of what is beside an `eventbatch`.
+    repeated_bytes: usize,
+}
+
+impl<'a> Parts<'a> {
+    fn of(body: Json<'a>) -> Self {
+        Self { elements: body.elements_or_itself(), batches: None, events: None, repeated_bytes: 0 }
+    }
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Part<'a>;
+
+    fn next(&mut self) -> Option<Part<'a>> {
+        loop {
+            if let Some((surround, events)) = &mut self.events {
+                if let Some(text) = events.next() {
+                    return Some(Part { text, surround: Ok(Arc::clone(surround)) });
+                }
+                self.events = None;
+            }
+            let (text, form) = if let Some((layer, batches)) = &mut self.batches {
+                let Some(text) = batches.next() else {
+                    self.batches = None;
+                    continue;
+                };
+                self.repeated_bytes += layer.members.len();
+                let batch = unambiguous(text).and_then(|object| batch(&object, layer));
+                (text, batch.map(|(surround, events)| Form::Batch(surround, events)))
+            } else {
+                let text = self.elements.next()?;
+                (text, Form::of(text))
+            };
+            match form {
+                Ok(Form::Event(surround)) => return Some(Part { text, surround: Ok(Arc::new(surround)) }),
+                Ok(Form::Batch(surround, events)) => self.events = Some((Arc::new(surround), events)),
+                Ok(Form::Batches(layer, batches)) => self.batches = Some((layer, batches)),
+                Err(reason) => return Some(Part { text, surround: Err(reason) }),
             }
         }
     }
-
-    fn malformed(&mut self, reason: Malformed, value: &RawValue) {
-        let data = Bytes::copy_from_slice(value.get().as_bytes());
-        self.found.push(Err(MalformedEvent { reason, data, position: None }));
-    }
 }
 
-/// A malformed event as a batch of its own, so that it keeps its channel and identifiers, and with them its identity, when
-/// it is released.
-fn with_surround(value: &RawValue, surround: Surround<'_>) -> Bytes {
-    let members = [("channel", surround.channel), ("identifiers", surround.identifiers)];
-    let members: String =
-        members.iter().filter_map(|(name, value)| Some(format!(r#""{name}":{},"#, (*value)?))).collect();
-    Bytes::from(format!(r#"{{{members}"events":[{value}]}}"#))
-}
-
-fn event(
-    delivery: &Delivery,
-    value: &RawValue,
-    surround: Surround<'_>,
-    copies: &mut HashMap<Sha256Digest, u32>,
-) -> Result<Event, Malformed> {
-    let object = Object::of(value)?;
+fn event(delivery: &Delivery, part: &Part<'_>, copies: &mut HashMap<Sha256Digest, u32>) -> Result<Event, Malformed> {
+    let surround = part.surround.as_ref().map_err(Clone::clone)?;
+    let object = unambiguous(part.text)?;
     let code = object.text("code")?;
     let timestamp = object.text_or_number("timestamp")?;
 
-    let channel = surround.channel.map_or(Ok(String::new()), canonical)?;
-    let identifiers = surround.identifiers.map_or(Ok(String::new()), canonical)?;
-    let content = canonical(value)?;
-    let digest = Sha256Digest::of_parts([channel.as_bytes(), identifiers.as_bytes(), content.as_bytes()]);
+    let content = object.canonical(|_| true)?;
+    let [outer, inner] =
+        surround.layers.each_ref().map(|layer| layer.as_ref().map_or(&[][..], |digest| digest.as_bytes()));
+    let digest = Sha256Digest::of_parts([outer, inner, content.as_bytes()]);
     let copy = copies.entry(digest).and_modify(|copy| *copy += 1).or_insert(0);
 
-    let mut attributes = named_values(&object);
-    attributes.extend(timestamp.iter().map(|timestamp| ("timestamp".to_owned(), timestamp.clone())));
-    for (name, value, text) in
-        [("channel", surround.channel, channel), ("identifiers", surround.identifiers, identifiers)]
+    let mut attributes = Attributes::default();
+    if *copy > 0 {
+        attributes.add("copy".to_owned(), copy.to_string());
+    }
+    for (name, value) in
+        [("timestamp", &timestamp), ("channel", &surround.channel), ("identifiers", &surround.identifiers)]
     {
         if let Some(value) = value {
-            // A channel is a string; what is no string is kept as its canonical JSON.
-            let text = serde_json::from_str(value.get()).unwrap_or(text);
-            attributes.insert(name.to_owned(), shortened(text));
+            attributes.add(name.to_owned(), value.clone());
         }
     }
-    if *copy > 0 {
-        attributes.insert("copy".to_owned(), copy.to_string());
+    let mut subject = None;
+    for (name, value) in named_values(&object) {
+        if name == "itemId" && value.len() <= MAX_ATTRIBUTE_BYTES {
+            subject.get_or_insert_with(|| value.clone());
+        }
+        attributes.add(format!("attribute.{name}"), value);
     }
 
     Ok(Event {
@@ -171,39 +275,49 @@ fn event(
         id: if *copy == 0 { digest.to_string() } else { format!("{digest}.{copy}") },
         source: delivery.source(),
         event_type: format!("sterling.{code}"),
-        subject: attributes.get("attribute.itemId").cloned(),
+        subject,
         time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
         datacontenttype: "application/json".to_owned(),
-        data: Bytes::copy_from_slice(value.get().as_bytes()),
+        // A part is cut out of this very body.
+        data: delivery.body.slice_ref(part.text.as_str().as_bytes()),
+        envelope: surround.envelope.clone(),
         digest,
-        attributes,
+        attributes: attributes.kept,
         repeat_alias: None,
         job_hint: None,
         entity: None,
     })
 }
 
-/// The event's own name/type/value triples, by name. Values are strings, numbers too, and stay as they are. Whatever has
-/// another form is in the data and nowhere else.
-fn named_values(event: &Object<'_>) -> BTreeMap<String, String> {
-    let Some(Ok(Some(triples))) = event.get("attributes").map(elements) else { return BTreeMap::new() };
-    triples
-        .into_iter()
-        .filter_map(|triple| {
-            let triple = Object::of(triple).ok()?;
-            let (name, value) = (triple.text("name").ok()?, triple.text_or_number("value").ok()??);
-            (name.len() <= 64 && value.len() <= LONGEST_ATTRIBUTE_BYTES).then(|| (format!("attribute.{name}"), value))
-        })
-        .take(MOST_ATTRIBUTES)
-        .collect()
+/// The event's own name/type/value triples. Values are strings, numbers too, and stay as they are. Whatever has another form
+/// is in the data and nowhere else.
+fn named_values<'a>(event: &Object<'a>) -> impl Iterator<Item = (String, String)> + use<'a> {
+    event.get("attributes").and_then(Json::elements).into_iter().flatten().filter_map(|triple| {
+        let triple = Object::of(triple).ok()?;
+        let name = triple.text("name").ok().filter(|name| name.len() <= MAX_ATTRIBUTE_NAME_BYTES)?;
+        Some((name, triple.text_or_number("value").ok()??))
+    })
 }
 
-fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST_TEXT_BYTES {
-        let end = (0..=LONGEST_TEXT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+/// An event's attributes, within their limits. What does not fit is left out whole, so that nobody takes a part for it.
+#[derive(Default)]
+struct Attributes {
+    kept: BTreeMap<String, String>,
+    size_bytes: usize,
+}
+
+impl Attributes {
+    /// Keeps an attribute, if there is room and its name is not taken.
+    fn add(&mut self, name: String, value: String) {
+        let size_bytes = self.size_bytes + name.len() + value.len();
+        let fits = value.len() <= MAX_ATTRIBUTE_BYTES
+            && size_bytes <= MAX_ATTRIBUTES_BYTES
+            && self.kept.len() < MAX_ATTRIBUTES;
+        if fits && !self.kept.contains_key(&name) {
+            self.kept.insert(name, value);
+            self.size_bytes = size_bytes;
+        }
     }
-    text
 }
 
 /// IBM Sterling's webhook.

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
 use pipeline::entities::{Arrival, Change, ContentRegister, EntityChange, LifeRegister};
-use pipeline::ledger::{AliasEntry, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry, TimeIndex};
+use pipeline::ledger::{
+    AliasEntry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, OutcomeCounts, ProgressEntry,
+    QuarantineEntry, TimeIndex,
+};
 use pipeline::ports::PayloadKey;
 use providers::account::AccountName;
 use providers::delivery::{DeliveryId, Sha256Digest};
@@ -42,6 +45,7 @@ fn bare_event(data: EventData) -> EventEntry {
         time: None,
         datacontenttype: "application/json".to_owned(),
         data,
+        envelope: None,
         digest: Sha256Digest::of(b"content"),
         occurrence: occurrence(),
         received_at: now(),
@@ -75,6 +79,7 @@ fn full_event(data: EventData) -> EventEntry {
             merged_into: Some(reference("2")),
             content: Some(inline("{}")),
         }),
+        envelope: Some(EnvelopeData::Inline { envelope: STRANGE.to_owned() }),
         ..bare_event(data)
     }
 }
@@ -140,12 +145,24 @@ fn in_store() -> EventData {
     EventData::Payload { data_key: PayloadKey::new("events/machnet/00/ff".to_owned()), data_size_bytes: u64::MAX }
 }
 
+fn progress() -> ProgressEntry {
+    ProgressEntry {
+        provider: Provider::Sterling,
+        delivery_id: occurrence().delivery_id,
+        events: u32::MAX,
+        next_index: EventIndex(7),
+        outcomes: OutcomeCounts { stored: 6, duplicate: 1, ..OutcomeCounts::default() },
+        expires_at: i64::MAX,
+    }
+}
+
 fn every_kind() -> Vec<Entry> {
     let quarantine = QuarantineEntry {
         outcome: Outcome::Quarantined,
         provider: Provider::Accredit,
         reason: STRANGE.to_owned(),
         document: json!({"version": 1, "body": {"text": STRANGE}}).to_string(),
+        data: Some(STRANGE.to_owned()),
         occurrence: occurrence(),
         received_at: now(),
         time_index: time_index(),
@@ -156,11 +173,20 @@ fn every_kind() -> Vec<Entry> {
         Entry::Event(Box::new(full_event(inline(STRANGE)))),
         Entry::Event(Box::new(bare_event(in_store()))),
         Entry::Event(Box::new(bare_event(EventData::Elsewhere { same_data_as: STRANGE.to_owned() }))),
+        Entry::Event(Box::new(EventEntry {
+            envelope: Some(EnvelopeData::Payload {
+                envelope_key: PayloadKey::new("events/sterling/envelopes/ff".to_owned()),
+                envelope_size_bytes: u64::MAX,
+            }),
+            ..bare_event(inline("{}"))
+        })),
         Entry::Conflict(Box::new(full_event(in_store()))),
         Entry::Conflict(Box::new(bare_event(inline("[1.0, 1e400]")))),
         Entry::Alias(alias()),
         Entry::Hint(AliasEntry { expires_at: i64::MIN, ..alias() }),
+        Entry::Quarantine(Box::new(QuarantineEntry { data: None, ..quarantine.clone() })),
         Entry::Quarantine(Box::new(quarantine)),
+        Entry::Progress(progress()),
         Entry::Entity(Box::new(bare_entity(1))),
         Entry::Entity(Box::new(full_entity(inline(STRANGE)))),
         Entry::Entity(Box::new(full_entity(in_store()))),
@@ -493,4 +519,31 @@ async fn an_entity_is_read_as_it_is_now() {
     assert_eq!(request["TableName"], "entities");
     assert_eq!(request["ConsistentRead"], true);
     assert_eq!(request["Key"], json!({"pk": {"S": "nurturecloud#1"}, "sk": {"S": "entity"}}));
+}
+
+#[tokio::test]
+async fn an_entry_is_found_in_the_events_table_by_a_read_that_may_be_a_little_old() {
+    let put = ConditionalPut {
+        key: key("progress#1", "progress"),
+        entry: Entry::Progress(progress()),
+        condition: Condition::Always,
+    };
+    let service =
+        TestService::replying(&[Reply::json(200, &json!({"Item": wire_item(&put)})), Reply::json(200, &json!({}))]);
+    let ledger = service.clients().ledger("events".to_owned(), "entities".to_owned());
+    assert_eq!(ledger.find(&put.key).await.unwrap(), Some(put.entry.clone()));
+    assert_eq!(ledger.find(&put.key).await.unwrap(), None);
+    let request = service.received()[0].json();
+    assert_eq!((&request["TableName"], &request["ConsistentRead"]), (&json!("events"), &json!(false)));
+}
+
+#[tokio::test]
+async fn an_entry_that_may_always_be_put_is_put_without_a_condition() {
+    let service = TestService::replying(&[done()]);
+    let entry = Entry::Progress(progress());
+    let progress = ConditionalPut { key: key("progress#1", "progress"), entry, condition: Condition::Always };
+    assert_eq!(put(&service, &[progress]).await.unwrap(), Written::All);
+    let request = only(service.received());
+    assert_eq!(request["ConditionExpression"], Value::Null);
+    assert_eq!(request["Item"]["next_index"], json!({"N": "7"}));
 }

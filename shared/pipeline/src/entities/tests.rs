@@ -20,8 +20,7 @@ fn arrival(second: i64) -> Arrival {
 
 fn entity(id: &str, merged_into: Option<&str>) -> EntityEntry {
     let state = if merged_into.is_some() { EntityState::Deleted } else { EntityState::Created };
-    let update =
-        EntityUpdate { entity: reference(id), state, merged_into: merged_into.map(reference), position: EventIndex(0) };
+    let update = EntityUpdate { entity: reference(id), state, merged_into: merged_into.map(reference) };
     let data = EventData::Inline { data: "{}".to_owned() };
     let told = Told {
         provider: Provider::NurtureCloud,

@@ -3,11 +3,10 @@
 //! The event and the entity that it advances are put together, or neither is. So an event that is there already has been taken
 //! into account, and a second processor on the same entity finds another version than the one it started from.
 
-use providers::delivery::Delivery;
 use providers::entity::EntityUpdate;
-use providers::event::Event;
+use providers::event::{Event, EventIndex};
 
-use super::{LARGEST_INLINE_DATA_BYTES, Recorder, RecordingError, entry, unexpected};
+use super::{MAX_INLINE_CONTENT_BYTES, Recorder, Recording, RecordingError, entry, unexpected};
 use crate::entities::{self, Advanced, Arrival, Change, EntityChange, EntityEntry, Told};
 use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Occurrence, Outcome, Written};
 use crate::ports::{Ledger, Payloads, Surroundings};
@@ -20,30 +19,44 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
     /// Records an event of an entity, and says what became of it, now or before.
     pub(super) async fn record_state(
         &self,
-        delivery: &Delivery,
+        recording: &Recording<'_>,
+        index: EventIndex,
         event: &Event,
         update: &EntityUpdate,
     ) -> Result<Outcome, RecordingError> {
-        let occurrence = Occurrence { delivery_id: delivery.id, index: update.position };
-        let arrival = Arrival { received_at: delivery.received_at, delivery_id: delivery.id, index: update.position };
-        let data = self.place(event).await?;
-        let told =
-            Told { provider: event.provider, event_id: &event.id, update, arrival, digest: event.digest, data: &data };
+        let delivery = recording.delivery;
+        let occurrence = Occurrence { delivery_id: delivery.id, index };
+        let arrival = Arrival { received_at: delivery.received_at, delivery_id: delivery.id, index };
+        // A duplicate's data is not stored, so where to is decided once it is known that the event is none.
+        let mut data = None;
+        let envelope = self.place_envelope(recording, event).await?;
         let partition = event.identity.partition_key();
         let entity_key = EntryKey { partition: partition.clone(), sort: entities::ENTITY_SORT.to_owned() };
         let event_key = EntryKey { partition, sort: arrival.event_sort() };
 
         let mut before = self.ledger.entity(&entity_key).await?;
         for _ in 0..MOST_ROUNDS {
-            let advanced = entities::advance(before.as_ref(), &told);
+            let elsewhere = EventData::Elsewhere { same_data_as: event.id.clone() };
+            let advance = |data: &EventData| {
+                let (provider, event_id, digest) = (event.provider, event.id.as_str(), event.digest);
+                entities::advance(before.as_ref(), &Told { provider, event_id, update, arrival, digest, data })
+            };
+            let mut advanced = advance(data.as_ref().unwrap_or(&elsewhere));
             let outcome = advanced.outcome;
+            if outcome != Outcome::Duplicate && data.is_none() {
+                let placed = self.place(event, MAX_INLINE_CONTENT_BYTES).await?;
+                advanced = advance(&placed);
+                data = Some(placed);
+            }
             let condition =
                 before.as_ref().map_or(Condition::Absent, |entity: &EntityEntry| Condition::Version(entity.version));
-            let mut entry = entry(delivery, occurrence, event, data.clone(), outcome);
-            if let Some(same_data_as) = advanced.same_data_as.clone() {
-                entry.data = EventData::Elsewhere { same_data_as };
-            }
-            entry.entity = Some(self.entity_change(&advanced, update, event, &mut entry.data).await?);
+            let own = match (&advanced.same_data_as, &data) {
+                (Some(same_data_as), _) => EventData::Elsewhere { same_data_as: same_data_as.clone() },
+                (None, Some(data)) => data.clone(),
+                (None, None) => elsewhere,
+            };
+            let mut entry = entry(delivery, occurrence, event, own, envelope.clone(), outcome);
+            entry.entity = Some(entity_change(&advanced, update, event));
             let puts = [
                 ConditionalPut {
                     key: event_key.clone(),
@@ -66,35 +79,23 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
         }
         Err(RecordingError::Unsettled)
     }
+}
 
-    /// What the event's entry says about the entity. Where it must carry content beside its own, and both would not fit into
-    /// one entry, its own goes to the payload store.
-    async fn entity_change(
-        &self,
-        advanced: &Advanced,
-        update: &EntityUpdate,
-        event: &Event,
-        data: &mut EventData,
-    ) -> Result<EntityChange, RecordingError> {
-        let entity = &advanced.entity;
-        let content = entity
-            .content
-            .as_ref()
-            .filter(|content| advanced.change == Change::Revived && content.digest != event.digest);
-        let content = content.map(|content| content.data.clone());
-        if let (Some(EventData::Inline { data: content }), EventData::Inline { data: own }) = (&content, &*data)
-            && content.len() + own.len() > LARGEST_INLINE_DATA_BYTES
-        {
-            *data = self.place_apart(event).await?;
-        }
-        Ok(EntityChange {
-            entity: update.entity.clone(),
-            state: update.state,
-            change: advanced.change,
-            version: entity.version,
-            merged_into: entity.life.as_ref().and_then(|life| life.merged_into.clone()),
-            content,
-        })
+/// What the event's entry says about the entity.
+fn entity_change(advanced: &Advanced, update: &EntityUpdate, event: &Event) -> EntityChange {
+    let entity = &advanced.entity;
+    let content = entity
+        .content
+        .as_ref()
+        .filter(|content| advanced.change == Change::Revived && content.digest != event.digest)
+        .map(|content| content.data.clone());
+    EntityChange {
+        entity: update.entity.clone(),
+        state: update.state,
+        change: advanced.change,
+        version: entity.version,
+        merged_into: entity.life.as_ref().and_then(|life| life.merged_into.clone()),
+        content,
     }
 }
 

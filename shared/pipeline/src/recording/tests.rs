@@ -36,7 +36,7 @@ impl World {
     }
 
     async fn record(&self, delivery: &Delivery) -> Outcome {
-        self.recorder().record(delivery, EventIndex(0), event(delivery)).await.unwrap()
+        self.recorder().record(&Recording::of(delivery), EventIndex(0), event(delivery)).await.unwrap()
     }
 
     fn events(&self) -> Vec<EventEntry> {
@@ -52,7 +52,7 @@ impl World {
 
 /// The delivery's event, with the resource in the place of an unsigned job id, so that both kinds of second names are about.
 fn event(delivery: &Delivery) -> Event {
-    let mut event = Splitter::default().split(delivery).unwrap().remove(0).unwrap();
+    let mut event = Splitter::default().split(delivery).unwrap().next().unwrap().unwrap();
     let job = event.subject.clone().unwrap();
     let name = Identity::new(event.provider, delivery.account(), [b"job".as_slice(), job.as_bytes()]);
     event.job_hint = Some(Alias { name, lifetime: Duration::from_secs(24 * 60 * 60) });
@@ -118,16 +118,16 @@ async fn an_answer_that_was_lost_does_not_change_the_outcome() {
     let world = world();
     world.ledger.next.lock().unwrap().push_back(Behaviour::FailAfterwards);
     let first = delivery(1, body("a", "r", "u", 1));
-    assert!(world.recorder().record(&first, EventIndex(0), event(&first)).await.is_err());
+    assert!(world.recorder().record(&Recording::of(&first), EventIndex(0), event(&first)).await.is_err());
     assert_eq!(world.record(&first).await, Outcome::Stored);
 }
 
 #[tokio::test]
 async fn large_data_goes_to_the_payload_store_and_small_data_stays() {
     let world = world();
-    let room = LARGEST_INLINE_DATA_BYTES - body("a", "r", "", 1).len();
+    let room = MAX_INLINE_DATA_BYTES - body("a", "r", "", 1).len();
     world.record(&delivery(1, body("a", "r", &"x".repeat(room), 1))).await;
-    assert!(matches!(&world.events()[0].data, EventData::Inline { data } if data.len() == LARGEST_INLINE_DATA_BYTES));
+    assert!(matches!(&world.events()[0].data, EventData::Inline { data } if data.len() == MAX_INLINE_DATA_BYTES));
 
     let large = body("b", "r", &"x".repeat(room + 1), 1);
     world.record(&delivery(2, large.clone())).await;
@@ -141,17 +141,20 @@ async fn large_data_goes_to_the_payload_store_and_small_data_stays() {
 #[tokio::test]
 async fn quarantined_content_is_kept_whole_with_its_reason_and_counted_once() {
     let world = world();
-    for bytes in [vec![0xff, 0xfe], vec![b'x'; LARGEST_INLINE_DATA_BYTES + 1]] {
+    for bytes in [vec![0xff, 0xfe], vec![b'x'; MAX_INLINE_DOCUMENT_BYTES + 1]] {
         let delivery = delivery(bytes[0], bytes.clone());
         for _ in 0..2 {
-            let outcome =
-                world.recorder().quarantine(&delivery, EventIndex(0), &Malformed::NotUtf8, None).await.unwrap();
+            let outcome = world
+                .recorder()
+                .quarantine(&Recording::of(&delivery), EventIndex(0), &Malformed::NotUtf8, None)
+                .await
+                .unwrap();
             assert_eq!(outcome, Outcome::Quarantined);
         }
         let key = EntryKey { partition: format!("quarantine#{}", delivery.id), sort: "00000".to_owned() };
         let Entry::Quarantine(entry) = world.ledger.entries().remove(&key).unwrap() else { panic!("quarantined") };
         assert_eq!(entry.reason, "the content is not UTF-8 text");
-        assert!(entry.document.len() <= LARGEST_INLINE_DATA_BYTES);
+        assert!(entry.document.len() <= MAX_INLINE_DOCUMENT_BYTES);
         let kept = document::read(&entry.document, &world.payloads).await.unwrap();
         assert_eq!(kept, delivery);
     }
@@ -200,7 +203,8 @@ proptest! {
             .iter()
             .map(|attempt| {
                 let delivery = &deliveries[attempt.delivery];
-                let work = recorder.record(delivery, EventIndex(0), event(delivery));
+                let recorder = &recorder;
+                let work = async move { recorder.record(&Recording::of(delivery), EventIndex(0), event(delivery)).await };
                 Some((attempt.delivery, attempt.lives, Box::pin(work)))
             })
             .collect();

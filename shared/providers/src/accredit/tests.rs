@@ -15,9 +15,7 @@ const LARGER_KEY: &str = include_str!("../../tests/keys/rsa-8192.xml");
 const LARGER_SIGNATURE: &str = include_str!("../../tests/keys/rsa-8192.pkcs1-v1.5.signature");
 
 fn event(headers: &[(&str, &str)], body: &[u8]) -> Result<Event, Malformed> {
-    let split = split(&delivery(Provider::Accredit, headers, body))?;
-    let [event] = <[_; 1]>::try_from(split).unwrap();
-    event.map_err(|malformed| malformed.reason)
+    split(&delivery(Provider::Accredit, headers, body))
 }
 
 fn secret(entries: &[serde_json::Value]) -> ActiveKeys<RsaPublicKey> {

@@ -11,9 +11,7 @@ const SECRET: &str = "a test secret of thirty-two bytes";
 const OTHER_SECRET: &str = "another test secret, just as long";
 
 fn event(body: &[u8]) -> Result<Event, Malformed> {
-    let split = Splitter::default().split(&delivery(Provider::Machnet, &[], body))?;
-    let [event] = <[_; 1]>::try_from(split).unwrap();
-    event.map_err(|malformed| malformed.reason)
+    Splitter::default().split(&delivery(Provider::Machnet, &[], body))
 }
 
 fn changed(body: &[u8], from: &str, to: &str) -> Vec<u8> {
@@ -181,7 +179,7 @@ fn the_same_state_under_another_id_has_the_same_alias_and_another_state_has_anot
 fn the_signed_name_decides_and_a_different_header_is_written_down() {
     let split = |announced: &str| {
         let delivery = delivery(Provider::Machnet, &[(EVENT_HEADER, announced)], CURRENT);
-        Splitter::default().split(&delivery).unwrap().remove(0).unwrap()
+        Splitter::default().split(&delivery).unwrap()
     };
     assert_eq!(split("transaction_completed").attributes.get("mismatched_event_header"), None);
     let mismatched = split("transaction_failed");
@@ -245,7 +243,7 @@ fn the_same_id_and_the_same_state_under_two_accounts_are_two_of_each() {
     let of = |account: &str| {
         let mut delivery = delivery(Provider::Machnet, &[], CURRENT);
         delivery.authenticated_by.account = AccountName::new(account).unwrap();
-        Splitter::default().split(&delivery).unwrap().remove(0).unwrap()
+        Splitter::default().split(&delivery).unwrap()
     };
     let (main, other) = (of("main"), of("other"));
     assert_eq!((&main.id, main.digest), (&other.id, other.digest));

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
@@ -9,8 +10,13 @@ const CONTACTS: &str = include_str!("../../tests/payloads/nurturecloud-contacts-
 const DELETED: &str = include_str!("../../tests/payloads/nurturecloud-agent-deleted.json");
 const BUSINESS: &str = "00000000-0000-0000-0000-000000000001";
 
-fn split(body: &str) -> SplitEvents {
-    Splitter::default().split(&delivery(Provider::NurtureCloud, &[], body.as_bytes()))
+fn split(body: &str) -> Result<Vec<Result<Event, MalformedEvent>>, Malformed> {
+    let (splitter, delivery) = (Splitter::default(), delivery(Provider::NurtureCloud, &[], body.as_bytes()));
+    let events = splitter.split(&delivery)?;
+    let len = events.len();
+    let found: Vec<_> = events.collect();
+    assert_eq!(found.len(), len, "{body}");
+    Ok(found)
 }
 
 fn events(body: &str) -> Vec<Event> {
@@ -56,7 +62,6 @@ fn an_array_is_one_event_per_entity_each_with_its_own_bytes_and_place() {
     let [first, second] = <[_; 2]>::try_from(events(CONTACTS)).unwrap();
     assert_eq!(update(&first).entity, reference("contact", "c1"));
     assert_eq!(update(&second).entity, reference("contact", "c2"));
-    assert_eq!((update(&first).position, update(&second).position), (EventIndex(0), EventIndex(1)));
     assert!(first.id.ends_with(".0") && second.id.ends_with(".1"));
     assert_eq!(first.attributes["domain_component_name"], "contacts");
     let slice = std::str::from_utf8(&second.data).unwrap();
@@ -140,27 +145,59 @@ fn what_is_no_notification_is_malformed_as_a_whole_with_the_reason() {
 }
 
 #[test]
-fn an_entity_of_an_array_that_cannot_be_read_leaves_its_neighbours_alone_and_keeps_its_place_when_released() {
+fn an_entity_of_an_array_that_cannot_be_read_leaves_its_neighbours_and_their_indices_alone() {
     let body = changed(CONTACTS, |body| {
         let entities = body["payload"].as_array_mut().unwrap();
         entities.insert(1, json!({"organisationName": "raywhite", "businessId": BUSINESS, "id": {"new": "form"}}));
     });
     let [first, broken, last] = <[_; 3]>::try_from(split(&body).unwrap()).unwrap();
-    assert_eq!(update(&last.unwrap()).position, EventIndex(2));
-    assert!(first.is_ok());
+    assert!(first.unwrap().id.ends_with(".0"));
+    assert!(last.unwrap().id.ends_with(".2"));
     let broken = broken.unwrap_err();
     assert_eq!(broken.reason.to_string(), "the member \"id\" is not a string of at least one character, or a number");
+    assert!(broken.data.starts_with(b"{") && body.contains(std::str::from_utf8(&broken.data).unwrap()));
 
-    // Released too early, it is quarantined as it was.
-    let still = split(std::str::from_utf8(&broken.data).unwrap()).unwrap().remove(0).unwrap_err();
-    assert_eq!(still, broken);
+    let skipped: Vec<_> = {
+        let (splitter, delivery) = (Splitter::default(), delivery(Provider::NurtureCloud, &[], body.as_bytes()));
+        splitter.split(&delivery).unwrap().skip(2).map(|event| event.unwrap().id).collect()
+    };
+    assert!(skipped.len() == 1 && skipped[0].ends_with(".2"), "{skipped:?}");
+}
 
-    // What a later release could read, at the place where it was.
-    let fixed = std::str::from_utf8(&broken.data).unwrap().replace(r#"{"new":"form"}"#, "\"c9\"");
-    let [released] = <[_; 1]>::try_from(events(&fixed)).unwrap();
-    assert_eq!(update(&released).position, EventIndex(1));
-    assert_eq!(released.event_type, "nurturecloud.contact.Updated");
-    assert!(released.id.ends_with(".1"));
+#[test]
+fn what_a_notification_holds_beside_its_entities_is_kept_with_each_and_not_compared() {
+    let body = CONTACTS.replacen('{', r#"{ "sent" : 1.50, "webhook-intake:position":7,"#, 1);
+    let [first, second] = <[_; 2]>::try_from(events(&body)).unwrap();
+    let envelope = first.envelope.as_ref().unwrap();
+    assert_eq!(envelope.data, r#"{"delivery":{"sent" : 1.50,"webhook-intake:position":7}}"#);
+    assert_eq!(envelope.digest, Sha256Digest::of(&envelope.data));
+    assert_eq!(envelope.data.as_ptr(), second.envelope.unwrap().data.as_ptr(), "one copy for all entities");
+    let plain = events(CONTACTS).remove(0);
+    assert_eq!((plain.envelope, plain.digest, plain.id), (None, first.digest, first.id));
+}
+
+#[test]
+fn a_notification_that_could_be_read_in_two_ways_is_malformed_whole() {
+    let both = changed(AGENT, |body| body["domainComponentNames"] = json!(["contacts"]));
+    let ambiguous = Malformed::AmbiguousMembers { first: "domainComponentName", second: "domainComponentNames" };
+    assert_eq!(split(&both).unwrap_err(), ambiguous);
+    let repeated = AGENT.replacen('{', r#"{"x":{"a":1,"a":2},"#, 1);
+    assert_eq!(split(&repeated).unwrap_err(), Malformed::RepeatedMember { name: "a".to_owned() });
+}
+
+#[test]
+fn a_notification_of_more_entities_than_are_recorded_is_malformed_whole() {
+    let body = |count: usize| {
+        let payload = "0,".repeat(count - 1) + "0";
+        delivery(
+            Provider::NurtureCloud,
+            &[],
+            format!(r#"{{"domainComponentName":"a","state":"Current","payload":[{payload}]}}"#).as_bytes(),
+        )
+    };
+    let len = |delivery: &Delivery| Splitter::default().split(delivery).map(|events| events.len());
+    assert_eq!(len(&body(MAX_EVENTS)), Ok(MAX_EVENTS));
+    assert_eq!(len(&body(MAX_EVENTS + 1)), Err(Malformed::TooManyEvents { limit: MAX_EVENTS }));
 }
 
 #[test]

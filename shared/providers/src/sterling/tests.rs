@@ -6,8 +6,21 @@ use crate::testing::{delivery, headers};
 
 const BATCH: &str = include_str!("../../tests/payloads/sterling-eventbatch.json");
 
-fn read(body: &str) -> SplitEvents {
-    split(&delivery(Provider::Sterling, &[], body.as_bytes()))
+fn read(body: &str) -> Result<Vec<Result<Event, MalformedEvent>>, Malformed> {
+    let delivery = delivery(Provider::Sterling, &[], body.as_bytes());
+    let events = split(&delivery)?;
+    let len = events.len();
+    let found: Vec<_> = events.collect();
+    assert_eq!(found.len(), len, "{body}");
+    Ok(found)
+}
+
+fn reasons(body: &str) -> Vec<Option<String>> {
+    read(body).unwrap().iter().map(|event| event.as_ref().err().map(|malformed| malformed.reason.to_string())).collect()
+}
+
+fn envelope(event: &Event) -> Option<&str> {
+    event.envelope.as_ref().map(|envelope| std::str::from_utf8(&envelope.data).unwrap())
 }
 
 fn events(body: &str) -> Vec<Event> {
@@ -103,12 +116,9 @@ fn events_that_differ_in_channel_identifiers_or_a_number_s_spelling_are_differen
 fn one_malformed_event_does_not_take_its_batch_along() {
     let body = r#"{"eventbatch":[{"channel":"a","events":[{"code":"c"},{"timestamp":"no code"},7,{"code":"d","x":1,"x":2}]},
         {"channel":"b"},{"channel":"c","events":[{"code":"e"}]}]}"#;
-    let found = read(body).unwrap();
-    let reasons: Vec<Option<String>> =
-        found.iter().map(|event| event.as_ref().err().map(|malformed| malformed.reason.to_string())).collect();
     let reason = |text: &str| Some(text.to_owned());
     assert_eq!(
-        reasons,
+        reasons(body),
         [
             None,
             reason(r#"the member "code" is missing"#),
@@ -118,16 +128,129 @@ fn one_malformed_event_does_not_take_its_batch_along() {
             None,
         ]
     );
-    assert_eq!(found[1].as_ref().unwrap_err().data, r#"{"channel":"a","events":[{"timestamp":"no code"}]}"#);
+    let found = read(body).unwrap();
+    assert_eq!(found[1].as_ref().unwrap_err().data, r#"{"timestamp":"no code"}"#);
+    assert_eq!(found[4].as_ref().unwrap_err().data, r#"{"channel":"b"}"#);
 }
 
 #[test]
-fn a_malformed_event_keeps_what_surrounds_it_so_that_its_release_has_the_same_identity() {
-    let body = r#"{"eventbatch":[{"channel":"a","identifiers":[ 1 ],"events":[{"code":"c", "x":1},{"x":1}]}]}"#;
-    let found = read(body).unwrap();
-    let released = std::str::from_utf8(&found[1].as_ref().unwrap_err().data).unwrap();
-    let repaired = released.replace(r#"{"x":1}"#, r#"{"code":"c", "x":1}"#);
-    assert_eq!(events(&repaired)[0].identity, found[0].as_ref().unwrap().identity);
+fn what_surrounds_a_batch_is_kept_once_with_all_its_events_to_the_byte() {
+    let body = r#"{"tenant": 7 ,"eventbatch":[{"x":[1, 2],"channel":"a","events":[{"code":"c"},{"code":"d"}],"identifiers":[ ]},
+        {"events":[{"code":"e"}]}],"l\u0061st":null}"#;
+    let found = events(body);
+    let outer = r#""delivery":{"tenant": 7,"l\u0061st":null}"#;
+    let whole = format!(r#"{{{outer},"batch":{{"x":[1, 2],"channel":"a","identifiers":[ ]}}}}"#);
+    assert_eq!(envelope(&found[0]), Some(whole.as_str()));
+    assert_eq!(envelope(&found[2]), Some(format!("{{{outer}}}").as_str()));
+    let [first, second] = [&found[0], &found[1]].map(|event| event.envelope.as_ref().unwrap());
+    assert_eq!(first.digest, Sha256Digest::of(whole.as_bytes()));
+    assert_eq!(first.data.as_ptr(), second.data.as_ptr(), "one copy for the whole batch");
+    for nothing in [r#"{"eventbatch":[{"events":[{"code":"c"}]}]}"#, r#"{"code":"c","channel":"a"}"#] {
+        assert_eq!(envelope(&events(nothing)[0]), None, "{nothing}");
+    }
+}
+
+#[test]
+fn events_share_the_memory_of_the_body() {
+    let delivery = delivery(Provider::Sterling, &[], br#"[{"code":"c"},7]"#);
+    let found: Vec<_> = split(&delivery).unwrap().collect();
+    assert_eq!(found[0].as_ref().unwrap().data.as_ptr(), delivery.body[1..].as_ptr());
+    assert_eq!(found[1].as_ref().unwrap_err().data.as_ptr(), delivery.body[14..].as_ptr());
+}
+
+#[test]
+fn every_member_around_an_event_is_compared_and_how_it_is_written_is_not() {
+    let body = |outer: &str, inner: &str| format!(r#"{{{outer}"eventbatch":[{{{inner}"events":[{{"code":"c"}}]}}]}}"#);
+    let id = |body: String| events(&body)[0].identity;
+    let first = id(body(r#""a":1,"#, r#""b":2,"channel":"x","#));
+    assert_eq!(id(body(r#" "\u0061" : 1 ,"#, r#""channel": "x", "b" :2,"#)), first);
+    for (outer, inner) in [
+        ("", r#""b":2,"channel":"x","#),
+        (r#""a":1.0,"#, r#""b":2,"channel":"x","#),
+        (r#""a":1,"#, r#""channel":"x","#),
+        (r#""a":1,"#, r#""b":2,"channel":"x","n":null,"#),
+        (r#""b":2,"channel":"x","#, r#""a":1,"#),
+    ] {
+        assert_ne!(id(body(outer, inner)), first, "{outer} {inner}");
+    }
+}
+
+#[test]
+fn an_object_that_could_be_read_in_two_ways_is_quarantined_whole() {
+    let ambiguous = |first: &str, second: &str| {
+        Some(format!("the members {first:?} and {second:?} are in one object, which could then be read in two ways"))
+    };
+    let fine = r#"{"code":"c"}"#;
+    for (element, reason) in [
+        (r#"{"eventbatch":[{"events":[{"code":"c"}]}],"events":[{"code":"d"}]}"#, ambiguous("eventbatch", "events")),
+        (r#"{"events":[{"code":"d"}],"code":"c"}"#, ambiguous("events", "code")),
+        (r#"{"eventbatch":[{"events":[{"code":"d"}]}],"code":"c"}"#, ambiguous("eventbatch", "code")),
+        (r#"{"eventbatch":[{"events":[{"code":"d"}],"eventbatch":[]}]}"#, ambiguous("eventbatch", "events")),
+        (r#"{"eventbatch":[{"events":[{"code":"d","events":[]}]}]}"#, ambiguous("events", "code")),
+        (r#"{"eventbatch":[{"eventbatch":[{"events":[]}]}]}"#, Some(r#"the member "events" is missing"#.to_owned())),
+        (r#"{"eventbatch":{"events":[]}}"#, Some(r#"the member "eventbatch" is not an array"#.to_owned())),
+        (r#"{"eventbatch":[{"events":{"code":"d"}}]}"#, Some(r#"the member "events" is not an array"#.to_owned())),
+        (r#"{"eventbatch":[[{"code":"d"}]]}"#, Some("the content is not a JSON object".to_owned())),
+        (r#"[{"code":"d"}]"#, Some("the content is not a JSON object".to_owned())),
+        (r#"{"eventbatch":[{"id":7,"events":[]}]}"#, Some("the batch holds no event".to_owned())),
+        (r#"{"id":7,"eventbatch":[]}"#, Some("the batch holds no event".to_owned())),
+        (
+            r#"{"x":{"a":1,"a":2},"events":[{"code":"c"},{"code":"d"}]}"#,
+            Some(r#"the member "a" comes more than once in one object"#.to_owned()),
+        ),
+    ] {
+        assert_eq!(reasons(&format!("[{fine},{element},{fine}]")), [None, reason, None], "{element}");
+    }
+    // A member that is null is as good as absent, and kept all the same.
+    let body = r#"{"eventbatch":null,"code":null,"events":[{"code":"c","events":null}]}"#;
+    assert_eq!(envelope(&events(body)[0]), Some(r#"{"batch":{"eventbatch":null,"code":null}}"#));
+}
+
+#[test]
+fn what_is_wrong_with_the_one_object_of_a_body_is_wrong_with_the_delivery() {
+    let ambiguous = Malformed::AmbiguousMembers { first: "eventbatch", second: "events" };
+    assert_eq!(read(r#"{"eventbatch":[{"events":[7]}],"events":[7]}"#), Err(ambiguous));
+    assert!(matches!(read(r#"{"eventbatch":7}"#), Err(Malformed::UnexpectedMember { .. })));
+}
+
+#[test]
+fn a_delivery_of_more_events_than_are_recorded_is_malformed_whole_and_of_as_many_is_not() {
+    let zeros = |count: usize| "0,".repeat(count - 1) + "0";
+    let too_many = Malformed::TooManyEvents { limit: MAX_EVENTS };
+    for (before, after) in [("[", "]"), (r#"{"events":["#, "]}"), (r#"{"eventbatch":["#, "]}")] {
+        let body = |count| delivery(Provider::Sterling, &[], format!("{before}{}{after}", zeros(count)).as_bytes());
+        assert_eq!(split(&body(MAX_EVENTS)).map(|events| events.len()), Ok(MAX_EVENTS));
+        assert_eq!(split(&body(MAX_EVENTS + 1)).map(|events| events.len()), Err(too_many.clone()));
+    }
+}
+
+#[test]
+fn an_envelope_that_every_one_of_many_batches_would_repeat_is_malformed_whole() {
+    let body = |batches: usize| {
+        let batches = [r#"{"events":[{"code":"c"}]}"#].repeat(batches).join(",");
+        format!(r#"{{"x":"{}","eventbatch":[{batches}]}}"#, "x".repeat(1024 * 1024))
+    };
+    assert_eq!(events(&body(15)).len(), 15);
+    assert_eq!(read(&body(16)), Err(Malformed::EnvelopesTooLarge { limit_bytes: MAX_REPEATED_BYTES }));
+}
+
+#[test]
+fn skipped_events_count_as_copies_all_the_same() {
+    let body = r#"[{"code":"c"},{"code":"d"},{"code":"c"},7,{"code":"c"}]"#;
+    let delivery = delivery(Provider::Sterling, &[], body.as_bytes());
+    let all: Vec<_> = split(&delivery).unwrap().collect();
+    for skipped in 0..5 {
+        let rest: Vec<_> = split(&delivery).unwrap().skip(skipped).collect();
+        assert_eq!(rest, all[skipped..], "{skipped}");
+    }
+}
+
+#[test]
+fn a_long_channel_or_identifiers_are_in_the_envelope_alone() {
+    let body = json!({"channel": "c".repeat(1025), "identifiers": ["i".repeat(1021)], "events": [{"code": "c"}]});
+    let event = events(&body.to_string()).remove(0);
+    assert!(event.attributes.is_empty(), "{:?}", event.attributes);
+    assert!(envelope(&event).unwrap().contains("ccc"));
 }
 
 #[test]
@@ -138,15 +261,21 @@ fn a_delivery_without_events_or_of_another_form_is_malformed_whole() {
     assert_eq!(read("7"), Err(Malformed::NotAnObject));
     assert!(matches!(read("{"), Err(Malformed::NotJson(_))));
     let not_utf8 = delivery(Provider::Sterling, &[], b"\xff");
-    assert_eq!(split(&not_utf8), Err(Malformed::NotUtf8));
+    assert_eq!(split(&not_utf8).map(|events| events.len()), Err(Malformed::NotUtf8));
 }
 
 #[test]
 fn attributes_of_unreasonable_number_or_size_stay_in_the_data_alone() {
     let triples: Vec<Value> = (0..100).map(|n| json!({"name": format!("n{n}"), "value": "v".repeat(n * 20)})).collect();
     let event = events(&json!({"code": "c", "attributes": triples}).to_string()).remove(0);
-    assert_eq!(event.attributes.len(), MOST_ATTRIBUTES);
-    assert!(event.attributes.values().all(|value| value.len() <= LONGEST_ATTRIBUTE_BYTES));
+    let size: usize = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(size <= MAX_ATTRIBUTES_BYTES && event.attributes.len() < 32, "{size}");
+    assert!(
+        event.attributes.values().all(|value| value.len() <= MAX_ATTRIBUTE_BYTES && value.capacity() == value.len())
+    );
+    let triples: Vec<Value> = (0..100).map(|n| json!({"name": format!("n{n}"), "value": "v"})).collect();
+    let small = events(&json!({"code": "c", "attributes": triples}).to_string()).remove(0);
+    assert_eq!(small.attributes.len(), MAX_ATTRIBUTES);
     assert!(std::str::from_utf8(&event.data).unwrap().contains("n99"));
 }
 
@@ -204,6 +333,8 @@ proptest! {
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(codes.len())).collect();
         ends.push(codes.len());
         ends.sort_unstable();
+        ends.dedup();
+        ends.retain(|end| *end > 0);
         let mut start = 0;
         let mut batches = Vec::new();
         for end in ends {

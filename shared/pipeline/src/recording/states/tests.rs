@@ -75,9 +75,11 @@ impl World {
     /// Records every event of a delivery, as the processor does.
     async fn process(&self, delivery: &Delivery) -> Result<Vec<Outcome>, RecordingError> {
         let recorder = self.recorder();
+        let recording = Recording::of(delivery);
         let mut outcomes = Vec::new();
-        for (event, index) in Splitter::default().split(delivery).unwrap().into_iter().zip(0..) {
-            outcomes.push(recorder.record(delivery, EventIndex(index), event.unwrap()).await?);
+        let splitter = Splitter::default();
+        for (event, index) in splitter.split(delivery).unwrap().zip(0..) {
+            outcomes.push(recorder.record(&recording, EventIndex(index), event.unwrap()).await?);
         }
         Ok(outcomes)
     }
@@ -198,15 +200,15 @@ async fn an_update_never_brings_a_deleted_entity_back() {
 #[tokio::test]
 async fn an_entity_that_is_revived_with_newer_content_than_the_event_s_own_carries_it_along() {
     let world = World::default();
-    let newer = "B".repeat(LARGEST_INLINE_DATA_BYTES / 2);
-    let own = "A".repeat(LARGEST_INLINE_DATA_BYTES / 2);
+    let newer = "B".repeat(MAX_INLINE_CONTENT_BYTES / 2);
+    let own = "A".repeat(MAX_INLINE_CONTENT_BYTES);
     world.process(&delivery(1, 1, &notification("Deleted", &[told("x", None)]))).await.unwrap();
     world.process(&delivery(3, 3, &notification("Updated", &[told("x", Some(&newer))]))).await.unwrap();
     let revival = delivery(2, 2, &notification("Current", &[told("x", Some(&own))]));
     world.process(&revival).await.unwrap();
     assert_eq!(world.became(&revival), (Outcome::Stored, "revived"));
     let event = world.history("x").into_iter().find(|event| event.occurrence.delivery_id == revival.id).unwrap();
-    let EventData::Payload { data_key, .. } = &event.data else { panic!("both contents are in one entry") };
+    let EventData::Payload { data_key, .. } = &event.data else { panic!("a large content is stored apart") };
     assert!(world.payloads.0.lock().unwrap()[data_key.as_str()].starts_with(b"{\"businessId\""));
     let Some(EventData::Inline { data }) = event.entity.unwrap().content else { panic!("no content") };
     assert!(data.contains(&newer));
@@ -314,7 +316,7 @@ fn follow<'a>(seen: Seen<'a>, event: &'a EventEntry) -> Seen<'a> {
             panic!("a change without content: {event:?}")
         };
         let value: &serde_json::value::RawValue = serde_json::from_str(data).unwrap();
-        Sha256Digest::of(providers::canonical_json::canonical(value).unwrap().as_bytes())
+        Sha256Digest::of(providers::canonical_json::canonical(value.into()).unwrap().as_bytes())
     };
     match entity.change {
         Change::Created | Change::Changed | Change::Revived => Seen::There(Some(content())),

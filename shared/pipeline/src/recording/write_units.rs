@@ -1,0 +1,239 @@
+//! What recording costs in DynamoDB's units, and what that means for whoever replays a captured request.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::HeaderMap;
+use providers::delivery::DeliveryId;
+use providers::provider::Provider;
+use providers::split::{Split as _, Splitter};
+use tokio::time::Instant;
+
+use super::*;
+use crate::document::OutboundDocument;
+use crate::entities::EntityEntry;
+use crate::processor::{Processor, ProcessorSettings, QueueRecord};
+use crate::testing::{MemoryLedger, MemoryPayloads, TestSurroundings, delivery, verified};
+
+/// What DynamoDB lets one partition write in a second, in units.
+/// Source: AWS, "Burst and adaptive capacity".
+const MAX_UNITS_OF_A_PARTITION: u64 = 1_000;
+
+/// A ledger that counts units as DynamoDB does, and throttles a partition as DynamoDB does.
+#[derive(Clone, Default)]
+struct MeteredLedger {
+    ledger: MemoryLedger,
+    meter: Arc<Mutex<Meter>>,
+}
+
+#[derive(Default)]
+struct Meter {
+    write_units: u64,
+    read_units: f64,
+    second: Option<Instant>,
+    of_partition: BTreeMap<String, u64>,
+    throttled: usize,
+}
+
+impl MeteredLedger {
+    fn size_bytes(key: &EntryKey, entry: &Entry) -> u64 {
+        let text = serde_json::to_string(entry).unwrap();
+        (text.len() + key.partition.len() + key.sort.len()) as u64
+    }
+
+    fn taken(&self) -> (u64, f64) {
+        let mut meter = self.meter.lock().unwrap();
+        (std::mem::take(&mut meter.write_units), std::mem::take(&mut meter.read_units))
+    }
+
+    fn reads(&self, key: &EntryKey, units_for_4_kib: f64) {
+        let size = self.ledger.entries.lock().unwrap().get(key).map_or(0, |entry| Self::size_bytes(key, entry));
+        self.meter.lock().unwrap().read_units += units_for_4_kib * size.div_ceil(4096).max(1) as f64;
+    }
+}
+
+impl Ledger for MeteredLedger {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+        let mut units = Vec::new();
+        for put in puts {
+            let before = self.ledger.entries.lock().unwrap().get(&put.key).cloned();
+            let before = before.map_or(0, |entry| Self::size_bytes(&put.key, &entry));
+            let size = before.max(Self::size_bytes(&put.key, &put.entry));
+            units.push((put.key.partition.clone(), size.div_ceil(1024) * if puts.len() > 1 { 2 } else { 1 }));
+        }
+        {
+            let mut meter = self.meter.lock().unwrap();
+            let second = *meter.second.get_or_insert_with(Instant::now);
+            if second.elapsed() >= Duration::from_secs(1) {
+                meter.second = Some(Instant::now());
+                meter.of_partition.clear();
+            }
+            for (partition, units) in &units {
+                let of_partition = meter.of_partition.entry(partition.clone()).or_default();
+                if *of_partition + units > MAX_UNITS_OF_A_PARTITION {
+                    meter.throttled += 1;
+                    return Err(PortError::of("ledger put", "throttled"));
+                }
+                *of_partition += units;
+            }
+            meter.write_units += units.iter().map(|(_, units)| units).sum::<u64>();
+        }
+        let written = self.ledger.put(now, puts).await?;
+        if written == Written::All {
+            // The time index holds keys only.
+            let indexed = puts
+                .iter()
+                .filter(|put| matches!(put.entry, Entry::Event(_) | Entry::Conflict(_) | Entry::Quarantine(_)));
+            self.meter.lock().unwrap().write_units += indexed.count() as u64;
+        }
+        Ok(written)
+    }
+
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        self.reads(key, 1.0);
+        self.ledger.entity(key).await
+    }
+
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        self.reads(key, 0.5);
+        self.ledger.find(key).await
+    }
+}
+
+struct World {
+    ledger: MeteredLedger,
+    payloads: MemoryPayloads,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { ledger: MeteredLedger::default(), payloads: MemoryPayloads::default() }
+    }
+
+    /// Records the one event of a delivery, and returns its outcome with the write and read units that it took.
+    async fn record(&self, delivery: &Delivery) -> (Outcome, u64, f64) {
+        let recorder = Recorder::new(self.ledger.clone(), self.payloads.clone(), TestSurroundings::default());
+        let splitter = Splitter::default();
+        let event = splitter.split(delivery).unwrap().next().unwrap().unwrap();
+        self.ledger.taken();
+        let outcome = recorder.record(&Recording::of(delivery), EventIndex(0), event).await.unwrap();
+        let (writes, reads) = self.ledger.taken();
+        (outcome, writes, reads)
+    }
+}
+
+/// The same body as another delivery, as a replay makes it.
+fn of(provider: Provider, number: u8, body: &str) -> Delivery {
+    let sample = delivery(number, body.to_owned());
+    let received_at = sample.received_at.plus(Duration::from_secs(number.into()));
+    Delivery { provider, id: DeliveryId::new(received_at, [number; 10]), received_at, ..sample }
+}
+
+fn body(provider: Provider, size_bytes: usize, variant: &str) -> String {
+    let filling = "x".repeat(size_bytes);
+    match provider {
+        Provider::Accredit => {
+            format!(r#"{{"Event":"Badge.Created","Timestamp":"2026-11-21T09:30:00Z","filling":"{filling}{variant}"}}"#)
+        }
+        Provider::Machnet => {
+            format!(r#"{{"id":"1","event_name":"done","resource_id":"r","filling":"{filling}{variant}"}}"#)
+        }
+        Provider::NowCerts => format!(r#"{{"filling":"{filling}{variant}"}}"#),
+        Provider::NurtureCloud => format!(
+            r#"{{"domainComponentName":"contact","state":"Updated","payload":{{"organisationName":"o","businessId":"b","id":"1","filling":"{filling}{variant}"}}}}"#
+        ),
+        Provider::Sterling => format!(r#"{{"code":"supplyChange","filling":"{filling}{variant}"}}"#),
+    }
+}
+
+const SIZES_BYTES: [usize; 5] = [100, 1_500, 15_000, 250_000, 3_000_000];
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_costs_at_most_two_write_units_whatever_its_size() {
+    for provider in [Provider::Accredit, Provider::Machnet, Provider::Sterling] {
+        for size in SIZES_BYTES {
+            let world = World::new();
+            let body = body(provider, size, "");
+            assert_eq!(world.record(&of(provider, 1, &body)).await.0, Outcome::Stored);
+            let (outcome, writes, reads) = world.record(&of(provider, 2, &body)).await;
+            assert_eq!(outcome, Outcome::Duplicate);
+            assert!(writes <= 2 && reads <= 2.5, "{provider} {size}: {writes} write units, {reads} read units");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replayed_conflict_costs_at_most_two_write_units_whatever_its_size() {
+    for size in SIZES_BYTES {
+        let world = World::new();
+        world.record(&of(Provider::Machnet, 1, &body(Provider::Machnet, size, "one"))).await;
+        let other = body(Provider::Machnet, size, "other");
+        assert_eq!(world.record(&of(Provider::Machnet, 2, &other)).await.0, Outcome::Conflict);
+        let (outcome, writes, _) = world.record(&of(Provider::Machnet, 3, &other)).await;
+        assert_eq!(outcome, Outcome::Duplicate);
+        assert!(writes <= 2, "{size}: {writes} write units");
+    }
+}
+
+/// A notification of NurtureCloud has no identity, so each is recorded: its entry and the entity, in one transaction.
+#[tokio::test(start_paused = true)]
+async fn a_replayed_notification_of_an_entity_costs_no_more_for_a_large_one_than_for_a_small_one() {
+    let mut costs = BTreeMap::new();
+    for size in SIZES_BYTES {
+        let world = World::new();
+        let body = body(Provider::NurtureCloud, size, "");
+        world.record(&of(Provider::NurtureCloud, 1, &body)).await;
+        let stored_payloads = world.payloads.0.lock().unwrap().len();
+        let (outcome, writes, _) = world.record(&of(Provider::NurtureCloud, 2, &body)).await;
+        assert_eq!(outcome, Outcome::Duplicate);
+        assert_eq!(world.payloads.0.lock().unwrap().len(), stored_payloads);
+        costs.insert(size, writes);
+    }
+    assert!(costs.values().all(|writes| *writes <= 9), "{costs:?}");
+}
+
+/// What the first of its kind costs, so that a change of it is noticed: write units, by provider and size of the data.
+#[tokio::test(start_paused = true)]
+async fn the_write_units_of_a_stored_event_are_known() {
+    let mut table = String::new();
+    for provider in Provider::ALL {
+        for size in SIZES_BYTES {
+            let world = World::new();
+            let (outcome, writes, reads) = world.record(&of(provider, 1, &body(provider, size, ""))).await;
+            assert_eq!(outcome, Outcome::Stored);
+            table.push_str(&format!("{provider} {size}: {writes} write, {reads} read\n"));
+        }
+    }
+    assert_eq!(table, include_str!("write_units.txt"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_replays_neither_fails_itself_nor_its_neighbours() {
+    let world = World::new();
+    let processor = Processor::new(
+        world.ledger.clone(),
+        world.payloads.clone(),
+        Splitter::default(),
+        TestSurroundings::default(),
+        ProcessorSettings::default(),
+    );
+    let captured = body(Provider::Machnet, 250_000, "");
+    let record = async |number: u8, body: &str| {
+        let delivery = of(Provider::Machnet, number, body);
+        let verified = verified(delivery.id, delivery.received_at, HeaderMap::new(), delivery.body);
+        let document = OutboundDocument::prepare(&verified, &MemoryPayloads::default()).await.unwrap();
+        QueueRecord { message_id: number.to_string(), body: document.text().to_owned(), receive_count: 1 }
+    };
+    for batch in 0..20_u8 {
+        let mut records = Vec::new();
+        for place in 1..10 {
+            records.push(record(batch * 10 + place, &captured).await);
+        }
+        let neighbour = format!(r#"{{"id":"neighbour-{batch}","event_name":"done"}}"#);
+        records.push(record(batch * 10 + 10, &neighbour).await);
+        let failed = processor.process(records, Instant::now() + Duration::from_secs(30)).await;
+        assert_eq!(failed, Vec::<String>::new(), "batch {batch}");
+    }
+    assert_eq!(world.ledger.meter.lock().unwrap().throttled, 0);
+}

@@ -1,0 +1,43 @@
+//! What reading a delivery may cost, whatever its shape.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test, as it should")]
+
+use std::time::{Duration, Instant};
+
+use peak_alloc::PeakAlloc;
+use providers::split::{Split, Splitter};
+
+mod shapes;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// The most memory that reading a delivery may take beside its body, in bytes: 60 MiB for 4 MiB.
+const MAX_PEAK_BYTES: usize = 15 * shapes::MAX_BODY_BYTES;
+
+/// How long reading a delivery may take: of 4 MiB with optimizations, or of their part without.
+const MAX_TIME: Duration = Duration::from_millis(1_500);
+
+/// One test, because the allocator counts for the whole process. `cargo test --release -p providers --test
+/// split_cost -- --nocapture` prints the table for whole bodies.
+#[test]
+fn every_shape_of_a_delivery_is_read_within_bounded_memory_and_time() {
+    let splitter = Splitter { nowcerts: nowcerts(), ..Splitter::default() };
+    println!("{:>9} {:>8} {:>7}  shape", "peak", "time", "events");
+    for (shape, delivery) in shapes::deliveries() {
+        assert!(delivery.body.len() <= shapes::MAX_BODY_BYTES, "{shape}: {}", delivery.body.len());
+        ALLOCATOR.reset_peak_usage();
+        let before = ALLOCATOR.current_usage();
+        let start = Instant::now();
+        let count = splitter.split(&delivery).map_or(0, Iterator::count);
+        let time = start.elapsed();
+        let peak = ALLOCATOR.peak_usage() - before;
+        println!("{:>6.1} MB {:>5} ms {count:>7}  {shape}", peak as f64 / 1e6, time.as_millis());
+        assert!(peak <= MAX_PEAK_BYTES, "{shape}: {peak} bytes");
+        assert!(time <= MAX_TIME, "{shape}: {time:?}");
+    }
+}
+
+fn nowcerts() -> providers::nowcerts::Splitter {
+    providers::nowcerts::Splitter { id_pointer: Some("/1".parse().unwrap()) }
+}
