@@ -434,7 +434,8 @@ def test_what_is_kept_survives_the_stack(translated: template.Template) -> None:
     for kind in ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret"]:
         for resource in translated["Resources"].values():
             if resource["Type"] == kind:
-                assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+                policies = (resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
+                assert policies == ("RetainExceptOnCreate", "Retain")
 
 
 def test_no_throttle_and_no_path_in_the_access_log(translated: template.Template) -> None:
