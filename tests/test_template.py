@@ -419,6 +419,15 @@ def test_a_message_outlives_the_processor_and_ends_in_the_dead_letter_queue(tran
     assert queues["DeadLetterQueue"]["MaximumMessageSize"] == 1024 * 1024
 
 
+def test_the_processor_leaves_a_new_account_room_for_the_webhooks(translated: template.Template) -> None:
+    mapping = translated["Resources"]["ProcessorFunctionDeliveries"]["Properties"]
+    concurrency = translated["Parameters"]["ProcessorMaximumConcurrency"]
+
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "ProcessorMaximumConcurrency"}}
+    # Of the 10 concurrent executions of a new account. SQS takes no less.
+    assert concurrency["Default"] == concurrency["MinValue"] == 2
+
+
 def test_only_offloaded_deliveries_expire(translated: template.Template) -> None:
     [bucket] = resources(translated, "AWS::S3::Bucket").values()
     expiring = {
