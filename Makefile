@@ -9,8 +9,8 @@ help:
 	@echo "make lint        formatting, clippy, licences and sources of dependencies, the template"
 	@echo "make advisories  look the dependencies up in the RustSec database (needs the network)"
 	@echo "make samples     write events/ anew"
-	@echo "make build       build the functions for Lambda (ARCHITECTURE=x86_64 for Intel and AMD)"
-	@echo "make deploy      build, then deploy the stack (asks for its settings the first time)"
+	@echo "make build       build the functions for Lambda"
+	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
 	@echo "make clean       remove what was built and installed"
 
 # The commands for a deployed stack are built in only where they are asked for; the end-to-end tests run them.
@@ -34,11 +34,11 @@ samples:
 	cargo run --locked -- sample-events
 
 build: check-tools tools-sam tools-build
-	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build $(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE))
+	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build
 
-# The settings that `--guided` asks for are kept in samconfig.toml by it.
+# Both read the stack's settings, the architecture among them, in samconfig.toml.
 deploy: build
-	$(SAM) deploy $(if $(DEPLOY_ARGS),$(DEPLOY_ARGS),--guided)
+	$(SAM) deploy $(DEPLOY_ARGS)
 
 clean:
 	rm -rf target .aws-sam .tools

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import metric_math
 import pytest
 from botocore.exceptions import ClientError
 from nurturecloud_api import NurtureCloudApi
@@ -418,6 +419,15 @@ def test_a_message_outlives_the_processor_and_ends_in_the_dead_letter_queue(tran
     assert queues["DeadLetterQueue"]["MaximumMessageSize"] == 1024 * 1024
 
 
+def test_the_processor_leaves_a_new_account_room_for_the_webhooks(translated: template.Template) -> None:
+    mapping = translated["Resources"]["ProcessorFunctionDeliveries"]["Properties"]
+    concurrency = translated["Parameters"]["ProcessorMaximumConcurrency"]
+
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "ProcessorMaximumConcurrency"}}
+    # Of the 10 concurrent executions of a new account. SQS takes no less.
+    assert concurrency["Default"] == concurrency["MinValue"] == 2
+
+
 def test_only_offloaded_deliveries_expire(translated: template.Template) -> None:
     [bucket] = resources(translated, "AWS::S3::Bucket").values()
     expiring = {
@@ -433,7 +443,8 @@ def test_what_is_kept_survives_the_stack(translated: template.Template) -> None:
     for kind in ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret"]:
         for resource in translated["Resources"].values():
             if resource["Type"] == kind:
-                assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+                policies = (resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
+                assert policies == ("RetainExceptOnCreate", "Retain")
 
 
 def test_no_throttle_and_no_path_in_the_access_log(translated: template.Template) -> None:
@@ -485,6 +496,54 @@ def test_the_initial_secrets_hold_no_key(translated: template.Template) -> None:
     }
 
 
+def test_cloudwatch_can_read_the_metric_math_of_every_alarm(translated: template.Template) -> None:
+    alarms = {
+        name: alarm for name, alarm in resources(translated, "AWS::CloudWatch::Alarm").items() if "Metrics" in alarm
+    }
+    found = {name: problems for name, alarm in alarms.items() if (problems := metric_math.problems(alarm))}
+
+    assert found == {}
+    assert len(alarms) == len(template.metric_math_alarms(template.original())) > 0
+
+
+# What each namespace of AWS has under which dimensions, of what the template uses.
+AWS_METRICS = {
+    "AWS/Lambda": ({"Invocations", "Errors", "Throttles"}, [{"FunctionName"}]),
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+    "AWS/ApiGateway": ({"4xx", "5xx"}, [{"ApiId", "Stage"}, {"ApiId", "Stage", "Method", "Resource"}]),
+    "AWS/SQS": ({"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"}, [{"QueueName"}]),
+}
+
+
+def test_the_alarms_on_metrics_of_aws_watch_what_the_stack_has(translated: template.Template) -> None:
+    routes = template.routes(translated)
+    kinds = {name: resource["Type"] for name, resource in translated["Resources"].items()}
+    for name, alarm in resources(translated, "AWS::CloudWatch::Alarm").items():
+        stats = [query["MetricStat"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+        for stat in stats or [{"Metric": alarm, "Period": alarm["Period"], "Stat": alarm["Statistic"]}]:
+            metric = stat["Metric"]
+            dimensions = {each["Name"]: each["Value"] for each in metric.get("Dimensions", [])}
+            assert len(dimensions) == len(metric.get("Dimensions", [])), name
+            assert stat["Stat"] in {"Sum", "Maximum"}, name
+            if stat["Period"] != {"Ref": "NowCertsSilenceSeconds"}:
+                # An alarm may look back a day at most.
+                assert stat["Period"] % 60 == 0 < stat["Period"] * alarm["EvaluationPeriods"] <= 86400, name
+            if metric["Namespace"] == {"Fn::Sub": "webhook-intake/${AWS::StackName}"}:
+                continue
+
+            names, dimension_sets = AWS_METRICS[metric["Namespace"]]
+            assert metric["MetricName"] in names and dimensions.keys() in dimension_sets, name
+            match metric["Namespace"]:
+                case "AWS/Lambda":
+                    assert kinds[dimensions["FunctionName"]["Ref"]] == "AWS::Lambda::Function", name
+                case "AWS/ApiGateway":
+                    assert (dimensions["ApiId"], dimensions["Stage"]) == ({"Ref": "Api"}, "$default"), name
+                    assert "Method" not in dimensions or f"{dimensions['Method']} {dimensions['Resource']}" in routes, name
+                case "AWS/SQS":
+                    queue, attribute = dimensions["QueueName"]["Fn::GetAtt"]
+                    assert (kinds[queue], attribute) == ("AWS::SQS::Queue", "QueueName"), name
+
+
 def test_every_alarm_is_sent_to_the_topic_and_silence_is_no_alarm(translated: template.Template) -> None:
     alarms = resources(translated, "AWS::CloudWatch::Alarm")
 
@@ -494,4 +553,3 @@ def test_every_alarm_is_sent_to_the_topic_and_silence_is_no_alarm(translated: te
         # A drain that is scheduled and never heard of is the one silence that is an alarm.
         silence = "breaching" if name == "NowCertsNotDrainedAlarm" else "notBreaching"
         assert alarm["TreatMissingData"] == silence
-        assert len(alarm.get("Metrics", [])) <= 10, "CloudWatch takes at most 10 metrics in one alarm"

@@ -21,6 +21,7 @@ use crate::path_secrets::PathSecretError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::signing::SignerError;
 use crate::sqlite::OpenError;
+use crate::terminal;
 
 mod authority_place;
 mod client;
@@ -295,8 +296,18 @@ fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
         .try_map(|name| Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name).ok_or("no outcome"))
 }
 
-/// Prints a text. A reader that has seen enough, such as `head`, is no failure.
+/// Prints a text that was laid out. What a terminal would obey is escaped; where a line break would change the layout, the
+/// value is escaped with [`terminal::escape`] before. A reader that has seen enough, such as `head`, is not a failure.
 fn print(text: &str) -> Result<(), CommandError> {
+    write_to_stdout(&terminal::escape_lines(text))
+}
+
+/// Prints JSON texts, one a line.
+fn print_json_lines(text: &str) -> Result<(), CommandError> {
+    write_to_stdout(&terminal::escape_json_lines(text))
+}
+
+fn write_to_stdout(text: &str) -> Result<(), CommandError> {
     let mut output = io::stdout().lock();
     match io::Write::write_all(&mut output, text.as_bytes()).and_then(|()| io::Write::flush(&mut output)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
@@ -306,6 +317,7 @@ fn print(text: &str) -> Result<(), CommandError> {
 
 /// Prints a text beside the output.
 fn explain(text: &str) -> Result<(), CommandError> {
+    let text = terminal::escape_lines(text);
     io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).map_err(CommandError::Terminal)
 }
 

@@ -14,4 +14,5 @@ pub mod server;
 pub mod signing;
 pub mod sqlite;
 pub mod stored_document;
+pub mod terminal;
 pub mod worker;

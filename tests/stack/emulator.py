@@ -26,9 +26,9 @@ def free_port() -> int:
 class Emulator:
     """Runs in a process group of its own, so that the functions it started end with it."""
 
-    def __init__(self, folder: Path, port: int, function_endpoint: str) -> None:
-        self.port = port
-        self.endpoint = f"http://127.0.0.1:{port}"
+    def __init__(self, folder: Path, port: int | None = None, function_endpoint: str | None = None) -> None:
+        self.port = port or free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
         self.log = folder / "ministack.log"
         temporary = folder / "tmp"
         temporary.mkdir()
@@ -39,12 +39,12 @@ class Emulator:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             **CREDENTIALS,
-            # What the functions inherit: their calls to AWS go through the fault proxy.
-            "AWS_ENDPOINT_URL": function_endpoint,
+            # What the functions inherit: their calls to AWS may go through the fault proxy.
+            "AWS_ENDPOINT_URL": function_endpoint or self.endpoint,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AUTH": "true",
             "BIND_HOST": "127.0.0.1",
-            "GATEWAY_PORT": str(port),
+            "GATEWAY_PORT": str(self.port),
             "LAMBDA_EXECUTOR": "local",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",

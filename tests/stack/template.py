@@ -49,9 +49,14 @@ def derive(code_folders: dict[str, Path]) -> Template:
         function = template["Resources"][name]
         del function["Metadata"]
         function["Properties"]["CodeUri"] = str(code_folders[name])
-    for name in metric_math_alarms(template):
-        del template["Resources"][name]
-    return template
+    return without_metric_math(template)
+
+
+def without_metric_math(template: Template) -> Template:
+    """The template less the alarms that the emulator does not know."""
+    alarms = metric_math_alarms(template)
+    resources = {name: resource for name, resource in template["Resources"].items() if name not in alarms}
+    return template | {"Resources": resources}
 
 
 def metric_math_alarms(template: Template) -> list[str]:

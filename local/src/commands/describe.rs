@@ -6,8 +6,12 @@ use pipeline::ledger::{Entry, EventData};
 use providers::delivery::DeliveryId;
 use providers::timestamp::Timestamp;
 
-/// A table that fits a terminal of 120 columns; only its last column is wrapped.
+use crate::terminal::escape;
+
+/// A table that fits a terminal of 120 columns; only its last column is wrapped. Whatever is in a cell, it is shown as
+/// text.
 pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> Table {
+    let rows = rows.into_iter().map(|row| row.map(|cell| escape(&cell).into_owned()));
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
@@ -48,8 +52,10 @@ pub(super) fn short_type(event_type: &str) -> String {
 }
 
 fn shortened(text: &str, longest: usize, kept: usize) -> String {
+    // Escaped first, so that what is kept has the width that it is cut to.
+    let text = escape(text);
     if text.chars().count() <= longest {
-        return text.to_owned();
+        return text.into_owned();
     }
     text.chars().take(kept).chain(['…']).collect()
 }
@@ -92,7 +98,20 @@ fn change_in_words(change: &EntityChange) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_cell_holds_what_a_terminal_obeys(
+            text in "(?s).{0,20}[\0-\u{1f}\u{7f}-\u{9f}\u{200e}\u{202a}-\u{202e}\u{2066}-\u{2069}].{0,20}",
+        ) {
+            let shown = table(["id", "remark"], vec![[short_id(&text), text]]).to_string();
+            let obeyed = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            prop_assert!(!shown.chars().any(|c| c != '\n' && obeyed(c)), "{shown:?}");
+        }
+    }
 
     #[test]
     fn only_long_ids_and_types_are_cut() {
@@ -100,6 +119,7 @@ mod tests {
         assert_eq!(short_id(&"äb".repeat(32)), "äbäbäbäbäbäb…");
         assert_eq!(short_id("019aa7ba-0b4f-7000-8000-00000000abcd.12"), "…0000abcd.12");
         assert_eq!(short_id("a.1"), "a.1");
+        assert_eq!(short_id("\u{1b}]0;owned\u{7}\u{202e}"), r"\u{1b}]0;own…");
         assert_eq!(short_type("accredit.BadgeExportZipFile.Created"), "BadgeExportZipFile.Created");
     }
 }

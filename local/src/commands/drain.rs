@@ -17,6 +17,7 @@ use crate::data_directory::{DataDirectory, DataDirectoryError};
 use crate::drain::{AccountSecret, drain};
 use crate::key_files::KeyFile;
 use crate::sqlite::{Database, SqliteQueue};
+use crate::terminal::EscapedJsonLines;
 use crate::worker::Worker;
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +81,11 @@ impl AccountOptions {
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     // Only a second subscriber in one process is refused, and there is none.
-    let _ = tracing::subscriber::set_global_default(json_lines(arguments.log_level, std::io::stderr));
+    let _ =
+        tracing::subscriber::set_global_default(json_lines(
+            arguments.log_level,
+            || EscapedJsonLines(std::io::stderr()),
+        ));
     let directory = DataDirectory::create(data_directory)?;
     let path = directory.keys(Provider::NowCerts);
     let secret = arguments.account.any(&directory).ok_or(CommandError::NoAccount { path })?;

@@ -9,7 +9,7 @@ use providers::account::AccountName;
 use providers::nurturecloud::component::component_name;
 
 use super::describe::{in_seconds, short_id, table};
-use super::{CommandError, print};
+use super::{CommandError, print, print_json_lines};
 use crate::data_directory::DataDirectory;
 use crate::sqlite::{Database, SqliteLedger};
 
@@ -48,16 +48,19 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let ledger = SqliteLedger::new(Database::open(&directory.database())?);
     let mut entities = ledger.entities().await?;
     entities.retain(|entity| arguments.mean(entity));
-    let text = match (&arguments.component, &arguments.id) {
+    match (&arguments.component, &arguments.id) {
         (Some(component), Some(id)) => {
             let entity = one::the_only(entities, component, id)?;
-            if arguments.json { one::json(&ledger, entity).await? } else { one::text(&ledger, &entity).await? }
+            if arguments.json {
+                print_json_lines(&one::json(&ledger, entity).await?)?;
+            } else {
+                print(&one::text(&ledger, &entity).await?)?;
+            }
         }
-        _ if arguments.json => json_lines(entities),
-        _ if entities.is_empty() => "No such entity.\n".to_owned(),
-        _ => format!("{}\n", table(COLUMNS, entities.iter().map(row).collect())),
-    };
-    print(&text)?;
+        _ if arguments.json => print_json_lines(&json_lines(entities))?,
+        _ if entities.is_empty() => print("No such entity.\n")?,
+        _ => print(&format!("{}\n", table(COLUMNS, entities.iter().map(row).collect())))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

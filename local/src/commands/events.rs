@@ -9,7 +9,7 @@ use providers::provider::Provider;
 use providers::timestamp::Timestamp;
 
 use super::describe::{in_seconds, remark, short_id, short_type, table};
-use super::{CommandError, invocation, outcome_parser, print, provider_parser, since};
+use super::{CommandError, invocation, outcome_parser, print, print_json_lines, provider_parser, since};
 use crate::data_directory::DataDirectory;
 use crate::sqlite::{Database, EventFilter, RecordedEvent, SqliteLedger, SqliteQueue};
 
@@ -44,7 +44,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     };
     let events = SqliteLedger::new(database.clone()).list(filter).await?;
     if arguments.json {
-        print(&json_lines(&events))?;
+        print_json_lines(&json_lines(&events))?;
         return Ok(ExitCode::SUCCESS);
     }
 

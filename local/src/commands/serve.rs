@@ -16,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 use super::{CommandError, Listen, print};
 use crate::data_directory::DataDirectory;
 use crate::server::{Server, stop_signal};
+use crate::terminal::EscapedJsonLines;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -28,7 +29,11 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     // Only a second subscriber in one process is refused, and there is none.
-    let _ = tracing::subscriber::set_global_default(json_lines(arguments.log_level, std::io::stderr));
+    let _ =
+        tracing::subscriber::set_global_default(json_lines(
+            arguments.log_level,
+            || EscapedJsonLines(std::io::stderr()),
+        ));
     let directory = DataDirectory::create(data_directory)?;
     let server = Server::start(arguments.listen.listen, directory.clone()).await?;
     let stop = stop_signal()?;

@@ -167,3 +167,72 @@ fn one_id_in_two_accounts_is_two_entities_and_merges_stay_within_theirs() {
     let merged = listed(data.path(), &["agent", "a0"]);
     assert!(merged.contains("state    merged\n         into agent a1\n         which is deleted\n"), "{merged}");
 }
+
+/// Clears the screen, goes back in the line, begins a line that looks like one of ours, and reorders what follows.
+const HOSTILE: &str = r"a\u001b[2J\r\nstate    deleted\u009b31m\u202eb";
+const SHOWN: &str = r"a\u{1b}[2J\u{d}\u{a}state    deleted\u{9b}31m\u{202e}b";
+
+#[test]
+fn what_a_provider_sends_is_shown_as_text_and_does_nothing_to_the_terminal() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    let id: String = serde_json::from_str(&format!("\"{HOSTILE}\"")).unwrap();
+    let entity = |business: &str| {
+        format!(
+            "{{\"domainComponentName\":\"agents\",\"state\":\"Created\",\"payload\":{{\n\"organisationName\":\"{HOSTILE}\",\n\
+             \"businessId\":\"{business}\",\"id\":\"{HOSTILE}\",\"name\":\"\u{202e}\u{9b}\"}}}}"
+        )
+    };
+    send_body(data.path(), &server, &entity("b1"));
+    server.wait_until_drained();
+    let shown = |arguments: &[&str]| {
+        let ran = run(data.path(), arguments);
+        let text = output(&ran) + &errors(&ran);
+        let raw: Vec<char> = text.chars().filter(|c| *c != '\n' && (c.is_control() || *c == '\u{202e}')).collect();
+        assert!(raw.is_empty(), "{arguments:?}: {raw:?} in {text}");
+        text
+    };
+
+    let table = shown(&["entities"]);
+    assert_eq!(rows_of::<1>(&table)[0][..4].join("|"), format!("agent|{SHOWN}|main|b1"), "{table}");
+    let one = shown(&["entities", "agent", &id]);
+    assert!(
+        one.starts_with(&format!(
+            "agent {SHOWN} of business b1, organisation {SHOWN}, account main\n\nstate    there\n"
+        )),
+        "{one}"
+    );
+    let indented = format!("         {{\n         \"organisationName\":\"{HOSTILE}\",\n         \"businessId\"");
+    assert!(one.contains(&indented), "{one}");
+    assert!(one.contains(r#""name":"\u{202e}\u{9b}"}"#), "{one}");
+    for json in
+        [shown(&["entities", "--json"]), shown(&["events", "--json"]), shown(&["entities", "agent", &id, "--json"])]
+    {
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert!(value.to_string().contains('\u{202e}'), "{json}");
+    }
+
+    send_body(data.path(), &server, &entity(HOSTILE));
+    server.wait_until_drained();
+    let two = shown(&["entities", "agent", &id]);
+    assert!(two.starts_with(&format!("error: there is more than one agent {SHOWN}; say")), "{two}");
+    assert!(shown(&["entities", "agent", "\u{1b}[2J"]).contains(r"nothing is known of agent \u{1b}[2J;"));
+}
+
+#[test]
+fn the_id_of_an_event_is_shown_as_text() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    let file = data.path().join("body.json");
+    let hostile = r#"{"id":"\u001b[2J\u202e","event_name":"x\u0007\n.y\u200b","resource_id":"r","user_id":"u","subscription_id":"s","payload":[],"timestamp":"2026-11-21T09:30:00"}"#;
+    std::fs::write(&file, hostile).unwrap();
+    let body = ["--body", file.to_str().unwrap(), "--event-header", "x.y"];
+    let sent = run(data.path(), &[&["send", "machnet", "--url", &server.url], &body[..]].concat());
+    assert!(sent.status.success(), "{}{}", output(&sent), errors(&sent));
+    server.wait_until_drained();
+
+    let text = output(&run(data.path(), &["events"]));
+    assert!(!text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "{text:?}");
+    let [row] = rows_of(&text);
+    assert_eq!(row[2..], ["stored", r"x\u{7}\u{a}.y\u{200b}", r"\u{1b}[2J\u{…", ""], "{text}");
+}

@@ -33,6 +33,30 @@ fn a_delivery_is_accepted_and_a_tampered_one_is_not() {
 }
 
 #[test]
+fn the_answer_is_shown_as_text() {
+    use std::io::Read as _;
+    let data = with_test_keys();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            let mut some = [0; 1024];
+            let count = stream.read(&mut some).unwrap();
+            request.extend_from_slice(&some[..count]);
+        }
+        let body = "\u{1b}[2A\r\u{202e}accepted";
+        let head = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).unwrap();
+    });
+    let sent = run(data.path(), &["send", "machnet", "--url", &url]);
+    server.join().unwrap();
+    let expected = format!("{url}/webhooks/machnet\n400 not accepted\n\\u{{1b}}[2A\\u{{d}}\\u{{202e}}accepted\n");
+    assert_eq!(output(&sent), expected);
+}
+
+#[test]
 fn a_tampered_token_is_tried_again_with_a_new_one_as_sterling_does() {
     let data = with_test_keys();
     let server = Server::start(data.path());

@@ -12,10 +12,11 @@ use super::state;
 use crate::commands::CommandError;
 use crate::commands::describe::{in_milliseconds, short_id, table};
 use crate::sqlite::SqliteLedger;
+use crate::terminal::escape;
 
 /// The one entity that is meant, or the candidates.
 pub(super) fn the_only(mut entities: Vec<EntityEntry>, component: &str, id: &str) -> Result<EntityEntry, CommandError> {
-    let (component, id) = (component.to_owned(), id.to_owned());
+    let (component, id) = (escape(component).into_owned(), escape(id).into_owned());
     match (entities.pop(), entities.is_empty()) {
         (Some(entity), true) => Ok(entity),
         (None, _) => Err(CommandError::UnknownEntity { component, id }),
@@ -65,6 +66,8 @@ pub(super) async fn json(ledger: &SqliteLedger, entity: EntityEntry) -> Result<S
 /// The same in words.
 pub(super) async fn text(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<String, CommandError> {
     let EntityReference { account, component, organisation, business_id, id } = &entity.entity;
+    let [component, id, business_id, organisation] =
+        [component, id, business_id, organisation].map(|name| escape(name));
     let mut text =
         format!("{component} {id} of business {business_id}, organisation {organisation}, account {account}\n\n");
     let _ = writeln!(text, "state    {}", state(entity));
@@ -106,11 +109,11 @@ fn merges_in_words(followed: &Followed) -> String {
         .map(|(to, from)| {
             let elsewhere = to.business_id != from.business_id || to.organisation != from.organisation;
             let of = if elsewhere {
-                format!(" of business {}, organisation {}", to.business_id, to.organisation)
+                format!(" of business {}, organisation {}", escape(&to.business_id), escape(&to.organisation))
             } else {
                 String::new()
             };
-            format!("         into {} {}{of}\n", to.component, to.id)
+            format!("         into {} {}{of}\n", escape(&to.component), escape(&to.id))
         })
         .collect();
     let _ = match &followed.end {
@@ -138,7 +141,8 @@ const fn state_name(state: EntityState) -> &'static str {
 
 fn data_in_words(data: &EventData) -> String {
     match data {
-        EventData::Inline { data } => data.clone(),
+        // Each line of it under the first, so that none looks like one of ours.
+        EventData::Inline { data } => data.lines().map(escape).collect::<Vec<_>>().join("\n         "),
         EventData::Payload { data_key, data_size_bytes } => {
             format!("{data_size_bytes} bytes, kept as a payload under {}", data_key.as_str())
         }
