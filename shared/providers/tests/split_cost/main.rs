@@ -12,8 +12,8 @@ mod shapes;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// The most memory that reading a delivery may take beside its body, in bytes: 60 MiB for 4 MiB.
-const MAX_PEAK_BYTES: usize = 15 * shapes::MAX_BODY_BYTES;
+/// The most memory that reading a delivery may take beside its body, in bytes: 32 MiB for 4 MiB.
+const MAX_PEAK_BYTES: usize = 8 * shapes::MAX_BODY_BYTES;
 
 /// How long reading a delivery may take: of 4 MiB with optimizations, or of their part without.
 const MAX_TIME: Duration = Duration::from_millis(1_500);
