@@ -9,7 +9,7 @@ use providers::delivery::{Delivery, Sha256Digest};
 use providers::event::{Alias, Event, EventIndex, Malformed};
 use providers::timestamp::Timestamp;
 
-use crate::document;
+use crate::document::{self, UnwritableDocument};
 use crate::ledger::{
     AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EventData, EventEntry, Occurrence, Outcome,
     QuarantineEntry, TIME_SHARDS, TimeIndex, Written,
@@ -33,6 +33,9 @@ pub enum RecordingError {
     /// The ledger or the payload store did not answer as it should.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// What belongs in the quarantine could not be written as a document.
+    #[error(transparent)]
+    Document(#[from] UnwritableDocument),
     /// The entries around the event kept changing.
     #[error("the ledger's entries changed {MOST_ROUNDS} times while an event was recorded; the record comes again")]
     Unsettled,
@@ -165,11 +168,11 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
             kept.sha256 = Sha256Digest::of(&slice);
             kept.body = slice;
         }
-        let mut document = document::write_inline(&kept);
+        let mut document = document::write_inline(&kept)?;
         if document.len() > LARGEST_INLINE_DATA_BYTES {
             let key = PayloadKey::new(format!("quarantine/{}/{}/{}", kept.provider, kept.id, index.0));
             self.payloads.put(&key, kept.body.clone()).await?;
-            document = document::write_with_payload(&kept, key);
+            document = document::write_with_payload(&kept, key)?;
         }
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let [.., last] = *delivery.sha256.as_bytes();
