@@ -103,7 +103,7 @@ pub enum Trouble {
     ConfigurationInvalid,
     /// The secret holds no usable key.
     NoActiveKey,
-    /// The secret could not be read, and none was read before.
+    /// The secret could not be read, and what was read before, if anything, no longer counts.
     SecretsUnavailable,
     /// The queue, or the store for large bodies, did not take the delivery.
     QueueUnavailable,
