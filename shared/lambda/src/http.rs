@@ -1,12 +1,12 @@
 //! The functions behind the HTTP API.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use aws::{Clients, S3Payloads, SecretsManagerSecrets, SqsQueue};
 use bytes::Bytes;
 use http_body_util::Full;
-use lambda_http::{Context, Request, RequestExt as _, Response, Service, service_fn};
+use lambda_http::{Request, RequestExt as _, Response, Service, service_fn};
 use pipeline::config::{ConfigProblems, IntakeConfig, TokenEndpointConfig};
 use pipeline::intake::{AnswerBy, Intake};
 use pipeline::ports::SystemSurroundings;
@@ -14,6 +14,7 @@ use pipeline::telemetry::Telemetry;
 use pipeline::token_endpoint::TokenEndpoint;
 use providers::webhook::Webhook;
 
+use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
 
 /// What is kept of an invocation's time for getting the answer out, where the function's timeout is shorter than the deadline.
@@ -78,8 +79,8 @@ where
         if let Some(problems) = &problems {
             report(problems);
         }
-        if let Some(answer_by) = request.lambda_context_ref().map(answer_by) {
-            request.extensions_mut().insert(answer_by);
+        if let Some(end_by) = request.lambda_context_ref().map(|context| end_by(context, MARGIN)) {
+            request.extensions_mut().insert(AnswerBy(end_by));
         }
         async move {
             let Ok(response) = service.call(request).await;
@@ -89,10 +90,4 @@ where
         }
     }))
     .await
-}
-
-/// A little before Lambda ends the invocation.
-fn answer_by(context: &Context) -> AnswerBy {
-    let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    AnswerBy(tokio::time::Instant::now() + remaining.saturating_sub(MARGIN))
 }
