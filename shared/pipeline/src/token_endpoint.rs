@@ -64,6 +64,14 @@ impl<S: Secrets, E: Surroundings> TokenEndpoint<S, E> {
     pub fn unconfigured(surroundings: E) -> Self {
         Self(Arc::new(Inner { authority: None, surroundings, deadline: IntakeSettings::default().deadline }))
     }
+
+    /// The answer to a request that reached us in a form that can't be read.
+    #[must_use]
+    pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
+        let result = Err(NoToken::Trouble(Trouble::RequestUnreadable));
+        report(&result, Duration::ZERO);
+        respond(&result)
+    }
 }
 
 /// Reads the authority's document; a lifetime that is too short to be meant makes it unusable.

@@ -128,6 +128,16 @@ async fn no_token_is_signed_once_the_authority_could_not_be_read_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_read_is_our_fault() {
+    let world = world();
+    let lines = Lines::record();
+    let response = world.endpoint.answer_unreadable();
+    assert_eq!((response.status().as_u16(), &response.headers()["cache-control"]), (503, &"no-store".parse().unwrap()));
+    let line = lines.of("token").pop().unwrap();
+    assert_eq!((&line["outcome"], &line["reason"]), (&"refused".into(), &"request-unreadable".into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_our_fault_is_503_and_says_nothing_of_the_cause() {
     let unreadable = world();
     unreadable.secrets.set(None);
