@@ -65,6 +65,7 @@ def test_each_watched_metric_of_the_token_endpoint_is_one_that_it_sends(stack: S
     function = "sterling-token"
     ask()
     ask(Client("someone-else"))
+    stack.invoke(function, {})
     with stack.settings(function, SECRET_ID=""):
         ask()
     with stack.settings(function, DEADLINE_MILLISECONDS="800"):
@@ -156,6 +157,7 @@ def cause_everything(stack: Stack, sender: Sender, authority: Authority) -> None
     with stack.proxy.fault("secretsmanager.GetSecretValue", "access-denied"):
         stack.restart(provider)
         sender.send(event())
+    stack.invoke(provider, {})
     put_keys(active=False)
     sender.send(event())
     put_keys(active=True)

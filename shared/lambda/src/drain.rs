@@ -1,10 +1,10 @@
 //! The scheduled function that empties a provider's queue.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws::{Clients, DynamoLease, S3Payloads, SecretsManagerSecrets, SqsQueue};
 use broker::AmqpBroker;
-use lambda_runtime::{Context, LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, service_fn};
 use pipeline::config::DrainConfig;
 use pipeline::drain::{Drain, DrainFailure, DrainReport};
 use pipeline::ports::SystemSurroundings;
@@ -13,6 +13,7 @@ use providers::provider::Provider;
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
+use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
 
 /// What is kept of an invocation's time for writing the counters.
@@ -71,15 +72,9 @@ pub async fn run_drain() -> Result<(), Error> {
     }
     let run = &run;
     lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| async move {
-        run(end_by(&event.context)).await;
+        run(end_by(&event.context, MARGIN)).await;
         // A run that failed has its own counter and alarm. As a failed invocation Lambda might run it again.
         Ok::<_, Error>(())
     }))
     .await
-}
-
-/// A little before Lambda ends the invocation.
-fn end_by(context: &Context) -> Instant {
-    let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now() + remaining.saturating_sub(MARGIN)
 }

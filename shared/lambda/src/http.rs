@@ -1,12 +1,15 @@
 //! The functions behind the HTTP API.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use aws::{Clients, S3Payloads, SecretsManagerSecrets, SqsQueue};
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body_util::Full;
-use lambda_http::{Context, Request, RequestExt as _, Response, Service, service_fn};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use lambda_http::{Body, IntoResponse as _, Service};
+use lambda_runtime::{LambdaEvent, service_fn};
 use pipeline::config::{ConfigProblems, IntakeConfig, TokenEndpointConfig};
 use pipeline::intake::{AnswerBy, Intake};
 use pipeline::ports::SystemSurroundings;
@@ -14,7 +17,12 @@ use pipeline::telemetry::Telemetry;
 use pipeline::token_endpoint::TokenEndpoint;
 use providers::webhook::Webhook;
 
+use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
+
+mod event;
+
+use event::Event;
 
 /// What is kept of an invocation's time for getting the answer out, where the function's timeout is shorter than the deadline.
 const MARGIN: Duration = Duration::from_millis(300);
@@ -46,7 +54,8 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     };
     let intake = intake.started_in(started.elapsed());
 
-    serve(intake, problems, telemetry).await
+    let unreadable = intake.clone();
+    serve(intake, move || unreadable.answer_unreadable(), problems, telemetry).await
 }
 
 /// Runs the token endpoint as a Lambda function behind an HTTP API, until Lambda ends the process.
@@ -64,25 +73,42 @@ pub async fn run_token_endpoint() -> Result<(), Error> {
         }
         Err(_) => TokenEndpoint::unconfigured(SystemSurroundings),
     };
-    serve(endpoint, problems, telemetry).await
+    let unreadable = endpoint.clone();
+    serve(endpoint, move || unreadable.answer_unreadable(), problems, telemetry).await
 }
 
 /// Serves requests, reports what is wrong with the settings with each of them, and writes the counters after each.
-async fn serve<S>(service: S, problems: Option<ConfigProblems>, telemetry: Telemetry) -> Result<(), Error>
+///
+/// No event makes an invocation fail, because API Gateway would then answer 500: an event that is not a request gets the
+/// answer of `unreadable`.
+async fn serve<S>(
+    service: S,
+    unreadable: impl Fn() -> Response<Full<Bytes>>,
+    problems: Option<ConfigProblems>,
+    telemetry: Telemetry,
+) -> Result<(), Error>
 where
-    S: Service<Request, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send,
+    S: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone,
 {
-    lambda_http::run(service_fn(|mut request: Request| {
+    let unreadable = &unreadable;
+    lambda_runtime::run(service_fn(|LambdaEvent { payload: Event(request), context }| {
         let mut service = service.clone();
         if let Some(problems) = &problems {
             report(problems);
         }
-        if let Some(answer_by) = request.lambda_context_ref().map(answer_by) {
-            request.extensions_mut().insert(answer_by);
-        }
         async move {
-            let Ok(response) = service.call(request).await;
+            let response = match request {
+                Ok(mut request) => {
+                    request.extensions_mut().insert(AnswerBy(end_by(&context, MARGIN)));
+                    let Ok(response) = service.call(request).await;
+                    response
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the request cannot be read");
+                    unreadable()
+                }
+            };
+            let response = api_gateway_response(response).await;
             // Lambda may freeze the process once the response is out.
             telemetry.flush();
             Ok::<_, Error>(response)
@@ -91,8 +117,13 @@ where
     .await
 }
 
-/// A little before Lambda ends the invocation.
-fn answer_by(context: &Context) -> AnswerBy {
-    let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    AnswerBy(tokio::time::Instant::now() + remaining.saturating_sub(MARGIN))
+/// The response in payload format 2.0, which `lambda_http` makes but does not hand out.
+async fn api_gateway_response(response: Response<Full<Bytes>>) -> ApiGatewayV2httpResponse {
+    let (head, body) = response.into_response().await.into_parts();
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = head.status.as_u16().into();
+    response.headers = head.headers;
+    response.is_base64_encoded = matches!(body, Body::Binary(_));
+    response.body = Some(body);
+    response
 }

@@ -1,6 +1,6 @@
 //! The processor function.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws::Clients;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
@@ -10,8 +10,8 @@ use pipeline::ports::{Ledger, Payloads, Surroundings, SystemSurroundings};
 use pipeline::processor::{Processor, QueueRecord};
 use providers::split::{Split, Splitter};
 use providers::{machnet, nowcerts};
-use tokio::time::Instant;
 
+use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
 
 /// What is kept of an invocation's time for reporting the records that were not done, and for writing the counters.
@@ -68,8 +68,7 @@ async fn process<L: Ledger, P: Payloads, X: Split, E: Surroundings>(
     records: Vec<QueueRecord>,
     context: &Context,
 ) -> Vec<String> {
-    let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    processor.process(records, Instant::now() + remaining.saturating_sub(MARGIN)).await
+    processor.process(records, end_by(context, MARGIN)).await
 }
 
 /// A message that can't be reported as failed by itself, so the whole batch fails.

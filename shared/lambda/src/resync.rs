@@ -1,6 +1,6 @@
 //! The resync function.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws::{Clients, DynamoResumePoints, SecretsManagerSecrets};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
@@ -15,8 +15,8 @@ use providers::nurturecloud::resync::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::Instant;
 
+use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
 
 /// What is kept of an invocation's time for the call that is under way (10 s), for saving the progress twice (8 s each), and
@@ -91,8 +91,7 @@ struct Function {
 
 impl Function {
     async fn invoke(&self, payload: &Value, context: &Context) -> Result<Summary, ResyncFailed> {
-        let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        let stop_at = Instant::now() + remaining.saturating_sub(MARGIN);
+        let stop_at = end_by(context, MARGIN);
         let plan = plan(&self.config.plan, payload)?;
         // Read each time, so that a rotation needs no deployment.
         let credentials = Credentials::read(self.secrets.fetch().await?.reveal())?;

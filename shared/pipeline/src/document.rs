@@ -57,13 +57,13 @@ impl OutboundDocument {
     /// Writes a delivery as a document. A body that makes it too large for the queue is stored first.
     ///
     /// # Errors
-    /// When the body had to be stored and could not be.
+    /// When the body had to be stored and could not be, or the document could not be written.
     pub async fn prepare(delivery: &VerifiedDelivery, payloads: &impl Payloads) -> Result<Self, PortError> {
         let delivery = delivery.as_delivery();
         let provider = delivery.provider;
         // A body over the limit can't fit in any encoding, so it isn't encoded to find out.
         if delivery.body.len() <= LARGEST_DOCUMENT_BYTES {
-            let text = write(delivery, BodyDocument::of(&delivery.body));
+            let text = write_inline(delivery)?;
             if text.len() <= LARGEST_DOCUMENT_BYTES {
                 return Ok(Self { text, provider, offloaded: false });
             }
@@ -71,19 +71,38 @@ impl OutboundDocument {
         let key =
             PayloadKey::new(format!("deliveries/{}/{}/{}", provider, delivery.received_at.day_path(), delivery.id));
         payloads.put(&key, delivery.body.clone()).await?;
-        Ok(Self { text: write_with_payload(delivery, key), provider, offloaded: true })
+        Ok(Self { text: write_with_payload(delivery, key)?, provider, offloaded: true })
+    }
+}
+
+/// A delivery could not be written as a document, which is a defect of ours. Nothing of it may be acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[error("the queue document of delivery {delivery_id} cannot be written: {cause}")]
+pub struct UnwritableDocument {
+    delivery_id: DeliveryId,
+    cause: serde_json::Error,
+}
+
+impl From<UnwritableDocument> for PortError {
+    /// For the sender, a document that cannot be written is one that the queue did not take.
+    fn from(error: UnwritableDocument) -> Self {
+        Self::new("queue document write", &error)
     }
 }
 
 /// Writes a delivery with its body inside.
-#[must_use]
-pub(crate) fn write_inline(delivery: &Delivery) -> String {
+///
+/// # Errors
+/// [`UnwritableDocument`].
+pub(crate) fn write_inline(delivery: &Delivery) -> Result<String, UnwritableDocument> {
     write(delivery, BodyDocument::of(&delivery.body))
 }
 
-/// Writes a delivery whose body lies in the payload store.
-#[must_use]
-pub(crate) fn write_with_payload(delivery: &Delivery, key: PayloadKey) -> String {
+/// Writes a delivery whose body is in the payload store.
+///
+/// # Errors
+/// [`UnwritableDocument`].
+pub(crate) fn write_with_payload(delivery: &Delivery, key: PayloadKey) -> Result<String, UnwritableDocument> {
     write(delivery, BodyDocument::Payload { key, size_bytes: delivery.body.len() as u64 })
 }
 
@@ -242,7 +261,7 @@ impl BodyDocument {
     }
 }
 
-fn write(delivery: &Delivery, body: BodyDocument) -> String {
+fn write(delivery: &Delivery, body: BodyDocument) -> Result<String, UnwritableDocument> {
     let document = Document {
         version: VERSION,
         delivery_id: delivery.id,
@@ -257,8 +276,12 @@ fn write(delivery: &Delivery, body: BodyDocument) -> String {
         sha256: delivery.sha256,
         body,
     };
-    // Serialising fails only for maps with keys that are no strings, and for I/O; here is neither.
-    serde_json::to_string(&document).unwrap_or_default()
+    serialize(delivery.id, &document)
+}
+
+/// Never an empty text: SQS would take what no processor can read.
+fn serialize(delivery_id: DeliveryId, document: &impl Serialize) -> Result<String, UnwritableDocument> {
+    serde_json::to_string(document).map_err(|cause| UnwritableDocument { delivery_id, cause })
 }
 
 /// The bytes as text, if they are UTF-8 whose every character SQS accepts: XML 1.0's set.

@@ -104,6 +104,13 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Intake<W, Q
         Self(Arc::new(Inner { parts, surroundings, deadline, uncharged_start_milliseconds: AtomicU64::new(0) }))
     }
 
+    /// The answer to a request that reached us in a form that can't be read: the provider's own "send it again".
+    #[must_use]
+    pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
+        let progress = self.0.begin();
+        self.0.conclude(&Answer::SendAgain(Trouble::RequestUnreadable), &progress, Duration::ZERO)
+    }
+
     /// Charges the first request with the time that the process has taken to start.
     #[must_use]
     pub fn started_in(self, start: Duration) -> Self {
@@ -155,17 +162,8 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let started = Instant::now();
-        telemetry::count_received(W::PROVIDER);
         let start = Duration::from_millis(self.uncharged_start_milliseconds.swap(0, Ordering::Relaxed));
-        let received_at = self.surroundings.now();
-        let progress = Progress {
-            received_at,
-            delivery_id: self.surroundings.new_delivery_id(received_at),
-            undecided: AtomicBool::new(false),
-            offloaded: AtomicBool::new(false),
-            body_bytes: AtomicU64::new(0),
-            matched: std::sync::OnceLock::new(),
-        };
+        let progress = self.begin();
         let own = started + self.deadline.saturating_sub(start);
         let answer_by = request.extensions().get().map_or(own, |AnswerBy(latest)| own.min(*latest));
         let work = AssertUnwindSafe(self.take(request, &progress)).catch_unwind();
@@ -175,8 +173,25 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
             Ok(Err(_panic)) => Answer::SendAgain(Trouble::Panic),
             Err(_elapsed) => Answer::SendAgain(Trouble::DeadlineExceeded),
         };
-        self.report(&answer, &progress, started.elapsed());
-        respond(&answer, W::status(&answer), W::challenge(&answer), progress.delivery_id)
+        self.conclude(&answer, &progress, started.elapsed())
+    }
+
+    fn begin(&self) -> Progress {
+        telemetry::count_received(W::PROVIDER);
+        let received_at = self.surroundings.now();
+        Progress {
+            received_at,
+            delivery_id: self.surroundings.new_delivery_id(received_at),
+            undecided: AtomicBool::new(false),
+            offloaded: AtomicBool::new(false),
+            body_bytes: AtomicU64::new(0),
+            matched: std::sync::OnceLock::new(),
+        }
+    }
+
+    fn conclude(&self, answer: &Answer, progress: &Progress, duration: Duration) -> Response<Full<Bytes>> {
+        self.report(answer, progress, duration);
+        respond(answer, W::status(answer), W::challenge(answer), progress.delivery_id)
     }
 
     /// Takes a request as far as it goes. `Ok` means that the queue has the delivery.

@@ -2,8 +2,9 @@
 //!
 //! Keys are read again when they are older than the refresh interval, and when a well-formed proof matches none of them, so
 //! that a rotation needs no deployment. A stranger can cause such a re-read, so there is at most one per
-//! [`SHORTEST_REREAD`]. While the secret can't be fetched, the last keys stay in use. A secret that was fetched but is
-//! malformed leaves no key active: what was taken out is out, even when the edit had a typing error.
+//! [`SHORTEST_REREAD`]. While the secret can't be fetched, the last keys stay in use, unless the store has a maximum age and
+//! they have reached it. A secret that was fetched but is malformed leaves no key active: what was taken out is out, even when
+//! the edit had a typing error.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::ports::{PortError, Secrets};
 /// The least time between two re-reads that requests can cause.
 pub const SHORTEST_REREAD: Duration = Duration::from_secs(15);
 
-/// The least time between two attempts while no key was ever read.
+/// The least time between two attempts while there are no keys, because none were ever read or the last are too old.
 pub const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
 /// The keys in one secret.
@@ -26,6 +27,7 @@ pub struct KeyStore<K, S> {
     holder: &'static str,
     read: fn(&str) -> Result<ReadKeySet<K>, KeySetError>,
     refresh: Duration,
+    max_age: Option<Duration>,
     state: Mutex<State<K>>,
 }
 
@@ -46,7 +48,7 @@ impl<K> Keys<K> {
     }
 }
 
-/// No keys were ever read, and they can't be read now.
+/// There are no keys, and none can be read now.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyStoreError {
     /// The attempt failed.
@@ -76,15 +78,23 @@ impl<K, S: Secrets> KeyStore<K, S> {
         refresh: Duration,
     ) -> Self {
         let state = Mutex::new(State { keys: None, read_at: None, attempted_at: None });
-        Self { secrets, holder, read, refresh, state }
+        Self { secrets, holder, read, refresh, max_age: None, state }
     }
 
-    /// The keys to verify with.
+    /// The same store with a maximum age of its keys: once it is this long since they were read, they are dropped, and there
+    /// are none until the secret can be read again. Without one, keys stay in use for as long as the secret can't be read.
+    #[must_use]
+    pub fn with_max_age(self, max_age: Duration) -> Self {
+        Self { max_age: Some(max_age), ..self }
+    }
+
+    /// The keys to use.
     ///
     /// # Errors
-    /// When no keys were ever read, and can't be read now.
+    /// When no keys were ever read, or the last ones are too old, and they can't be read now.
     pub async fn keys(&self) -> Result<Arc<Keys<K>>, KeyStoreError> {
         let mut state = self.state.lock().await;
+        self.drop_keys_past_their_age(&mut state);
         match &state.keys {
             Some(keys) if within(state.read_at, self.refresh) || within(state.attempted_at, SHORTEST_REREAD) => {
                 Ok(Arc::clone(keys))
@@ -112,6 +122,13 @@ impl<K, S: Secrets> KeyStore<K, S> {
                 }
             }
             _ => self.fetch(&mut state).await.map_or(Newer::Unavailable, Newer::Keys),
+        }
+    }
+
+    /// From here on the store is as if it had never read any.
+    fn drop_keys_past_their_age(&self, state: &mut State<K>) {
+        if self.max_age.is_some_and(|max_age| !within(state.read_at, max_age)) {
+            state.keys = None;
         }
     }
 

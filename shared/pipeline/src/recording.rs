@@ -15,7 +15,7 @@ use providers::event::{Alias, Event, EventIndex, Malformed};
 use providers::timestamp::Timestamp;
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::document;
+use crate::document::{self, UnwritableDocument};
 use crate::ledger::{
     AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Occurrence, Outcome,
     ProgressEntry, QuarantineEntry, TIME_SHARDS, TimeIndex, Written,
@@ -55,6 +55,9 @@ pub enum RecordingError {
     /// The ledger or the payload store did not answer as it should.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// What belongs in the quarantine could not be written as a document.
+    #[error(transparent)]
+    Document(#[from] UnwritableDocument),
     /// The entries around the event kept changing.
     #[error("the ledger's entries changed {MOST_ROUNDS} times while an event was recorded; the record comes again")]
     Unsettled,
@@ -287,14 +290,14 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
     /// The delivery as a queue document, its body in the payload store unless it is small.
     async fn place_document(&self, delivery: &Delivery) -> Result<String, RecordingError> {
         if delivery.body.len() <= MAX_INLINE_DOCUMENT_BYTES {
-            let document = document::write_inline(delivery);
+            let document = document::write_inline(delivery)?;
             if document.len() <= MAX_INLINE_DOCUMENT_BYTES {
                 return Ok(document);
             }
         }
         let key = PayloadKey::new(format!("quarantine/{}/{}", delivery.provider, delivery.id));
         self.payloads.put(&key, delivery.body.clone()).await?;
-        Ok(document::write_with_payload(delivery, key))
+        Ok(document::write_with_payload(delivery, key)?)
     }
 
     /// Decides where to store what enclosed an event, and stores it once for a delivery where it is large.

@@ -32,6 +32,11 @@ use crate::key_store::{KeyStore, Newer};
 use crate::ports::{Secrets, Surroundings};
 use crate::telemetry;
 
+/// How long the authority's document counts after it was last read. Whoever took a client or a signing key out of it, because
+/// it was stolen perhaps, must not see tokens issued for as long as the secret can't be read. Sterling keeps a token for an hour
+/// or longer, so an outage of that length rarely costs it one. The webhook has no such limit: it refuses nobody for our outage.
+const MAX_AUTHORITY_AGE: Duration = Duration::from_secs(60 * 60);
+
 /// The token endpoint.
 pub struct TokenEndpoint<S, E>(Arc<Inner<S, E>>);
 
@@ -51,13 +56,22 @@ struct Inner<S, E> {
 impl<S: Secrets, E: Surroundings> TokenEndpoint<S, E> {
     /// An endpoint on these ports. The secret holds the authority's whole document.
     pub fn new(secrets: S, surroundings: E, settings: IntakeSettings) -> Self {
-        let authority = KeyStore::new("sterling-token", secrets, read_authority, settings.secret_refresh);
+        let authority = KeyStore::new("sterling-token", secrets, read_authority, settings.secret_refresh)
+            .with_max_age(MAX_AUTHORITY_AGE);
         Self(Arc::new(Inner { authority: Some(authority), surroundings, deadline: settings.deadline }))
     }
 
     /// An endpoint whose settings can't be used. It says so to whoever asks, and gives no token.
     pub fn unconfigured(surroundings: E) -> Self {
         Self(Arc::new(Inner { authority: None, surroundings, deadline: IntakeSettings::default().deadline }))
+    }
+
+    /// The answer to a request that reached us in a form that can't be read.
+    #[must_use]
+    pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
+        let result = Err(NoToken::Trouble(Trouble::RequestUnreadable));
+        report(&result, Duration::ZERO);
+        respond(&result)
     }
 }
 

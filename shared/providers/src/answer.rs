@@ -103,8 +103,10 @@ pub enum Trouble {
     ConfigurationInvalid,
     /// The secret holds no usable key.
     NoActiveKey,
-    /// The secret could not be read, and none was read before.
+    /// The secret could not be read, and what was read before, if anything, no longer counts.
     SecretsUnavailable,
+    /// The request reached us in a form that can't be read, so it was not even looked at.
+    RequestUnreadable,
     /// The queue, or the store for large bodies, did not take the delivery.
     QueueUnavailable,
     /// The time for an answer was up. The delivery may be on the queue or not.
@@ -121,6 +123,7 @@ impl Trouble {
             Self::ConfigurationInvalid => "configuration-invalid",
             Self::NoActiveKey => "no-active-key",
             Self::SecretsUnavailable => "secrets-unavailable",
+            Self::RequestUnreadable => "request-unreadable",
             Self::QueueUnavailable => "queue-unavailable",
             Self::DeadlineExceeded => "deadline-exceeded",
             Self::Panic => "panic",

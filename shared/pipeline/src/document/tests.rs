@@ -60,6 +60,19 @@ async fn a_newer_version_fails_with_the_order_of_an_upgrade() {
     assert!(error.to_string().contains("deploy processors before intakes"));
 }
 
+#[test]
+fn a_document_that_cannot_be_written_is_an_error_and_not_an_empty_text() {
+    let delivery = delivery(HeaderMap::new(), "{}");
+    let id = delivery.as_delivery().id;
+    // JSON has no member names but strings.
+    let unwritable = std::collections::BTreeMap::from([((), "confidential")]);
+    let error = PortError::from(serialize(id, &unwritable).unwrap_err());
+    assert!(!error.may_have_taken_effect);
+    let words = error.to_string();
+    assert!(words.contains(&id.to_string()) && words.contains("cannot be written"), "{words}");
+    assert!(!words.contains("confidential"), "{words}");
+}
+
 #[tokio::test]
 async fn an_error_quotes_nothing_of_a_document_that_cannot_be_read() {
     for text in ["", "confidential", r#"{"version":"confidential"}"#, r#"{"version":1,"confidential":true}"#] {

@@ -227,6 +227,21 @@ async fn without_usable_settings_every_delivery_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_read_is_sent_again_and_counted_under_a_reason_of_its_own() {
+    let world = world();
+    let lines = Lines::record();
+    let response = world.intake.answer_unreadable();
+    assert_eq!(response.status().as_u16(), 409);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["type"], "urn:webhook-intake:problem:send-again");
+    let line = lines.of("delivery").pop().unwrap();
+    assert_eq!((&line["outcome"], &line["reason"]), (&"rejected".into(), &"request-unreadable".into()));
+    assert_eq!((&line["status"], world.secrets.fetches()), (&409.into(), 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_verifies_under_a_placeholder_or_a_malformed_or_an_unreadable_secret() {
     let placeholder = secret_document(&[("main", "REPLACE-ME-REPLACE-ME-REPLACE-ME")]);
     for text in [Some(r#"{"keys":[]}"#), Some(placeholder.as_str()), Some("not json"), None] {

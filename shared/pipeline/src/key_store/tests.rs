@@ -73,6 +73,36 @@ async fn the_last_keys_stay_while_the_secret_cannot_be_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_a_maximum_age_the_last_keys_stay_that_long_and_no_longer() {
+    let max_age = Duration::from_secs(3_600);
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let store = store(&secrets).with_max_age(max_age);
+    store.keys().await.unwrap();
+    secrets.set(None);
+    tokio::time::advance(max_age - Duration::from_millis(1)).await;
+    assert_eq!(active(&store.keys().await.unwrap()), Some(1));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(store.keys().await.is_err());
+    let fetches = secrets.fetches();
+    assert!(matches!(store.keys().await, Err(KeyStoreError::TriedJustNow)));
+    assert_eq!(secrets.fetches(), fetches, "requests don't set the pace of the attempts");
+
+    secrets.set(Some(&secret_document(&[("main", SECRET), ("main", OTHER_SECRET)])));
+    tokio::time::advance(SHORTEST_RETRY).await;
+    assert_eq!(active(&store.keys().await.unwrap()), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_past_their_age_are_read_again_before_they_are_missed() {
+    let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
+    let store = store(&secrets).with_max_age(REFRESH / 2);
+    store.keys().await.unwrap();
+    tokio::time::advance(REFRESH / 2).await;
+    assert_eq!(active(&store.keys().await.unwrap()), Some(1));
+    assert_eq!(secrets.fetches(), 2, "an interval longer than the age gives way");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_secret_that_was_never_read_is_tried_again_but_not_at_the_pace_of_requests() {
     let secrets = MemorySecrets::default();
     let store = store(&secrets);

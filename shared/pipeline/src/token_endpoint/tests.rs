@@ -110,6 +110,34 @@ async fn a_client_that_was_just_added_is_found_and_a_removed_one_is_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_token_is_signed_once_the_authority_could_not_be_read_for_an_hour() {
+    let world = world();
+    let lines = Lines::record();
+    assert_eq!(world.ask(world.genuine()).await.0, 200);
+    world.secrets.set(None);
+    tokio::time::advance(Duration::from_secs(3_599)).await;
+    assert_eq!(world.ask(world.genuine()).await.0, 200);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let (status, answer) = world.ask(world.genuine()).await;
+    assert_eq!((status, &answer["error"]), (503, &"temporarily_unavailable".into()));
+    assert_eq!(lines.of("token").pop().unwrap()["reason"], "secrets-unavailable");
+
+    world.secrets.set(Some(&serde_json::to_string(&world.authority).unwrap()));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(world.ask(world.genuine()).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_read_is_our_fault() {
+    let world = world();
+    let lines = Lines::record();
+    let response = world.endpoint.answer_unreadable();
+    assert_eq!((response.status().as_u16(), &response.headers()["cache-control"]), (503, &"no-store".parse().unwrap()));
+    let line = lines.of("token").pop().unwrap();
+    assert_eq!((&line["outcome"], &line["reason"]), (&"refused".into(), &"request-unreadable".into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_our_fault_is_503_and_says_nothing_of_the_cause() {
     let unreadable = world();
     unreadable.secrets.set(None);

@@ -115,7 +115,7 @@ impl World {
     async fn record(&self, delivery: &Delivery) -> QueueRecord {
         let key = PayloadKey::new(format!("deliveries/{}", delivery.id));
         self.payloads.put(&key, delivery.body.clone()).await.unwrap();
-        let body = write_with_payload(delivery, key);
+        let body = write_with_payload(delivery, key).unwrap();
         QueueRecord { message_id: delivery.id.to_string(), body, receive_count: 1 }
     }
 
