@@ -293,7 +293,9 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
     use std::path::Path;
 
-    use pipeline::ledger::{AliasEntry, EventData, EventEntry, QuarantineEntry, TimeIndex};
+    use pipeline::ledger::{
+        AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, TimeIndex,
+    };
     use pipeline::ports::PayloadKey;
     use proptest::prelude::*;
     use providers::account::AccountName;
@@ -513,6 +515,47 @@ mod tests {
         }
         let history = ledger.history(&key("e", ENTITY_SORT)).await.unwrap();
         assert_eq!(history.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn progress_replaces_what_was_saved_before_and_is_found_but_not_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let delivery_id = occurrence(at(1)).delivery_id;
+        let progress = |next_index| {
+            Entry::Progress(ProgressEntry {
+                provider: Provider::Sterling,
+                delivery_id,
+                events: 1_000,
+                next_index: EventIndex(next_index),
+                outcomes: OutcomeCounts { stored: next_index, ..OutcomeCounts::default() },
+                expires_at: 60,
+            })
+        };
+        let key = ProgressEntry::key(delivery_id);
+        assert_eq!(ledger.find(&key).await.unwrap(), None);
+        for next_index in [300, 200] {
+            let entry = progress(next_index);
+            let put = ConditionalPut { key: key.clone(), entry: entry.clone(), condition: Condition::Always };
+            assert_eq!(ledger.put(at(0), &[put]).await.unwrap(), Written::All);
+            assert_eq!(ledger.find(&key).await.unwrap(), Some(entry));
+        }
+        assert_eq!(ledger.list(EventFilter::default()).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn the_events_of_a_delivery_are_listed_in_their_order_however_they_were_recorded() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        for index in [2, 0, 1] {
+            let mut entry = event(&index.to_string(), Provider::Machnet, Outcome::Stored, at(1));
+            entry.occurrence.index = EventIndex(index);
+            let put = absent(key(&format!("machnet#{index}"), "event"), Entry::Event(Box::new(entry)));
+            ledger.put(at(1), &[put]).await.unwrap();
+        }
+        let listed = ledger.list(EventFilter::default()).await.unwrap();
+        let partitions: Vec<&str> = listed.iter().map(|event| event.key.partition.as_str()).collect();
+        assert_eq!(partitions, ["machnet#0", "machnet#1", "machnet#2"]);
     }
 
     #[tokio::test]

@@ -287,3 +287,46 @@ async fn an_account_neither_drops_nor_contradicts_nor_marks_what_another_one_sen
     by_new_key.authenticated_by = renewed;
     assert_eq!(world.record(&by_new_key).await, Outcome::Duplicate, "a rotation");
 }
+
+fn sterling_batch(identifiers: &str) -> Delivery {
+    let event = |number| format!(r#"{{"code":"supplyChange","n":{number}}}"#);
+    let events: Vec<String> = (0..3).map(event).collect();
+    let body = format!(r#"{{"channel":"c","identifiers":["{identifiers}"],"events":[{}]}}"#, events.join(","));
+    Delivery { provider: providers::provider::Provider::Sterling, ..delivery(1, body) }
+}
+
+async fn record_all(world: &World, delivery: &Delivery) {
+    let (recorder, recording, splitter) = (world.recorder(), Recording::of(delivery), Splitter::default());
+    for (event, index) in splitter.split(delivery).unwrap().zip(0..) {
+        recorder.record(&recording, EventIndex(index), event.unwrap()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_small_envelope_is_kept_in_each_entry_and_a_large_one_once_for_all() {
+    let world = world();
+    record_all(&world, &sterling_batch("small")).await;
+    let events = world.events();
+    assert_eq!(events.len(), 3);
+    for event in events {
+        let Some(EnvelopeData::Inline { envelope }) = event.envelope else { panic!("kept in the entry") };
+        assert_eq!(envelope, r#"{"batch":{"channel":"c","identifiers":["small"]}}"#);
+    }
+    assert!(world.payloads.0.lock().unwrap().is_empty());
+
+    let world = self::world();
+    let large = "i".repeat(MAX_INLINE_ENVELOPE_BYTES);
+    record_all(&world, &sterling_batch(&large)).await;
+    let keys: BTreeSet<String> = world
+        .events()
+        .into_iter()
+        .map(|event| match event.envelope {
+            Some(EnvelopeData::Payload { envelope_key, .. }) => envelope_key.as_str().to_owned(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let payloads = world.payloads.0.lock().unwrap();
+    assert_eq!(payloads.keys().cloned().collect::<BTreeSet<_>>(), keys);
+    assert_eq!(keys.len(), 1);
+    assert!(payloads.values().all(|envelope| envelope.starts_with(br#"{"batch":{"channel":"c","identifiers":["iii"#)));
+}

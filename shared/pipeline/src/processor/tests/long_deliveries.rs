@@ -195,6 +195,66 @@ async fn ten_large_arrays_in_one_batch_are_done_within_three_receives_one_after_
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_receive_of_several_long_deliveries_brings_some_of_them_to_an_end() {
+    let world = World::default();
+    let mut records = Vec::new();
+    for number in 1..=6 {
+        records.push(world.record(&sterling(number, 10_000)).await);
+    }
+    let mut left = vec![records.len()];
+    while !records.is_empty() && left.len() < 10 {
+        let failed = world.receive(&records, Duration::from_secs(5)).await;
+        records.retain(|record| failed.contains(&record.message_id));
+        left.push(records.len());
+    }
+    assert!(left.windows(2).all(|pair| pair[1] < pair[0]), "left after each receive: {left:?}");
+}
+
+/// Payloads that note how many events were recorded when each body was fetched.
+#[derive(Clone, Default)]
+struct WatchedPayloads {
+    payloads: MemoryPayloads,
+    ledger: SlowLedger,
+    recorded_at_fetch: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Payloads for WatchedPayloads {
+    async fn put(&self, key: &PayloadKey, bytes: bytes::Bytes) -> Result<(), PortError> {
+        self.payloads.put(key, bytes).await
+    }
+
+    async fn get(&self, key: &PayloadKey) -> Result<bytes::Bytes, PortError> {
+        self.recorded_at_fetch.lock().unwrap().push(self.ledger.events());
+        self.payloads.get(key).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_of_at_most_8_mib_are_open_at_once() {
+    let world = World::default();
+    let mut records = Vec::new();
+    for number in 1..=6 {
+        let filling = "x".repeat(4 * 1024 * 1024 - 100);
+        let body = format!(r#"{{"id":"{number}","event_name":"large","filling":"{filling}"}}"#);
+        records.push(world.record(&delivery(number, body)).await);
+    }
+    let payloads = WatchedPayloads { payloads: world.payloads, ledger: world.ledger.clone(), ..Default::default() };
+    let processor = Processor::new(
+        world.ledger,
+        payloads.clone(),
+        Splitter::default(),
+        TestSurroundings::default(),
+        ProcessorSettings::default(),
+    );
+    assert!(processor.process(records, Instant::now() + INVOCATION).await.is_empty());
+    let recorded = payloads.recorded_at_fetch.lock().unwrap().clone();
+    assert_eq!(recorded.len(), 6);
+    for (fetched_before, recorded) in recorded.into_iter().enumerate() {
+        assert!(fetched_before - recorded < 2, "{fetched_before} bodies fetched, and {recorded} of them done");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn small_neighbours_of_a_long_delivery_are_done_at_once() {
     let world = World::default();
     let long = sterling(1, 50_000);
