@@ -78,7 +78,7 @@ class Sender:
 
 
 def outcomes(record: Line) -> list[str]:
-    """The outcomes of a record's events by index, from a line such as `0=stored,1=duplicate`."""
+    """The outcomes of a record's first twenty events by index, from a line such as `0=stored,1=duplicate`."""
     pairs = [entry.split("=") for entry in record["outcomes"].split(",")]
     assert [int(index) for index, _ in pairs] == list(range(len(pairs)))
     return [outcome for _, outcome in pairs]

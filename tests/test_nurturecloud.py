@@ -626,7 +626,7 @@ def test_without_permission_on_the_entities_neither_event_nor_entity_is_written(
     entity_id = new_id()
     failed = len(stack.lines("processor", "record failed"))
 
-    with stack.without_permission("ProcessorRole", ["dynamodb:PutItem", "dynamodb:GetItem"]):
+    with stack.without_permission("ProcessorRole", ["dynamodb:PutItem", "dynamodb:GetItem"], "EntitiesTable"):
         sent = nurturecloud.send(notification("Created", agent(entity_id)))
         wait_until(lambda: len(stack.lines("processor", "record failed")) > failed, what="the failure")
         assert (stack.events(delivery_id=sent.delivery_id), stack.entities(id=entity_id)) == ([], [])

@@ -79,7 +79,7 @@ def test_a_record_that_may_not_be_written_waits_until_it_may(
 ) -> None:
     event_id = new_id()
 
-    with stack.without_permission("ProcessorRole", "dynamodb:PutItem"):
+    with stack.without_permission("ProcessorRole", ["dynamodb:PutItem", "dynamodb:GetItem"], "EventsTable"):
         sent = machnet.send(machnet_event(event_id, new_id()))
         assert sent.answer.status == 200
         wait_until(

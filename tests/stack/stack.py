@@ -441,13 +441,19 @@ class Stack:
             client.update_function_configuration(FunctionName=name, Environment=environment)
 
     @contextlib.contextmanager
-    def without_permission(self, role: str, action: str | list[str]) -> Iterator[None]:
-        """Takes the statement that allows just this, an action or some, out of a role's policy inside the `with` block."""
+    def without_permission(self, role: str, action: str | list[str], resource: str = "") -> Iterator[None]:
+        """Takes the statement that allows just this, an action or some on a resource, out of a role's policy inside the `with`
+        block."""
         iam = self.client("iam")
         role_name = self.resources[role]
         [policy_name] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
         policy = iam.get_role_policy(RoleName=role_name, PolicyName=policy_name)["PolicyDocument"]
-        statements = [statement for statement in policy["Statement"] if statement["Action"] != action]
+        name = self.resources[resource] if resource else ""
+        statements = [
+            statement
+            for statement in policy["Statement"]
+            if statement["Action"] != action or not json.dumps(statement["Resource"]).endswith(f'{name}"')
+        ]
         assert len(statements) == len(policy["Statement"]) - 1
 
         def put(document: dict[str, Any]) -> None:

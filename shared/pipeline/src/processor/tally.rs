@@ -1,6 +1,6 @@
 //! What became of a delivery's events so far.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use providers::delivery::Delivery;
 use providers::event::EventIndex;
@@ -25,8 +25,8 @@ pub(super) struct Tally {
     outcomes: OutcomeCounts,
     /// What became of the events from `recorded` on, where that is known.
     ahead: VecDeque<Option<Outcome>>,
-    /// The first outcomes of this receive.
-    listed: Vec<(EventIndex, Outcome)>,
+    /// The outcomes of the first events of this receive.
+    listed: BTreeMap<EventIndex, Outcome>,
     /// The other outcomes, those of earlier receives included.
     further: OutcomeCounts,
 }
@@ -49,9 +49,11 @@ impl Tally {
 
     /// Notes what became of an event.
     pub(super) fn settle(&mut self, index: EventIndex, outcome: Outcome) {
-        match self.listed.len() < MAX_LISTED_OUTCOMES {
-            true => self.listed.push((index, outcome)),
-            false => self.further.add(outcome),
+        self.listed.insert(index, outcome);
+        if self.listed.len() > MAX_LISTED_OUTCOMES
+            && let Some((_, last)) = self.listed.pop_last()
+        {
+            self.further.add(last);
         }
         let Some(place) = index.0.checked_sub(self.recorded).map(|place| place as usize) else { return };
         if place >= self.ahead.len() {
@@ -77,12 +79,10 @@ impl Tally {
         self.events
     }
 
-    /// The first outcomes of this receive in the order of the events, such as `0=stored,1=duplicate`.
+    /// The outcomes of the first events of this receive, in their order, such as `0=stored,1=duplicate`.
     pub(super) fn listed(&self) -> String {
-        let mut listed = self.listed.clone();
-        listed.sort_unstable();
         let listed: Vec<String> =
-            listed.iter().map(|(index, outcome)| format!("{}={}", index.0, outcome.as_str())).collect();
+            self.listed.iter().map(|(index, outcome)| format!("{}={}", index.0, outcome.as_str())).collect();
         listed.join(",")
     }
 
@@ -122,5 +122,35 @@ impl Tally {
             outcomes: self.outcomes,
             expires_at: expires_at.unix_seconds(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(indices: impl IntoIterator<Item = u32>) -> Tally {
+        let mut tally = Tally::default();
+        for index in indices {
+            let outcome = if index == 21 { Outcome::Duplicate } else { Outcome::Stored };
+            tally.settle(EventIndex(index), outcome);
+        }
+        tally
+    }
+
+    #[test]
+    fn the_first_twenty_events_are_listed_and_the_others_are_counted_in_whatever_order_they_are_recorded() {
+        let tally = settled((0..30).rev());
+        let listed: Vec<String> = (0..20).map(|index| format!("{index}=stored")).collect();
+        assert_eq!(tally.listed(), listed.join(","));
+        assert_eq!(tally.further().as_deref(), Some("stored=9,duplicate=1"));
+        assert_eq!(settled([0]).further(), None);
+    }
+
+    #[test]
+    fn what_is_recorded_ends_before_the_first_gap() {
+        let tally = settled([0, 1, 3, 4]);
+        assert_eq!(tally.recorded(), 2);
+        assert_eq!(settled([3, 1, 0, 2]).recorded(), 4);
     }
 }
