@@ -114,6 +114,15 @@ impl Lease for FileLease {
         Ok(self.held().as_ref().is_some_and(|(holder, _)| holder == owner))
     }
 
+    async fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> Result<bool, PortError> {
+        let held = self.held();
+        let is_ours = held.as_ref().is_some_and(|(holder, _)| holder == owner);
+        if is_ours {
+            self.put_pause(Some(pause)).map_err(|error| PortError::new("write the drain's pause", &error))?;
+        }
+        Ok(is_ours)
+    }
+
     async fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> Result<(), PortError> {
         let mut held = self.held();
         if held.as_ref().is_some_and(|(holder, _)| holder == owner) {
@@ -172,7 +181,12 @@ mod tests {
         first.release(&owner, Some(&pause)).await.unwrap();
         let next = lease(&directory);
         assert_eq!(next.take(&owner, now, now).await.unwrap(), Taken::Paused(pause.clone()));
-        assert_eq!(next.take(&owner, pause.until, now).await.unwrap(), Taken::Ours(Some(pause)));
+        assert_eq!(next.take(&owner, pause.until, now).await.unwrap(), Taken::Ours(Some(pause.clone())));
+        let sent = Pause { refused: None, ..pause.clone() };
+        assert!(next.replace_pause(&owner, &sent).await.unwrap());
+        assert!(!next.replace_pause(&LeaseOwner("2".to_owned()), &pause).await.unwrap());
+        next.release(&owner, Some(&sent)).await.unwrap();
+        assert_eq!(next.take(&owner, pause.until, now).await.unwrap(), Taken::Ours(Some(sent)));
         next.release(&owner, None).await.unwrap();
         assert_eq!(next.take(&owner, now, now).await.unwrap(), Taken::Ours(None));
     }

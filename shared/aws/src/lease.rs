@@ -75,6 +75,30 @@ impl DynamoLease {
             },
         }
     }
+
+    /// Writes a pause and removes attributes, if the lease is still ours. Says whether it is.
+    async fn put_pause(&self, owner: &LeaseOwner, pause: &Pause, remove: &[&str]) -> Result<bool, PortError> {
+        let mut values = Item::from([
+            holder(owner),
+            value(":paused_until", seconds(pause.until)),
+            value(":failed_runs", AttributeValue::N(pause.failed_runs.to_string())),
+            value(":pause_reason", text(pause.reason.as_str())),
+        ]);
+        let mut set =
+            "SET paused_until = :paused_until, failed_runs = :failed_runs, pause_reason = :pause_reason".to_owned();
+        let mut remove = remove.to_vec();
+        match &pause.refused {
+            Some(refused) => {
+                values.extend([value(":refused_document", text(refused.as_str()))]);
+                set.push_str(", refused_document = :refused_document");
+            }
+            None => remove.push("refused_document"),
+        }
+        if !remove.is_empty() {
+            set = format!("{set} REMOVE {}", remove.join(", "));
+        }
+        Ok(matches!(self.update(&set, "holder = :holder", values).await?, Updated::Yes(_)))
+    }
 }
 
 impl Lease for DynamoLease {
@@ -97,23 +121,13 @@ impl Lease for DynamoLease {
         Ok(matches!(renewed, Updated::Yes(_)))
     }
 
+    async fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> Result<bool, PortError> {
+        self.put_pause(owner, pause, &[]).await
+    }
+
     async fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> Result<(), PortError> {
         if let Some(pause) = pause {
-            let mut values = Item::from([
-                holder(owner),
-                value(":paused_until", seconds(pause.until)),
-                value(":failed_runs", AttributeValue::N(pause.failed_runs.to_string())),
-                value(":pause_reason", text(pause.reason.as_str())),
-            ]);
-            let set = "SET paused_until = :paused_until, failed_runs = :failed_runs, pause_reason = :pause_reason";
-            let update = match &pause.refused {
-                Some(refused) => {
-                    values.extend([value(":refused_document", text(refused.as_str()))]);
-                    format!("{set}, refused_document = :refused_document REMOVE holder, expires_at")
-                }
-                None => format!("{set} REMOVE refused_document, holder, expires_at"),
-            };
-            return self.update(&update, "holder = :holder", values).await.map(|_| ());
+            return self.put_pause(owner, pause, &["holder", "expires_at"]).await.map(|_| ());
         }
         let delete = self
             .client
@@ -277,8 +291,9 @@ mod tests {
         lease.release(&owner, Some(&a_pause())).await.unwrap();
         lease.release(&owner, Some(&Pause { refused: None, ..a_pause() })).await.unwrap();
         lease.release(&owner, None).await.unwrap();
+        assert!(lease.replace_pause(&owner, &Pause { refused: None, ..a_pause() }).await.unwrap());
         let requests: Vec<Value> = service.received().iter().map(|request| request.json()).collect();
-        let [with, without, deleted] = &requests[..] else { panic!("{requests:?}") };
+        let [with, without, deleted, replaced] = &requests[..] else { panic!("{requests:?}") };
         assert_eq!(
             with["UpdateExpression"],
             "SET paused_until = :paused_until, failed_runs = :failed_runs, pause_reason = :pause_reason, \
@@ -291,9 +306,10 @@ mod tests {
                 ":pause_reason": {"S": "queue-unavailable"}, ":refused_document": {"S": "the document"},
             })
         );
-        assert!(without["UpdateExpression"].as_str().unwrap().ends_with("REMOVE refused_document, holder, expires_at"));
+        assert!(without["UpdateExpression"].as_str().unwrap().ends_with("REMOVE holder, expires_at, refused_document"));
+        assert!(replaced["UpdateExpression"].as_str().unwrap().ends_with("REMOVE refused_document"), "the lease stays");
         assert_eq!(deleted["UpdateExpression"], Value::Null);
-        for request in [with, without, deleted] {
+        for request in [with, without, deleted, replaced] {
             assert_eq!(request["ConditionExpression"], "holder = :holder");
         }
     }
@@ -306,9 +322,10 @@ mod tests {
         assert!(!lease.renew(&owner, now()).await.unwrap());
         lease.release(&owner, None).await.unwrap();
         lease.release(&owner, Some(&a_pause())).await.unwrap();
+        assert!(!lease.replace_pause(&owner, &a_pause()).await.unwrap());
         let conditions: Vec<Value> =
             service.received().iter().map(|request| request.json()["ConditionExpression"].clone()).collect();
-        assert_eq!(conditions[1..], ["holder = :holder", "holder = :holder", "holder = :holder"]);
+        assert_eq!(conditions[1..], ["holder = :holder"; 4]);
     }
 
     #[tokio::test]

@@ -115,7 +115,7 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
     async fn work_under_lease(&self, end_by: Instant, tally: &Tally) -> (DrainOutcome, Option<Pause>) {
         let owner = LeaseOwner(self.surroundings.new_delivery_id(self.surroundings.now()).to_string());
         let now = self.surroundings.now();
-        let met = match self.lease.take(&owner, now, now.plus(self.settings.lease)).await {
+        let mut met = match self.lease.take(&owner, now, now.plus(self.settings.lease)).await {
             Ok(Taken::Ours(met)) => met,
             Ok(Taken::HeldByAnother) => return (DrainOutcome::HeldByAnother(Holder::Lease), None),
             Ok(Taken::Paused(pause)) => {
@@ -130,7 +130,7 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
                 return (DrainOutcome::Failed(DrainFailure::LeaseUnavailable), None);
             }
         };
-        let outcome = self.work_while_held(&owner, end_by, met.as_ref(), tally).await;
+        let outcome = self.work_while_held(&owner, end_by, &mut met, tally).await;
         let pause = tally.pause_after(outcome, met, self.surroundings.now());
         if let Err(error) = self.lease.release(&owner, pause.as_ref()).await {
             tracing::warn!(provider = %self.provider, %error, "the lease cannot be given up; it ends by itself");
@@ -150,11 +150,11 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         &self,
         owner: &LeaseOwner,
         end_by: Instant,
-        met: Option<&Pause>,
+        met: &mut Option<Pause>,
         tally: &Tally,
     ) -> DrainOutcome {
         let (tell_lost, told_lost) = watch::channel(false);
-        let work = AssertUnwindSafe(self.work(end_by, met, &told_lost, tally)).catch_unwind();
+        let work = AssertUnwindSafe(self.work(owner, end_by, met, &told_lost, tally)).catch_unwind();
         let mut work = std::pin::pin!(work);
         let outcome = tokio::select! {
             outcome = &mut work => outcome,
@@ -188,8 +188,9 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
 
     async fn work(
         &self,
+        owner: &LeaseOwner,
         end_by: Instant,
-        met: Option<&Pause>,
+        met: &mut Option<Pause>,
         lease_lost: &watch::Receiver<bool>,
         tally: &Tally,
     ) -> DrainOutcome {
@@ -199,12 +200,12 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
             tracing::error!(provider = %self.provider, %error, "our queue does not answer, so nothing is taken");
             return failed(DrainFailure::QueueUnavailable);
         }
-        let proof = match self.prove(met, tally).await {
-            Ok(proof) => proof,
-            Err(failure) => return failed(failure),
-        };
         let account = match self.account().await {
             Ok(account) => account,
+            Err(failure) => return failed(failure),
+        };
+        let proof = match self.prove(owner, met, tally).await {
+            Ok(proof) => proof,
             Err(failure) => return failed(failure),
         };
         let connecting = timeout_at(finish_by, self.broker.connect(&account.connection)).await;
@@ -226,15 +227,34 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
     }
 
     /// What our side refused before a pause, it must accept before anything is taken.
-    async fn prove(&self, met: Option<&Pause>, tally: &Tally) -> Result<SentProof, DrainFailure> {
+    async fn prove(
+        &self,
+        owner: &LeaseOwner,
+        met: &mut Option<Pause>,
+        tally: &Tally,
+    ) -> Result<SentProof, DrainFailure> {
         let Some(pause) = met else { return Ok(SentProof::default()) };
-        proof::prove(self.provider, pause, &self.queue, &self.payloads, tally).await.map_err(|error| {
+        let proving = proof::prove(self.provider, pause, &self.queue, &self.payloads, tally).await;
+        let sent = proving.map_err(|error| {
             tracing::error!(provider = %self.provider, %error, "our side still refuses, so nothing is taken");
             match pause.reason {
                 PauseReason::PayloadsUnavailable if !tally.proven().payloads => DrainFailure::PayloadsUnavailable,
                 _ => DrainFailure::QueueUnavailable,
             }
-        })
+        })?;
+        if pause.refused.take().is_none() {
+            return Ok(sent);
+        }
+        // Before its message is acknowledged without being sent again, the document must be gone from the lease. A run that
+        // found it there once more would take another message that is alike for this one.
+        match self.lease.replace_pause(owner, pause).await {
+            Ok(true) => Ok(sent),
+            Ok(false) => Ok(SentProof::default()),
+            Err(error) => {
+                tracing::warn!(provider = %self.provider, %error, "a document that was sent stays in the lease");
+                Ok(SentProof::default())
+            }
+        }
     }
 
     async fn account(&self) -> Result<Account, DrainFailure> {

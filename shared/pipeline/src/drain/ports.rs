@@ -175,6 +175,9 @@ pub trait Lease: Send + Sync + 'static {
     /// Extends the lease, if it is still ours. Says whether it is.
     fn renew(&self, owner: &LeaseOwner, expires_at: Timestamp) -> impl Future<Output = Result<bool, PortError>> + Send;
 
+    /// Replaces the pause that came with the lease, if it is still ours. Says whether it is.
+    fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> impl Future<Output = Result<bool, PortError>> + Send;
+
     /// Gives the lease up, if it is still ours, and leaves a pause or none.
     fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> impl Future<Output = Result<(), PortError>> + Send;
 }

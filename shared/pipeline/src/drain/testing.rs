@@ -157,7 +157,8 @@ impl MemoryBroker {
 
     /// Publishes a message that has come back so many times.
     pub(super) fn publish_returned(&self, queue: &str, body: &str, delivery_count: u64) {
-        let properties = Properties { delivery_count: Some(delivery_count), ..Properties::default() };
+        let properties =
+            Properties { delivery_count: Some(delivery_count), redelivered: true, ..Properties::default() };
         self.publish_messages(queue, [Message { body: body.to_owned().into(), properties }]);
     }
 
@@ -572,6 +573,16 @@ impl Lease for MemoryLease {
         let is_ours = holder.as_ref().is_some_and(|(holder, _)| holder == owner);
         if is_ours {
             *holder = Some((owner.clone(), expires_at));
+        }
+        Ok(is_ours)
+    }
+
+    async fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> Result<bool, PortError> {
+        yield_now().await;
+        self.answer()?;
+        let is_ours = self.holder.lock().unwrap().as_ref().is_some_and(|(holder, _)| holder == owner);
+        if is_ours {
+            *self.pause.lock().unwrap() = Some(pause.clone());
         }
         Ok(is_ours)
     }
