@@ -303,6 +303,30 @@ async fn one_message_that_our_queue_never_takes_pauses_nothing_until_it_is_close
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_our_queue_never_takes_is_not_what_an_outage_is_measured_by() {
+    let never = || Batching::Refuse(["never".to_owned()].into());
+    // Refused alone, then others are accepted, then an outage begins.
+    let drain = drain_of(QUORUM, &["never".to_owned()]);
+    drain.broker.publish(MAIN, small(100));
+    drain.queue.behave([never(), Batching::Work, Batching::Work, Batching::Fail]);
+    assert_eq!(run(&drain).await.outcome, DrainOutcome::Failed(DrainFailure::QueueUnavailable));
+    drain.queue.behave([never()]);
+    drain.lease.lift_pause();
+    assert_eq!(run(&drain).await.outcome, DrainOutcome::Failed(DrainFailure::MessagesRefused));
+    assert_eq!(drain.broker.acknowledged().len(), 100, "the outage is over for all the others");
+
+    // Refused alone and last, and close to being dropped.
+    let drain = drain_of(QUORUM, &small(1));
+    drain.broker.publish_returned(MAIN, "never", 9);
+    drain.queue.behave([Batching::Work, never()]);
+    run(&drain).await;
+    assert_eq!(drain.lease.pause().unwrap().reason, PauseReason::MessagesRefused);
+    drain.broker.publish(MAIN, small(3));
+    drain.lease.lift_pause();
+    assert_eq!(run(&drain).await.acknowledged, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_defect_leaves_a_pause_because_it_returns_what_was_taken() {
     let drain = drain_of(QUORUM, &small(5));
     drain.queue.behave([Batching::Panic]);
