@@ -71,7 +71,7 @@ impl FileLease {
 impl FileLease {
     fn pause(&self) -> Result<Option<Pause>, PortError> {
         match std::fs::read_to_string(self.directory.drain_pause()) {
-            // A file that cannot be read as a pause is none: it was changed by hand, and the next run that fails replaces it.
+            // What cannot be read was changed by hand; the next run that fails replaces it.
             Ok(text) => Ok(serde_json::from_str(&text).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(PortError::new("read the drain's pause", &error)),

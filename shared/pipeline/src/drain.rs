@@ -2,11 +2,11 @@
 //!
 //! A run takes the lease, asks our queue whether it answers, and only then consumes: what is taken must have somewhere to go.
 //! Messages become deliveries, go to our queue in batches, and each is acknowledged once our queue has it, and not before. A
-//! run takes one message at a time until our queue accepted one, and then as many as their sizes allow ([`window`]).
+//! run takes one message at a time until our queue accepted one, and then as many as their sizes allow (`window`).
 //!
 //! What our side refuses is requeued, once, when the run ends. The first whole batch or large body that is refused ends the
 //! run and leaves a growing pause in the lease, and the run after it must see our side accept something before it connects
-//! ([`pause`], [`proof`]): a quorum queue drops a message that is returned again and again.
+//! ([`pause`], `proof`): a quorum queue drops a message that is returned again and again.
 //!
 //! A run ends when nothing arrives any more, at its budget, or before its time is up; then the consumer is cancelled, and
 //! messages already delivered are still processed. A run that is cut off at any point loses nothing: what was not
@@ -43,7 +43,8 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// Settings of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainSettings {
-    /// Maximum number of unacknowledged messages in flight.
+    /// Maximum number of unacknowledged messages in flight. Times the largest body, it must fit into the function's memory: so
+    /// much arrives at once when large bodies follow small ones.
     pub prefetch: u16,
     /// How many bytes of bodies may be in memory before the run takes no more. The prefetch follows the sizes of the bodies, so
     /// that this is seldom exceeded; when small bodies are followed by large ones, by what was under way already.
@@ -65,7 +66,7 @@ pub struct DrainSettings {
 impl Default for DrainSettings {
     fn default() -> Self {
         Self {
-            prefetch: 200,
+            prefetch: 100,
             in_flight_bytes: 32 * 1024 * 1024,
             batches_in_flight: 16,
             linger: Duration::from_millis(50),

@@ -260,7 +260,7 @@ async fn nothing_is_taken_while_what_was_refused_is_refused_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_document_that_cannot_be_read_is_no_proof_and_no_obstacle() {
+async fn a_kept_document_that_cannot_be_read_does_not_block_the_next_run() {
     let drain = drain_of(QUORUM, &small(3));
     begin(&drain, Outage::Queue);
     run(&drain).await;
