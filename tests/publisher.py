@@ -26,9 +26,9 @@ def channel(rabbitmq: RabbitMq) -> Iterator[BlockingChannel]:
             connection.close()
 
 
-def declare(rabbitmq: RabbitMq, queue: str, kind: str = "classic") -> None:
+def declare(rabbitmq: RabbitMq, queue: str, kind: str = "classic", **arguments: Any) -> None:
     with channel(rabbitmq) as declaring:
-        declaring.queue_declare(queue, durable=True, arguments={"x-queue-type": kind})
+        declaring.queue_declare(queue, durable=True, arguments={"x-queue-type": kind} | arguments)
 
 
 def policy(number: int) -> dict[str, Any]:

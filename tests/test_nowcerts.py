@@ -22,6 +22,7 @@ from test_alarms import watched
 
 SEND_BATCH = "AmazonSQS.SendMessageBatch"
 PROVIDER = ("provider", "nowcerts")
+LEASE = {"pk": {"S": "lease#nowcerts"}, "sk": {"S": "lease"}}
 
 
 class NowCerts:
@@ -67,6 +68,16 @@ class NowCerts:
         lines = wait_until(lambda: self.lines()[before:], timeout=10, what="the run's line")
         found.extend(lines)
 
+    def lease(self) -> dict[str, Any]:
+        """The item that holds the lease and the pause, or nothing."""
+        return next(iter(self.stack.items(pk="lease#nowcerts")), {})
+
+    def lift_pause(self) -> None:
+        """As docs/operations.md says."""
+        self.stack.client("dynamodb").update_item(
+            TableName=self.stack.outputs["EventsTableName"], Key=LEASE, UpdateExpression="REMOVE paused_until"
+        )
+
     def accepted(self) -> int:
         """How many deliveries were accepted so far."""
         return sum(line["outcome"] == "accepted" for line in self.stack.deliveries("nowcerts"))
@@ -96,6 +107,8 @@ class NowCerts:
 def nowcerts(stack: Stack, rabbitmq: RabbitMq, request: pytest.FixtureRequest) -> NowCerts:
     queue = f"{request.node.name[:80]}.{random.randrange(10**9)}"
     declare(rabbitmq, queue)
+    # An outage of an earlier test may have left a pause.
+    stack.client("dynamodb").delete_item(TableName=stack.outputs["EventsTableName"], Key=LEASE)
     return NowCerts(stack, rabbitmq, queue)
 
 
@@ -277,24 +290,83 @@ def test_a_queue_of_ours_that_fails_ends_the_run_and_everything_returns_once(
     with stack.proxy.fault(SEND_BATCH, action):
         run = nowcerts.drain()
     assert (run["outcome"], run["reason"]) == ("failed", "queue-unavailable")
-    assert (run["acknowledged"], run["returned"]) == (0, run["received"])
+    assert (run["received"], run["acknowledged"], run["returned"]) == (1, 0, 1), "one message, until one was accepted"
     assert nowcerts.depth() == (60, 0)
 
+    nowcerts.lift_pause()
     again = nowcerts.drain()
-    assert (again["acknowledged"], again["redelivered"]) == (60, run["received"])
+    assert (again["acknowledged"], again["redelivered"]) == (60, 1)
     events = nowcerts.events()
     assert sorted(event["id"] for event in events) == sorted(ids)
+    assert {event["outcome"] for event in events} == {"stored"}
+    assert nowcerts.lease() == {}, "success clears the pause"
+
+
+def test_a_run_in_a_pause_ends_quietly_and_says_until_when_and_why(nowcerts: NowCerts, stack: Stack) -> None:
+    paused = ("drain_paused", (PROVIDER,))
+    counted = stack.counters("nowcerts").get(paused, 0)
+    nowcerts.publish(3)
+    with stack.proxy.fault(SEND_BATCH, "access-denied"):
+        failed = nowcerts.drain()
+    pause = nowcerts.lease()
+    assert (pause["failed_runs"], pause["pause_reason"]) == (1, "queue-unavailable")
+    assert 50 < int(pause["paused_until"]) - time.time() < 70
+
+    run = nowcerts.drain()
+    assert (run["outcome"], run["reason"], run["received"]) == ("paused", "queue-unavailable", 0)
+    assert run["paused_until"] == failed["paused_until"]
+    assert nowcerts.lease() == pause
+    wait_until(lambda: stack.counters("nowcerts").get(paused, 0) == counted + 1, what="the counter")
+
+    table, dynamodb = stack.outputs["EventsTableName"], stack.client("dynamodb")
+    over = {":now": {"N": str(int(time.time()) - 1)}}
+    dynamodb.update_item(
+        TableName=table, Key=LEASE, UpdateExpression="SET paused_until = :now", ExpressionAttributeValues=over
+    )
+    assert nowcerts.drain()["acknowledged"] == 3
+
+
+@pytest.mark.parametrize("operation", [SEND_BATCH, "S3.PutObject"], ids=["queue", "store"])
+def test_an_outage_of_ours_costs_no_message_of_a_quorum_queue(
+    nowcerts: NowCerts, stack: Stack, rabbitmq: RabbitMq, operation: str
+) -> None:
+    queue = f"{nowcerts.queue}.quorum"
+    declare(rabbitmq, queue, kind="quorum", **{"x-delivery-limit": 20})
+    nowcerts.queue = queue
+    nowcerts.account()
+    large = b'{"large": "' + b"x" * 1_200_000 + b'"}'
+    ids = new_ids(40)
+    publish(rabbitmq, queue, [large if number % 4 == 0 else policy(number) for number in range(40)], ids)
+
+    runs = []
+    with stack.proxy.fault(operation, "access-denied"):
+        for _ in range(25):
+            runs.append(nowcerts.drain())
+            # Each pause is over at once: as many runs as in a day.
+            nowcerts.lift_pause()
+    assert {run["outcome"] for run in runs} == {"failed"}
+    assert nowcerts.lease()["failed_runs"] == 25
+    drained = nowcerts.drain()
+
+    assert (drained["outcome"], drained["acknowledged"]) == ("drained", 40 - sum(run["acknowledged"] for run in runs))
+    events = nowcerts.events()
+    assert sorted(event["id"] for event in events) == sorted(ids), "nothing is lost"
+    assert {event["outcome"] for event in events} == {"stored"}
+    returns = max(int(event["attributes"].get("delivery_count", "0")) for event in events)
+    print(f"{len(runs)} failed runs, at most {1 + returns} deliveries of a message")
+    assert returns <= 7
 
 
 def test_what_our_queue_refuses_returns_and_its_neighbours_are_done(nowcerts: NowCerts, stack: Stack) -> None:
     ids = nowcerts.publish(30)
-    with stack.proxy.fault(SEND_BATCH, "refuse-entry", times=2):
+    with stack.proxy.fault(SEND_BATCH, "refuse-entry", times=1):
         run = nowcerts.drain()
     assert (run["outcome"], run["reason"]) == ("failed", "messages-refused")
-    assert (run["acknowledged"], run["returned"]) == (28, 2)
-    assert nowcerts.depth() == (2, 0)
+    assert (run["acknowledged"], run["returned"]) == (29, 1)
+    assert nowcerts.depth() == (1, 0)
+    assert nowcerts.lease() == {}, "the others are not held up"
 
-    assert nowcerts.drain()["redelivered"] == 2
+    assert nowcerts.drain()["redelivered"] == 1
     assert sorted(event["id"] for event in nowcerts.events()) == sorted(ids)
 
 

@@ -118,7 +118,7 @@ def test_each_function_may_do_just_what_it_does(translated: template.Template) -
         | {"secretsmanager:GetSecretValue", "dynamodb:GetItem", "dynamodb:PutItem"},
         "NurtureCloudResyncFunctionScheduleRole": {"lambda:InvokeFunction"},
         "SterlingRole": intake,
-        "NowCertsRole": intake | {"sqs:GetQueueAttributes", "dynamodb:PutItem", "dynamodb:DeleteItem"},
+        "NowCertsRole": intake | {"sqs:GetQueueAttributes", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
         "NowCertsFunctionScheduleRole": {"lambda:InvokeFunction"},
         "SterlingTokenRole": logs | {"secretsmanager:GetSecretValue"},
         "ProcessorRole": logs
@@ -401,7 +401,7 @@ def test_the_drain_runs_once_or_not_at_all(translated: template.Template) -> Non
 
 def test_the_drain_may_write_the_lease_and_no_event(translated: template.Template) -> None:
     [policy] = resources(translated, "AWS::IAM::Role")["NowCertsRole"]["Policies"]
-    [lease] = [entry for entry in policy["PolicyDocument"]["Statement"] if "dynamodb:PutItem" in entry["Action"]]
+    [lease] = [entry for entry in policy["PolicyDocument"]["Statement"] if "dynamodb:UpdateItem" in entry["Action"]]
 
     assert lease["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["lease#nowcerts"]}}
 

@@ -135,6 +135,12 @@ impl DataDirectory {
         self.0.join(format!("nurturecloud-resync-{account}.json"))
     }
 
+    /// The pause after a drain that our side refused messages of. Removing it lifts the pause.
+    #[must_use]
+    pub fn drain_pause(&self) -> PathBuf {
+        self.0.join("nowcerts-pause.json")
+    }
+
     /// The log of `demo`.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -1,17 +1,19 @@
 //! The drain of NowCerts' queues on this machine.
 
 use std::fs::File;
+use std::io;
 use std::sync::Mutex;
 
 use broker::AmqpBroker;
-use pipeline::drain::ports::{Lease, LeaseOwner};
+use pipeline::drain::pause::Pause;
+use pipeline::drain::ports::{Lease, LeaseOwner, Taken};
 use pipeline::drain::{Drain, DrainSettings};
 use pipeline::ports::{PortError, SecretText, Secrets, SystemSurroundings};
 use providers::nowcerts;
 use providers::provider::Provider;
 use providers::timestamp::Timestamp;
 
-use crate::data_directory::{DataDirectory, DataDirectoryError};
+use crate::data_directory::{DataDirectory, DataDirectoryError, replace_private_file};
 use crate::key_files::KeyFile;
 use crate::sqlite::{Database, SqlitePayloads, SqliteQueue};
 
@@ -53,6 +55,7 @@ impl Secrets for AccountSecret {
 }
 
 /// A lock on a file of the data directory. It needs no renewal: the operating system gives it back however the process ends.
+/// A pause is a file beside it.
 #[derive(Debug)]
 pub struct FileLease {
     directory: DataDirectory,
@@ -65,19 +68,45 @@ impl FileLease {
     }
 }
 
+impl FileLease {
+    fn pause(&self) -> Result<Option<Pause>, PortError> {
+        match std::fs::read_to_string(self.directory.drain_pause()) {
+            // What cannot be read was changed by hand; the next run that fails replaces it.
+            Ok(text) => Ok(serde_json::from_str(&text).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(PortError::new("read the drain's pause", &error)),
+        }
+    }
+
+    fn put_pause(&self, pause: Option<&Pause>) -> io::Result<()> {
+        let path = self.directory.drain_pause();
+        match pause {
+            Some(pause) => replace_private_file(&path, &serde_json::to_string(pause)?),
+            None => match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
 impl Lease for FileLease {
-    async fn take(&self, owner: &LeaseOwner, _: Timestamp, _: Timestamp) -> Result<bool, PortError> {
+    async fn take(&self, owner: &LeaseOwner, now: Timestamp, _: Timestamp) -> Result<Taken, PortError> {
         let mut held = self.held();
         if held.is_some() {
-            return Ok(false);
+            return Ok(Taken::HeldByAnother);
         }
-        match self.directory.lock_drain() {
-            Ok(file) => {
+        let file = match self.directory.lock_drain() {
+            Ok(file) => file,
+            Err(DataDirectoryError::InUse { .. }) => return Ok(Taken::HeldByAnother),
+            Err(error) => return Err(PortError::new("lock the data directory", &error)),
+        };
+        match self.pause()? {
+            Some(pause) if pause.until > now => Ok(Taken::Paused(pause)),
+            pause => {
                 *held = Some((owner.clone(), file));
-                Ok(true)
+                Ok(Taken::Ours(pause))
             }
-            Err(DataDirectoryError::InUse { .. }) => Ok(false),
-            Err(error) => Err(PortError::new("lock the data directory", &error)),
         }
     }
 
@@ -85,8 +114,22 @@ impl Lease for FileLease {
         Ok(self.held().as_ref().is_some_and(|(holder, _)| holder == owner))
     }
 
-    async fn release(&self, owner: &LeaseOwner) -> Result<(), PortError> {
-        self.held().take_if(|(holder, _)| holder == owner);
+    async fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> Result<bool, PortError> {
+        let held = self.held();
+        let is_ours = held.as_ref().is_some_and(|(holder, _)| holder == owner);
+        if is_ours {
+            self.put_pause(Some(pause)).map_err(|error| PortError::new("write the drain's pause", &error))?;
+        }
+        Ok(is_ours)
+    }
+
+    async fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> Result<(), PortError> {
+        let mut held = self.held();
+        if held.as_ref().is_some_and(|(holder, _)| holder == owner) {
+            // First the pause, while the lock keeps others from beginning without it.
+            self.put_pause(pause).map_err(|error| PortError::new("write the drain's pause", &error))?;
+            *held = None;
+        }
         Ok(())
     }
 }
@@ -94,6 +137,7 @@ impl Lease for FileLease {
 #[cfg(test)]
 mod tests {
     use pipeline::document::OutboundDocument;
+    use pipeline::drain::pause::{PauseReason, RefusedDocument};
     use pipeline::ports::BatchQueue as _;
     use providers::amqp::Message;
     use providers::delivery::{DeliveryId, VerifiedDelivery};
@@ -111,13 +155,40 @@ mod tests {
         let (one, two) = (LeaseOwner("1".to_owned()), LeaseOwner("2".to_owned()));
         let (first, second) = (lease(&directory), lease(&directory));
         let now = Timestamp::EPOCH;
-        assert!(first.take(&one, now, now).await.unwrap());
+        assert_eq!(first.take(&one, now, now).await.unwrap(), Taken::Ours(None));
         assert!(first.renew(&one, now).await.unwrap() && !first.renew(&two, now).await.unwrap());
-        assert!(!second.take(&two, now, now).await.unwrap());
-        first.release(&two).await.unwrap();
-        assert!(!second.take(&two, now, now).await.unwrap(), "another's lease is not given up");
-        first.release(&one).await.unwrap();
-        assert!(second.take(&two, now, now).await.unwrap());
+        assert_eq!(second.take(&two, now, now).await.unwrap(), Taken::HeldByAnother);
+        first.release(&two, None).await.unwrap();
+        assert_eq!(second.take(&two, now, now).await.unwrap(), Taken::HeldByAnother, "another's lease is not given up");
+        first.release(&one, None).await.unwrap();
+        assert_eq!(second.take(&two, now, now).await.unwrap(), Taken::Ours(None));
+    }
+
+    #[tokio::test]
+    async fn a_pause_keeps_the_next_drain_from_beginning_until_it_is_over_and_goes_with_success() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(&parent.path().join("data")).unwrap();
+        let owner = LeaseOwner("1".to_owned());
+        let now = Timestamp::EPOCH;
+        let pause = Pause {
+            until: now.plus(std::time::Duration::from_secs(60)),
+            failed_runs: 1,
+            reason: PauseReason::QueueUnavailable,
+            refused: Some(RefusedDocument::stored("the document".to_owned())),
+        };
+        let first = lease(&directory);
+        first.take(&owner, now, now).await.unwrap();
+        first.release(&owner, Some(&pause)).await.unwrap();
+        let next = lease(&directory);
+        assert_eq!(next.take(&owner, now, now).await.unwrap(), Taken::Paused(pause.clone()));
+        assert_eq!(next.take(&owner, pause.until, now).await.unwrap(), Taken::Ours(Some(pause.clone())));
+        let sent = Pause { refused: None, ..pause.clone() };
+        assert!(next.replace_pause(&owner, &sent).await.unwrap());
+        assert!(!next.replace_pause(&LeaseOwner("2".to_owned()), &pause).await.unwrap());
+        next.release(&owner, Some(&sent)).await.unwrap();
+        assert_eq!(next.take(&owner, pause.until, now).await.unwrap(), Taken::Ours(Some(sent)));
+        next.release(&owner, None).await.unwrap();
+        assert_eq!(next.take(&owner, now, now).await.unwrap(), Taken::Ours(None));
     }
 
     #[tokio::test]

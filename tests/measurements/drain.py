@@ -3,7 +3,9 @@
     cargo build --release -p nowcerts
     .tools/tests/bin/python tests/measurements/drain.py --backlog 1000 --backlog 100000
 
-A real RabbitMQ holds the backlog; a server with fixed answers stands for SQS, DynamoDB and Secrets Manager, each answer
+With `--body-bytes` it shows what large bodies cost in memory, and with `--small-first` what they cost after small ones.
+
+A real RabbitMQ holds the backlog; a server with fixed answers stands for SQS, S3, DynamoDB and Secrets Manager, each answer
 `--latency` milliseconds late, as a real one would be. Nothing is measured but the function's own process: outside of
 Lambda it runs by itself.
 """
@@ -56,7 +58,8 @@ class FixedAnswers:
                 body = await reader.readexactly(int(names.get(b"content-length", b"0")))
                 if self.latency:
                     await asyncio.sleep(self.latency)
-                target = names[b"x-amz-target"]
+                # S3 has no target, and takes any answer that says yes.
+                target = names.get(b"x-amz-target", b"s3")
                 if target.endswith(b"SendMessageBatch"):
                     answer = self._batches[body.count(b'"Id":')]
                 else:
@@ -66,13 +69,14 @@ class FixedAnswers:
             writer.close()
 
 
-def publish(rabbitmq: RabbitMq, count: int) -> None:
+def publish(rabbitmq: RabbitMq, count: int, body_bytes: int, small_first: int) -> None:
     """Without confirmations, which would take longer than the measurement."""
     declare(rabbitmq, QUEUE)
+    body = json.dumps({"Event": "PolicyUpdated", "Document": "x" * body_bytes}) if body_bytes else BODY
     with channel(rabbitmq) as publishing:
-        for _ in range(count):
-            publishing.basic_publish("", QUEUE, BODY.encode())
-    rabbitmq.wait_for_depth(QUEUE, count, timeout=120)
+        for number in range(small_first + count):
+            publishing.basic_publish("", QUEUE, (BODY if number < small_first else body).encode())
+    rabbitmq.wait_for_depth(QUEUE, small_first + count, timeout=120)
 
 
 def measure(rabbitmq: RabbitMq, answers: FixedAnswers, folder: Path, settings: dict[str, str]) -> dict[str, float]:
@@ -113,12 +117,15 @@ def measure(rabbitmq: RabbitMq, answers: FixedAnswers, folder: Path, settings: d
         "per_second": round(run["acknowledged"] / seconds),
         "processor_share": round(processor_seconds / seconds, 2),
         "peak_megabytes": round(peak, 1),
+        "peak_body_megabytes": round(run.get("peak_body_bytes", 0) / 2**20, 1),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backlog", type=int, action="append", required=True)
+    parser.add_argument("--body-bytes", type=int, default=0, help=f"about {len(BODY)} unless said otherwise")
+    parser.add_argument("--small-first", type=int, default=0, help="small messages before the backlog")
     parser.add_argument("--latency", type=float, default=15, help="milliseconds before each answer of AWS")
     parser.add_argument("--setting", action="append", default=[], help="such as PREFETCH=1000")
     arguments = parser.parse_args()
@@ -126,10 +133,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rabbitmq = RabbitMq(Path(folder) / "rabbitmq")
         try:
-            print(f"RabbitMQ {rabbitmq.version}, body {len(BODY)} bytes, latency {arguments.latency:g} ms, {settings}")
+            print(f"RabbitMQ {rabbitmq.version}, body {arguments.body_bytes or len(BODY)} bytes, latency {arguments.latency:g} ms, {settings}")
             answers = FixedAnswers(rabbitmq.secret() | {"queue": QUEUE}, arguments.latency / 1000)
             for backlog in arguments.backlog:
-                publish(rabbitmq, backlog)
+                publish(rabbitmq, backlog, arguments.body_bytes, arguments.small_first)
                 print(measure(rabbitmq, answers, Path(folder), settings), flush=True)
         finally:
             rabbitmq.close()

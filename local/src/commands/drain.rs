@@ -110,12 +110,16 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 pub(super) fn in_words(report: &DrainReport) -> String {
     let (outcome, reason) = report.outcome.in_words();
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let pause = report.paused_until.map(|until| {
+        format!("Our side refused messages: no run begins before {until}. Remove nowcerts-pause.json to lift that.\n")
+    });
     format!(
-        "NowCerts: {outcome}{reason}. {} messages came, {} are on our queue and acknowledged, {} went back; {:.1} s.\n",
+        "NowCerts: {outcome}{reason}. {} messages came, {} are on our queue and acknowledged, {} went back; {:.1} s.\n{}",
         report.received,
         report.acknowledged,
         report.returned,
         report.duration.as_secs_f64(),
+        pause.unwrap_or_default(),
     )
 }
 

@@ -75,17 +75,11 @@ impl Session for AmqpSession {
     async fn consume(&self, queue: &QueueName, prefetch: u16) -> Result<Self::Messages, BrokerError> {
         let error = |error| broker_error(Phase::Consuming, &error);
         let channel = self.connection.create_channel().await.map_err(error)?;
-        // Before the consumer: it bounds what is sent to those that come after it.
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(error)?;
-        let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-        let consumer = channel
-            .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
-            .await
-            .map_err(error)?;
+        let consumer = consumer(&channel, queue, prefetch).await.map_err(error)?;
         if let Ok(mut channels) = self.channels.lock() {
             channels.push(channel.clone());
         }
-        Ok(AmqpMessages { channel, consumer, is_cancelled: false, is_at_end: false })
+        Ok(AmqpMessages { channel, queue: queue.clone(), consumer, is_cancelled: false, is_at_end: false })
     }
 
     async fn close(&self) -> Result<(), BrokerError> {
@@ -99,9 +93,20 @@ impl Session for AmqpSession {
     }
 }
 
+/// Begins to consume a queue as its only consumer.
+///
+/// `basic.qos` comes first: it bounds consumers that begin after it, each by itself, and leaves one that is running as it was.
+/// Source: RabbitMQ, "Consumer Prefetch". Its other form, for the whole channel, quorum queues do not support.
+async fn consumer(channel: &Channel, queue: &QueueName, prefetch: u16) -> lapin::Result<Consumer> {
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+    channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await
+}
+
 /// The messages of one queue, on a channel of their own.
 pub struct AmqpMessages {
     channel: Channel,
+    queue: QueueName,
     consumer: Consumer,
     is_cancelled: bool,
     /// lapin says once that nothing comes any more, and then says nothing.
@@ -137,6 +142,13 @@ impl Messages for AmqpMessages {
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await;
         cancelling.map_err(|error| broker_error(Phase::Running, &error))?;
         self.is_cancelled = true;
+        Ok(())
+    }
+
+    async fn consume_again(&mut self, prefetch: u16) -> Result<(), BrokerError> {
+        let consuming = consumer(&self.channel, &self.queue, prefetch).await;
+        self.consumer = consuming.map_err(|error| broker_error(Phase::Running, &error))?;
+        (self.is_cancelled, self.is_at_end) = (false, false);
         Ok(())
     }
 }

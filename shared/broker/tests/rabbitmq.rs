@@ -43,6 +43,10 @@ impl Owned {
         let channel = connection.create_channel().await.unwrap();
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString(LongString::from(kind)));
+        if kind == "quorum" {
+            // What RabbitMQ 4 has unless a policy says otherwise.
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(20));
+        }
         channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.unwrap();
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(name.into(), options, arguments).await.unwrap();
@@ -133,6 +137,66 @@ async fn no_more_is_sent_than_the_prefetch_and_what_was_sent_comes_after_the_can
     assert_eq!(bodies(&mut messages, 3).await, ["2", "3", "4"]);
     assert!(within(messages.next()).await.unwrap().is_none());
     assert_eq!(owned.ready().await, 15);
+    session.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a RabbitMQ"]
+async fn a_consumer_that_begins_again_has_another_prefetch_beside_what_the_first_left_unacknowledged() {
+    for kind in ["classic", "quorum"] {
+        let owned = Owned::queue("adapter.again", kind).await;
+        for number in 0..30 {
+            owned.publish(&number.to_string(), BasicProperties::default()).await;
+        }
+        let session = AmqpBroker.connect(&connection()).await.unwrap();
+        let mut messages = session.consume(&owned.name, 1).await.unwrap();
+        let first = within(messages.next()).await.unwrap().unwrap();
+        assert!(
+            timeout(Duration::from_millis(300), messages.next()).await.is_err(),
+            "{kind}: no more than the prefetch"
+        );
+        messages.cancel().await.unwrap();
+        assert!(within(messages.next()).await.unwrap().is_none(), "{kind}");
+
+        messages.consume_again(7).await.unwrap();
+        assert_eq!(bodies(&mut messages, 7).await, ["1", "2", "3", "4", "5", "6", "7"], "{kind}");
+        assert!(
+            timeout(Duration::from_millis(300), messages.next()).await.is_err(),
+            "{kind}: no more than the new one"
+        );
+        first.receipt.acknowledge().await.unwrap();
+        assert!(
+            timeout(Duration::from_millis(300), messages.next()).await.is_err(),
+            "{kind}: the first counts for itself"
+        );
+        messages.cancel().await.unwrap();
+        assert!(within(messages.next()).await.unwrap().is_none(), "{kind}");
+        session.close().await.unwrap();
+
+        let session = AmqpBroker.connect(&connection()).await.unwrap();
+        let mut messages = session.consume(&owned.name, 100).await.unwrap();
+        assert_eq!(bodies(&mut messages, 29).await.len(), 29, "{kind}: all but the one that was acknowledged");
+        session.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a RabbitMQ"]
+async fn a_quorum_queue_drops_a_message_that_is_returned_once_more_than_its_limit() {
+    let owned = Owned::queue("adapter.limited", "quorum").await;
+    owned.publish("body", BasicProperties::default()).await;
+    for returned in 0..=20_u64 {
+        let session = AmqpBroker.connect(&connection()).await.unwrap();
+        let mut messages = session.consume(&owned.name, 1).await.unwrap();
+        let received = within(messages.next()).await.unwrap().unwrap();
+        assert_eq!(received.message.properties.delivery_count.unwrap_or(0), returned);
+        messages.cancel().await.unwrap();
+        received.receipt.give_back().await.unwrap();
+        session.close().await.unwrap();
+    }
+    let session = AmqpBroker.connect(&connection()).await.unwrap();
+    let mut messages = session.consume(&owned.name, 1).await.unwrap();
+    assert!(timeout(Duration::from_millis(500), messages.next()).await.is_err(), "it is gone");
     session.close().await.unwrap();
 }
 

@@ -6,7 +6,8 @@ use aws::{Clients, DynamoLease, S3Payloads, SecretsManagerSecrets, SqsQueue};
 use broker::AmqpBroker;
 use lambda_runtime::{LambdaEvent, service_fn};
 use pipeline::config::DrainConfig;
-use pipeline::drain::{Drain, DrainFailure, DrainReport};
+use pipeline::drain::pause::MIN_PAUSE;
+use pipeline::drain::{Drain, DrainFailure, DrainOutcome, DrainReport};
 use pipeline::ports::SystemSurroundings;
 use providers::nowcerts;
 use providers::provider::Provider;
@@ -66,8 +67,9 @@ pub async fn run_drain() -> Result<(), Error> {
     };
     if environment_variable("AWS_LAMBDA_RUNTIME_API").is_none() {
         loop {
-            run(Instant::now() + CONTINUOUS_RUN).await;
-            tokio::time::sleep(CONTINUOUS_PAUSE).await;
+            let report = run(Instant::now() + CONTINUOUS_RUN).await;
+            let is_paused = matches!(report.outcome, DrainOutcome::Paused(_));
+            tokio::time::sleep(if is_paused { MIN_PAUSE } else { CONTINUOUS_PAUSE }).await;
         }
     }
     let run = &run;

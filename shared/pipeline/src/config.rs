@@ -148,8 +148,8 @@ pub struct DrainConfig {
     pub events_table: String,
     /// `SECRET_ID`: the name or ARN of the secret with the account.
     pub secret_id: String,
-    /// The flow's own settings: `PREFETCH`, `BATCHES_IN_FLIGHT`, `IDLE_MILLISECONDS`, `MESSAGE_BUDGET`, `MARGIN_SECONDS` and
-    /// `LEASE_SECONDS`.
+    /// The flow's own settings: `PREFETCH`, `IN_FLIGHT_BYTES`, `BATCHES_IN_FLIGHT`, `IDLE_MILLISECONDS`,
+    /// `MESSAGE_BUDGET`, `MARGIN_SECONDS` and `LEASE_SECONDS`.
     pub settings: DrainSettings,
 }
 
@@ -168,6 +168,7 @@ impl DrainConfig {
             secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the account"),
             settings: DrainSettings {
                 prefetch: reader.number("PREFETCH", defaults.prefetch, 1..=10_000),
+                in_flight_bytes: reader.number("IN_FLIGHT_BYTES", defaults.in_flight_bytes, 1_048_576..=1_073_741_824),
                 batches_in_flight: reader.number("BATCHES_IN_FLIGHT", defaults.batches_in_flight, 1..=256),
                 idle: Duration::from_millis(reader.number(
                     "IDLE_MILLISECONDS",
@@ -304,8 +305,12 @@ mod tests {
 
     #[test]
     fn a_drain_without_settings_is_said_to_lack_them_all() {
-        let problems = DrainConfig::from_environment(variables(&[("PREFETCH", "0")])).unwrap_err().to_string();
-        for expected in ["QUEUE_URL", "PAYLOADS_BUCKET", "EVENTS_TABLE", "SECRET_ID", "PREFETCH is \"0\""] {
+        let problems = DrainConfig::from_environment(variables(&[("PREFETCH", "0"), ("IN_FLIGHT_BYTES", "1")]))
+            .unwrap_err()
+            .to_string();
+        let missing = ["QUEUE_URL", "PAYLOADS_BUCKET", "EVENTS_TABLE", "SECRET_ID"];
+        let wrong = ["PREFETCH is \"0\"", "IN_FLIGHT_BYTES is \"1\""];
+        for expected in missing.into_iter().chain(wrong) {
             assert!(problems.contains(expected), "{problems}");
         }
     }

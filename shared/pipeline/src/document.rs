@@ -59,15 +59,47 @@ impl OutboundDocument {
     /// # Errors
     /// When the body had to be stored and could not be, or the document could not be written.
     pub async fn prepare(delivery: &VerifiedDelivery, payloads: &impl Payloads) -> Result<Self, PortError> {
+        match Self::inline(delivery)? {
+            Some(document) => Ok(document),
+            None => Self::offload(delivery, payloads).await,
+        }
+    }
+
+    /// Writes a delivery as a document with its body inside, if the queue takes a document that large.
+    ///
+    /// # Errors
+    /// When the document could not be written.
+    pub(crate) fn inline(delivery: &VerifiedDelivery) -> Result<Option<Self>, UnwritableDocument> {
+        let delivery = delivery.as_delivery();
+        // A body over the limit can't fit in any encoding, so it isn't encoded to find out.
+        if delivery.body.len() > LARGEST_DOCUMENT_BYTES {
+            return Ok(None);
+        }
+        let text = write_inline(delivery)?;
+        let fits = text.len() <= LARGEST_DOCUMENT_BYTES;
+        Ok(fits.then_some(Self { text, provider: delivery.provider, offloaded: false }))
+    }
+
+    /// A document that was sent before and refused, to be sent again. `None` if the text is not a document of the version that
+    /// this release writes.
+    pub(crate) fn refused(text: &str) -> Option<(Self, Vec<KeptHeader>, Sha256Digest)> {
+        let document: Document = serde_json::from_str(text).ok()?;
+        if document.version != VERSION {
+            return None;
+        }
+        let headers = document.headers.into_iter().map(|(name, value)| {
+            let value = value.into_bytes().ok()?;
+            Some(KeptHeader { name, value })
+        });
+        let headers = headers.collect::<Option<_>>()?;
+        let offloaded = matches!(document.body, BodyDocument::Payload { .. });
+        Some((Self { text: text.to_owned(), provider: document.provider, offloaded }, headers, document.sha256))
+    }
+
+    /// Stores a delivery's body, and writes a document that names its key.
+    pub(crate) async fn offload(delivery: &VerifiedDelivery, payloads: &impl Payloads) -> Result<Self, PortError> {
         let delivery = delivery.as_delivery();
         let provider = delivery.provider;
-        // A body over the limit can't fit in any encoding, so it isn't encoded to find out.
-        if delivery.body.len() <= LARGEST_DOCUMENT_BYTES {
-            let text = write_inline(delivery)?;
-            if text.len() <= LARGEST_DOCUMENT_BYTES {
-                return Ok(Self { text, provider, offloaded: false });
-            }
-        }
         let key =
             PayloadKey::new(format!("deliveries/{}/{}/{}", provider, delivery.received_at.day_path(), delivery.id));
         payloads.put(&key, delivery.body.clone()).await?;

@@ -1,13 +1,16 @@
 //! From a provider's own message queue to ours.
 //!
 //! A run takes the lease, asks our queue whether it answers, and only then consumes: what is taken must have somewhere to go.
-//! Messages become deliveries, go to our queue in batches, and each is acknowledged once our queue has it, and not before. What
-//! our queue refuses is put back on theirs, once, when the run ends; the first whole batch that fails ends the run, because a
-//! message that comes back minute after minute is dropped by a quorum queue in the end. A run ends when nothing comes any more,
-//! at its budget, or before its time is up; then the consumer is cancelled, and what had been sent until then is still
-//! worked off.
+//! Messages become deliveries, go to our queue in batches, and each is acknowledged once our queue has it, and not before. A
+//! run takes one message at a time until our queue accepted one, and then as many as their sizes allow (`window`).
 //!
-//! A run that is cut off at any point loses nothing: what was not acknowledged comes again.
+//! What our side refuses is requeued, once, when the run ends. The first whole batch or large body that is refused ends the
+//! run and leaves a growing pause in the lease, and the run after it must see our side accept something before it connects
+//! ([`pause`], `proof`): a quorum queue drops a message that is returned again and again.
+//!
+//! A run ends when nothing arrives any more, at its budget, or before its time is up; then the consumer is cancelled, and
+//! messages already delivered are still processed. A run that is cut off at any point loses nothing: what was not
+//! acknowledged is redelivered.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -20,12 +23,17 @@ use tokio::time::{Instant, timeout_at};
 
 use self::emptying::{Emptying, Ending};
 use self::outcome::Tally;
-use self::ports::{Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Session};
+use self::pause::{Pause, PauseReason};
+use self::ports::{Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Session, Taken};
+use self::proof::SentProof;
 use crate::ports::{BatchQueue, Payloads, Secrets, Surroundings};
 
 mod emptying;
 pub mod outcome;
+pub mod pause;
 pub mod ports;
+mod proof;
+mod window;
 
 pub use outcome::{DrainFailure, DrainOutcome, DrainReport, Holder};
 
@@ -35,8 +43,12 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// Settings of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainSettings {
-    /// How many messages may be out, neither acknowledged nor given back. It bounds the memory of a run.
+    /// Maximum number of unacknowledged messages in flight. Times the largest body, it must fit into the function's memory: so
+    /// much arrives at once when large bodies follow small ones.
     pub prefetch: u16,
+    /// How many bytes of bodies may be in memory before the run takes no more. The prefetch follows the sizes of the bodies, so
+    /// that this is seldom exceeded; when small bodies are followed by large ones, by what was under way already.
+    pub in_flight_bytes: usize,
     /// How many batches may be on their way to our queue at once.
     pub batches_in_flight: usize,
     /// How long a batch that is not full waits for more.
@@ -54,7 +66,8 @@ pub struct DrainSettings {
 impl Default for DrainSettings {
     fn default() -> Self {
         Self {
-            prefetch: 400,
+            prefetch: 100,
+            in_flight_bytes: 32 * 1024 * 1024,
             batches_in_flight: 16,
             linger: Duration::from_millis(50),
             idle: Duration::from_secs(2),
@@ -93,36 +106,65 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         let started = Instant::now();
         let tally = Tally::default();
         let work = AssertUnwindSafe(self.work_under_lease(end_by, &tally)).catch_unwind();
-        let outcome = work.await.unwrap_or(DrainOutcome::Failed(DrainFailure::Panic));
-        let report = tally.report(outcome, started.elapsed());
+        let (outcome, pause) = work.await.unwrap_or((DrainOutcome::Failed(DrainFailure::Panic), None));
+        let report =
+            DrainReport { paused_until: pause.map(|pause| pause.until), ..tally.report(outcome, started.elapsed()) };
         report.write(self.provider);
         report
     }
 
-    async fn work_under_lease(&self, end_by: Instant, tally: &Tally) -> DrainOutcome {
+    async fn work_under_lease(&self, end_by: Instant, tally: &Tally) -> (DrainOutcome, Option<Pause>) {
         let owner = LeaseOwner(self.surroundings.new_delivery_id(self.surroundings.now()).to_string());
         let now = self.surroundings.now();
-        match self.lease.take(&owner, now, now.plus(self.settings.lease)).await {
-            Ok(true) => {}
-            Ok(false) => return DrainOutcome::HeldByAnother(Holder::Lease),
+        let mut met = match self.lease.take(&owner, now, now.plus(self.settings.lease)).await {
+            Ok(Taken::Ours(met)) => met,
+            Ok(Taken::HeldByAnother) => return (DrainOutcome::HeldByAnother(Holder::Lease), None),
+            Ok(Taken::Paused(pause)) => {
+                tracing::info!(
+                    provider = %self.provider, until = %pause.until, reason = %pause.reason, failed_runs = pause.failed_runs,
+                    "runs are paused after our side refused messages; nothing is taken until the pause is over or lifted"
+                );
+                return (DrainOutcome::Paused(pause.reason), Some(pause));
+            }
             Err(error) => {
                 tracing::error!(provider = %self.provider, %error, "the lease cannot be asked for");
-                return DrainOutcome::Failed(DrainFailure::LeaseUnavailable);
+                return (DrainOutcome::Failed(DrainFailure::LeaseUnavailable), None);
             }
+        };
+        let outcome = self.work_while_held(&owner, end_by, &mut met, tally).await;
+        let pause = tally.pause_after(outcome, met, self.surroundings.now());
+        if let Err(error) = self.lease.release(&owner, pause.as_ref()).await {
+            tracing::warn!(provider = %self.provider, %error, "the lease cannot be given up; it ends by itself");
         }
+        let pause = pause.filter(|pause| pause.until > self.surroundings.now());
+        if let Some(Pause { until, reason, failed_runs, .. }) = &pause {
+            tracing::warn!(
+                provider = %self.provider, %until, %reason, failed_runs,
+                "our side refused messages; no run takes any until the pause is over or lifted"
+            );
+        }
+        (outcome, pause)
+    }
+
+    /// A defect is caught here, so that it leaves a pause as well: closing the connection returns messages.
+    async fn work_while_held(
+        &self,
+        owner: &LeaseOwner,
+        end_by: Instant,
+        met: &mut Option<Pause>,
+        tally: &Tally,
+    ) -> DrainOutcome {
         let (tell_lost, told_lost) = watch::channel(false);
-        let mut work = std::pin::pin!(self.work(end_by, &told_lost, tally));
+        let work = AssertUnwindSafe(self.work(owner, end_by, met, &told_lost, tally)).catch_unwind();
+        let mut work = std::pin::pin!(work);
         let outcome = tokio::select! {
             outcome = &mut work => outcome,
-            () = self.keep_lease(&owner) => {
+            () = self.keep_lease(owner) => {
                 let _ = tell_lost.send(true);
                 work.await
             }
         };
-        if let Err(error) = self.lease.release(&owner).await {
-            tracing::warn!(provider = %self.provider, %error, "the lease cannot be given up; it ends by itself");
-        }
-        outcome
+        outcome.unwrap_or(DrainOutcome::Failed(DrainFailure::Panic))
     }
 
     /// Renews the lease until it is lost.
@@ -145,7 +187,14 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         tracing::error!(provider = %self.provider, "the lease is lost; this run ends");
     }
 
-    async fn work(&self, end_by: Instant, lease_lost: &watch::Receiver<bool>, tally: &Tally) -> DrainOutcome {
+    async fn work(
+        &self,
+        owner: &LeaseOwner,
+        end_by: Instant,
+        met: &mut Option<Pause>,
+        lease_lost: &watch::Receiver<bool>,
+        tally: &Tally,
+    ) -> DrainOutcome {
         let finish_by = end_by.checked_sub(CLOSING).unwrap_or(end_by);
         let failed = |failure| DrainOutcome::Failed(failure);
         if let Err(error) = self.queue.check().await {
@@ -156,6 +205,10 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
             Ok(account) => account,
             Err(failure) => return failed(failure),
         };
+        let proof = match self.prove(owner, met, tally).await {
+            Ok(proof) => proof,
+            Err(failure) => return failed(failure),
+        };
         let connecting = timeout_at(finish_by, self.broker.connect(&account.connection)).await;
         let session = match connecting.unwrap_or_else(|_elapsed| Err(too_late())) {
             Ok(session) => session,
@@ -164,7 +217,7 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
                 return failed(DrainFailure::CannotConsume(error.failure));
             }
         };
-        let outcome = self.empty_queues(&session, &account, end_by, finish_by, lease_lost, tally).await;
+        let outcome = self.empty_queues(&session, &account, &proof, end_by, finish_by, lease_lost, tally).await;
         match timeout_at(end_by, session.close()).await {
             Ok(Ok(())) => {}
             // Where the connection broke there is nothing to close.
@@ -172,6 +225,37 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
             Err(_elapsed) => tracing::warn!(provider = %self.provider, "the connection did not close in time"),
         }
         outcome
+    }
+
+    /// What our side refused before a pause, it must accept before anything is taken.
+    async fn prove(
+        &self,
+        owner: &LeaseOwner,
+        met: &mut Option<Pause>,
+        tally: &Tally,
+    ) -> Result<SentProof, DrainFailure> {
+        let Some(pause) = met else { return Ok(SentProof::default()) };
+        let proving = proof::prove(self.provider, pause, &self.queue, &self.payloads, tally).await;
+        let sent = proving.map_err(|error| {
+            tracing::error!(provider = %self.provider, %error, "our side still refuses, so nothing is taken");
+            match pause.reason {
+                PauseReason::PayloadsUnavailable if !tally.proven().payloads => DrainFailure::PayloadsUnavailable,
+                _ => DrainFailure::QueueUnavailable,
+            }
+        })?;
+        if pause.refused.take().is_none() {
+            return Ok(sent);
+        }
+        // Before its message is acknowledged without being sent again, the document must be gone from the lease. A run that
+        // found it there once more would take another message that is alike for this one.
+        match self.lease.replace_pause(owner, pause).await {
+            Ok(true) => Ok(sent),
+            Ok(false) => Ok(SentProof::default()),
+            Err(error) => {
+                tracing::warn!(provider = %self.provider, %error, "a document that was sent stays in the lease");
+                Ok(SentProof::default())
+            }
+        }
     }
 
     async fn account(&self) -> Result<Account, DrainFailure> {
@@ -193,10 +277,12 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
     }
 
     /// Empties the main queue, then the replay queue with what time is left.
+    #[expect(clippy::too_many_arguments, reason = "a run's own state, handed on once")]
     async fn empty_queues(
         &self,
         session: &B::Session,
         account: &Account,
+        proof: &SentProof,
         end_by: Instant,
         finish_by: Instant,
         lease_lost: &watch::Receiver<bool>,
@@ -205,7 +291,19 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         let mut ending = Ending::Empty;
         let queues: Vec<&QueueName> = std::iter::once(&account.queue).chain(&account.replay_queue).collect();
         for queue in queues {
-            let consuming = timeout_at(finish_by, session.consume(queue, self.settings.prefetch)).await;
+            let emptying = Emptying {
+                provider: self.provider,
+                queue: &self.queue,
+                payloads: &self.payloads,
+                surroundings: &self.surroundings,
+                settings: &self.settings,
+                account,
+                from: queue,
+                tally,
+                proof,
+            };
+            let prefetch = emptying.window().prefetch(tally.proven()).unwrap_or(1);
+            let consuming = timeout_at(finish_by, session.consume(queue, prefetch)).await;
             let messages = match consuming.unwrap_or_else(|_elapsed| Err(too_late())) {
                 Ok(messages) => messages,
                 Err(error) if error.failure == BrokerFailure::InUse => {
@@ -217,18 +315,8 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
                     return DrainOutcome::Failed(DrainFailure::CannotConsume(error.failure));
                 }
             };
-            let emptying = Emptying {
-                provider: self.provider,
-                queue: &self.queue,
-                payloads: &self.payloads,
-                surroundings: &self.surroundings,
-                settings: &self.settings,
-                account,
-                from: queue,
-                tally,
-            };
             let stop_at = end_by.checked_sub(self.settings.margin).unwrap_or(end_by);
-            ending = emptying.run(messages, stop_at, finish_by, lease_lost.clone()).await;
+            ending = emptying.run(messages, prefetch, stop_at, finish_by, lease_lost.clone()).await;
             if ending != Ending::Empty {
                 break;
             }
@@ -248,6 +336,8 @@ fn too_late() -> BrokerError {
     BrokerError { failure: BrokerFailure::Unreachable, message: "the run's time was up before it answered".to_owned() }
 }
 
+#[cfg(test)]
+mod outages;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

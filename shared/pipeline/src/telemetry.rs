@@ -149,6 +149,11 @@ pub(crate) fn count_drain_busy(provider: Provider) {
     metrics::counter!("drain_busy", "provider" => provider.as_str()).increment(1);
 }
 
+/// Counts a run of a drain that a pause kept from beginning.
+pub(crate) fn count_drain_paused(provider: Provider) {
+    metrics::counter!("drain_paused", "provider" => provider.as_str()).increment(1);
+}
+
 /// Counts a run of a drain that failed: once by its reason, and once without, as an alarm watches it.
 pub(crate) fn count_drain_failed(provider: Provider, reason: &'static str) {
     metrics::counter!("drain_failed", "provider" => provider.as_str()).increment(1);

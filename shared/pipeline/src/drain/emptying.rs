@@ -1,6 +1,7 @@
 //! One queue of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
@@ -15,6 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::DrainSettings;
 use super::outcome::{DrainFailure, Tally};
 use super::ports::{BrokerError, BrokerFailure, Messages, Receipt, Received};
+use super::proof::SentProof;
+use super::window::Window;
 use crate::document::{LARGEST_DOCUMENT_BYTES, MOST_BATCH_DOCUMENTS, OutboundDocument};
 use crate::ports::{BatchQueue, Payloads, PortError, Surroundings};
 use crate::telemetry;
@@ -22,6 +25,9 @@ use crate::telemetry;
 /// From how many returns to its queue on a message is warned of. By default a quorum queue of RabbitMQ 4 drops or
 /// dead-letters one after 20.
 const MANY_RETURNS: u64 = 5;
+
+/// How many messages our queue may refuse one by one, before it has accepted any, until that counts as refusing them all.
+const MAX_UNPROVEN_REFUSALS: u64 = 2;
 
 /// How long giving back may take once the time for everything else is up.
 const GIVING_BACK: Duration = Duration::from_secs(1);
@@ -46,6 +52,8 @@ pub(super) struct Emptying<'a, Q, P, E> {
     /// The queue that is emptied.
     pub(super) from: &'a QueueName,
     pub(super) tally: &'a Tally,
+    /// What our queue accepted before the run took a message.
+    pub(super) proof: &'a SentProof,
 }
 
 /// A message that is out: neither acknowledged nor given back.
@@ -53,8 +61,25 @@ struct Outstanding<R> {
     receipt: R,
     delivery_id: DeliveryId,
     body_bytes: usize,
+    /// The body is still in memory, and counts as such.
+    holds_body: bool,
     offloaded: bool,
     redelivered: bool,
+    /// How often it was returned before, as a quorum queue counts.
+    delivery_count: u64,
+}
+
+/// Where the consumer of the queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consumer {
+    Open {
+        prefetch: u16,
+        /// How much of the prefetch is taken up by messages that stay in flight until the run ends.
+        stuck: u16,
+    },
+    /// Cancelled; what had been sent still arrives.
+    Closing,
+    Closed,
 }
 
 /// Messages in the order of their arrival.
@@ -63,6 +88,7 @@ type Number = u64;
 /// What became of a batch.
 struct Sent {
     numbers: Vec<Number>,
+    documents: Vec<OutboundDocument>,
     result: Result<Vec<Result<(), PortError>>, PortError>,
 }
 
@@ -90,39 +116,108 @@ impl Batch {
 
 /// Where a queue's messages stand.
 struct Progress<'a, R> {
-    /// Every message that is out. What our queue refused stays here until the end.
+    /// Every message in flight. What our side refused stays here until the end.
     outstanding: BTreeMap<Number, Outstanding<R>>,
+    /// Arrived, and not yet in a batch.
+    waiting: VecDeque<(Number, VerifiedDelivery)>,
     filling: Batch,
     in_flight: FuturesUnordered<BoxFuture<'a, Sent>>,
     next: Number,
+    consumer: Consumer,
+    /// How many of the outstanding stay until the end.
+    stuck: usize,
+    window: Window,
     /// The broker can still be told what became of a message.
     connected: bool,
     /// Our queue took none of a batch; nothing more is sent to it.
     queue_failed: bool,
+    /// The store refused a large body; no other one is stored. What is small can still be sent.
+    payloads_failed: bool,
+}
+
+impl<R> Progress<'_, R> {
+    const fn failed(&self) -> bool {
+        self.queue_failed || self.payloads_failed
+    }
+
+    fn nothing_is_under_way(&self) -> bool {
+        self.waiting.is_empty() && self.filling.begun.is_none() && self.in_flight.is_empty()
+    }
+
+    /// Nothing more arrives until what is being filled is sent.
+    fn is_starved(&self) -> bool {
+        let all_out = match self.consumer {
+            Consumer::Open { prefetch, .. } => self.outstanding.len() >= usize::from(prefetch),
+            Consumer::Closing | Consumer::Closed => true,
+        };
+        all_out && self.in_flight.is_empty() && self.waiting.is_empty()
+    }
+
+    /// A message's body is not in memory any more.
+    fn release_body(&mut self, number: Number) {
+        if let Some(message) = self.outstanding.get_mut(&number)
+            && std::mem::take(&mut message.holds_body)
+        {
+            self.window.released(message.body_bytes);
+        }
+    }
+
+    /// Nothing more is sent, so no body is needed.
+    fn give_up_waiting(&mut self) {
+        let filling = std::mem::take(&mut self.filling).numbers;
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(number, _)| number);
+        for number in filling.into_iter().chain(waiting) {
+            self.release_body(number);
+        }
+    }
+
+    fn settled(&mut self, number: Number) -> Option<Outstanding<R>> {
+        self.release_body(number);
+        self.outstanding.remove(&number)
+    }
+
+    /// A message stays in flight until the run ends, and takes up a part of the consumer's prefetch for as long.
+    fn stays(&mut self, number: Number) {
+        self.release_body(number);
+        self.stuck += 1;
+        if let Consumer::Open { stuck, .. } = &mut self.consumer {
+            *stuck = stuck.saturating_add(1);
+        }
+    }
 }
 
 impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
-    /// Takes messages until the queue is empty, the budget is used up, or something ends it; then works off what is out.
+    /// Takes messages until the queue is empty, the budget is used up, or something ends it; then finishes what is in flight.
+    /// `messages` are consumed with `prefetch`.
     pub(super) async fn run<M: Messages>(
         &self,
         mut messages: M,
+        prefetch: u16,
         stop_at: Instant,
         finish_by: Instant,
         lease_lost: watch::Receiver<bool>,
     ) -> Ending {
         let mut progress = Progress {
             outstanding: BTreeMap::new(),
+            waiting: VecDeque::new(),
             filling: Batch::default(),
             in_flight: FuturesUnordered::new(),
             next: 0,
+            consumer: Consumer::Open { prefetch, stuck: 0 },
+            stuck: 0,
+            window: self.window(),
             connected: true,
             queue_failed: false,
+            payloads_failed: false,
         };
         let taking = timeout_at(finish_by, self.take(&mut messages, &mut progress, stop_at, lease_lost)).await;
         let mut ending = taking.unwrap_or(Ending::TimeUp);
         let winding_down = self.wind_down(&mut messages, &mut progress, &mut ending);
         if timeout_at(finish_by, winding_down).await.is_err() {
-            tracing::warn!(provider = %self.provider, queue = %self.from, "the time is up; what is not done comes again");
+            tracing::warn!(
+                provider = %self.provider, queue = %self.from,
+                "deadline reached; unfinished messages will be redelivered"
+            );
         }
         if progress.connected {
             // What was sent and not even looked at when the time was up.
@@ -134,7 +229,16 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
                 self.broken(&mut ending, &error);
             }
         }
+        if ending == Ending::TimeUp && !progress.outstanding.is_empty() && Tally::of(&self.tally.accepted) == 0 {
+            tracing::error!(provider = %self.provider, "our queue answered for none of the messages in time");
+            ending = Ending::Failed(DrainFailure::QueueUnavailable);
+        }
         ending
+    }
+
+    /// The window of a queue of which nothing has arrived.
+    pub(super) fn window(&self) -> Window {
+        Window::new(self.settings.prefetch, self.settings.in_flight_bytes)
     }
 
     async fn take<M: Messages>(
@@ -146,11 +250,19 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
     ) -> Ending {
         let mut quiet_since = Instant::now();
         let mut ending = Ending::Empty;
-        while progress.connected && !progress.queue_failed {
+        while progress.connected && !progress.failed() {
+            if let Err(error) = self.adjust(messages, progress).await {
+                progress.connected = false;
+                self.broken(&mut ending, &error);
+                break;
+            }
             let room = progress.in_flight.len() < self.settings.batches_in_flight;
-            let filling_since = progress.filling.begun;
-            let all_sent = filling_since.is_none() && progress.in_flight.is_empty();
-            let send_at = filling_since.unwrap_or(stop_at) + self.settings.linger;
+            let is_filling = progress.filling.begun.is_some();
+            let is_quiet = progress.nothing_is_under_way() && matches!(progress.consumer, Consumer::Open { .. });
+            let send_at = match progress.filling.begun {
+                Some(begun) if !progress.is_starved() => begun + self.settings.linger,
+                _ => Instant::now(),
+            };
             tokio::select! {
                 biased;
                 _ = lease_lost.wait_for(|lost| *lost) => return Ending::Failed(DrainFailure::LeaseLost),
@@ -160,15 +272,17 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
                     // While it was out, the broker may have held back what comes next.
                     quiet_since = Instant::now();
                 }
-                received = messages.next(), if room => match received {
+                received = messages.next(), if progress.consumer != Consumer::Closed => match received {
                     Ok(Some(received)) => {
                         quiet_since = Instant::now();
-                        self.receive(received, progress).await;
+                        self.receive(received, progress, &mut ending).await;
                         if Tally::of(&self.tally.received) >= self.settings.message_budget {
                             return Ending::BudgetReached;
                         }
                     }
+                    Ok(None) if progress.consumer == Consumer::Closing => progress.consumer = Consumer::Closed,
                     Ok(None) => {
+                        progress.consumer = Consumer::Closed;
                         tracing::error!(provider = %self.provider, queue = %self.from, "the broker ended the consumer");
                         return Ending::Failed(DrainFailure::BrokenOff(BrokerFailure::ConsumerCancelled));
                     }
@@ -177,11 +291,45 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
                         self.broken(&mut ending, &error);
                     }
                 },
-                () = sleep_until(send_at), if room && filling_since.is_some() => self.send(progress),
-                () = sleep_until(quiet_since + self.settings.idle), if all_sent => return Ending::Empty,
+                () = std::future::ready(()), if room && !progress.waiting.is_empty() => {
+                    self.fill(progress, &mut ending).await;
+                }
+                () = sleep_until(send_at), if room && is_filling => self.send(progress),
+                () = sleep_until(quiet_since + self.settings.idle), if is_quiet => return Ending::Empty,
             }
         }
         ending
+    }
+
+    /// Brings the consumer's prefetch to what the window allows.
+    async fn adjust<M: Messages>(
+        &self,
+        messages: &mut M,
+        progress: &mut Progress<'a, M::Receipt>,
+    ) -> Result<(), BrokerError> {
+        let wanted = progress.window.prefetch(self.tally.proven());
+        match (progress.consumer, wanted) {
+            (Consumer::Open { prefetch, stuck }, wanted) => {
+                let is_right = wanted.is_some_and(|wanted| {
+                    // Another consumer costs three answers of the broker; it is worth them when it may take twice as many.
+                    let is_close = wanted >= prefetch && wanted / 2 < prefetch;
+                    is_close && stuck.saturating_mul(2) < prefetch
+                });
+                if !is_right {
+                    messages.cancel().await?;
+                    progress.consumer = Consumer::Closing;
+                }
+            }
+            (Consumer::Closed, Some(prefetch)) => {
+                let in_flight = progress.outstanding.len() - progress.stuck;
+                if let Some(prefetch) = progress.window.beside(prefetch, in_flight) {
+                    messages.consume_again(prefetch).await?;
+                    progress.consumer = Consumer::Open { prefetch, stuck: 0 };
+                }
+            }
+            (Consumer::Closing, _) | (Consumer::Closed, None) => {}
+        }
+        Ok(())
     }
 
     /// Cancels the consumer, takes what the broker had already sent, and waits for what is on its way to our queue.
@@ -192,25 +340,27 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
         ending: &mut Ending,
     ) {
         if progress.connected
+            && matches!(progress.consumer, Consumer::Open { .. })
             && let Err(error) = messages.cancel().await
         {
             progress.connected = false;
             self.broken(ending, &error);
         }
-        while progress.connected {
-            if progress.in_flight.len() >= self.settings.batches_in_flight {
-                self.settle_next(progress, ending).await;
-            }
+        while progress.connected && progress.consumer != Consumer::Closed {
             match messages.next().await {
-                Ok(Some(received)) if progress.queue_failed => {
-                    self.keep(received, progress);
-                }
-                Ok(Some(received)) => self.receive(received, progress).await,
-                Ok(None) => break,
+                Ok(Some(received)) => self.receive(received, progress, ending).await,
+                Ok(None) => progress.consumer = Consumer::Closed,
                 Err(error) => {
                     progress.connected = false;
                     self.broken(ending, &error);
                 }
+            }
+        }
+        while progress.connected && !progress.queue_failed && !progress.waiting.is_empty() {
+            if progress.in_flight.len() >= self.settings.batches_in_flight {
+                self.settle_next(progress, ending).await;
+            } else {
+                self.fill(progress, ending).await;
             }
         }
         if progress.connected && !progress.queue_failed && progress.filling.begun.is_some() {
@@ -227,7 +377,7 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
         }
     }
 
-    /// Notes a message as out. If nothing more is done about it, it is given back at the end.
+    /// Notes a message as in flight. If nothing more is done about it, it is requeued at the end.
     fn keep<R>(&self, received: Received<R>, progress: &mut Progress<'a, R>) -> (Number, VerifiedDelivery) {
         let Received { message, receipt } = received;
         let redelivered = message.properties.redelivered;
@@ -249,18 +399,59 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
         let delivery = VerifiedDelivery::consumed(self.account.consumed(self.from, message), delivery_id, received_at);
         let number = progress.next;
         progress.next += 1;
-        let outstanding = Outstanding { receipt, delivery_id, body_bytes, offloaded: false, redelivered };
+        progress.window.arrived(body_bytes);
+        self.tally.peak_body_bytes.fetch_max(progress.window.held_bytes() as u64, Ordering::Relaxed);
+        let outstanding = Outstanding {
+            receipt,
+            delivery_id,
+            body_bytes,
+            holds_body: true,
+            offloaded: false,
+            redelivered,
+            delivery_count,
+        };
         progress.outstanding.insert(number, outstanding);
         (number, delivery)
     }
 
-    /// Puts a message into the batch that is being filled, and sends that when it is full.
-    async fn receive<R>(&self, received: Received<R>, progress: &mut Progress<'a, R>) {
+    /// Takes a message in. One that our queue accepted as this run's proof is acknowledged, and not sent a second time.
+    async fn receive<R: Receipt>(&self, received: Received<R>, progress: &mut Progress<'a, R>, ending: &mut Ending) {
+        let redelivered = received.message.properties.redelivered;
         let (number, delivery) = self.keep(received, progress);
-        let document = match OutboundDocument::prepare(&delivery, self.payloads).await {
-            Ok(document) => document,
-            Err(error) => return self.refused(&delivery.as_delivery().id, &error),
+        if redelivered && self.proof.is_of(&delivery) {
+            let accepted = progress.settled(number).into_iter().collect();
+            self.acknowledge(accepted, progress, ending).await;
+        } else if progress.queue_failed {
+            progress.release_body(number);
+        } else {
+            progress.waiting.push_back((number, delivery));
+        }
+    }
+
+    /// Puts the next message into the batch that is being filled, and sends that when it is full.
+    async fn fill<R>(&self, progress: &mut Progress<'a, R>, ending: &mut Ending) {
+        let Some((number, delivery)) = progress.waiting.pop_front() else { return };
+        let prepared = match OutboundDocument::inline(&delivery) {
+            Ok(Some(document)) => Ok(document),
+            Ok(None) if progress.payloads_failed => return progress.stays(number),
+            Ok(None) => OutboundDocument::offload(&delivery, self.payloads).await,
+            Err(unwritable) => Err(unwritable.into()),
         };
+        let document = match prepared {
+            Ok(document) => document,
+            Err(error) => {
+                self.refused(&delivery.as_delivery().id, &error);
+                tracing::error!(provider = %self.provider, %error, "the store refused a large body; the run ends");
+                progress.stays(number);
+                progress.payloads_failed = true;
+                return fail(ending, DrainFailure::PayloadsUnavailable);
+            }
+        };
+        if document.offloaded() {
+            self.tally.payloads_proven.store(true, Ordering::Relaxed);
+            // It is in the store, and only its document is left.
+            progress.release_body(number);
+        }
         if let Some(outstanding) = progress.outstanding.get_mut(&number) {
             outstanding.offloaded = document.offloaded();
         }
@@ -276,37 +467,62 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
     fn send<R>(&self, progress: &mut Progress<'a, R>) {
         let Batch { numbers, documents, .. } = std::mem::take(&mut progress.filling);
         let queue = self.queue;
-        let sending = async move { Sent { numbers, result: queue.send_batch(&documents).await } };
+        let sending = async move {
+            let result = queue.send_batch(&documents).await;
+            Sent { numbers, documents, result }
+        };
         progress.in_flight.push(sending.boxed());
     }
 
-    /// Acknowledges what our queue took of a batch. What it refused stays out.
+    /// Acknowledges what our queue took of a batch. What it refused stays in flight.
     async fn settle<R: Receipt>(&self, sent: Sent, progress: &mut Progress<'a, R>, ending: &mut Ending) {
-        let mut accepted = Vec::with_capacity(sent.numbers.len());
-        let several = sent.numbers.len() > 1;
-        match sent.result {
+        let Sent { numbers, documents, result } = sent;
+        let several = numbers.len() > 1;
+        let results = match result {
+            Ok(results) => results,
             Err(error) => {
                 tracing::error!(provider = %self.provider, %error, "our queue took none of a batch; the run ends");
                 progress.queue_failed = true;
+                documents.iter().for_each(|document| self.tally.keep_refused(document.text()));
+                numbers.into_iter().for_each(|number| progress.stays(number));
+                progress.give_up_waiting();
+                return fail(ending, DrainFailure::QueueUnavailable);
             }
-            Ok(results) => {
-                for (number, result) in sent.numbers.into_iter().zip(results) {
-                    match result {
-                        Ok(()) => accepted.extend(progress.outstanding.remove(&number)),
-                        Err(error) => {
-                            if let Some(message) = progress.outstanding.get(&number) {
-                                self.refused(&message.delivery_id, &error);
-                            }
-                        }
+        };
+        let mut accepted = Vec::with_capacity(numbers.len());
+        for ((number, document), result) in numbers.into_iter().zip(documents).zip(results) {
+            match result {
+                Ok(()) => accepted.extend(progress.settled(number)),
+                Err(error) => {
+                    progress.stays(number);
+                    self.tally.keep_refused(document.text());
+                    if let Some(message) = progress.outstanding.get(&number) {
+                        self.refused(&message.delivery_id, &error);
                     }
                 }
-                // One message alone may be one that our queue never takes, and must not hold up what comes after it.
-                progress.queue_failed |= accepted.is_empty() && several;
             }
         }
-        if progress.queue_failed {
-            fail(ending, DrainFailure::QueueUnavailable);
+        if accepted.is_empty() {
+            // One message alone may be one that our queue never takes, and must not hold up what comes after it.
+            let is_alone = Tally::of(&self.tally.refused) < MAX_UNPROVEN_REFUSALS || self.tally.proven().queue;
+            if several || !is_alone {
+                progress.queue_failed = true;
+                progress.give_up_waiting();
+                fail(ending, DrainFailure::QueueUnavailable);
+            }
+            return;
         }
+        self.tally.queue_accepted();
+        self.acknowledge(accepted, progress, ending).await;
+    }
+
+    /// Acknowledges messages that our queue has.
+    async fn acknowledge<R: Receipt>(
+        &self,
+        accepted: Vec<Outstanding<R>>,
+        progress: &mut Progress<'a, R>,
+        ending: &mut Ending,
+    ) {
         for message in &accepted {
             Tally::add(&self.tally.accepted);
             telemetry::count_accepted(self.provider);
@@ -331,6 +547,7 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Surroundings> Emptying<'a, Q, P, E> {
         for message in outstanding.values() {
             message.receipt.give_back().await?;
             Tally::add(&self.tally.returned);
+            self.tally.most_returns.fetch_max(message.delivery_count + 1, Ordering::Relaxed);
             telemetry::count_returned(self.provider);
             self.report(message, "returned");
         }

@@ -1,11 +1,15 @@
 //! How a run of the drain ends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use providers::provider::Provider;
+use providers::timestamp::Timestamp;
 
+use super::pause::{MAX_REFUSED_DOCUMENT_BYTES, Pause, PauseReason, RefusedDocument};
 use super::ports::BrokerFailure;
+use super::window::Proven;
 use crate::telemetry;
 
 /// How a run ended.
@@ -21,6 +25,8 @@ pub enum DrainOutcome {
     TimeUp,
     /// Somebody else is at work: the lease is taken, or the queue has a consumer.
     HeldByAnother(Holder),
+    /// Earlier runs failed because of us, and their pause is not over.
+    Paused(PauseReason),
     /// The run could not begin, or had to end.
     Failed(DrainFailure),
 }
@@ -49,6 +55,8 @@ pub enum DrainFailure {
     AccountUnusable,
     /// Our queue does not answer, or took none of a whole batch.
     QueueUnavailable,
+    /// The store for large bodies refused one.
+    PayloadsUnavailable,
     /// Our queue refused single messages; they are back on theirs.
     MessagesRefused,
     /// The broker could not be connected to, or the queue not consumed.
@@ -69,10 +77,28 @@ impl DrainFailure {
             Self::LeaseLost => "lease-lost",
             Self::SecretsUnavailable => "secrets-unavailable",
             Self::AccountUnusable => "account-unusable",
-            Self::QueueUnavailable => "queue-unavailable",
-            Self::MessagesRefused => "messages-refused",
+            Self::QueueUnavailable => PauseReason::QueueUnavailable.as_str(),
+            Self::PayloadsUnavailable => PauseReason::PayloadsUnavailable.as_str(),
+            Self::MessagesRefused => PauseReason::MessagesRefused.as_str(),
             Self::CannotConsume(failure) | Self::BrokenOff(failure) => failure.reason(),
-            Self::Panic => "panic",
+            Self::Panic => PauseReason::Panic.as_str(),
+        }
+    }
+
+    /// What a pause is for after this failure; none if our side is not to blame.
+    pub(super) const fn pause_reason(self) -> Option<PauseReason> {
+        match self {
+            Self::QueueUnavailable => Some(PauseReason::QueueUnavailable),
+            Self::PayloadsUnavailable => Some(PauseReason::PayloadsUnavailable),
+            Self::MessagesRefused => Some(PauseReason::MessagesRefused),
+            Self::Panic => Some(PauseReason::Panic),
+            Self::ConfigurationInvalid
+            | Self::LeaseUnavailable
+            | Self::LeaseLost
+            | Self::SecretsUnavailable
+            | Self::AccountUnusable
+            | Self::CannotConsume(_)
+            | Self::BrokenOff(_) => None,
         }
     }
 }
@@ -88,12 +114,17 @@ impl DrainOutcome {
             Self::TimeUp => ("time-up", None),
             Self::HeldByAnother(Holder::Lease) => ("held-by-another", Some("lease-taken")),
             Self::HeldByAnother(Holder::Queue) => ("held-by-another", Some("queue-in-use")),
+            Self::Paused(reason) => ("paused", Some(reason.as_str())),
             Self::Failed(DrainFailure::CannotConsume(failure)) => ("cannot-consume", Some(failure.reason())),
             Self::Failed(DrainFailure::BrokenOff(failure)) => ("broken-off", Some(failure.reason())),
             Self::Failed(failure) => ("failed", Some(failure.reason())),
         }
     }
 }
+
+/// How often a message may be returned before a run that returned it leaves a pause although our queue took others. By default a
+/// quorum queue of RabbitMQ 4 drops or dead-letters a message after 20 returns.
+const MAX_RETURNS_UNPAUSED: u64 = 10;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +141,10 @@ pub struct DrainReport {
     pub returned: u64,
     /// Messages that the broker had handed over before.
     pub redelivered: u64,
+    /// The most bytes of bodies that were in memory at once.
+    pub peak_body_bytes: u64,
+    /// Until when no run may begin, where this one failed because of us or met a pause.
+    pub paused_until: Option<Timestamp>,
     /// How long it took.
     pub duration: Duration,
 }
@@ -124,6 +159,13 @@ pub(super) struct Tally {
     pub(super) redelivered: AtomicU64,
     /// Messages that could not be stored, or that our queue refused one by one.
     pub(super) refused: AtomicU64,
+    /// How often the most returned of the requeued messages has been returned now, as its queue counts.
+    pub(super) most_returns: AtomicU64,
+    pub(super) peak_body_bytes: AtomicU64,
+    pub(super) queue_proven: AtomicBool,
+    pub(super) payloads_proven: AtomicBool,
+    /// A document for the next run's proof.
+    pub(super) refused_document: Mutex<Option<RefusedDocument>>,
 }
 
 impl Tally {
@@ -135,6 +177,52 @@ impl Tally {
         counter.load(Ordering::Relaxed)
     }
 
+    pub(super) fn proven(&self) -> Proven {
+        Proven {
+            queue: self.queue_proven.load(Ordering::Relaxed),
+            payloads: self.payloads_proven.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Keeps a document that our queue refused, if it is the smallest so far and small enough for the lease.
+    pub(super) fn keep_refused(&self, document: &str) {
+        let mut kept = self.refused_document.lock().unwrap_or_else(PoisonError::into_inner);
+        let size_bytes = kept.as_ref().map_or(MAX_REFUSED_DOCUMENT_BYTES + 1, |kept| kept.as_str().len());
+        if document.len() < size_bytes {
+            *kept = Some(RefusedDocument::stored(document.to_owned()));
+        }
+    }
+
+    /// Our queue accepted a document, so it does not refuse them all: what it refused before says nothing of the next run.
+    pub(super) fn queue_accepted(&self) {
+        self.queue_proven.store(true, Ordering::Relaxed);
+        self.refused_document.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The pause that a run leaves: a longer one after messages had to be requeued because of us, or after nothing but a proof
+    /// was refused; none after a run that our side took something from, or that found nothing; else the one that it met.
+    pub(super) fn pause_after(&self, outcome: DrainOutcome, met: Option<Pause>, now: Timestamp) -> Option<Pause> {
+        let DrainOutcome::Failed(failure) = outcome else {
+            let is_over = outcome != DrainOutcome::TimeUp || Self::of(&self.accepted) > 0;
+            return if is_over { None } else { met };
+        };
+        let requeued = Self::of(&self.received) > Self::of(&self.acknowledged);
+        let counts = match failure {
+            // What other messages got through is not to be held up, until one is close to being dropped.
+            DrainFailure::MessagesRefused => Self::of(&self.most_returns) >= MAX_RETURNS_UNPAUSED,
+            _ => requeued || met.is_some(),
+        };
+        match failure.pause_reason() {
+            Some(reason) if counts => {
+                let refused = self.refused_document.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let refused = refused.filter(|_| reason == PauseReason::QueueUnavailable);
+                Some(Pause::after(met.as_ref(), now, reason, refused))
+            }
+            _ if Self::of(&self.accepted) > 0 => None,
+            _ => met,
+        }
+    }
+
     pub(super) fn report(&self, outcome: DrainOutcome, duration: Duration) -> DrainReport {
         DrainReport {
             outcome,
@@ -143,6 +231,8 @@ impl Tally {
             acknowledged: Self::of(&self.acknowledged),
             returned: Self::of(&self.returned),
             redelivered: Self::of(&self.redelivered),
+            peak_body_bytes: Self::of(&self.peak_body_bytes),
+            paused_until: None,
             duration,
         }
     }
@@ -161,6 +251,7 @@ impl DrainReport {
         match self.outcome {
             DrainOutcome::Failed(failure) => telemetry::count_drain_failed(provider, failure.reason()),
             DrainOutcome::HeldByAnother(_) => telemetry::count_drain_busy(provider),
+            DrainOutcome::Paused(_) => telemetry::count_drain_paused(provider),
             DrainOutcome::Idle | DrainOutcome::Drained | DrainOutcome::BudgetReached | DrainOutcome::TimeUp => {
                 telemetry::count_drained(provider);
             }
@@ -169,11 +260,13 @@ impl DrainReport {
             provider = provider.as_str(),
             outcome,
             reason,
+            paused_until = self.paused_until.map(tracing::field::display),
             received = self.received,
             accepted = self.accepted,
             acknowledged = self.acknowledged,
             returned = self.returned,
             redelivered = self.redelivered,
+            peak_body_bytes = self.peak_body_bytes,
             duration_microseconds = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
             "drain"
         );

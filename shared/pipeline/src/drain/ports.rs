@@ -6,6 +6,7 @@ use std::future::Future;
 use providers::amqp::{Connection, Message, QueueName};
 use providers::timestamp::Timestamp;
 
+use super::pause::Pause;
 use crate::ports::PortError;
 
 /// A broker of AMQP. Nothing here declares, binds, purges or deletes: the queues are somebody else's.
@@ -45,6 +46,12 @@ pub trait Messages: Send {
 
     /// Asks the broker to send no more.
     fn cancel(&mut self) -> impl Future<Output = Result<(), BrokerError>> + Send;
+
+    /// Consumes the queue again, after the consumer was cancelled and all that had been sent was taken. At most `prefetch`
+    /// messages are in flight beside those that the cancelled consumer left unacknowledged.
+    ///
+    /// RabbitMQ keeps a consumer's prefetch as it was when the consumer began, so another prefetch takes another consumer.
+    fn consume_again(&mut self, prefetch: u16) -> impl Future<Output = Result<(), BrokerError>> + Send;
 }
 
 /// A message, and what acknowledges it.
@@ -144,19 +151,33 @@ impl fmt::Display for BrokerFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseOwner(pub String);
 
-/// What keeps two drains of one provider from running at once.
+/// What became of asking for a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is ours now. With it comes what the last run that failed because of us left, if none has succeeded since.
+    Ours(Option<Pause>),
+    /// Another run holds it.
+    HeldByAnother,
+    /// Nobody holds it, and no run may begin before the pause is over.
+    Paused(Pause),
+}
+
+/// What keeps two drains of one provider from running at once, and from running while our side refuses messages.
 pub trait Lease: Send + Sync + 'static {
-    /// Takes the lease until `expires_at`, if nobody holds it or its time is over. Says whether it is ours now.
+    /// Takes the lease until `expires_at`, if nobody holds it or its time is over, and no pause lasts longer than `now`.
     fn take(
         &self,
         owner: &LeaseOwner,
         now: Timestamp,
         expires_at: Timestamp,
-    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+    ) -> impl Future<Output = Result<Taken, PortError>> + Send;
 
     /// Extends the lease, if it is still ours. Says whether it is.
     fn renew(&self, owner: &LeaseOwner, expires_at: Timestamp) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// Gives the lease up, if it is still ours.
-    fn release(&self, owner: &LeaseOwner) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Replaces the pause that came with the lease, if it is still ours. Says whether it is.
+    fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Gives the lease up, if it is still ours, and leaves a pause or none.
+    fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> impl Future<Output = Result<(), PortError>> + Send;
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use providers::amqp::{Connection, Message, Properties, QueueName};
 use providers::delivery::DeliveryId;
 use providers::timestamp::Timestamp;
@@ -12,9 +13,13 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::ports::{Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Messages, Receipt, Received, Session};
+use super::pause::Pause;
+use super::ports::{
+    Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Messages, Receipt, Received, Session, Taken,
+};
 use crate::document::{LARGEST_DOCUMENT_BYTES, MOST_BATCH_DOCUMENTS, OutboundDocument};
-use crate::ports::{BatchQueue, PortError, Surroundings};
+use crate::ports::{BatchQueue, PayloadKey, Payloads, PortError, Surroundings};
+use crate::testing::MemoryPayloads;
 
 pub(super) const MAIN: &str = "events";
 pub(super) const REPLAY: &str = "replay";
@@ -23,9 +28,26 @@ pub(super) const REPLAY: &str = "replay";
 #[derive(Clone, Default)]
 pub(super) struct MemoryBroker(Arc<Mutex<BrokerState>>, Arc<Notify>);
 
+/// How a queue treats messages that are returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// They go back to the head, and nobody counts.
+    #[default]
+    Classic,
+    /// They are handed over before all others, in the order of their return. Each return is counted, and one more than the
+    /// limit drops the message. As RabbitMQ 3.10 does, and 4 with a limit of 20 unless a policy says otherwise.
+    Quorum { delivery_limit: u64 },
+}
+
 #[derive(Default)]
 struct BrokerState {
+    kind: Kind,
     queues: BTreeMap<String, VecDeque<Message>>,
+    /// What was returned to a quorum queue.
+    returns: BTreeMap<String, VecDeque<Message>>,
+    /// How often each message was handed over.
+    deliveries: BTreeMap<String, u64>,
+    dropped: Vec<String>,
     /// What every call was, in order.
     calls: Vec<String>,
     acknowledged: Vec<String>,
@@ -47,7 +69,15 @@ struct Consumer {
     sent: VecDeque<(u64, Message)>,
     unsettled: BTreeMap<u64, Message>,
     next_tag: u64,
+    /// The last message of the consumer before this one; its messages don't count into the prefetch.
+    last_of_former: u64,
     is_cancelled: bool,
+}
+
+impl Consumer {
+    fn has_room(&self) -> bool {
+        !self.is_cancelled && self.unsettled.range(self.last_of_former + 1..).count() < self.prefetch
+    }
 }
 
 fn error(failure: BrokerFailure) -> BrokerError {
@@ -55,29 +85,44 @@ fn error(failure: BrokerFailure) -> BrokerError {
 }
 
 fn text(message: &Message) -> String {
-    String::from_utf8(message.body.to_vec()).unwrap()
+    // Large bodies differ in how they begin.
+    String::from_utf8(message.body[..message.body.len().min(40)].to_vec()).unwrap()
 }
 
 impl BrokerState {
     fn pump(&mut self) {
         for (name, consumer) in &mut self.consumers {
             let Some(queue) = self.queues.get_mut(name) else { continue };
-            while !consumer.is_cancelled && consumer.unsettled.len() < consumer.prefetch {
-                let Some(message) = queue.pop_front() else { break };
+            let returns = self.returns.entry(name.clone()).or_default();
+            while consumer.has_room() {
+                let Some(message) = returns.pop_front().or_else(|| queue.pop_front()) else { break };
                 consumer.next_tag += 1;
+                *self.deliveries.entry(text(&message)).or_default() += 1;
                 consumer.sent.push_back((consumer.next_tag, message.clone()));
                 consumer.unsettled.insert(consumer.next_tag, message);
             }
         }
     }
 
+    fn take_back(&mut self, queue: &str, mut message: Message) {
+        message.properties.redelivered = true;
+        let Kind::Quorum { delivery_limit } = self.kind else {
+            return self.queues.get_mut(queue).unwrap().push_front(message);
+        };
+        let count = message.properties.delivery_count.unwrap_or(0) + 1;
+        message.properties.delivery_count = Some(count);
+        if count > delivery_limit {
+            self.dropped.push(text(&message));
+        } else {
+            self.returns.entry(queue.to_owned()).or_default().push_back(message);
+        }
+    }
+
     fn disconnect(&mut self) {
         self.live = None;
         for (name, consumer) in std::mem::take(&mut self.consumers) {
-            let queue = self.queues.entry(name).or_default();
-            for (_, mut message) in consumer.unsettled.into_iter().rev() {
-                message.properties.redelivered = true;
-                queue.push_front(message);
+            for (_, message) in consumer.unsettled.into_iter().rev() {
+                self.take_back(&name, message);
             }
         }
     }
@@ -93,9 +138,27 @@ impl MemoryBroker {
         self.publish_messages(queue, bodies.into_iter().map(|body| message(body.into())));
     }
 
+    /// All queues are of this kind.
+    pub(super) fn of_kind(kind: Kind) -> Self {
+        let broker = Self::default();
+        broker.state().kind = kind;
+        broker
+    }
+
+    /// How often the most often handed over of the messages was.
+    pub(super) fn most_deliveries(&self) -> u64 {
+        self.state().deliveries.values().copied().max().unwrap_or(0)
+    }
+
+    /// What a quorum queue dropped.
+    pub(super) fn dropped(&self) -> Vec<String> {
+        self.state().dropped.clone()
+    }
+
     /// Publishes a message that has come back so many times.
     pub(super) fn publish_returned(&self, queue: &str, body: &str, delivery_count: u64) {
-        let properties = Properties { delivery_count: Some(delivery_count), ..Properties::default() };
+        let properties =
+            Properties { delivery_count: Some(delivery_count), redelivered: true, ..Properties::default() };
         self.publish_messages(queue, [Message { body: body.to_owned().into(), properties }]);
     }
 
@@ -110,7 +173,8 @@ impl MemoryBroker {
     pub(super) fn left(&self, queue: &str) -> Vec<String> {
         let state = self.state();
         let unsettled = state.consumers.get(queue).into_iter().flat_map(|consumer| consumer.unsettled.values());
-        unsettled.chain(state.queues.get(queue).into_iter().flatten()).map(text).collect()
+        let returns = state.returns.get(queue).into_iter().flatten();
+        unsettled.chain(returns).chain(state.queues.get(queue).into_iter().flatten()).map(text).collect()
     }
 
     pub(super) fn redelivered(&self, queue: &str) -> usize {
@@ -185,7 +249,7 @@ impl Session for MemorySession {
     async fn consume(&self, queue: &QueueName, prefetch: u16) -> Result<Self::Messages, BrokerError> {
         yield_now().await;
         let mut state = self.broker.state();
-        state.calls.push(format!("consume {queue}"));
+        state.calls.push(format!("consume {queue} with {prefetch}"));
         if let Some(failure) = state.refuse_queue.get(queue.as_str()) {
             return Err(error(*failure));
         }
@@ -261,6 +325,23 @@ impl Messages for MemoryMessages {
             Some(consumer) => consumer.is_cancelled = true,
             None => return Err(error(BrokerFailure::ConnectionLost)),
         }
+        self.broker.1.notify_waiters();
+        Ok(())
+    }
+
+    async fn consume_again(&mut self, prefetch: u16) -> Result<(), BrokerError> {
+        yield_now().await;
+        let mut state = self.broker.state();
+        state.calls.push(format!("consume {} with {prefetch}", self.queue));
+        let Some(consumer) = state.consumers.get_mut(&self.queue) else {
+            return Err(error(BrokerFailure::ConnectionLost));
+        };
+        assert!(consumer.is_cancelled && consumer.sent.is_empty(), "the former consumer's messages were all taken");
+        consumer.prefetch = prefetch.into();
+        consumer.last_of_former = consumer.next_tag;
+        consumer.is_cancelled = false;
+        state.pump();
+        self.broker.1.notify_waiters();
         Ok(())
     }
 }
@@ -300,10 +381,9 @@ impl Receipt for MemoryReceipt {
     async fn give_back(&self) -> Result<(), BrokerError> {
         yield_now().await;
         let mut state = self.broker.state();
-        let mut message = self.settle(&mut state)?;
+        let message = self.settle(&mut state)?;
         state.calls.push(format!("nack {}", text(&message)));
-        message.properties.redelivered = true;
-        state.queues.get_mut(&self.queue).unwrap().push_front(message);
+        state.take_back(&self.queue, message);
         state.pump();
         Ok(())
     }
@@ -414,10 +494,40 @@ impl BatchQueue for MemoryBatchQueue {
     }
 }
 
+/// A store for large bodies that can be out of order.
+#[derive(Clone, Default)]
+pub(super) struct TestPayloads {
+    pub(super) stored: MemoryPayloads,
+    pub(super) is_down: Arc<Mutex<bool>>,
+    /// How many it stores before it is out of order.
+    pub(super) fails_after: Arc<Mutex<Option<usize>>>,
+}
+
+impl Payloads for TestPayloads {
+    async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
+        yield_now().await;
+        if let Some(left) = self.fails_after.lock().unwrap().as_mut() {
+            match left.checked_sub(1) {
+                Some(rest) => *left = rest,
+                None => *self.is_down.lock().unwrap() = true,
+            }
+        }
+        if *self.is_down.lock().unwrap() {
+            return Err(PortError::of("payload put", "out of order"));
+        }
+        self.stored.put(key, bytes).await
+    }
+
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        self.stored.get(key).await
+    }
+}
+
 /// A lease whose time passes with tokio's clock.
 #[derive(Clone, Default)]
 pub(super) struct MemoryLease {
     pub(super) holder: Arc<Mutex<Option<(LeaseOwner, Timestamp)>>>,
+    pub(super) pause: Arc<Mutex<Option<Pause>>>,
     pub(super) is_down: Arc<Mutex<bool>>,
 }
 
@@ -425,18 +535,35 @@ impl MemoryLease {
     fn answer(&self) -> Result<(), PortError> {
         if *self.is_down.lock().unwrap() { Err(PortError::of("lease", "out of order")) } else { Ok(()) }
     }
+
+    pub(super) fn pause(&self) -> Option<Pause> {
+        self.pause.lock().unwrap().clone()
+    }
+
+    /// As an operator does.
+    pub(super) fn lift_pause(&self) {
+        if let Some(pause) = self.pause.lock().unwrap().as_mut() {
+            pause.until = Timestamp::EPOCH;
+        }
+    }
 }
 
 impl Lease for MemoryLease {
-    async fn take(&self, owner: &LeaseOwner, now: Timestamp, expires_at: Timestamp) -> Result<bool, PortError> {
+    async fn take(&self, owner: &LeaseOwner, now: Timestamp, expires_at: Timestamp) -> Result<Taken, PortError> {
         yield_now().await;
         self.answer()?;
         let mut holder = self.holder.lock().unwrap();
-        let is_free = holder.as_ref().is_none_or(|(_, expires_at)| *expires_at <= now);
-        if is_free {
-            *holder = Some((owner.clone(), expires_at));
+        if holder.as_ref().is_some_and(|(_, expires_at)| *expires_at > now) {
+            return Ok(Taken::HeldByAnother);
         }
-        Ok(is_free)
+        let pause = self.pause();
+        Ok(match pause {
+            Some(pause) if pause.until > now => Taken::Paused(pause),
+            pause => {
+                *holder = Some((owner.clone(), expires_at));
+                Taken::Ours(pause)
+            }
+        })
     }
 
     async fn renew(&self, owner: &LeaseOwner, expires_at: Timestamp) -> Result<bool, PortError> {
@@ -450,12 +577,23 @@ impl Lease for MemoryLease {
         Ok(is_ours)
     }
 
-    async fn release(&self, owner: &LeaseOwner) -> Result<(), PortError> {
+    async fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> Result<bool, PortError> {
+        yield_now().await;
+        self.answer()?;
+        let is_ours = self.holder.lock().unwrap().as_ref().is_some_and(|(holder, _)| holder == owner);
+        if is_ours {
+            *self.pause.lock().unwrap() = Some(pause.clone());
+        }
+        Ok(is_ours)
+    }
+
+    async fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> Result<(), PortError> {
         yield_now().await;
         self.answer()?;
         let mut holder = self.holder.lock().unwrap();
         if holder.as_ref().is_some_and(|(holder, _)| holder == owner) {
             *holder = None;
+            *self.pause.lock().unwrap() = pause.cloned();
         }
         Ok(())
     }
