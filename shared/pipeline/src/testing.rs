@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
@@ -86,10 +87,18 @@ impl Queue for MemoryQueue {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct MemoryPayloads(pub(crate) Arc<Mutex<BTreeMap<String, Bytes>>>);
+pub(crate) struct MemoryPayloads(pub(crate) Arc<Mutex<BTreeMap<String, Bytes>>>, Arc<AtomicUsize>);
+
+impl MemoryPayloads {
+    /// Number of calls that stored something.
+    pub(crate) fn puts(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
+    }
+}
 
 impl Payloads for MemoryPayloads {
     async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         self.0.lock().unwrap().insert(key.as_str().to_owned(), bytes);
         Ok(())
     }

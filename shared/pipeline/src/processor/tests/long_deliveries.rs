@@ -392,11 +392,8 @@ async fn every_malformed_event_of_a_long_delivery_has_an_entry_and_the_delivery_
     let world = World::default();
     let delivery = delivery_of(Provider::Sterling, 1, format!("[{}0]", "0,".repeat(4_999)));
     let record = world.record(&delivery).await;
-    world.payloads.0.lock().unwrap().clear();
-    let key = PayloadKey::new(format!("deliveries/{}", delivery.id));
-    world.payloads.put(&key, delivery.body.clone()).await.unwrap();
     assert!(world.receive(&[record], INVOCATION).await.is_empty());
     let entries = world.ledger.ledger.entries();
     assert_eq!(entries.values().filter(|entry| matches!(entry, Entry::Quarantine(_))).count(), 5_000);
-    assert_eq!(world.payloads.0.lock().unwrap().len(), 2, "the message's own body, and one in quarantine");
+    assert_eq!(world.payloads.puts(), 2, "the message's own body, and one in quarantine");
 }
