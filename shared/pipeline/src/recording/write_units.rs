@@ -184,10 +184,10 @@ async fn a_replayed_notification_of_an_entity_costs_no_more_for_a_large_one_than
         let world = World::new();
         let body = body(Provider::NurtureCloud, size, "");
         world.record(&of(Provider::NurtureCloud, 1, &body)).await;
-        let stored_payloads = world.payloads.0.lock().unwrap().len();
+        let stored = world.payloads.puts();
         let (outcome, writes, _) = world.record(&of(Provider::NurtureCloud, 2, &body)).await;
         assert_eq!(outcome, Outcome::Duplicate);
-        assert_eq!(world.payloads.0.lock().unwrap().len(), stored_payloads);
+        assert_eq!(world.payloads.puts(), stored);
         costs.insert(size, writes);
     }
     assert!(costs.values().all(|writes| *writes <= 9), "{costs:?}");
