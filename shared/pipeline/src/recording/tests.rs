@@ -1,12 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use proptest::prelude::*;
 use providers::account::AccountName;
 use providers::active_keys::MatchedKey;
 use providers::delivery::Delivery;
 use providers::event::Identity;
+use providers::provider::Provider;
 use providers::signature::KeyFingerprint;
 use providers::split::{Split as _, Splitter};
 
@@ -286,4 +290,49 @@ async fn an_account_neither_drops_nor_contradicts_nor_marks_what_another_one_sen
     let mut by_new_key = delivery(7, body("a", "r", "u", 1));
     by_new_key.authenticated_by = renewed;
     assert_eq!(world.record(&by_new_key).await, Outcome::Duplicate, "a rotation");
+}
+
+/// A payload store that takes its time.
+#[derive(Default)]
+struct SlowPayloads {
+    keys: Arc<Mutex<Vec<String>>>,
+}
+
+impl Payloads for SlowPayloads {
+    async fn put(&self, key: &PayloadKey, _: Bytes) -> Result<(), PortError> {
+        self.keys.lock().unwrap().push(key.as_str().to_owned());
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        Ok(())
+    }
+
+    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
+        Err(PortError::of("payload get", "nothing is read here"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_envelopes_of_different_batches_are_stored_side_by_side_and_each_of_them_once() {
+    let identifiers = "i".repeat(MAX_INLINE_ENVELOPE_BYTES);
+    let batch = |number| {
+        format!(r#"{{"channel":"{number}","identifiers":"{identifiers}","events":[{{"code":"a"}},{{"code":"b"}}]}}"#)
+    };
+    let batches: Vec<String> = (0..10).map(batch).collect();
+    let body = format!(r#"{{"eventbatch":[{}]}}"#, batches.join(","));
+    let delivery = Delivery { provider: Provider::Sterling, ..delivery(1, body) };
+    let payloads = SlowPayloads::default();
+    let keys = Arc::clone(&payloads.keys);
+    let recorder = Recorder::new(MemoryLedger::default(), payloads, TestSurroundings::default());
+    let recording = Recording::of(&delivery);
+
+    let started = tokio::time::Instant::now();
+    let splitter = Splitter::default();
+    let events = (0..).map(EventIndex).zip(splitter.split(&delivery).unwrap().map(Result::unwrap));
+    let work: FuturesUnordered<_> = events.map(|(index, event)| recorder.record(&recording, index, event)).collect();
+    let outcomes: Vec<_> = work.collect().await;
+
+    assert_eq!(outcomes.len(), 20);
+    assert!(outcomes.iter().all(|outcome| *outcome.as_ref().unwrap() == Outcome::Stored), "{outcomes:?}");
+    assert_eq!(started.elapsed(), Duration::from_millis(40), "one after the other takes ten times as long");
+    let keys = keys.lock().unwrap();
+    assert_eq!((keys.len(), keys.iter().collect::<BTreeSet<_>>().len()), (10, 10), "{keys:?}");
 }

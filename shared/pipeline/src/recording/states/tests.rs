@@ -389,7 +389,7 @@ proptest! {
         // The model: all events by entity, in the order of arrival.
         let mut model: BTreeMap<String, Vec<(Arrival, providers::event::Event)>> = BTreeMap::new();
         for delivery in &deliveries {
-            for (event, index) in Splitter::default().split(delivery).unwrap().into_iter().zip(0..) {
+            for (event, index) in Splitter::default().split(delivery).unwrap().zip(0..) {
                 let event = event.unwrap();
                 let id = event.entity.as_ref().unwrap().entity.id.clone();
                 let arrival =
