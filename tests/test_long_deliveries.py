@@ -79,9 +79,10 @@ def test_a_hostile_delivery_costs_its_neighbours_nothing(
     assert failed(processor.invoke(batch(later)), later) == [], "the process goes on"
 
 
-def test_several_large_deliveries_in_one_batch_are_opened_one_after_the_other(
+def test_of_several_large_deliveries_in_one_batch_8_mib_are_open_at_once(
     stand_in: StandIn, processor: FunctionProcess
 ) -> None:
+    stand_in.latencies = Latencies(object=0.1)
     body = '{"id":"%d","event_name":"e","payload":"' + "x" * (adversarial.MAX_BODY_BYTES - 100) + '"}'
     large = [record(stand_in, "machnet", (body % number).encode()) for number in range(8)]
     others = neighbours(stand_in)[:2]
@@ -89,6 +90,7 @@ def test_several_large_deliveries_in_one_batch_are_opened_one_after_the_other(
     answer = processor.invoke(batch([*large, *others]), moment(25))
 
     assert failed(answer, [*large, *others]) == []
+    assert stand_in.max_objects_read_at_once == 2
     assert processor.peak_megabytes() < MAX_PEAK_MEGABYTES
 
 

@@ -148,7 +148,8 @@ def hostile(arguments: argparse.Namespace) -> None:
                 result = running.invoke([*others[:4], bad, *others[4:]])
             except InvocationFailed as error:
                 lost += 1
-                print(f"| {shape} | {len(body) // 1024} | | | | 0 of 9 | {error} |", flush=True)
+                peak = running.function.peak_megabytes()
+                print(f"| {shape} | {len(body) // 1024} | {peak:.0f} | | | 0 of 9 | {error} |", flush=True)
                 continue
             recorded = len(others) - sum(each is not bad for each in result.failed)
             lost += recorded < len(others)
@@ -176,6 +177,7 @@ def together(arguments: argparse.Namespace) -> None:
         "five of zeros": [("zeros", "events")] * 5,
         "nine strings of Machnet": [("one string", "machnet payload")] * 9,
         "nine of control characters": [("one string, control characters", "machnet payload")] * 9,
+        "nine of 465,000 members around two events": [("64 levels, 465,000 members below", "identifiers")] * 9,
         "five kinds": [
             ("64 levels, 465,000 members below", "delivery"),
             ("zeros", "nurturecloud payload"),
@@ -184,12 +186,18 @@ def together(arguments: argparse.Namespace) -> None:
             ("small objects", "events"),
         ],
     }
-    # As much text as an invocation may hold: Lambda takes 6 MB.
-    inline = [("sterling", "[" + ",".join(f'{{"code":"{batch}-{number}"}}' for number in range(20_000)) + "]") for batch in range(9)]
+    # Lambda takes 6 MB in all.
+    inline = [
+        ("sterling", "[" + ",".join(f'{{"code":"{number}.{event}"}}' for event in range(20_000)) + "]") for number in range(9)
+    ]
     for words, mix in mixes.items():
+        if arguments.only and arguments.only not in words:
+            continue
         bodies = [(places[place][0], places[place][1] + values[shape] + places[place][2]) for shape, place in mix]
         several(arguments, words, bodies)
-    several(arguments, "nine of 20,000 events each, 6 MB inside the messages", inline)
+    inside = "nine of 20,000 events each, inside the messages"
+    if not arguments.only or arguments.only in inside:
+        several(arguments, inside, inline)
 
 
 def several(arguments: argparse.Namespace, words: str, bodies: list[tuple[str, str]]) -> None:
@@ -221,7 +229,7 @@ def long(arguments: argparse.Namespace) -> None:
         return ("[" + ",".join(f'{{"code":"c{number}"}}' for number in range(count)) + "]").encode()
 
     def entities(which: int, count: int = 5_000) -> bytes:
-        filler = "x" * 100
+        filler = "x" * 118
         return adversarial.notification(
             f'{{"organisationName":"o","businessId":"b","id":"{which}-{number}","name":"{filler}"}}' for number in range(count)
         ).encode()

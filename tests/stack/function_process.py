@@ -110,10 +110,10 @@ class FunctionProcess:
         raise InvocationFailed(f"no answer within {patience:g} s")
 
     def peak_megabytes(self) -> float:
-        """The most memory that the process has held so far."""
+        """The most memory that the process has held so far; 0 once it has ended."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-        return int(peak) * 1024 / 1e6
+        peaks = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+        return sum(peaks) * 1024 / 1e6
 
     def processor_seconds(self) -> float:
         """Processor time that the process has used so far."""

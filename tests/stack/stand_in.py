@@ -38,9 +38,10 @@ class StandIn:
         self.latencies = latencies or Latencies()
         self.objects: dict[str, bytes] = {}
         self.calls: Counter[str] = Counter()
-        self.refused = 0
+        self.max_objects_read_at_once = 0
         self.accepted_puts: Counter[Key] = Counter()
         self._items: dict[Key, bytes | Item] = {}
+        self._objects_being_read = 0
         self._loop = asyncio.new_event_loop()
         self._thread_id = 0
         started = threading.Event()
@@ -66,6 +67,10 @@ class StandIn:
         self._port = server.sockets[0].getsockname()[1]
         started.set()
         self._loop.run_forever()
+
+    def count_reads(self, more: int) -> None:
+        self._objects_being_read += more
+        self.max_objects_read_at_once = max(self.max_objects_read_at_once, self._objects_being_read)
 
     def answer(self, method: bytes, path: bytes, target: bytes, body: bytes) -> tuple[float, int, bytes]:
         """How long the call takes, and the status and body of its answer."""
@@ -98,7 +103,6 @@ class StandIn:
             return 400, _error("ValidationException", "Item size has exceeded the maximum allowed size")
         in_the_way = self._in_the_way(key, request)
         if in_the_way is not None:
-            self.refused += 1
             return 400, _error("ConditionalCheckFailedException", "The conditional request failed", Item=in_the_way)
         # Reading it once more costs less than keeping every item as an object.
         self._items[key] = body
@@ -110,7 +114,6 @@ class StandIn:
         keys = [(put["TableName"], *_key(put["Item"])) for put in puts]
         in_the_way = [self._in_the_way(key, put) for key, put in zip(keys, puts, strict=True)]
         if any(item is not None for item in in_the_way):
-            self.refused += 1
             reasons = [
                 {"Code": "None"}
                 if item is None
@@ -188,17 +191,21 @@ class _Connection(asyncio.Protocol):
         self._head = None
         if headers.get(b"content-encoding") == b"aws-chunked":
             body = _unchunked(body)
-        seconds, status, answer = self._stand_in.answer(method, path, headers.get(b"x-amz-target", b""), body)
+        target = headers.get(b"x-amz-target", b"")
+        seconds, status, answer = self._stand_in.answer(method, path, target, body)
         head = b"HTTP/1.1 %d OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: %d\r\n\r\n" % (
             status,
             len(answer),
         )
+        is_read = method == b"GET" and not target
+        self._stand_in.count_reads(+is_read)
         if seconds:
-            self._stand_in._loop.call_later(seconds, self._write, head + answer)
+            self._stand_in._loop.call_later(seconds, self._write, head + answer, is_read)
         else:
-            self._write(head + answer)
+            self._write(head + answer, is_read)
 
-    def _write(self, answer: bytes) -> None:
+    def _write(self, answer: bytes, is_read: bool) -> None:
+        self._stand_in.count_reads(-is_read)
         if not self._transport.is_closing():
             self._transport.write(answer)
 
