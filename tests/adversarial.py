@@ -21,6 +21,7 @@ def values() -> dict[str, str]:
         "empty arrays": _listed("[]", ROOM),
         "small objects": _listed('{"a":0}', ROOM),
         "466,000 members": _wide(466_000),
+        "400,000 members, names escaped": _wide(400_000, before="\\n"),
         "members, names alike": "{" + ",".join(f'"{"x" * 1900}{number:06}":0' for number in range(2000, 0, -1)) + "}",
         "one string": '"' + "x" * (ROOM - 2) + '"',
         "one string, all escaped": '"' + "\\u0041" * (ROOM // 6 - 1) + '"',
@@ -136,9 +137,9 @@ def _listed(element: str, size: int) -> str:
     return _array([element] * ((size - 2) // (len(element) + 1)))
 
 
-def _wide(count: int) -> str:
+def _wide(count: int, before: str = "") -> str:
     names = ("".join(letters) for letters in product(reversed(NAMES), repeat=3))
-    return "{" + ",".join(f'"{name}":0' for name, _ in zip(names, range(count), strict=False)) + "}"
+    return "{" + ",".join(f'"{before}{name}":0' for name, _ in zip(names, range(count), strict=False)) + "}"
 
 
 def _nested(levels: int, innermost: str) -> str:

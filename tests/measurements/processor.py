@@ -74,7 +74,7 @@ class Processor:
         self._quota = Quota(self.function.process_id, quota) if quota else None
 
     def close(self) -> None:
-        self.function.__exit__()
+        self.function.close()
         self.stand_in.close()
         if self._quota:
             self._quota.close()

@@ -200,7 +200,7 @@ class _Connection(asyncio.Protocol):
         is_read = method == b"GET" and not target
         self._stand_in.count_reads(+is_read)
         if seconds:
-            self._stand_in._loop.call_later(seconds, self._write, head + answer, is_read)
+            asyncio.get_running_loop().call_later(seconds, self._write, head + answer, is_read)
         else:
             self._write(head + answer, is_read)
 
