@@ -48,13 +48,13 @@ def test_a_document_above_the_limit_leaves_its_body_in_the_bucket(stack: Stack, 
 def test_a_small_event_is_kept_in_the_item_and_a_large_one_beside_it(stack: Stack, machnet: Sender) -> None:
     small, large = new_id(), new_id()
 
-    machnet.deliver(sized_event(small, 15 * KIB))
-    machnet.deliver(sized_event(large, 600 * KIB))
+    machnet.deliver(sized_event(small, 16 * KIB))
+    machnet.deliver(sized_event(large, 16 * KIB + 1))
 
     [item] = stack.events(id=small)
-    assert len(item["data"]) == 15 * KIB
+    assert len(item["data"]) == 16 * KIB
     [item] = stack.events(id=large)
-    assert item["data_size_bytes"] == 600 * KIB
+    assert item["data_size_bytes"] == 16 * KIB + 1
     assert item["data_key"].startswith("events/")
 
 

@@ -175,7 +175,7 @@ def sender(request: pytest.FixtureRequest) -> Sender:
 
 @pytest.fixture
 def function(stack: Stack, sender: Sender, tmp_path: Path) -> Iterator[FunctionProcess]:
-    with FunctionProcess(stack, sender.provider, tmp_path / "function.log") as function:
+    with FunctionProcess.deployed(stack, sender.provider, tmp_path / "function.log") as function:
         yield function
 
 
@@ -239,7 +239,7 @@ def test_what_a_forger_changes_is_still_refused(function: FunctionProcess, sende
 
 @pytest.fixture
 def token_function(stack: Stack, tmp_path: Path) -> Iterator[FunctionProcess]:
-    with FunctionProcess(stack, "sterling-token", tmp_path / "function.log") as function:
+    with FunctionProcess.deployed(stack, "sterling-token", tmp_path / "function.log") as function:
         yield function
 
 
@@ -292,14 +292,14 @@ def test_a_token_is_issued_under_either_form_of_the_deadline(
 def test_a_batch_is_processed_under_either_form_of_the_deadline(stack: Stack, tmp_path: Path) -> None:
     batch = (template.ROOT / "events" / "processor.json").read_bytes()
 
-    with FunctionProcess(stack, "processor", tmp_path / "function.log") as function:
+    with FunctionProcess.deployed(stack, "processor", tmp_path / "function.log") as function:
         answers = {form: function.invoke(batch, deadline()) for form, deadline in DEADLINES.items()}
 
     assert answers == dict.fromkeys(DEADLINES, {"batchItemFailures": []})
 
 
 def test_a_deadline_that_has_passed_is_answered_at_once(stack: Stack, machnet: Sender, tmp_path: Path) -> None:
-    with FunctionProcess(stack, "machnet", tmp_path / "function.log") as function:
+    with FunctionProcess.deployed(stack, "machnet", tmp_path / "function.log") as function:
         answer = function.invoke(json.dumps(genuine(machnet)).encode(), moment(-1))
         [line] = function.lines("delivery")
 

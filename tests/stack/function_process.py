@@ -12,6 +12,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -35,28 +36,34 @@ class InvocationFailed(Exception):
     """What Lambda would report as a function error; API Gateway makes a 500 of it."""
 
 
+class _RuntimeApi(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # The process was killed while it waited for its next event.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class FunctionProcess:
     """One process, which is handed one event at a time."""
 
-    def __init__(self, stack: Stack, binary: str, log: Path, **settings: str) -> None:
-        """Runs a binary of the stack as the deployed function is set, but for these settings."""
-        configuration = stack.client("lambda").get_function_configuration(FunctionName=stack.function_name(binary))
+    def __init__(self, binary: Path, log: Path, endpoint: str, settings: dict[str, str]) -> None:
+        """Runs a binary with these settings, and with AWS at this address."""
         self._log = log
         self._events: queue.Queue[tuple[bytes, str]] = queue.Queue()
         self._answers: queue.Queue[tuple[str, bytes]] = queue.Queue()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _RuntimeApi(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True).start()
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [BINARIES / binary],
+                [binary],
                 env={
                     "PATH": os.environ["PATH"],
-                    **configuration["Environment"]["Variables"],
                     "AWS_REGION": REGION,
-                    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{stack.proxy.port}",
+                    "AWS_ENDPOINT_URL": endpoint,
                     **CREDENTIALS,
-                    "AWS_LAMBDA_FUNCTION_NAME": binary,
+                    "AWS_LAMBDA_FUNCTION_NAME": binary.name,
                     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
                     "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
                     "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}",
@@ -67,20 +74,35 @@ class FunctionProcess:
                 stderr=subprocess.STDOUT,
             )
 
+    @classmethod
+    def deployed(cls, stack: Stack, binary: str, log: Path, **settings: str) -> FunctionProcess:
+        """Runs a binary of the stack as the deployed function is set, but for these settings."""
+        configuration = stack.client("lambda").get_function_configuration(FunctionName=stack.function_name(binary))
+        deployed = configuration["Environment"]["Variables"]
+        return cls(BINARIES / binary, log, f"http://127.0.0.1:{stack.proxy.port}", {**deployed, **settings})
+
     def __enter__(self) -> FunctionProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         self._server.shutdown()
         self._server.server_close()
 
-    def invoke(self, event: bytes, deadline: str | None = None) -> Any:
-        """The function's answer to an event; by default it has 15 s."""
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    def invoke(self, event: bytes, deadline: str | None = None, patience: float = 30) -> Any:
+        """The function's answer to an event; by default it has 15 s, and is waited for 30 s."""
         self._events.put((event, deadline or moment(15)))
-        for _ in range(300):
+        given_up_at = time.monotonic() + patience
+        while time.monotonic() < given_up_at:
             with contextlib.suppress(queue.Empty):
                 kind, content = self._answers.get(timeout=0.1)
                 if kind != "response":
@@ -88,7 +110,18 @@ class FunctionProcess:
                 return json.loads(content)
             if self._process.poll() is not None:
                 raise InvocationFailed(f"the process ended with {self._process.returncode}")
-        raise InvocationFailed("no answer within 30 s")
+        raise InvocationFailed(f"no answer within {patience:g} s")
+
+    def peak_megabytes(self) -> float:
+        """The most memory that the process has held so far; 0 once it has ended."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        peaks = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+        return sum(peaks) * 1024 / 1e6
+
+    def processor_seconds(self) -> float:
+        """Processor time that the process has used so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def lines(self, message: str) -> list[Line]:
         """The JSON log lines with this message."""

@@ -7,13 +7,14 @@
 //! A refused put costs as much as one that succeeds. Whoever captured one request could replay it and use up the capacity of
 //! its neighbours, so where a refusal would cost more than two write units, the ledger is read first.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use providers::delivery::{Delivery, Sha256Digest};
 use providers::event::{Alias, Event, EventIndex, Malformed};
 use providers::timestamp::Timestamp;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::document::{self, UnwritableDocument};
 use crate::ledger::{
@@ -77,7 +78,8 @@ const EVENT_SORT: &str = "event";
 /// A delivery whose events are being recorded, and what has been stored once for all of them.
 pub struct Recording<'a> {
     delivery: &'a Delivery,
-    envelopes: Mutex<HashSet<Sha256Digest>>,
+    /// The large envelopes by digest; a cell is set once its envelope is stored.
+    envelopes: Mutex<HashMap<Sha256Digest, Arc<OnceCell<()>>>>,
     document: OnceCell<String>,
 }
 
@@ -92,6 +94,12 @@ impl<'a> Recording<'a> {
     #[must_use]
     pub const fn delivery(&self) -> &'a Delivery {
         self.delivery
+    }
+
+    /// Whether the envelope is stored, for all events that it encloses to wait for.
+    fn envelope(&self, digest: Sha256Digest) -> Arc<OnceCell<()>> {
+        // A map is whole after each of its calls, so a panic elsewhere does not spoil it.
+        Arc::clone(self.envelopes.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default())
     }
 }
 
@@ -313,11 +321,8 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
             return Ok(Some(EnvelopeData::Inline { envelope: text.to_owned() }));
         }
         let envelope_key = PayloadKey::new(format!("events/{}/envelopes/{}", event.provider, envelope.digest));
-        let mut stored = recording.envelopes.lock().await;
-        if !stored.contains(&envelope.digest) {
-            self.payloads.put(&envelope_key, envelope.data.clone()).await?;
-            stored.insert(envelope.digest);
-        }
+        let stored = recording.envelope(envelope.digest);
+        stored.get_or_try_init(|| self.payloads.put(&envelope_key, envelope.data.clone())).await?;
         Ok(Some(EnvelopeData::Payload { envelope_key, envelope_size_bytes: envelope.data.len() as u64 }))
     }
 

@@ -1,12 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use proptest::prelude::*;
 use providers::account::AccountName;
 use providers::active_keys::MatchedKey;
 use providers::delivery::Delivery;
 use providers::event::Identity;
+use providers::provider::Provider;
 use providers::signature::KeyFingerprint;
 use providers::split::{Split as _, Splitter};
 
@@ -292,7 +296,7 @@ fn sterling_batch(identifiers: &str) -> Delivery {
     let event = |number| format!(r#"{{"code":"supplyChange","n":{number}}}"#);
     let events: Vec<String> = (0..3).map(event).collect();
     let body = format!(r#"{{"channel":"c","identifiers":["{identifiers}"],"events":[{}]}}"#, events.join(","));
-    Delivery { provider: providers::provider::Provider::Sterling, ..delivery(1, body) }
+    Delivery { provider: Provider::Sterling, ..delivery(1, body) }
 }
 
 async fn record_all(world: &World, delivery: &Delivery) {
@@ -329,4 +333,49 @@ async fn a_small_envelope_is_kept_in_each_entry_and_a_large_one_once_for_all() {
     let payloads = world.payloads.0.lock().unwrap();
     assert_eq!(payloads.keys().cloned().collect::<BTreeSet<_>>(), keys);
     assert!(payloads.values().all(|envelope| envelope.starts_with(br#"{"batch":{"channel":"c","identifiers":["iii"#)));
+}
+
+/// A payload store that takes its time.
+#[derive(Default)]
+struct SlowPayloads {
+    keys: Arc<Mutex<Vec<String>>>,
+}
+
+impl Payloads for SlowPayloads {
+    async fn put(&self, key: &PayloadKey, _: Bytes) -> Result<(), PortError> {
+        self.keys.lock().unwrap().push(key.as_str().to_owned());
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        Ok(())
+    }
+
+    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
+        Err(PortError::of("payload get", "nothing is read here"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_envelopes_of_different_batches_are_stored_side_by_side_and_each_of_them_once() {
+    let identifiers = "i".repeat(MAX_INLINE_ENVELOPE_BYTES);
+    let batch = |number| {
+        format!(r#"{{"channel":"{number}","identifiers":"{identifiers}","events":[{{"code":"a"}},{{"code":"b"}}]}}"#)
+    };
+    let batches: Vec<String> = (0..10).map(batch).collect();
+    let body = format!(r#"{{"eventbatch":[{}]}}"#, batches.join(","));
+    let delivery = Delivery { provider: Provider::Sterling, ..delivery(1, body) };
+    let payloads = SlowPayloads::default();
+    let keys = Arc::clone(&payloads.keys);
+    let recorder = Recorder::new(MemoryLedger::default(), payloads, TestSurroundings::default());
+    let recording = Recording::of(&delivery);
+
+    let started = tokio::time::Instant::now();
+    let splitter = Splitter::default();
+    let events = (0..).map(EventIndex).zip(splitter.split(&delivery).unwrap().map(Result::unwrap));
+    let work: FuturesUnordered<_> = events.map(|(index, event)| recorder.record(&recording, index, event)).collect();
+    let outcomes: Vec<_> = work.collect().await;
+
+    assert_eq!(outcomes.len(), 20);
+    assert!(outcomes.iter().all(|outcome| *outcome.as_ref().unwrap() == Outcome::Stored), "{outcomes:?}");
+    assert_eq!(started.elapsed(), Duration::from_millis(40), "one after the other takes ten times as long");
+    let keys = keys.lock().unwrap();
+    assert_eq!((keys.len(), keys.iter().collect::<BTreeSet<_>>().len()), (10, 10), "{keys:?}");
 }
