@@ -6,10 +6,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pipeline::ports::PortError;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 mod ledger;
 mod payloads;
@@ -24,6 +24,9 @@ const FORMAT: i64 = 1;
 
 /// How long a transaction waits for another process to finish its own. It lies below the intake's deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause between two tries to switch a new file to write-ahead mode.
+const SWITCH_PAUSE: Duration = Duration::from_millis(5);
 
 const TABLES: &str = "
 CREATE TABLE queue (
@@ -151,7 +154,7 @@ enum WorkError {
 /// Sets the connection up, makes the tables in a new file, and returns the file's format.
 fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "full")?;
     // On macOS only this makes the disk write out its own cache; elsewhere it changes nothing.
     connection.pragma_update(None, "fullfsync", true)?;
@@ -165,6 +168,22 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     }
     transaction.commit()?;
     Ok(format)
+}
+
+/// Switches the file to write-ahead mode, which is kept in the file. SQLite does not wait for the lock that the switch takes, so
+/// of several that open a new file at once all but one would fail.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && started.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(SWITCH_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -199,13 +218,15 @@ mod tests {
 
     #[test]
     fn many_may_open_one_new_file_at_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("intake.sqlite");
-        std::thread::scope(|scope| {
-            let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| Database::open(&path).map(drop))).collect();
-            for thread in opened {
-                thread.join().unwrap().unwrap();
-            }
-        });
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("intake.sqlite");
+            std::thread::scope(|scope| {
+                let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| Database::open(&path).map(drop))).collect();
+                for thread in opened {
+                    thread.join().unwrap().unwrap();
+                }
+            });
+        }
     }
 }

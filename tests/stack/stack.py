@@ -362,14 +362,20 @@ class Stack:
         self.client("lambda").invoke(FunctionName=self.function_name(binary), Payload=b"{}")
 
     def kill(self, binary: str) -> None:
-        """Ends a function's processes as a crash would."""
+        """Ends a function's processes as a crash would, and waits for their end: one that is about to die may be given a
+        request."""
         for file in self._logs.glob(f"{binary}.*.log"):
             pid = int(file.name.split(".")[1])
-            try:
-                if Path(f"/proc/{pid}/exe").samefile(self.folder / "bin" / binary):
+            if self._runs(pid, binary):
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+                wait_until(lambda pid=pid: not self._runs(pid, binary), what=f"the end of process {pid}")
+
+    def _runs(self, pid: int, binary: str) -> bool:
+        try:
+            return Path(f"/proc/{pid}/exe").samefile(self.folder / "bin" / binary)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
 
     # Logs
 

@@ -176,7 +176,9 @@ impl Ledger for DynamoLedger {
         match self.get(&self.entities_table, key, true).await? {
             None => Ok(None),
             Some(Entry::Entity(entity)) => Ok(Some(*entity)),
-            Some(_) => Err(PortError::of(GET_ITEM, format!("the item at {} {} is no entity", key.partition, key.sort))),
+            Some(_) => {
+                Err(PortError::of(GET_ITEM, format!("the item at {} {} is not an entity", key.partition, key.sort)))
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::delivery::Sha256Digest;
 use crate::provider::Provider;
 use crate::signature::hmac_sha256;
 
-const FORM: &str = r#"{"account": "...", "connection_string": "host=...;virtualHost=/;username=...;password=...", "queue": "...", "tls": true or false}, and if need be "password" and "replay_queue""#;
+const FORM: &str = r#"{"account": "...", "connection_string": "host=...;virtualHost=/;username=...;password=...", "queue": "...", "tls": true or false}, and optionally "password" and "replay_queue""#;
 
 /// What begins the message that a login's fingerprint signs. Changing it changes every recorded fingerprint.
 const FINGERPRINT_MESSAGE: &[u8] = b"webhook-intake login fingerprint";

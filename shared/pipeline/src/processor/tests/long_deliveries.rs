@@ -32,8 +32,11 @@ struct Watch {
     at_once: BTreeMap<String, usize>,
     max_at_once: usize,
     max_of_one_partition: usize,
-    /// Sort keys and partitions whose puts fail.
+    /// Partitions whose puts fail.
     poison: BTreeSet<String>,
+    /// How many times as long as usual a call takes, less one.
+    slowness: u32,
+    last_call_begun: Option<Instant>,
 }
 
 impl SlowLedger {
@@ -43,14 +46,16 @@ impl SlowLedger {
 
     /// Waits as long as the call takes.
     async fn call(&self, partition: &str, time: Duration) {
-        {
+        let time = {
             let mut watch = self.watch();
+            watch.last_call_begun = Some(Instant::now());
             let of_partition = watch.at_once.entry(partition.to_owned()).or_default();
             *of_partition += 1;
             let of_partition = *of_partition;
             watch.max_of_one_partition = watch.max_of_one_partition.max(of_partition);
             watch.max_at_once = watch.max_at_once.max(watch.at_once.values().sum());
-        }
+            time * (watch.slowness + 1)
+        };
         tokio::time::sleep(time).await;
         let mut watch = self.watch();
         let left = watch.at_once.remove(partition).unwrap_or_default().saturating_sub(1);
@@ -252,6 +257,18 @@ async fn bodies_of_at_most_8_mib_are_open_at_once() {
     for (fetched_before, recorded) in recorded.into_iter().enumerate() {
         assert!(fetched_before - recorded < 2, "{fetched_before} bodies fetched, and {recorded} of them done");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_event_is_begun_when_its_call_would_hardly_end_in_time() {
+    let world = World::default();
+    world.ledger.watch().slowness = 200;
+    let record = world.record(&sterling(1, 200)).await;
+    let stop_at = Instant::now() + Duration::from_secs(6);
+    assert_eq!(world.receive(&[record], Duration::from_secs(6)).await.len(), 1);
+    let last_begun = world.ledger.watch().last_call_begun.unwrap();
+    assert!(last_begun < stop_at - WIND_DOWN, "{:?} before the end", stop_at - last_begun);
+    assert!(world.ledger.events() > 100, "what was begun was brought to an end");
 }
 
 #[tokio::test(start_paused = true)]
