@@ -236,15 +236,13 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
             }
         };
         state.tally().begin(events.len());
-        let is_long = events.len() >= MIN_LONG_DELIVERY_EVENTS;
-        let _turn = match is_long {
-            true => Some(batch.long_delivery.lock().await),
-            false => None,
-        };
-        if is_long {
+        let _turn = if events.len() >= MIN_LONG_DELIVERY_EVENTS {
             let progress = self.recorder.progress(delivery).await?;
             state.tally().resume(progress);
-        }
+            Some(batch.long_delivery.lock().await)
+        } else {
+            None
+        };
         self.record_side_by_side(&recording, events, batch, state).await
     }
 
