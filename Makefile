@@ -16,13 +16,13 @@ help:
 # The commands for a deployed stack are built in only where they are asked for; the end-to-end tests run them.
 test: check-tools tools-test tools-rabbitmq tools-sam
 	cargo test --workspace --locked
-	cargo build --workspace --features webhook-intake/aws --locked
+	cargo build --workspace --features intake-cli/aws --locked
 	$(TOOLS)/tests/bin/python -m pytest tests
 
 lint: check-tools tools-sam tools-lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy --workspace --all-targets --features webhook-intake/aws --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features intake-cli/aws --locked -- -D warnings
 	$(TOOLS)/lint/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 	$(TOOLS)/sam/bin/cfn-lint template.yaml

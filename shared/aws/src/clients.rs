@@ -3,7 +3,7 @@
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sqs::config::SharedHttpClient;
 use aws_smithy_http_client::{Builder, tls};
-use providers::provider::Provider;
+use intake_providers::provider::ProviderName;
 
 use crate::timeouts::{self, Budget, ContentionBudget};
 use crate::{DynamoLease, DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue};
@@ -77,7 +77,7 @@ impl Clients {
 
     /// The lease of a provider's drain, in the events table.
     #[must_use]
-    pub fn lease(&self, table: String, provider: Provider) -> DynamoLease {
+    pub fn lease(&self, table: String, provider: ProviderName) -> DynamoLease {
         DynamoLease::new(aws_sdk_dynamodb::Client::new(&self.config), table, provider)
     }
 }

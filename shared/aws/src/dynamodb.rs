@@ -8,10 +8,10 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
-use pipeline::entities::EntityEntry;
-use pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Written};
-use pipeline::ports::{Ledger, PortError};
-use providers::timestamp::Timestamp;
+use intake_pipeline::entities::EntityEntry;
+use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, PutOutcome};
+use intake_pipeline::ports::{Ledger, PortError};
+use intake_providers::timestamp::Timestamp;
 use tokio::time::Instant;
 
 use crate::port_error::{message_without_quotations, port_error};
@@ -33,7 +33,7 @@ const CONTENDED: [&str; 3] = ["TransactionConflict", "ThrottlingError", "Provisi
 ///
 /// A write that met another writer (`TransactionConflict`) or was throttled inside a transaction says nothing about some of
 /// its items, even if others were refused in the same answer. It is tried again until the answer is either "done" or a
-/// refusal that accounts for every item, because [`Written::Refused`] says of each put whether something was in its way. If
+/// refusal that accounts for every item, because [`PutOutcome::ConditionFailed`] says of each put whether something was in its way. If
 /// that doesn't come within the budget, the call fails and the record comes again.
 ///
 /// A write that took effect although its answer was lost is refused when it is tried again, and the entry in its way is
@@ -48,7 +48,7 @@ pub struct DynamoLedger {
 
 /// What an attempt came to.
 enum Attempt {
-    Done(Written),
+    Done(PutOutcome),
     /// Another writer or the table's limits were in the way.
     Contended {
         operation: &'static str,
@@ -100,13 +100,13 @@ impl DynamoLedger {
             .send()
             .await
         {
-            Ok(_) => return Ok(Attempt::Done(Written::All)),
+            Ok(_) => return Ok(Attempt::Done(PutOutcome::Done)),
             Err(error) => error,
         };
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                 let entry = to_entry(refusal.item(), &put.key, PUT_ITEM)?;
-                Ok(Attempt::Done(Written::Refused(vec![Some(entry)])))
+                Ok(Attempt::Done(PutOutcome::ConditionFailed(vec![Some(entry)])))
             }
             Some(PutItemError::TransactionConflictException(_)) => {
                 Ok(Attempt::Contended { operation: PUT_ITEM, reasons: "TransactionConflict".to_owned() })
@@ -130,7 +130,7 @@ impl DynamoLedger {
             items.push(TransactWriteItem::builder().put(put).build());
         }
         let error = match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
-            Ok(_) => return Ok(Attempt::Done(Written::All)),
+            Ok(_) => return Ok(Attempt::Done(PutOutcome::Done)),
             Err(error) => error,
         };
         match error.as_service_error() {
@@ -143,13 +143,13 @@ impl DynamoLedger {
 }
 
 impl Ledger for DynamoLedger {
-    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let started = Instant::now();
         let mut attempts = 0;
         let mut longest_pause = self.contention.first_pause;
         loop {
             let attempt = match puts {
-                [] => return Ok(Written::All),
+                [] => return Ok(PutOutcome::Done),
                 [put] => self.put_one(now, put).await?,
                 puts => self.put_together(now, puts).await?,
             };
@@ -198,11 +198,11 @@ fn cancellation(puts: &[ConditionalPut], reasons: &[CancellationReason]) -> Resu
         return Ok(Attempt::Contended { operation: TRANSACT_WRITE_ITEMS, reasons: codes.join(", ") });
     }
     if is_all_known && codes.contains(&REFUSED) {
-        let in_the_way = puts.iter().zip(reasons).zip(codes).map(|((put, reason), code)| match code {
+        let existing = puts.iter().zip(reasons).zip(codes).map(|((put, reason), code)| match code {
             REFUSED => to_entry(reason.item(), &put.key, TRANSACT_WRITE_ITEMS).map(Some),
             _ => Ok(None),
         });
-        return Ok(Attempt::Done(Written::Refused(in_the_way.collect::<Result<_, _>>()?)));
+        return Ok(Attempt::Done(PutOutcome::ConditionFailed(existing.collect::<Result<_, _>>()?)));
     }
     let reasons: Vec<String> = reasons.iter().map(cancellation_reason).collect();
     Err(PortError::of(TRANSACT_WRITE_ITEMS, format!("the transaction was cancelled: {}", reasons.join(", "))))

@@ -6,11 +6,11 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use pipeline::drain::pause::{Pause, PauseReason, RefusedDocument};
-use pipeline::drain::ports::{Lease, LeaseOwner, Taken};
-use pipeline::ports::PortError;
-use providers::provider::Provider;
-use providers::timestamp::Timestamp;
+use intake_pipeline::drain::pause::{Pause, PauseReason, RefusedDocument};
+use intake_pipeline::drain::ports::{Lease, LeaseOwner, Taken};
+use intake_pipeline::ports::PortError;
+use intake_providers::provider::ProviderName;
+use intake_providers::timestamp::Timestamp;
 
 use crate::port_error::port_error;
 
@@ -44,7 +44,7 @@ enum Updated {
 }
 
 impl DynamoLease {
-    pub(crate) fn new(client: Client, table: String, provider: Provider) -> Self {
+    pub(crate) fn new(client: Client, table: String, provider: ProviderName) -> Self {
         Self { client, table, key: format!("lease#{provider}") }
     }
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn lease(service: &TestService) -> (DynamoLease, LeaseOwner) {
-        (service.clients().lease("events".to_owned(), Provider::NowCerts), LeaseOwner("run-1".to_owned()))
+        (service.clients().lease("events".to_owned(), ProviderName::NowCerts), LeaseOwner("run-1".to_owned()))
     }
 
     fn refusal(item: &Value) -> Reply {

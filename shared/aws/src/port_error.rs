@@ -1,10 +1,10 @@
 //! Errors of the SDK as errors of a port.
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use pipeline::ports::PortError;
+use intake_pipeline::ports::PortError;
 
 /// The most characters of a service's own message that are repeated.
-const LONGEST_MESSAGE_CHARACTERS: usize = 240;
+const MAX_MESSAGE_CHARACTERS: usize = 240;
 
 /// The error of a call, on one line: the service's error code and message, or how the call failed on the way.
 pub(crate) fn port_error<E>(operation: &'static str, error: &SdkError<E>) -> PortError
@@ -58,10 +58,10 @@ pub(crate) fn message_without_quotations(message: &str) -> String {
 fn printable(text: &str) -> String {
     let mut printable: String = text
         .chars()
-        .take(LONGEST_MESSAGE_CHARACTERS)
+        .take(MAX_MESSAGE_CHARACTERS)
         .map(|character| if character.is_control() { ' ' } else { character })
         .collect();
-    if text.chars().nth(LONGEST_MESSAGE_CHARACTERS).is_some() {
+    if text.chars().nth(MAX_MESSAGE_CHARACTERS).is_some() {
         printable.push('…');
     }
     printable
@@ -89,6 +89,6 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut() {
-        assert_eq!(message_without_quotations(&"a".repeat(1_000)).chars().count(), LONGEST_MESSAGE_CHARACTERS + 1);
+        assert_eq!(message_without_quotations(&"a".repeat(1_000)).chars().count(), MAX_MESSAGE_CHARACTERS + 1);
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use bytes::Bytes;
-use pipeline::ports::{PayloadKey, Payloads, PortError};
+use intake_pipeline::ports::{PayloadKey, Payloads, PortError};
 
 use crate::port_error::port_error;
 use crate::timeouts::Budget;

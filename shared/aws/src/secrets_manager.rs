@@ -1,7 +1,7 @@
 //! A secret in Secrets Manager.
 
 use aws_sdk_secretsmanager::Client;
-use pipeline::ports::{PortError, SecretText, Secrets};
+use intake_pipeline::ports::{PortError, SecretText, Secrets};
 
 use crate::port_error::port_error;
 

@@ -2,8 +2,8 @@
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, QueueAttributeName, SendMessageBatchRequestEntry};
-use pipeline::document::OutboundDocument;
-use pipeline::ports::{BatchQueue, PortError, Queue};
+use intake_pipeline::ports::{BatchQueue, PortError, Queue};
+use intake_pipeline::queue_message::QueueMessage;
 
 use crate::port_error::{message_without_quotations, port_error};
 
@@ -26,7 +26,7 @@ impl SqsQueue {
 }
 
 impl Queue for SqsQueue {
-    async fn send(&self, document: &OutboundDocument) -> Result<(), PortError> {
+    async fn send(&self, document: &QueueMessage) -> Result<(), PortError> {
         self.client
             .send_message()
             .queue_url(&self.queue_url)
@@ -52,7 +52,7 @@ impl BatchQueue for SqsQueue {
     }
 
     /// An entry is accepted only if the answer says so.
-    async fn send_batch(&self, documents: &[OutboundDocument]) -> Result<Vec<Result<(), PortError>>, PortError> {
+    async fn send_batch(&self, documents: &[QueueMessage]) -> Result<Vec<Result<(), PortError>>, PortError> {
         let entries = documents
             .iter()
             .enumerate()
@@ -98,12 +98,12 @@ mod tests {
 
     use bytes::Bytes;
     use http::HeaderMap;
-    use providers::delivery::{DeliveryId, VerifiedDelivery};
-    use providers::machnet::Machnet;
-    use providers::request::UnverifiedRequest;
-    use providers::signature::hmac_sha256::HmacSecret;
-    use providers::timestamp::Timestamp;
-    use providers::webhook::Webhook as _;
+    use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
+    use intake_providers::machnet::Machnet;
+    use intake_providers::request::UnverifiedRequest;
+    use intake_providers::signature::hmac_sha256::HmacSecret;
+    use intake_providers::timestamp::Timestamp;
+    use intake_providers::webhook::Webhook as _;
     use serde_json::json;
 
     use super::*;
@@ -112,14 +112,14 @@ mod tests {
     const SECRET: &str = "a test secret of thirty-two bytes";
     const BODY: &str = r#"{"what":"nobody else may read this"}"#;
 
-    async fn document() -> OutboundDocument {
+    async fn document() -> QueueMessage {
         let body = Bytes::from_static(BODY.as_bytes());
         let proof = HmacSecret::new(SECRET).unwrap().sign(&body);
         let keys = Machnet::read_keys(&json!({"keys": [{"account": "main", "secret": SECRET}]}).to_string()).unwrap();
         let request = UnverifiedRequest::new(HeaderMap::new(), body);
         let request = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
         let delivery = VerifiedDelivery::new(request, DeliveryId::new(Timestamp::EPOCH, [7; 10]), Timestamp::EPOCH);
-        OutboundDocument::prepare(&delivery, &NoPayloads).await.unwrap()
+        QueueMessage::prepare(&delivery, &NoPayloads).await.unwrap()
     }
 
     async fn send_to(service: &TestService) -> Result<(), PortError> {

@@ -2,12 +2,12 @@
 
 use std::io;
 
+use intake_pipeline::drain::ports::{BrokerError, BrokerFailure};
 use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
-use pipeline::drain::ports::{BrokerError, BrokerFailure};
 
 /// The most characters of the broker's own words that are repeated.
-const LONGEST_MESSAGE_CHARACTERS: usize = 240;
+const MAX_MESSAGE_CHARACTERS: usize = 240;
 
 /// What was under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(crate) fn in_words(failure: BrokerFailure, message: &str) -> BrokerError {
 
 fn on_one_line(text: &str) -> String {
     text.chars()
-        .take(LONGEST_MESSAGE_CHARACTERS)
+        .take(MAX_MESSAGE_CHARACTERS)
         .map(|character| if character.is_control() { ' ' } else { character })
         .collect()
 }
@@ -118,6 +118,6 @@ mod tests {
     fn the_brokers_words_are_kept_on_one_line_and_short() {
         let error = refusal(AMQPSoftError::NOTFOUND, &format!("no queue\n{}", "q".repeat(240)));
         let message = broker_error(Phase::Consuming, &error).message;
-        assert!(message.contains("no queue q") && message.chars().count() == LONGEST_MESSAGE_CHARACTERS, "{message}");
+        assert!(message.contains("no queue q") && message.chars().count() == MAX_MESSAGE_CHARACTERS, "{message}");
     }
 }

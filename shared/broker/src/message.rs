@@ -1,9 +1,9 @@
 //! From lapin's delivery to a message.
 
 use bytes::Bytes;
+use intake_providers::amqp::{Message, Properties};
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use providers::amqp::{Message, Properties};
 use serde_json::Value;
 
 /// The header in which a quorum queue of RabbitMQ counts how often a message came back.

@@ -4,12 +4,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use intake_pipeline::drain::ports::{Broker, BrokerError, BrokerFailure, Messages, Receipt, Received, Session};
+use intake_providers::amqp::{Connection, QueueName};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Acker, Channel, ConnectionProperties, Consumer};
-use pipeline::drain::ports::{Broker, BrokerError, BrokerFailure, Messages, Receipt, Received, Session};
-use providers::amqp::{Connection, QueueName};
 use tokio::time::timeout;
 
 use crate::broker_error::{Phase, broker_error, in_words};

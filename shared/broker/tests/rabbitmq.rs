@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
-use broker::{AmqpBroker, AmqpMessages};
+use intake_broker::{AmqpBroker, AmqpMessages};
+use intake_pipeline::drain::ports::{
+    Broker as _, BrokerError, BrokerFailure, Messages as _, Receipt as _, Session as _,
+};
+use intake_providers::amqp::{Connection, Password, QueueName};
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, ConnectionProperties};
-use pipeline::drain::ports::{Broker as _, BrokerError, BrokerFailure, Messages as _, Receipt as _, Session as _};
-use providers::amqp::{Connection, Password, QueueName};
 use tokio::time::timeout;
 
 fn setting(name: &str) -> String {

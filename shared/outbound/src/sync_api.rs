@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
-use pipeline::ports::PortError;
-use pipeline::resync::{LONGEST_CALL, SyncApi};
-use providers::nurturecloud::resync::{BaseUrl, Credentials, SyncAnswer, SyncCall};
+use intake_pipeline::ports::PortError;
+use intake_pipeline::resync::{MAX_CALL_TIME, SyncApi};
+use intake_providers::nurturecloud::resync::{BaseUrl, Credentials, SyncAnswer, SyncCall};
 use reqwest::{Client, redirect, retry};
 
 /// How long a connection may take, TLS included.
-const LONGEST_CONNECT: Duration = Duration::from_secs(3);
+const MAX_CONNECT_TIME: Duration = Duration::from_secs(3);
 
 const USER_AGENT: &str = concat!("webhook-intake/", env!("CARGO_PKG_VERSION"));
 
@@ -40,7 +40,7 @@ impl HttpSyncApi {
     /// # Errors
     /// When the HTTP client can't be made.
     pub fn new(base_url: BaseUrl, credentials: &Credentials) -> Result<Self, NoClient> {
-        Self::within(Limits { connect: LONGEST_CONNECT, call: LONGEST_CALL }, base_url, credentials)
+        Self::within(Limits { connect: MAX_CONNECT_TIME, call: MAX_CALL_TIME }, base_url, credentials)
     }
 
     fn within(limits: Limits, base_url: BaseUrl, credentials: &Credentials) -> Result<Self, NoClient> {

@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use providers::nowcerts::JsonPointer;
-use providers::nurturecloud;
+use intake_providers::nowcerts::JsonPointer;
+use intake_providers::nurturecloud;
 use tracing::level_filters::LevelFilter;
 
 use crate::drain::DrainSettings;
@@ -16,7 +16,7 @@ use crate::telemetry::TelemetrySettings;
 
 mod resync;
 
-pub use resync::{LONGEST_LOOKBACK_DAYS, MOST_CALLS_PER_MINUTE, ResyncConfig};
+pub use resync::{MAX_CALLS_PER_MINUTE, MAX_LOOKBACK_DAYS, ResyncConfig};
 
 /// Everything that is wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +109,7 @@ impl ProcessorConfig {
     /// All problems at once.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
         let mut reader = Reader::new(variable);
-        let default_window = providers::machnet::Splitter::default().repeat_window.as_secs();
+        let default_window = intake_providers::machnet::Splitter::default().repeat_window.as_secs();
         let config = Self {
             events_table: reader.required("EVENTS_TABLE", "the name of the events table"),
             entities_table: reader.required("ENTITIES_TABLE", "the name of the entities table"),

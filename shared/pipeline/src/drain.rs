@@ -16,19 +16,19 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use providers::amqp::{Account, AccountProblems, QueueName};
-use providers::provider::Provider;
+use intake_providers::amqp::{Account, AccountProblems, QueueName};
+use intake_providers::provider::ProviderName;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use self::emptying::{Emptying, Ending};
-use self::outcome::Tally;
+use self::consumer_run::{ConsumerRun, StopReason};
+use self::outcome::Counters;
 use self::pause::{Pause, PauseReason};
 use self::ports::{Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Session, Taken};
 use self::proof::SentProof;
-use crate::ports::{BatchQueue, Payloads, Secrets, Surroundings};
+use crate::ports::{BatchQueue, Clock, Payloads, Secrets};
 
-mod emptying;
+mod consumer_run;
 pub mod outcome;
 pub mod pause;
 pub mod ports;
@@ -81,7 +81,7 @@ impl Default for DrainSettings {
 /// The drain of one provider's queues.
 pub struct Drain<B, Q, P, S, L, E> {
     /// Whose queues.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// Where they are.
     pub broker: B,
     /// Our queue.
@@ -95,27 +95,27 @@ pub struct Drain<B, Q, P, S, L, E> {
     /// What keeps others away.
     pub lease: L,
     /// Time and randomness.
-    pub surroundings: E,
+    pub clock: E,
     /// The flow's own settings.
     pub settings: DrainSettings,
 }
 
-impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surroundings> Drain<B, Q, P, S, L, E> {
+impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Clock> Drain<B, Q, P, S, L, E> {
     /// Empties the queues as far as it comes until `end_by`, and writes the run's line and counters.
     pub async fn run(&self, end_by: Instant) -> DrainReport {
         let started = Instant::now();
-        let tally = Tally::default();
-        let work = AssertUnwindSafe(self.work_under_lease(end_by, &tally)).catch_unwind();
+        let counters = Counters::default();
+        let work = AssertUnwindSafe(self.work_under_lease(end_by, &counters)).catch_unwind();
         let (outcome, pause) = work.await.unwrap_or((DrainOutcome::Failed(DrainFailure::Panic), None));
         let report =
-            DrainReport { paused_until: pause.map(|pause| pause.until), ..tally.report(outcome, started.elapsed()) };
+            DrainReport { paused_until: pause.map(|pause| pause.until), ..counters.report(outcome, started.elapsed()) };
         report.write(self.provider);
         report
     }
 
-    async fn work_under_lease(&self, end_by: Instant, tally: &Tally) -> (DrainOutcome, Option<Pause>) {
-        let owner = LeaseOwner(self.surroundings.new_delivery_id(self.surroundings.now()).to_string());
-        let now = self.surroundings.now();
+    async fn work_under_lease(&self, end_by: Instant, counters: &Counters) -> (DrainOutcome, Option<Pause>) {
+        let owner = LeaseOwner(self.clock.new_delivery_id(self.clock.now()).to_string());
+        let now = self.clock.now();
         let mut met = match self.lease.take(&owner, now, now.plus(self.settings.lease)).await {
             Ok(Taken::Ours(met)) => met,
             Ok(Taken::HeldByAnother) => return (DrainOutcome::HeldByAnother(Holder::Lease), None),
@@ -131,12 +131,12 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
                 return (DrainOutcome::Failed(DrainFailure::LeaseUnavailable), None);
             }
         };
-        let outcome = self.work_while_held(&owner, end_by, &mut met, tally).await;
-        let pause = tally.pause_after(outcome, met, self.surroundings.now());
+        let outcome = self.work_while_held(&owner, end_by, &mut met, counters).await;
+        let pause = counters.pause_after(outcome, met, self.clock.now());
         if let Err(error) = self.lease.release(&owner, pause.as_ref()).await {
             tracing::warn!(provider = %self.provider, %error, "the lease cannot be given up; it ends by itself");
         }
-        let pause = pause.filter(|pause| pause.until > self.surroundings.now());
+        let pause = pause.filter(|pause| pause.until > self.clock.now());
         if let Some(Pause { until, reason, failed_runs, .. }) = &pause {
             tracing::warn!(
                 provider = %self.provider, %until, %reason, failed_runs,
@@ -152,10 +152,10 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         owner: &LeaseOwner,
         end_by: Instant,
         met: &mut Option<Pause>,
-        tally: &Tally,
+        counters: &Counters,
     ) -> DrainOutcome {
         let (tell_lost, told_lost) = watch::channel(false);
-        let work = AssertUnwindSafe(self.work(owner, end_by, met, &told_lost, tally)).catch_unwind();
+        let work = AssertUnwindSafe(self.work(owner, end_by, met, &told_lost, counters)).catch_unwind();
         let mut work = std::pin::pin!(work);
         let outcome = tokio::select! {
             outcome = &mut work => outcome,
@@ -173,7 +173,7 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         loop {
             tokio::time::sleep(self.settings.lease / 3).await;
             let renewed_at = Instant::now();
-            match self.lease.renew(owner, self.surroundings.now().plus(self.settings.lease)).await {
+            match self.lease.renew(owner, self.clock.now().plus(self.settings.lease)).await {
                 Ok(true) => held_until = renewed_at + self.settings.lease,
                 Ok(false) => break,
                 Err(error) => {
@@ -193,7 +193,7 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         end_by: Instant,
         met: &mut Option<Pause>,
         lease_lost: &watch::Receiver<bool>,
-        tally: &Tally,
+        counters: &Counters,
     ) -> DrainOutcome {
         let finish_by = end_by.checked_sub(CLOSING).unwrap_or(end_by);
         let failed = |failure| DrainOutcome::Failed(failure);
@@ -205,7 +205,7 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
             Ok(account) => account,
             Err(failure) => return failed(failure),
         };
-        let proof = match self.prove(owner, met, tally).await {
+        let proof = match self.prove(owner, met, counters).await {
             Ok(proof) => proof,
             Err(failure) => return failed(failure),
         };
@@ -217,7 +217,7 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
                 return failed(DrainFailure::CannotConsume(error.failure));
             }
         };
-        let outcome = self.empty_queues(&session, &account, &proof, end_by, finish_by, lease_lost, tally).await;
+        let outcome = self.empty_queues(&session, &account, &proof, end_by, finish_by, lease_lost, counters).await;
         match timeout_at(end_by, session.close()).await {
             Ok(Ok(())) => {}
             // Where the connection broke there is nothing to close.
@@ -232,14 +232,14 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         &self,
         owner: &LeaseOwner,
         met: &mut Option<Pause>,
-        tally: &Tally,
+        counters: &Counters,
     ) -> Result<SentProof, DrainFailure> {
         let Some(pause) = met else { return Ok(SentProof::default()) };
-        let proving = proof::prove(self.provider, pause, &self.queue, &self.payloads, tally).await;
+        let proving = proof::prove(self.provider, pause, &self.queue, &self.payloads, counters).await;
         let sent = proving.map_err(|error| {
             tracing::error!(provider = %self.provider, %error, "our side still refuses, so nothing is taken");
             match pause.reason {
-                PauseReason::PayloadsUnavailable if !tally.proven().payloads => DrainFailure::PayloadsUnavailable,
+                PauseReason::PayloadsUnavailable if !counters.proven().payloads => DrainFailure::PayloadsUnavailable,
                 _ => DrainFailure::QueueUnavailable,
             }
         })?;
@@ -286,23 +286,23 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
         end_by: Instant,
         finish_by: Instant,
         lease_lost: &watch::Receiver<bool>,
-        tally: &Tally,
+        counters: &Counters,
     ) -> DrainOutcome {
-        let mut ending = Ending::Empty;
+        let mut ending = StopReason::Empty;
         let queues: Vec<&QueueName> = std::iter::once(&account.queue).chain(&account.replay_queue).collect();
         for queue in queues {
-            let emptying = Emptying {
+            let emptying = ConsumerRun {
                 provider: self.provider,
                 queue: &self.queue,
                 payloads: &self.payloads,
-                surroundings: &self.surroundings,
+                clock: &self.clock,
                 settings: &self.settings,
                 account,
                 from: queue,
-                tally,
+                counters,
                 proof,
             };
-            let prefetch = emptying.window().prefetch(tally.proven()).unwrap_or(1);
+            let prefetch = emptying.window().prefetch(counters.proven()).unwrap_or(1);
             let consuming = timeout_at(finish_by, session.consume(queue, prefetch)).await;
             let messages = match consuming.unwrap_or_else(|_elapsed| Err(too_late())) {
                 Ok(messages) => messages,
@@ -317,17 +317,17 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Surrounding
             };
             let stop_at = end_by.checked_sub(self.settings.margin).unwrap_or(end_by);
             ending = emptying.run(messages, prefetch, stop_at, finish_by, lease_lost.clone()).await;
-            if ending != Ending::Empty {
+            if ending != StopReason::Empty {
                 break;
             }
         }
         match ending {
-            Ending::Failed(failure) => DrainOutcome::Failed(failure),
-            _ if Tally::of(&tally.refused) > 0 => DrainOutcome::Failed(DrainFailure::MessagesRefused),
-            Ending::BudgetReached => DrainOutcome::BudgetReached,
-            Ending::TimeUp => DrainOutcome::TimeUp,
-            Ending::Empty if Tally::of(&tally.received) == 0 => DrainOutcome::Idle,
-            Ending::Empty => DrainOutcome::Drained,
+            StopReason::Failed(failure) => DrainOutcome::Failed(failure),
+            _ if Counters::of(&counters.refused) > 0 => DrainOutcome::Failed(DrainFailure::MessagesRefused),
+            StopReason::BudgetReached => DrainOutcome::BudgetReached,
+            StopReason::TimeUp => DrainOutcome::TimeUp,
+            StopReason::Empty if Counters::of(&counters.received) == 0 => DrainOutcome::Idle,
+            StopReason::Empty => DrainOutcome::Drained,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Entities: what is known of a thing, from events that tell its state in any order.
 //!
-//! An entity has two registers, each won by the event that arrived last: *content*, and *life*, which says whether it is
-//! there. It is deleted exactly when the winner of *life* is a deletion. Since the winner doesn't depend on the order in which
+//! An entity has two registers, each won by the event that arrived last: *content*, and *existence*, which says whether it is
+//! there. It is deleted exactly when the winner of *existence* is a deletion. Since the winner doesn't depend on the order in which
 //! events are processed, neither does the entity. What an event changed does: it is said as seen by who follows the changes.
 
-use providers::delivery::{DeliveryId, Sha256Digest};
-use providers::entity::{EntityReference, EntityState, EntityUpdate};
-use providers::event::EventIndex;
-use providers::provider::Provider;
-use providers::timestamp::Timestamp;
+use intake_providers::delivery::{DeliveryId, Sha256Digest};
+use intake_providers::entity::{EntityReference, EntityState, EntityUpdate};
+use intake_providers::event::EventIndex;
+use intake_providers::provider::ProviderName;
+use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{EntryKey, EventData, Outcome};
@@ -18,7 +18,7 @@ use crate::ports::{Ledger, PortError};
 pub const ENTITY_SORT: &str = "entity";
 
 /// How many merges are followed. A longer chain is reported.
-pub const MOST_MERGES: usize = 32;
+pub const MAX_MERGES: usize = 32;
 
 /// When an event arrived: what orders the events of an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub struct ContentRegister {
 
 /// Whether the entity is there, and the event that told so last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LifeRegister {
+pub struct ExistenceRegister {
     /// When that event arrived.
     #[serde(flatten)]
     pub arrival: Arrival,
@@ -77,7 +77,7 @@ pub struct LifeRegister {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntityEntry {
     /// Whose.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// Which.
     #[serde(flatten)]
     pub entity: EntityReference,
@@ -92,7 +92,7 @@ pub struct EntityEntry {
     pub content: Option<ContentRegister>,
     /// Whether it is there. Absent while only updates are known; it is there then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub life: Option<LifeRegister>,
+    pub existence: Option<ExistenceRegister>,
 }
 
 /// What an event changed, for who has followed every change before it.
@@ -158,29 +158,31 @@ pub struct EntityChange {
 
 /// The entity as it is seen: its registers without their history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen<'a> {
+pub enum Visibility<'a> {
     /// Nothing is known of it.
     Unknown,
     /// It is there, with content of this digest.
-    There(Option<Sha256Digest>),
+    Present(Option<Sha256Digest>),
     /// It is gone, or merged.
-    Gone(Option<&'a EntityReference>),
+    Absent(Option<&'a EntityReference>),
 }
 
 impl EntityEntry {
     /// The entity as it is seen.
     #[must_use]
-    pub fn seen(&self) -> Seen<'_> {
-        match &self.life {
-            Some(life) if life.state == EntityState::Deleted => Seen::Gone(life.merged_into.as_ref()),
-            _ => Seen::There(self.content.as_ref().map(|content| content.digest)),
+    pub fn visibility(&self) -> Visibility<'_> {
+        match &self.existence {
+            Some(existence) if existence.state == EntityState::Deleted => {
+                Visibility::Absent(existence.merged_into.as_ref())
+            }
+            _ => Visibility::Present(self.content.as_ref().map(|content| content.digest)),
         }
     }
 }
 
 /// What an event does to its entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advanced {
+pub struct Applied {
     /// The entity after it.
     pub entity: EntityEntry,
     /// What it changed.
@@ -193,9 +195,9 @@ pub struct Advanced {
 
 /// An event as its entity sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct Observation<'a> {
     /// Whose.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// The event's id.
     pub event_id: &'a str,
     /// What it says.
@@ -211,69 +213,75 @@ pub struct Told<'a> {
 /// Takes an event into account.
 ///
 /// It is a duplicate if its content equals the register's and nothing can be seen to change. A deletion is compared with the
-/// deletion in *life*, every other event with *content*. A duplicate advances the registers as well: what comes between the two
+/// deletion in *existence*, every other event with *content*. A duplicate advances the registers as well: what comes between the two
 /// is late.
 #[must_use]
-pub fn advance(before: Option<&EntityEntry>, told: &Told<'_>) -> Advanced {
-    let state = told.update.state;
+pub fn apply(before: Option<&EntityEntry>, observed: &Observation<'_>) -> Applied {
+    let state = observed.update.state;
     let content = before.and_then(|entity| entity.content.as_ref());
-    let life = before.and_then(|entity| entity.life.as_ref());
-    let known_content = content.filter(|content| content.digest == told.digest).map(|content| &content.told_by);
-    let known_life = life.filter(|life| life.state == state && life.digest == told.digest).map(|life| &life.told_by);
-    let known = if state.tells_content() { known_content } else { known_life };
+    let existence = before.and_then(|entity| entity.existence.as_ref());
+    let known_content = content.filter(|content| content.digest == observed.digest).map(|content| &content.told_by);
+    let known_existence = existence
+        .filter(|existence| existence.state == state && existence.digest == observed.digest)
+        .map(|existence| &existence.told_by);
+    let known = if state.tells_content() { known_content } else { known_existence };
 
-    let wins_content = state.tells_content() && content.is_none_or(|content| content.arrival < told.arrival);
-    let wins_life = state.tells_life() && life.is_none_or(|life| life.arrival < told.arrival);
-    let entity = &told.update.entity;
+    let wins_content = state.tells_content() && content.is_none_or(|content| content.arrival < observed.arrival);
+    let wins_existence =
+        state.tells_existence() && existence.is_none_or(|existence| existence.arrival < observed.arrival);
+    let entity = &observed.update.entity;
     let after = EntityEntry {
-        provider: told.provider,
+        provider: observed.provider,
         entity: entity.clone(),
         component_and_id: format!("{}#{}", entity.component, entity.id),
         version: before.map_or(0, |entity| entity.version) + 1,
         deleted: false,
         content: if wins_content {
             Some(ContentRegister {
-                arrival: told.arrival,
+                arrival: observed.arrival,
                 state,
-                digest: told.digest,
+                digest: observed.digest,
                 // Of the same content the data that is known is kept, which a duplicate does not store again.
-                data: content.filter(|_| known_content.is_some()).map_or(told.data, |content| &content.data).clone(),
-                told_by: known_content.map_or_else(|| told.event_id.to_owned(), Clone::clone),
+                data: content
+                    .filter(|_| known_content.is_some())
+                    .map_or(observed.data, |content| &content.data)
+                    .clone(),
+                told_by: known_content.map_or_else(|| observed.event_id.to_owned(), Clone::clone),
             })
         } else {
             content.cloned()
         },
-        life: if wins_life {
-            Some(LifeRegister {
-                arrival: told.arrival,
+        existence: if wins_existence {
+            Some(ExistenceRegister {
+                arrival: observed.arrival,
                 state,
-                digest: told.digest,
-                merged_into: told.update.merged_into.clone(),
-                told_by: known_life.map_or_else(|| told.event_id.to_owned(), Clone::clone),
+                digest: observed.digest,
+                merged_into: observed.update.merged_into.clone(),
+                told_by: known_existence.map_or_else(|| observed.event_id.to_owned(), Clone::clone),
             })
         } else {
-            life.cloned()
+            existence.cloned()
         },
     };
-    let after = EntityEntry { deleted: matches!(after.seen(), Seen::Gone(_)), ..after };
+    let after = EntityEntry { deleted: matches!(after.visibility(), Visibility::Absent(_)), ..after };
 
-    let seen_before = before.map_or(Seen::Unknown, EntityEntry::seen);
-    let visible = match (seen_before, after.seen()) {
+    let visible_before = before.map_or(Visibility::Unknown, EntityEntry::visibility);
+    let visible = match (visible_before, after.visibility()) {
         (before, after) if before == after => None,
-        (Seen::Unknown, Seen::There(_)) => Some(Change::Created),
-        (Seen::Gone(_), Seen::There(_)) => Some(Change::Revived),
-        (_, Seen::There(_)) => Some(Change::Changed),
-        (_, Seen::Gone(Some(_))) => Some(Change::Merged),
-        (_, Seen::Gone(None)) => Some(Change::Deleted),
+        (Visibility::Unknown, Visibility::Present(_)) => Some(Change::Created),
+        (Visibility::Absent(_), Visibility::Present(_)) => Some(Change::Revived),
+        (_, Visibility::Present(_)) => Some(Change::Changed),
+        (_, Visibility::Absent(Some(_))) => Some(Change::Merged),
+        (_, Visibility::Absent(None)) => Some(Change::Deleted),
         // The entity is known now.
-        (_, Seen::Unknown) => None,
+        (_, Visibility::Unknown) => None,
     };
     let (change, outcome, same_data_as) = match (visible, known) {
         (Some(change), _) => (change, Outcome::Stored, None),
         (None, Some(told_by)) => (Change::Unchanged, Outcome::Duplicate, Some(told_by.clone())),
         (None, None) => (Change::Late, Outcome::Stored, None),
     };
-    Advanced { entity: after, change, outcome, same_data_as }
+    Applied { entity: after, change, outcome, same_data_as }
 }
 
 /// Where following merges led.
@@ -294,7 +302,7 @@ pub enum MergeEnd {
     Unknown,
     /// At an entity that is on the way already.
     Cycle,
-    /// Nowhere within [`MOST_MERGES`] merges.
+    /// Nowhere within [`MAX_MERGES`] merges.
     TooLong,
 }
 
@@ -304,16 +312,16 @@ pub enum MergeEnd {
 /// When the ledger does not answer.
 pub async fn follow_merges(
     ledger: &impl Ledger,
-    provider: Provider,
+    provider: ProviderName,
     from: EntityReference,
 ) -> Result<Followed, PortError> {
     let mut path = vec![from.clone()];
     let mut at = from;
-    for _ in 0..=MOST_MERGES {
+    for _ in 0..=MAX_MERGES {
         let Some(entity) = ledger.entity(&entity_key(provider, &at)).await? else {
             return Ok(Followed { path, end: MergeEnd::Unknown });
         };
-        let Seen::Gone(Some(next)) = entity.seen() else {
+        let Visibility::Absent(Some(next)) = entity.visibility() else {
             return Ok(Followed { path, end: MergeEnd::At(Box::new(entity)) });
         };
         let is_known = path.contains(next);
@@ -328,7 +336,7 @@ pub async fn follow_merges(
 
 /// Where an entity lies.
 #[must_use]
-pub fn entity_key(provider: Provider, entity: &EntityReference) -> EntryKey {
+pub fn entity_key(provider: ProviderName, entity: &EntityReference) -> EntryKey {
     EntryKey { partition: entity.identity(provider).partition_key(), sort: ENTITY_SORT.to_owned() }
 }
 

@@ -19,23 +19,23 @@ use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
-use providers::active_keys::MatchedKey;
-use providers::answer::{Answer, Refusal, Trouble};
-use providers::delivery::{DeliveryId, VerifiedDelivery};
-use providers::request::{UnverifiedRequest, VerifiedRequest};
-use providers::timestamp::Timestamp;
-use providers::webhook::{KeysAre, Unproved, Webhook};
+use intake_providers::active_keys::MatchedKey;
+use intake_providers::answer::{Answer, Fault, Rejection};
+use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
+use intake_providers::request::{UnverifiedRequest, VerifiedRequest};
+use intake_providers::timestamp::Timestamp;
+use intake_providers::webhook::{KeyFreshness, VerifyError, Webhook};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::document::OutboundDocument;
-use crate::exchange;
-use crate::key_store::{KeyStore, Newer};
-use crate::ports::{Payloads, PortError, Queue, Secrets, Surroundings};
+use crate::key_cache::{KeyCache, Newer};
+use crate::ports::{Clock, Payloads, PortError, Queue, Secrets};
+use crate::problem;
+use crate::queue_message::QueueMessage;
 use crate::telemetry;
 
 /// The largest body that is taken, in bytes: 4 MiB. Lambda takes 6 MB, and a binary body arrives in base64.
-pub const LARGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Settings of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl<W: Webhook, Q, P, S, E> Clone for Intake<W, Q, P, S, E> {
 struct Inner<W: Webhook, Q, P, S, E> {
     /// Absent when the settings can't be used: then every request is answered "send it again".
     parts: Option<Parts<W, Q, P, S>>,
-    surroundings: E,
+    clock: E,
     deadline: Duration,
     /// What starting took, in milliseconds, until the first request has been charged with it.
     uncharged_start_milliseconds: AtomicU64,
@@ -80,35 +80,35 @@ struct Inner<W: Webhook, Q, P, S, E> {
 struct Parts<W: Webhook, Q, P, S> {
     queue: Q,
     payloads: P,
-    keys: KeyStore<W::Keys, S>,
+    keys: KeyCache<W::Keys, S>,
 }
 
-impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Intake<W, Q, P, S, E> {
+impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Intake<W, Q, P, S, E> {
     /// An intake on these ports.
-    pub fn new(queue: Q, payloads: P, secrets: S, surroundings: E, settings: IntakeSettings) -> Self {
+    pub fn new(queue: Q, payloads: P, secrets: S, clock: E, settings: IntakeSettings) -> Self {
         let parts = Parts {
             queue,
             payloads,
-            keys: KeyStore::new(W::PROVIDER.as_str(), secrets, W::read_keys, settings.secret_refresh),
+            keys: KeyCache::new(W::PROVIDER.as_str(), secrets, W::read_keys, settings.secret_refresh),
         };
-        Self::with(Some(parts), surroundings, settings.deadline)
+        Self::with(Some(parts), clock, settings.deadline)
     }
 
     /// An intake whose settings can't be used. It tells the provider to send everything again, because a function that fails to
     /// start would be answered for by API Gateway, in words that count as a failure.
-    pub fn unconfigured(surroundings: E) -> Self {
-        Self::with(None, surroundings, IntakeSettings::default().deadline)
+    pub fn unconfigured(clock: E) -> Self {
+        Self::with(None, clock, IntakeSettings::default().deadline)
     }
 
-    fn with(parts: Option<Parts<W, Q, P, S>>, surroundings: E, deadline: Duration) -> Self {
-        Self(Arc::new(Inner { parts, surroundings, deadline, uncharged_start_milliseconds: AtomicU64::new(0) }))
+    fn with(parts: Option<Parts<W, Q, P, S>>, clock: E, deadline: Duration) -> Self {
+        Self(Arc::new(Inner { parts, clock, deadline, uncharged_start_milliseconds: AtomicU64::new(0) }))
     }
 
     /// The answer to a request that reached us in a form that can't be read: the provider's own "send it again".
     #[must_use]
     pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
         let progress = self.0.begin();
-        self.0.conclude(&Answer::SendAgain(Trouble::RequestUnreadable), &progress, Duration::ZERO)
+        self.0.conclude(&Answer::RetryLater(Fault::RequestUnreadable), &progress, Duration::ZERO)
     }
 
     /// Charges the first request with the time that the process has taken to start.
@@ -126,7 +126,7 @@ where
     Q: Queue,
     P: Payloads,
     S: Secrets,
-    E: Surroundings,
+    E: Clock,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -155,7 +155,7 @@ struct Progress {
     matched: std::sync::OnceLock<MatchedKey>,
 }
 
-impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q, P, S, E> {
+impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, E> {
     async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send,
@@ -170,18 +170,18 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
         let answer = match tokio::time::timeout_at(answer_by, work).await {
             Ok(Ok(Ok(()))) => Answer::Accepted,
             Ok(Ok(Err(answer))) => answer,
-            Ok(Err(_panic)) => Answer::SendAgain(Trouble::Panic),
-            Err(_elapsed) => Answer::SendAgain(Trouble::DeadlineExceeded),
+            Ok(Err(_panic)) => Answer::RetryLater(Fault::Panic),
+            Err(_elapsed) => Answer::RetryLater(Fault::DeadlineExceeded),
         };
         self.conclude(&answer, &progress, started.elapsed())
     }
 
     fn begin(&self) -> Progress {
         telemetry::count_received(W::PROVIDER);
-        let received_at = self.surroundings.now();
+        let received_at = self.clock.now();
         Progress {
             received_at,
-            delivery_id: self.surroundings.new_delivery_id(received_at),
+            delivery_id: self.clock.new_delivery_id(received_at),
             undecided: AtomicBool::new(false),
             offloaded: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),
@@ -202,13 +202,13 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
     {
         let (head, body) = request.into_parts();
         if head.method != Method::POST {
-            return Err(Answer::Refused(Refusal::MethodNotAllowed));
+            return Err(Answer::Rejected(Rejection::MethodNotAllowed));
         }
         let Some(parts) = &self.parts else {
-            return Err(Answer::SendAgain(Trouble::ConfigurationInvalid));
+            return Err(Answer::RetryLater(Fault::ConfigurationInvalid));
         };
-        let proof = W::proof(head.uri.path(), &head.headers).map_err(Answer::Refused)?;
-        let body = exchange::collect(body, LARGEST_BODY_BYTES).await.map_err(Answer::Refused)?;
+        let proof = W::proof(head.uri.path(), &head.headers).map_err(Answer::Rejected)?;
+        let body = problem::collect(body, MAX_BODY_BYTES).await.map_err(Answer::Rejected)?;
         progress.body_bytes.store(body.len() as u64, Ordering::Relaxed);
 
         let request = UnverifiedRequest::new(head.headers, body);
@@ -218,9 +218,9 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
 
         let unavailable = |error: PortError| {
             tracing::error!(provider = %W::PROVIDER, delivery_id = %progress.delivery_id, %error, "the delivery cannot be queued");
-            Answer::SendAgain(Trouble::QueueUnavailable)
+            Answer::RetryLater(Fault::QueueUnavailable)
         };
-        let document = OutboundDocument::prepare(&delivery, &parts.payloads).await.map_err(unavailable)?;
+        let document = QueueMessage::prepare(&delivery, &parts.payloads).await.map_err(unavailable)?;
         progress.offloaded.store(document.offloaded(), Ordering::Relaxed);
         progress.undecided.store(true, Ordering::Relaxed);
         let sent = parts.queue.send(&document).await;
@@ -235,17 +235,17 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Surroundings> Inner<W, Q,
                 telemetry::count_accepted(W::PROVIDER);
                 ("accepted", None)
             }
-            Answer::Refused(refusal) => {
-                telemetry::count_refused(W::PROVIDER, refusal);
+            Answer::Rejected(refusal) => {
+                telemetry::count_rejection(W::PROVIDER, refusal);
                 ("rejected", Some(refusal.reason()))
             }
             // Given up while the queue was asked: nobody can say whether it has the delivery.
-            Answer::SendAgain(trouble) if progress.undecided.load(Ordering::Relaxed) => {
+            Answer::RetryLater(trouble) if progress.undecided.load(Ordering::Relaxed) => {
                 telemetry::count_unknown(W::PROVIDER);
                 ("unknown", Some(trouble.reason()))
             }
-            Answer::SendAgain(trouble) => {
-                telemetry::count_trouble(W::PROVIDER, *trouble);
+            Answer::RetryLater(trouble) => {
+                telemetry::count_fault(W::PROVIDER, *trouble);
                 ("rejected", Some(trouble.reason()))
             }
         };
@@ -273,7 +273,7 @@ impl<W: Webhook, Q, P, S: Secrets> Parts<W, Q, P, S> {
         proof: &W::Proof,
         now: Timestamp,
     ) -> Result<VerifiedRequest, Answer> {
-        let mut keys = self.keys.keys().await.map_err(|_logged| Answer::SendAgain(Trouble::SecretsUnavailable))?;
+        let mut keys = self.keys.keys().await.map_err(|_logged| Answer::RetryLater(Fault::SecretsUnavailable))?;
         let unproved = match attempt::<W>(request, proof, keys.get(), now)? {
             Ok(verified) => return Ok(verified),
             Err(request) => request,
@@ -284,14 +284,14 @@ impl<W: Webhook, Q, P, S: Secrets> Parts<W, Q, P, S> {
                     return Ok(verified);
                 }
                 keys = newer;
-                KeysAre::Current
+                KeyFreshness::Fresh
             }
-            Newer::None => KeysAre::Current,
-            Newer::Unavailable => KeysAre::Outdated,
+            Newer::None => KeyFreshness::Fresh,
+            Newer::Unavailable => KeyFreshness::Stale,
         };
         match keys.get() {
             Some(keys) if !W::is_unset(keys) => Err(W::no_key_matches(keys_are)),
-            _ => Err(Answer::SendAgain(Trouble::NoActiveKey)),
+            _ => Err(Answer::RetryLater(Fault::NoActiveKey)),
         }
     }
 }
@@ -306,8 +306,8 @@ fn attempt<W: Webhook>(
     let Some(keys) = keys else { return Ok(Err(request)) };
     match W::verify(request, proof, keys, now) {
         Ok(verified) => Ok(Ok(verified)),
-        Err(Unproved::NoKeyMatches(request)) => Ok(Err(request)),
-        Err(Unproved::Refused(refusal)) => Err(Answer::Refused(refusal)),
+        Err(VerifyError::NoKeyMatches(request)) => Ok(Err(request)),
+        Err(VerifyError::Rejected(refusal)) => Err(Answer::Rejected(refusal)),
     }
 }
 
@@ -323,10 +323,10 @@ fn respond(
     delivery_id: DeliveryId,
 ) -> Response<Full<Bytes>> {
     let mut response = match answer {
-        Answer::Accepted => exchange::json(status, &Receipt { delivery_id }),
-        Answer::Refused(refusal) => exchange::problem(status, refusal.reason(), refusal.to_string()),
+        Answer::Accepted => problem::json(status, &Receipt { delivery_id }),
+        Answer::Rejected(refusal) => problem::problem(status, refusal.reason(), refusal.to_string()),
         // Which part of ours failed is in our log; a stranger learns only that sending again is right.
-        Answer::SendAgain(trouble) => exchange::problem(status, "send-again", trouble.to_string()),
+        Answer::RetryLater(trouble) => problem::problem(status, "send-again", trouble.to_string()),
     };
     if let Some(challenge) = challenge {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

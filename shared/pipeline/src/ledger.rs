@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use providers::account::AccountName;
-use providers::delivery::{DeliveryId, Sha256Digest};
-use providers::event::EventIndex;
-use providers::provider::Provider;
-use providers::timestamp::Timestamp;
+use intake_providers::account::AccountName;
+use intake_providers::delivery::{DeliveryId, Sha256Digest};
+use intake_providers::event::EventIndex;
+use intake_providers::provider::ProviderName;
+use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::entities::{EntityChange, EntityEntry};
@@ -167,7 +167,7 @@ pub struct EventEntry {
     /// Stored, repeat or conflict; for an event of an entity, duplicate as well.
     pub outcome: Outcome,
     /// Who sent it.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// The account that it belongs to.
     pub account: AccountName,
     /// CloudEvents `id`.
@@ -221,7 +221,7 @@ pub struct EventEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasEntry {
     /// Whose event.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// The partition key of the event that owns the name.
     pub owner: String,
     /// That event's id.
@@ -236,7 +236,7 @@ pub struct QuarantineEntry {
     /// Always quarantined.
     pub outcome: Outcome,
     /// Who sent it.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// Why it could not be read.
     pub reason: String,
     /// The whole delivery as a queue document, with its headers and its body (or the key of its body). Sent to the queue
@@ -259,7 +259,7 @@ pub struct QuarantineEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressEntry {
     /// Who sent the delivery.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// The delivery.
     pub delivery_id: DeliveryId,
     /// Number of events in the delivery. A release that splits it otherwise starts from its first event.
@@ -326,9 +326,9 @@ pub struct ConditionalPut {
 
 /// What came of a put of several entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum PutOutcome {
     /// Every entry is there.
-    All,
+    Done,
     /// No entry was put. For each put, in order: the entry in its way, if one was.
-    Refused(Vec<Option<Entry>>),
+    ConditionFailed(Vec<Option<Entry>>),
 }

@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
-pub mod document;
 pub mod drain;
 pub mod entities;
-mod exchange;
 pub mod intake;
-pub mod key_store;
+pub mod key_cache;
 pub mod ledger;
 pub mod ports;
+mod problem;
 pub mod processor;
+pub mod queue_message;
 pub mod recording;
 pub mod resync;
 pub mod telemetry;

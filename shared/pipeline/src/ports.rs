@@ -5,12 +5,12 @@ use std::fmt;
 use std::future::Future;
 
 use bytes::Bytes;
-use providers::delivery::DeliveryId;
-use providers::timestamp::Timestamp;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::timestamp::Timestamp;
 
-use crate::document::OutboundDocument;
 use crate::entities::EntityEntry;
-use crate::ledger::{ConditionalPut, Entry, EntryKey, Written};
+use crate::ledger::{ConditionalPut, Entry, EntryKey, PutOutcome};
+use crate::queue_message::QueueMessage;
 
 /// A call to an outside system that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +57,8 @@ impl PortError {
 
 /// The queue between the intakes and the processor.
 pub trait Queue: Send + Sync + 'static {
-    /// Sends a document of at most [`crate::document::LARGEST_DOCUMENT_BYTES`]. Once this returns `Ok`, the document is durable.
-    fn send(&self, document: &OutboundDocument) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Sends a document of at most [`crate::queue_message::MAX_MESSAGE_BYTES`]. Once this returns `Ok`, the document is durable.
+    fn send(&self, document: &QueueMessage) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 /// The queue, for those who send many documents at a time.
@@ -66,12 +66,12 @@ pub trait BatchQueue: Send + Sync + 'static {
     /// Asks whether the queue answers, before anything is taken for it.
     fn check(&self) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Sends at most [`crate::document::MOST_BATCH_DOCUMENTS`] documents of at most
-    /// [`crate::document::LARGEST_DOCUMENT_BYTES`] together, and says of each, in their order, whether it is durable. The
+    /// Sends at most [`crate::queue_message::MAX_BATCH_MESSAGES`] documents of at most
+    /// [`crate::queue_message::MAX_MESSAGE_BYTES`] together, and says of each, in their order, whether it is durable. The
     /// call as a whole fails when nothing is known of any of them.
     fn send_batch(
         &self,
-        documents: &[OutboundDocument],
+        documents: &[QueueMessage],
     ) -> impl Future<Output = Result<Vec<Result<(), PortError>>, PortError>> + Send;
 }
 
@@ -137,7 +137,11 @@ pub trait Ledger: Send + Sync + 'static {
     /// Puts every entry, or none: each put names the condition under which it may happen. `now` decides what is expired.
     ///
     /// The call is atomic, and what it finds in the way it returns from the same moment.
-    fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> impl Future<Output = Result<Written, PortError>> + Send;
+    fn put(
+        &self,
+        now: Timestamp,
+        puts: &[ConditionalPut],
+    ) -> impl Future<Output = Result<PutOutcome, PortError>> + Send;
 
     /// The entity at a key, as of the last put that succeeded before the call.
     fn entity(&self, key: &EntryKey) -> impl Future<Output = Result<Option<EntityEntry>, PortError>> + Send;
@@ -148,7 +152,7 @@ pub trait Ledger: Send + Sync + 'static {
 }
 
 /// Time and randomness.
-pub trait Surroundings: Send + Sync + 'static {
+pub trait Clock: Send + Sync + 'static {
     /// The time by our clock.
     fn now(&self) -> Timestamp;
 
@@ -158,9 +162,9 @@ pub trait Surroundings: Send + Sync + 'static {
 
 /// The operating system's time and randomness.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemSurroundings;
+pub struct SystemClock;
 
-impl Surroundings for SystemSurroundings {
+impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let milliseconds = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);

@@ -15,22 +15,22 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use providers::delivery::Delivery;
-use providers::event::{Event, EventIndex, Identity, MalformedEvent};
-use providers::split::Split;
+use intake_providers::delivery::Delivery;
+use intake_providers::event::{Event, EventIndex, Identity, MalformedEvent};
+use intake_providers::split::Split;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use self::counters::Counters;
 use self::identities::IdentityLocks;
-use self::tally::Tally;
-use crate::document::{DocumentError, InboundDocument};
 use crate::ledger::Outcome;
-use crate::ports::{Ledger, Payloads, Surroundings};
+use crate::ports::{Clock, Ledger, Payloads};
+use crate::queue_message::{DocumentError, InboundDocument};
 use crate::recording::{Recorder, Recording, RecordingError};
 use crate::telemetry;
 
+mod counters;
 mod identities;
-mod tally;
 
 /// From how many events on a delivery's progress is saved, and it takes turns with others of its kind.
 const MIN_LONG_DELIVERY_EVENTS: usize = 256;
@@ -119,13 +119,13 @@ struct Batch {
 #[derive(Default)]
 struct State {
     delivery: std::sync::OnceLock<Delivery>,
-    tally: std::sync::Mutex<Tally>,
+    counters: std::sync::Mutex<Counters>,
 }
 
-impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
+impl<L: Ledger, P: Payloads, X: Split, E: Clock> Processor<L, P, X, E> {
     /// A processor on these ports.
-    pub const fn new(ledger: L, payloads: P, splitter: X, surroundings: E, settings: ProcessorSettings) -> Self {
-        Self { recorder: Recorder::new(ledger, payloads, surroundings), splitter, settings }
+    pub const fn new(ledger: L, payloads: P, splitter: X, clock: E, settings: ProcessorSettings) -> Self {
+        Self { recorder: Recorder::new(ledger, payloads, clock), splitter, settings }
     }
 
     /// Works through a batch until `stop_at`, and returns the message ids of the records that must be redelivered.
@@ -166,9 +166,9 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
             Err(_elapsed) => Err(state.time_up()),
         };
         let delivery = state.delivery.get();
-        let tally = state.tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let counters = state.counters.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(delivery) = delivery {
-            self.save(delivery, &tally, result.is_ok(), batch.stop_at).await;
+            self.save(delivery, &counters, result.is_ok(), batch.stop_at).await;
         }
         let duration_microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let delivery_id = delivery.map(|delivery| delivery.id.to_string());
@@ -177,8 +177,8 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
                 provider = delivery.provider.as_str(),
                 delivery_id,
                 message_id,
-                outcomes = tally.listed(),
-                further_outcomes = tally.further(),
+                outcomes = counters.listed(),
+                further_outcomes = counters.further(),
                 key_fingerprint = delivery.authenticated_by.fingerprint.as_str(),
                 body_bytes = delivery.body.len(),
                 receive_count,
@@ -191,7 +191,7 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
                 message_id,
                 receive_count,
                 document_bytes,
-                recorded = tally.recorded(),
+                recorded = counters.recorded(),
                 duration_microseconds,
                 %error,
                 "record failed"
@@ -202,9 +202,9 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
 
     /// Saves how far a long delivery came. One that is done begins with its first event if it is ever sent again, such as out
     /// of quarantine.
-    async fn save(&self, delivery: &Delivery, tally: &Tally, is_done: bool, stop_at: Instant) {
+    async fn save(&self, delivery: &Delivery, counters: &Counters, is_done: bool, stop_at: Instant) {
         let expires_at = self.recorder.now().plus(PROGRESS_LIFETIME);
-        let Some(progress) = tally.progress(delivery, is_done, expires_at) else { return };
+        let Some(progress) = counters.progress(delivery, is_done, expires_at) else { return };
         let saved = timeout_at(stop_at, self.recorder.save_progress(progress)).await;
         let error = match saved {
             Ok(Ok(())) => return,
@@ -235,10 +235,10 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
                 return Ok(());
             }
         };
-        state.tally().begin(events.len());
+        state.counters().begin(events.len());
         let _turn = if events.len() >= MIN_LONG_DELIVERY_EVENTS {
             let progress = self.recorder.progress(delivery).await?;
-            state.tally().resume(progress);
+            state.counters().resume(progress);
             Some(batch.long_delivery.lock().await)
         } else {
             None
@@ -255,7 +255,7 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
     ) -> Result<(), RecordError> {
         let delivery = recording.delivery();
         let mut events = (0..).map(EventIndex).zip(events);
-        let recorded_before = state.tally().recorded();
+        let recorded_before = state.counters().recorded();
         for skipped in 0..recorded_before {
             events.next();
             if skipped % EVENTS_BETWEEN_YIELDS == 0 {
@@ -282,7 +282,7 @@ impl<L: Ledger, P: Payloads, X: Split, E: Surroundings> Processor<L, P, X, E> {
             } else {
                 break;
             }
-            let due = state.tally().progress_if_due(delivery, self.recorder.now().plus(PROGRESS_LIFETIME));
+            let due = state.counters().progress_if_due(delivery, self.recorder.now().plus(PROGRESS_LIFETIME));
             if let Some(progress) = due {
                 // What is saved later includes it.
                 let _ = self.recorder.save_progress(progress).await;
@@ -343,19 +343,19 @@ fn settle(
 }
 
 impl State {
-    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
-        // A tally is whole after each of its calls, so a panic elsewhere does not spoil it.
-        self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn counters(&self) -> std::sync::MutexGuard<'_, Counters> {
+        // A counters is whole after each of its calls, so a panic elsewhere does not spoil it.
+        self.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn settle(&self, delivery: &Delivery, index: EventIndex, outcome: Outcome) {
         telemetry::count_outcome(delivery.provider, outcome);
-        self.tally().settle(index, outcome);
+        self.counters().settle(index, outcome);
     }
 
     fn time_up(&self) -> RecordError {
-        let tally = self.tally();
-        RecordError::TimeUp { recorded: tally.recorded(), events: tally.events() }
+        let counters = self.counters();
+        RecordError::TimeUp { recorded: counters.recorded(), events: counters.events() }
     }
 }
 

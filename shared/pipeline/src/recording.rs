@@ -11,17 +11,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use providers::delivery::{Delivery, Sha256Digest};
-use providers::event::{Alias, Event, EventIndex, Malformed};
-use providers::timestamp::Timestamp;
+use intake_providers::delivery::{Delivery, Sha256Digest};
+use intake_providers::event::{Alias, Event, EventIndex, Malformed};
+use intake_providers::timestamp::Timestamp;
 use tokio::sync::OnceCell;
 
-use crate::document::{self, UnwritableDocument};
 use crate::ledger::{
     AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Occurrence, Outcome,
-    ProgressEntry, QuarantineEntry, TIME_SHARDS, TimeIndex, Written,
+    ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
 };
-use crate::ports::{Ledger, PayloadKey, Payloads, PortError, Surroundings};
+use crate::ports::{Clock, Ledger, PayloadKey, Payloads, PortError};
+use crate::queue_message::{self, UnwritableDocument};
 
 mod states;
 
@@ -45,10 +45,10 @@ const MAX_BLIND_PUT_BYTES: usize = 2 * 1024;
 const ENTRY_OVERHEAD_BYTES: usize = 800;
 
 /// The longest reason that is kept with quarantined content, in characters. A reason may quote a name of any length.
-const LONGEST_REASON: usize = 500;
+const MAX_REASON_CHARACTERS: usize = 500;
 
 /// How often a decision is tried again because a name was taken or given up between two puts.
-const MOST_ROUNDS: usize = 8;
+const MAX_ROUNDS: usize = 8;
 
 /// Why an outcome could not be recorded. The record fails and comes again.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub enum RecordingError {
     #[error(transparent)]
     Document(#[from] UnwritableDocument),
     /// The entries around the event kept changing.
-    #[error("the ledger's entries changed {MOST_ROUNDS} times while an event was recorded; the record comes again")]
+    #[error("the ledger's entries changed {MAX_ROUNDS} times while an event was recorded; the record comes again")]
     Unsettled,
     /// An entry of another kind lies where an event belongs.
     #[error("the ledger holds an entry of another kind at {partition} {sort}; somebody wrote to the table by hand")]
@@ -107,13 +107,13 @@ impl<'a> Recording<'a> {
 pub struct Recorder<L, P, E> {
     ledger: L,
     payloads: P,
-    surroundings: E,
+    clock: E,
 }
 
-impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
+impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
     /// A recorder on these ports.
-    pub const fn new(ledger: L, payloads: P, surroundings: E) -> Self {
-        Self { ledger, payloads, surroundings }
+    pub const fn new(ledger: L, payloads: P, clock: E) -> Self {
+        Self { ledger, payloads, clock }
     }
 
     /// The store for large bodies.
@@ -141,13 +141,13 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
     pub(crate) async fn save_progress(&self, progress: ProgressEntry) -> Result<(), RecordingError> {
         let key = ProgressEntry::key(progress.delivery_id);
         let put = ConditionalPut { key, entry: Entry::Progress(progress), condition: Condition::Always };
-        self.ledger.put(self.surroundings.now(), &[put]).await?;
+        self.ledger.put(self.clock.now(), &[put]).await?;
         Ok(())
     }
 
     /// The time by the recorder's clock.
     pub(crate) fn now(&self) -> Timestamp {
-        self.surroundings.now()
+        self.clock.now()
     }
 
     /// Records an event of a delivery, and says what became of it, now or before.
@@ -178,8 +178,8 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
         let envelope = self.place_envelope(recording, &event).await?;
         let mut repeat_of = None;
         let mut same_job_as = None;
-        for _ in 0..MOST_ROUNDS {
-            let now = self.surroundings.now();
+        for _ in 0..MAX_ROUNDS {
+            let now = self.clock.now();
             let outcome = if repeat_of.is_some() { Outcome::Repeat } else { Outcome::Stored };
             let mut entry = entry(delivery, occurrence, &event, data.clone(), envelope.clone(), outcome);
             entry.repeat_of.clone_from(&repeat_of);
@@ -194,10 +194,10 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
             puts.extend(alias.map(|alias| name(alias, "alias", Entry::Alias, &event, now)));
             puts.extend(hint.map(|hint| name(hint, "hint", Entry::Hint, &event, now)));
 
-            let Written::Refused(in_the_way) = self.ledger.put(now, &puts).await? else {
+            let PutOutcome::ConditionFailed(existing) = self.ledger.put(now, &puts).await? else {
                 return Ok(outcome);
             };
-            for (put, entry) in puts.iter().zip(in_the_way) {
+            for (put, entry) in puts.iter().zip(existing) {
                 match (&put.entry, entry) {
                     (_, None) => {}
                     (Entry::Event(_), Some(Entry::Event(first))) => {
@@ -270,7 +270,7 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
             entry: Entry::Quarantine(Box::new(QuarantineEntry {
                 outcome: Outcome::Quarantined,
                 provider: delivery.provider,
-                reason: reason.to_string().chars().take(LONGEST_REASON).collect(),
+                reason: reason.to_string().chars().take(MAX_REASON_CHARACTERS).collect(),
                 document,
                 data,
                 occurrence,
@@ -286,9 +286,9 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
 
     /// Puts one entry, or returns what lies there.
     async fn put_one(&self, put: ConditionalPut) -> Result<Option<Entry>, RecordingError> {
-        match self.ledger.put(self.surroundings.now(), std::slice::from_ref(&put)).await? {
-            Written::All => Ok(None),
-            Written::Refused(entries) => match entries.into_iter().next().flatten() {
+        match self.ledger.put(self.clock.now(), std::slice::from_ref(&put)).await? {
+            PutOutcome::Done => Ok(None),
+            PutOutcome::ConditionFailed(entries) => match entries.into_iter().next().flatten() {
                 Some(entry) => Ok(Some(entry)),
                 None => Err(RecordingError::Unsettled),
             },
@@ -298,14 +298,14 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
     /// The delivery as a queue document, its body in the payload store unless it is small.
     async fn place_document(&self, delivery: &Delivery) -> Result<String, RecordingError> {
         if delivery.body.len() <= MAX_INLINE_DOCUMENT_BYTES {
-            let document = document::write_inline(delivery)?;
+            let document = queue_message::write_inline(delivery)?;
             if document.len() <= MAX_INLINE_DOCUMENT_BYTES {
                 return Ok(document);
             }
         }
         let key = PayloadKey::new(format!("quarantine/{}/{}", delivery.provider, delivery.id));
         self.payloads.put(&key, delivery.body.clone()).await?;
-        Ok(document::write_with_payload(delivery, key)?)
+        Ok(queue_message::write_with_payload(delivery, key)?)
     }
 
     /// Decides where to store what enclosed an event, and stores it once for a delivery where it is large.

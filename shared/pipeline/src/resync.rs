@@ -10,33 +10,33 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use providers::nurturecloud::resync::{ResyncPlan, SyncAnswer, SyncCall, Verdict};
+use intake_providers::nurturecloud::resync::{ResyncPlan, SyncAnswer, SyncCall, Verdict};
 use tokio::time::Instant;
 
-use crate::ports::{PortError, Surroundings};
+use crate::ports::{Clock, PortError};
 use crate::telemetry;
 
-mod pace;
 mod ports;
+mod rate_limiter;
 mod report;
 mod resume_point;
 
 pub use ports::{ResumePoints, Saved, SyncApi};
-pub use report::{Answered, Ending, Next, NotAccepted, Reason, RunReport};
+pub use report::{Answered, Next, NotAccepted, Reason, RunOutcome, RunReport};
 pub use resume_point::ResumePointError;
 
-use pace::Pace;
+use rate_limiter::RateLimiter;
 use resume_point::{ResumePoint, Wanted};
 
 /// How long a call may take.
-pub const LONGEST_CALL: Duration = Duration::from_secs(10);
+pub const MAX_CALL_TIME: Duration = Duration::from_secs(10);
 
 /// How long a call is held back at most when NurtureCloud says so. When it asks for more, the run ends, and the next
 /// one goes on.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+pub const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
 
 /// How often a call is tried that is throttled, that their side fails, or that gets no answer.
-pub const MOST_ATTEMPTS: u32 = 4;
+pub const MAX_ATTEMPTS: u32 = 4;
 
 /// The pause before such a call is tried again. It triples with each attempt.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -61,7 +61,7 @@ impl Default for ResyncSettings {
 pub struct Resync<A, R, E> {
     api: A,
     resume_points: R,
-    surroundings: E,
+    clock: E,
     service: String,
     settings: ResyncSettings,
 }
@@ -71,7 +71,7 @@ enum Settled {
     Accepted,
     NotAccepted(NotAccepted),
     Ended {
-        ending: Ending,
+        ending: RunOutcome,
         /// Whether the call was tried in vain, so that others go first next time.
         in_vain: bool,
     },
@@ -83,13 +83,13 @@ struct Kept {
     seen: Option<String>,
 }
 
-impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
+impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
     /// A resync on these ports. `service` names whose API it is; the progress at one says nothing about another.
-    pub const fn new(api: A, resume_points: R, surroundings: E, service: String, settings: ResyncSettings) -> Self {
-        Self { api, resume_points, surroundings, service, settings }
+    pub const fn new(api: A, resume_points: R, clock: E, service: String, settings: ResyncSettings) -> Self {
+        Self { api, resume_points, clock, service, settings }
     }
 
-    /// Carries out a plan. No call starts after `stop_at`, which leaves [`LONGEST_CALL`] and the time to save for what
+    /// Carries out a plan. No call starts after `stop_at`, which leaves [`MAX_CALL_TIME`] and the time to save for what
     /// is under way. `watch` is told of every answer.
     pub async fn run(
         &self,
@@ -98,7 +98,7 @@ impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
         watch: &(dyn Fn(&Answered<'_>) + Sync),
     ) -> RunReport {
         let started = Instant::now();
-        let mut pace = Pace::new(self.settings.calls_per_minute, stop_at);
+        let mut pace = RateLimiter::new(self.settings.calls_per_minute, stop_at);
         let mut report = RunReport::default();
         report.ending = match plan {
             ResyncPlan::Entities(calls) => self.run_entities(calls, &mut pace, &mut report, watch).await,
@@ -116,10 +116,10 @@ impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
     async fn run_entities(
         &self,
         calls: &[SyncCall],
-        pace: &mut Pace,
+        pace: &mut RateLimiter,
         report: &mut RunReport,
         watch: &(dyn Fn(&Answered<'_>) + Sync),
-    ) -> Ending {
+    ) -> RunOutcome {
         report.not_asked = calls.to_vec();
         for call in calls {
             match self.settle(call, pace, watch).await {
@@ -129,17 +129,17 @@ impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
             }
             report.not_asked.retain(|left| left != call);
         }
-        if report.not_accepted.is_empty() { Ending::Complete } else { Ending::Incomplete }
+        if report.not_accepted.is_empty() { RunOutcome::Complete } else { RunOutcome::Incomplete }
     }
 
     /// Goes through the pairs. An error is an ending, too.
     async fn run_everything(
         &self,
         wanted: Wanted<'_>,
-        pace: &mut Pace,
+        pace: &mut RateLimiter,
         report: &mut RunReport,
         watch: &(dyn Fn(&Answered<'_>) + Sync),
-    ) -> Result<Ending, Ending> {
+    ) -> Result<RunOutcome, RunOutcome> {
         let mut kept = self.claim(wanted).await?;
         report.began_at = kept.point.began_at();
         report.last_complete_run_began_at = kept.point.last_complete_run_began_at();
@@ -173,40 +173,40 @@ impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
         let is_complete = kept.point.close();
         self.save(&mut kept).await?;
         report.last_complete_run_began_at = kept.point.last_complete_run_began_at();
-        Ok(if is_complete { Ending::Complete } else { Ending::Incomplete })
+        Ok(if is_complete { RunOutcome::Complete } else { RunOutcome::Incomplete })
     }
 
     /// Reads the resume point and makes it this execution's own.
-    async fn claim(&self, wanted: Wanted<'_>) -> Result<Kept, Ending> {
-        let unusable = |error: ResumePointError| Ending::ResumePoint(error);
+    async fn claim(&self, wanted: Wanted<'_>) -> Result<Kept, RunOutcome> {
+        let unusable = |error: ResumePointError| RunOutcome::ResumePoint(error);
         let seen = self.resume_points.load().await.map_err(|error| unusable(error.into()))?;
         let stored = seen.as_deref().map(ResumePoint::read).transpose().map_err(unusable)?;
-        let now = self.surroundings.now();
-        let claim = self.surroundings.new_delivery_id(now).to_string();
+        let now = self.clock.now();
+        let claim = self.clock.new_delivery_id(now).to_string();
         let mut kept = Kept { point: ResumePoint::claimed(stored, wanted, claim, now), seen };
         self.save(&mut kept).await?;
         Ok(kept)
     }
 
-    async fn save(&self, kept: &mut Kept) -> Result<(), Ending> {
-        let text = kept.point.text().map_err(Ending::ResumePoint)?;
+    async fn save(&self, kept: &mut Kept) -> Result<(), RunOutcome> {
+        let text = kept.point.text().map_err(RunOutcome::ResumePoint)?;
         match self.resume_points.save(kept.seen.as_deref(), &text).await {
             Ok(Saved::Done) => {
                 kept.seen = Some(text);
                 Ok(())
             }
-            Ok(Saved::ChangedMeanwhile) => Err(Ending::TakenOver),
-            Err(error) => Err(Ending::ResumePoint(error.into())),
+            Ok(Saved::ChangedMeanwhile) => Err(RunOutcome::TakenOver),
+            Err(error) => Err(RunOutcome::ResumePoint(error.into())),
         }
     }
 
     /// Makes a call, again if need be.
-    async fn settle(&self, call: &SyncCall, pace: &mut Pace, watch: &(dyn Fn(&Answered<'_>) + Sync)) -> Settled {
+    async fn settle(&self, call: &SyncCall, pace: &mut RateLimiter, watch: &(dyn Fn(&Answered<'_>) + Sync)) -> Settled {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 0;
         loop {
             if !pace.turn().await {
-                return Settled::Ended { ending: Ending::OutOfTime, in_vain: attempt > 0 };
+                return Settled::Ended { ending: RunOutcome::OutOfTime, in_vain: attempt > 0 };
             }
             attempt += 1;
             let answer = self.api.call(call).await;
@@ -228,11 +228,11 @@ impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
                 Next::Again { wait, .. } => pace.hold(wait),
                 Next::CredentialsWrong => {
                     telemetry::count_resync_refused(Reason::CredentialsWrong);
-                    return Settled::Ended { ending: Ending::CredentialsWrong, in_vain: true };
+                    return Settled::Ended { ending: RunOutcome::CredentialsWrong, in_vain: true };
                 }
                 Next::ToldToWait { wait } => {
                     telemetry::count_resync_refused(Reason::Throttled);
-                    return Settled::Ended { ending: Ending::ToldToWait { wait }, in_vain: true };
+                    return Settled::Ended { ending: RunOutcome::ToldToWait { wait }, in_vain: true };
                 }
             }
             pause = pause.saturating_mul(3);
@@ -242,13 +242,13 @@ impl<A: SyncApi, R: ResumePoints, E: Surroundings> Resync<A, R, E> {
     /// What follows from an answer.
     fn next(&self, answer: &Result<SyncAnswer, PortError>, attempt: u32, pause: Duration) -> Next {
         let again = |reason, wait, hold| {
-            if attempt < MOST_ATTEMPTS { Next::Again { reason, wait } } else { Next::NotAccepted { reason, hold } }
+            if attempt < MAX_ATTEMPTS { Next::Again { reason, wait } } else { Next::NotAccepted { reason, hold } }
         };
         let refused = |reason| Next::NotAccepted { reason, hold: Duration::ZERO };
-        match answer.as_ref().map(|answer| answer.verdict(self.surroundings.now())) {
+        match answer.as_ref().map(|answer| answer.verdict(self.clock.now())) {
             Ok(Verdict::Accepted) => Next::Accepted,
             Ok(Verdict::CredentialsWrong) => Next::CredentialsWrong,
-            Ok(Verdict::Throttled { wait }) if wait > LONGEST_WAIT => Next::ToldToWait { wait },
+            Ok(Verdict::Throttled { wait }) if wait > MAX_WAIT => Next::ToldToWait { wait },
             // Whoever is told to wait waits, also with the next call.
             Ok(Verdict::Throttled { wait }) => again(Reason::Throttled, wait, wait),
             Ok(Verdict::ServerError) => again(Reason::ServerError, pause, Duration::ZERO),

@@ -5,9 +5,9 @@
 
 use std::io::Write as _;
 
+use intake_providers::answer::{Fault, Rejection};
+use intake_providers::provider::ProviderName;
 use metrics_cloudwatch_embedded::Collector;
-use providers::answer::{Refusal, Trouble};
-use providers::provider::Provider;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::filter_fn;
@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::ledger::Outcome;
-use crate::resync::{Ending, Reason};
+use crate::resync::{Reason, RunOutcome};
 
 /// How telemetry is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,30 +66,13 @@ impl Telemetry {
     }
 }
 
-/// The crates whose lines are ours, as targets name them.
-const OUR_CRATES: [&str; 15] = [
-    "accredit",
-    "aws",
-    "broker",
-    "lambda",
-    "machnet",
-    "nowcerts",
-    "nurturecloud",
-    "nurturecloud_resync",
-    "outbound",
-    "pipeline",
-    "processor",
-    "providers",
-    "sterling",
-    "sterling_token",
-    "webhook_intake",
-];
+/// What the names of our crates begin with, as targets name them. No crate of others does.
+const OUR_PREFIX: &str = "intake_";
 
-/// Whether a target is one of our crates or a module in one. A crate whose name only begins like one of ours is not: at its
-/// finest level `lambda_runtime` writes down whole requests, with everything in them that is secret.
+/// Whether a target is one of our crates or a module in one. Those of others may write secrets down: at its finest level
+/// `lambda_runtime` writes down whole requests.
 fn is_ours(target: &str) -> bool {
-    let crate_name = target.split("::").next().unwrap_or(target);
-    OUR_CRATES.contains(&crate_name)
+    target.starts_with(OUR_PREFIX)
 }
 
 /// A subscriber that writes JSON lines.
@@ -110,52 +93,52 @@ where
 }
 
 /// Counts a request that came.
-pub(crate) fn count_received(provider: Provider) {
+pub(crate) fn count_received(provider: ProviderName) {
     metrics::counter!("received", "provider" => provider.as_str()).increment(1);
 }
 
 /// Counts a delivery that is durable.
-pub(crate) fn count_accepted(provider: Provider) {
+pub(crate) fn count_accepted(provider: ProviderName) {
     metrics::counter!("accepted", "provider" => provider.as_str()).increment(1);
 }
 
 /// Counts a request that was refused.
-pub(crate) fn count_refused(provider: Provider, refusal: &Refusal) {
+pub(crate) fn count_rejection(provider: ProviderName, refusal: &Rejection) {
     metrics::counter!("rejected", "provider" => provider.as_str(), "reason" => refusal.reason()).increment(1);
 }
 
 /// Counts a request that we failed.
-pub(crate) fn count_trouble(provider: Provider, trouble: Trouble) {
+pub(crate) fn count_fault(provider: ProviderName, trouble: Fault) {
     metrics::counter!("rejected", "provider" => provider.as_str(), "reason" => trouble.reason()).increment(1);
 }
 
 /// Counts a delivery that may be on the queue or not.
-pub(crate) fn count_unknown(provider: Provider) {
+pub(crate) fn count_unknown(provider: ProviderName) {
     metrics::counter!("unknown", "provider" => provider.as_str()).increment(1);
 }
 
 /// Counts a message that was given back to its queue.
-pub(crate) fn count_returned(provider: Provider) {
+pub(crate) fn count_returned(provider: ProviderName) {
     metrics::counter!("returned", "provider" => provider.as_str()).increment(1);
 }
 
 /// Counts a run of a drain that ended as it should.
-pub(crate) fn count_drained(provider: Provider) {
+pub(crate) fn count_drained(provider: ProviderName) {
     metrics::counter!("drained", "provider" => provider.as_str()).increment(1);
 }
 
 /// Counts a run of a drain that found another one at work.
-pub(crate) fn count_drain_busy(provider: Provider) {
+pub(crate) fn count_drain_busy(provider: ProviderName) {
     metrics::counter!("drain_busy", "provider" => provider.as_str()).increment(1);
 }
 
 /// Counts a run of a drain that a pause kept from beginning.
-pub(crate) fn count_drain_paused(provider: Provider) {
+pub(crate) fn count_drain_paused(provider: ProviderName) {
     metrics::counter!("drain_paused", "provider" => provider.as_str()).increment(1);
 }
 
 /// Counts a run of a drain that failed: once by its reason, and once without, as an alarm watches it.
-pub(crate) fn count_drain_failed(provider: Provider, reason: &'static str) {
+pub(crate) fn count_drain_failed(provider: ProviderName, reason: &'static str) {
     metrics::counter!("drain_failed", "provider" => provider.as_str()).increment(1);
     metrics::counter!("drain_failed", "provider" => provider.as_str(), "reason" => reason).increment(1);
 }
@@ -171,7 +154,7 @@ pub(crate) fn count_token_refused(reason: &'static str) {
 }
 
 /// Counts what became of an event.
-pub(crate) fn count_outcome(provider: Provider, outcome: Outcome) {
+pub(crate) fn count_outcome(provider: ProviderName, outcome: Outcome) {
     metrics::counter!(outcome.as_str(), "provider" => provider.as_str()).increment(1);
 }
 
@@ -192,13 +175,13 @@ pub(crate) fn count_resync_refused(reason: Reason) {
 
 /// Counts a run of the resync that is complete, if it was about everything, or that failed. A run that is out of time or
 /// told to wait is neither: the next one goes on.
-pub(crate) fn count_resync_run(ending: &Ending, is_about_everything: bool) {
+pub(crate) fn count_resync_run(ending: &RunOutcome, is_about_everything: bool) {
     match ending {
-        Ending::Complete if is_about_everything => metrics::counter!("resync_completed").increment(1),
-        Ending::Incomplete | Ending::CredentialsWrong | Ending::ResumePoint(_) => {
+        RunOutcome::Complete if is_about_everything => metrics::counter!("resync_completed").increment(1),
+        RunOutcome::Incomplete | RunOutcome::CredentialsWrong | RunOutcome::ResumePoint(_) => {
             metrics::counter!("resync_failed").increment(1);
         }
-        Ending::Complete | Ending::OutOfTime | Ending::ToldToWait { .. } | Ending::TakenOver => {}
+        RunOutcome::Complete | RunOutcome::OutOfTime | RunOutcome::ToldToWait { .. } | RunOutcome::TakenOver => {}
     }
 }
 
@@ -210,9 +193,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    struct Output(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Written {
+    impl Write for Output {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -225,11 +208,11 @@ mod tests {
 
     #[test]
     fn the_level_is_that_of_our_own_lines_and_libraries_are_heard_from_warn_on() {
-        let written = Written::default();
+        let written = Output::default();
         let writer = written.clone();
         tracing::subscriber::with_default(json_lines(LevelFilter::TRACE, move || writer.clone()), || {
-            tracing::trace!(target: "lambda", "ours 1");
-            tracing::trace!(target: "pipeline::intake", "ours 2");
+            tracing::trace!(target: "intake_functions", "ours 1");
+            tracing::trace!(target: "intake_pipeline::intake", "ours 2");
             tracing::warn!(target: "lambda_runtime", "a warning");
             tracing::info!(target: "lambda_runtime::layers", "theirs");
             tracing::trace!(target: "aws_smithy_runtime", "theirs");

@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use providers::delivery::{Delivery, DeliveryId, VerifiedDelivery};
-use providers::machnet::Machnet;
-use providers::request::UnverifiedRequest;
-use providers::signature::hmac_sha256::HmacSecret;
-use providers::timestamp::Timestamp;
-use providers::webhook::Webhook;
+use intake_providers::delivery::{Delivery, DeliveryId, VerifiedDelivery};
+use intake_providers::machnet::Machnet;
+use intake_providers::request::UnverifiedRequest;
+use intake_providers::signature::hmac_sha256::HmacSecret;
+use intake_providers::timestamp::Timestamp;
+use intake_providers::webhook::Webhook;
 use tracing::level_filters::LevelFilter;
 
-use crate::document::OutboundDocument;
 use crate::entities::EntityEntry;
-use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, Written};
-use crate::ports::{Ledger, PayloadKey, Payloads, PortError, Queue, SecretText, Secrets, Surroundings};
+use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, PutOutcome};
+use crate::ports::{Clock, Ledger, PayloadKey, Payloads, PortError, Queue, SecretText, Secrets};
+use crate::queue_message::QueueMessage;
 use crate::telemetry::json_lines;
 
 pub(crate) const SECRET: &str = "a test secret of thirty-two bytes";
@@ -78,7 +78,7 @@ impl MemoryQueue {
 }
 
 impl Queue for MemoryQueue {
-    async fn send(&self, document: &OutboundDocument) -> Result<(), PortError> {
+    async fn send(&self, document: &QueueMessage) -> Result<(), PortError> {
         let behaviour = *self.behaviour.lock().unwrap();
         behaviour.before("queue send").await?;
         self.documents.lock().unwrap().push(document.text().to_owned());
@@ -158,13 +158,13 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
-    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
         tokio::task::yield_now().await;
         behaviour.before("ledger put").await?;
         let written = {
             let mut entries = self.entries.lock().unwrap();
-            let in_the_way: Vec<Option<Entry>> = puts
+            let existing: Vec<Option<Entry>> = puts
                 .iter()
                 .map(|put| {
                     let gives_way = |entry: &&Entry| match (put.condition, entry) {
@@ -178,11 +178,11 @@ impl Ledger for MemoryLedger {
                     entries.get(&put.key).filter(|entry| !gives_way(entry)).cloned()
                 })
                 .collect();
-            if in_the_way.iter().all(Option::is_none) {
+            if existing.iter().all(Option::is_none) {
                 entries.extend(puts.iter().map(|put| (put.key.clone(), put.entry.clone())));
-                Written::All
+                PutOutcome::Done
             } else {
-                Written::Refused(in_the_way)
+                PutOutcome::ConditionFailed(existing)
             }
         };
         tokio::task::yield_now().await;
@@ -231,7 +231,7 @@ impl TestSurroundings {
     }
 }
 
-impl Surroundings for TestSurroundings {
+impl Clock for TestSurroundings {
     fn now(&self) -> Timestamp {
         self.0.lock().unwrap().0
     }

@@ -17,19 +17,19 @@ use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
-use providers::active_keys::{KeySetError, ReadKeySet};
-use providers::answer::{Refusal, Trouble};
-use providers::oauth::access_token::{self, AccessToken};
-use providers::oauth::authority::Authority;
-use providers::oauth::client_id::ClientId;
-use providers::oauth::token_request::{LARGEST_TOKEN_REQUEST_BYTES, TokenError, TokenRequest, check_content_type};
+use intake_providers::active_keys::{KeySetError, ReadKeySet};
+use intake_providers::answer::{Fault, Rejection};
+use intake_providers::oauth::access_token::{self, AccessToken};
+use intake_providers::oauth::authority::Authority;
+use intake_providers::oauth::client_id::ClientId;
+use intake_providers::oauth::token_request::{MAX_TOKEN_REQUEST_BYTES, TokenError, TokenRequest, check_content_type};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::exchange;
 use crate::intake::{AnswerBy, IntakeSettings};
-use crate::key_store::{KeyStore, Newer};
-use crate::ports::{Secrets, Surroundings};
+use crate::key_cache::{KeyCache, Newer};
+use crate::ports::{Clock, Secrets};
+use crate::problem;
 use crate::telemetry;
 
 /// How long the authority's document counts after it was last read. Whoever took a client or a signing key out of it, because
@@ -48,28 +48,28 @@ impl<S, E> Clone for TokenEndpoint<S, E> {
 
 struct Inner<S, E> {
     /// Absent when the settings can't be used.
-    authority: Option<KeyStore<Authority, S>>,
-    surroundings: E,
+    authority: Option<KeyCache<Authority, S>>,
+    clock: E,
     deadline: Duration,
 }
 
-impl<S: Secrets, E: Surroundings> TokenEndpoint<S, E> {
+impl<S: Secrets, E: Clock> TokenEndpoint<S, E> {
     /// An endpoint on these ports. The secret holds the authority's whole document.
-    pub fn new(secrets: S, surroundings: E, settings: IntakeSettings) -> Self {
-        let authority = KeyStore::new("sterling-token", secrets, read_authority, settings.secret_refresh)
+    pub fn new(secrets: S, clock: E, settings: IntakeSettings) -> Self {
+        let authority = KeyCache::new("sterling-token", secrets, read_authority, settings.secret_refresh)
             .with_max_age(MAX_AUTHORITY_AGE);
-        Self(Arc::new(Inner { authority: Some(authority), surroundings, deadline: settings.deadline }))
+        Self(Arc::new(Inner { authority: Some(authority), clock, deadline: settings.deadline }))
     }
 
     /// An endpoint whose settings can't be used. It says so to whoever asks, and gives no token.
-    pub fn unconfigured(surroundings: E) -> Self {
-        Self(Arc::new(Inner { authority: None, surroundings, deadline: IntakeSettings::default().deadline }))
+    pub fn unconfigured(clock: E) -> Self {
+        Self(Arc::new(Inner { authority: None, clock, deadline: IntakeSettings::default().deadline }))
     }
 
     /// The answer to a request that reached us in a form that can't be read.
     #[must_use]
     pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
-        let result = Err(NoToken::Trouble(Trouble::RequestUnreadable));
+        let result = Err(NoToken::Fault(Fault::RequestUnreadable));
         report(&result, Duration::ZERO);
         respond(&result)
     }
@@ -86,7 +86,7 @@ fn read_authority(secret: &str) -> Result<ReadKeySet<Authority>, KeySetError> {
     Ok(ReadKeySet { keys, problems: Vec::new() })
 }
 
-impl<S: Secrets, E: Surroundings, B> tower::Service<Request<B>> for TokenEndpoint<S, E>
+impl<S: Secrets, E: Clock, B> tower::Service<Request<B>> for TokenEndpoint<S, E>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -108,9 +108,9 @@ where
 /// Why no token is given.
 enum NoToken {
     Method,
-    Body(Refusal),
+    Body(Rejection),
     Request(TokenError),
-    Trouble(Trouble),
+    Fault(Fault),
 }
 
 /// RFC 6749, section 5.1.
@@ -128,7 +128,7 @@ struct ErrorAnswer<'a> {
     error_description: String,
 }
 
-impl<S: Secrets, E: Surroundings> Inner<S, E> {
+impl<S: Secrets, E: Clock> Inner<S, E> {
     async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send,
@@ -140,8 +140,8 @@ impl<S: Secrets, E: Surroundings> Inner<S, E> {
         let work = AssertUnwindSafe(self.token(request)).catch_unwind();
         let result = match tokio::time::timeout_at(answer_by, work).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_panic)) => Err(NoToken::Trouble(Trouble::Panic)),
-            Err(_elapsed) => Err(NoToken::Trouble(Trouble::DeadlineExceeded)),
+            Ok(Err(_panic)) => Err(NoToken::Fault(Fault::Panic)),
+            Err(_elapsed) => Err(NoToken::Fault(Fault::DeadlineExceeded)),
         };
         report(&result, started.elapsed());
         respond(&result)
@@ -156,12 +156,12 @@ impl<S: Secrets, E: Surroundings> Inner<S, E> {
         if head.method != Method::POST {
             return Err(NoToken::Method);
         }
-        let authority = self.authority.as_ref().ok_or(NoToken::Trouble(Trouble::ConfigurationInvalid))?;
+        let authority = self.authority.as_ref().ok_or(NoToken::Fault(Fault::ConfigurationInvalid))?;
         check_content_type(&head.headers).map_err(NoToken::Request)?;
-        let body = exchange::collect(body, LARGEST_TOKEN_REQUEST_BYTES).await.map_err(NoToken::Body)?;
+        let body = problem::collect(body, MAX_TOKEN_REQUEST_BYTES).await.map_err(NoToken::Body)?;
         let request = TokenRequest::read(&head.headers, &body).map_err(NoToken::Request)?;
 
-        let keys = authority.keys().await.map_err(|_logged| NoToken::Trouble(Trouble::SecretsUnavailable))?;
+        let keys = authority.keys().await.map_err(|_logged| NoToken::Fault(Fault::SecretsUnavailable))?;
         if let Some(result) = keys.get().and_then(|authority| self.issue(authority, &request)) {
             return result;
         }
@@ -172,20 +172,20 @@ impl<S: Secrets, E: Surroundings> Inner<S, E> {
             }
             Newer::None => Err(unknown_client(keys.get())),
             // The client may be in the document that can't be read now.
-            Newer::Unavailable => Err(NoToken::Trouble(Trouble::SecretsUnavailable)),
+            Newer::Unavailable => Err(NoToken::Fault(Fault::SecretsUnavailable)),
         }
     }
 
     /// A token for the client of the request; nothing when it isn't in this document.
     fn issue(&self, authority: &Authority, request: &TokenRequest) -> Option<Result<(ClientId, AccessToken), NoToken>> {
         let client = authority.authenticate(&request.client_id, &request.client_secret)?;
-        let now = self.surroundings.now();
-        let token = access_token::issue(authority, client, self.surroundings.new_delivery_id(now), now);
+        let now = self.clock.now();
+        let token = access_token::issue(authority, client, self.clock.new_delivery_id(now), now);
         Some(match token {
             Ok(token) => Ok((client.clone(), token)),
             Err(error) => {
                 tracing::error!(%error, "no token can be signed");
-                Err(NoToken::Trouble(Trouble::NoActiveKey))
+                Err(NoToken::Fault(Fault::NoActiveKey))
             }
         })
     }
@@ -196,17 +196,17 @@ fn unknown_client(authority: Option<&Authority>) -> NoToken {
     if authority.is_some_and(|authority| !authority.clients.is_empty()) {
         NoToken::Request(TokenError::InvalidClient)
     } else {
-        NoToken::Trouble(Trouble::NoActiveKey)
+        NoToken::Fault(Fault::NoActiveKey)
     }
 }
 
 impl NoToken {
     const fn reason(&self) -> &'static str {
         match self {
-            Self::Method => Refusal::MethodNotAllowed.reason(),
+            Self::Method => Rejection::MethodNotAllowed.reason(),
             Self::Body(refusal) => refusal.reason(),
             Self::Request(error) => error.code(),
-            Self::Trouble(trouble) => trouble.reason(),
+            Self::Fault(trouble) => trouble.reason(),
         }
     }
 }
@@ -233,9 +233,9 @@ fn report(result: &Result<(ClientId, AccessToken), NoToken>, duration: Duration)
 
 fn respond(result: &Result<(ClientId, AccessToken), NoToken>) -> Response<Full<Bytes>> {
     let error =
-        |status, error: &str, error_description| exchange::json(status, &ErrorAnswer { error, error_description });
+        |status, error: &str, error_description| problem::json(status, &ErrorAnswer { error, error_description });
     let mut response = match result {
-        Ok((_, token)) => exchange::json(
+        Ok((_, token)) => problem::json(
             StatusCode::OK,
             &TokenAnswer { access_token: token.reveal(), token_type: "Bearer", expires_in: token.expires_in.as_secs() },
         ),
@@ -243,12 +243,12 @@ fn respond(result: &Result<(ClientId, AccessToken), NoToken>) -> Response<Full<B
             let refusal = "the token endpoint takes POST only".to_owned();
             error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", refusal)
         }
-        Err(NoToken::Body(refusal @ Refusal::BodyTooLarge { .. })) => {
+        Err(NoToken::Body(refusal @ Rejection::BodyTooLarge { .. })) => {
             error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", refusal.to_string())
         }
         Err(NoToken::Body(refusal)) => error(StatusCode::BAD_REQUEST, "invalid_request", refusal.to_string()),
         Err(NoToken::Request(request)) => error(request.status(), request.code(), request.to_string()),
-        Err(NoToken::Trouble(_)) => {
+        Err(NoToken::Fault(_)) => {
             let words = "no token can be given just now; ask again".to_owned();
             error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", words)
         }

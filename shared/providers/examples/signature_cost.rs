@@ -8,12 +8,12 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use providers::delivery::DeliveryId;
-use providers::oauth::access_token;
-use providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
-use providers::signature::hmac_sha256::HmacSecret;
-use providers::signature::rsa_sha256::{Padding, RsaPublicKey};
-use providers::timestamp::Timestamp;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::oauth::access_token;
+use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
+use intake_providers::signature::hmac_sha256::HmacSecret;
+use intake_providers::signature::rsa_sha256::{Padding, RsaPublicKey};
+use intake_providers::timestamp::Timestamp;
 
 const BATCHES: usize = 15;
 const BATCH_TIME: Duration = Duration::from_millis(40);

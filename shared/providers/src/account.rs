@@ -96,7 +96,7 @@ mod tests {
     use crate::event::Identity;
     use crate::machnet::Machnet;
     use crate::nurturecloud::NurtureCloud;
-    use crate::provider::Provider;
+    use crate::provider::ProviderName;
     use crate::split::{Split as _, Splitter};
     use crate::testing::delivery;
     use crate::webhook::Webhook;
@@ -113,18 +113,22 @@ mod tests {
     }
 
     /// Who sends it, its headers, its body.
-    type Sent = (Provider, &'static [(&'static str, &'static str)], &'static [u8]);
+    type Sent = (ProviderName, &'static [(&'static str, &'static str)], &'static [u8]);
 
     const SENT: [Sent; 6] = [
-        (Provider::Accredit, &[("x-jobid", "48213")], include_bytes!("../tests/payloads/accredit-badge-export.json")),
-        (Provider::Machnet, &[], include_bytes!("../tests/payloads/machnet-current.json")),
-        (Provider::NowCerts, &[("amqp-message-id", "m1")], b"{}"),
-        (Provider::NowCerts, &[], b"{}"),
-        (Provider::NurtureCloud, &[], include_bytes!("../tests/payloads/nurturecloud-agent-deleted.json")),
-        (Provider::Sterling, &[], include_bytes!("../tests/payloads/sterling-eventbatch.json")),
+        (
+            ProviderName::Accredit,
+            &[("x-jobid", "48213")],
+            include_bytes!("../tests/payloads/accredit-badge-export.json"),
+        ),
+        (ProviderName::Machnet, &[], include_bytes!("../tests/payloads/machnet-current.json")),
+        (ProviderName::NowCerts, &[("amqp-message-id", "m1")], b"{}"),
+        (ProviderName::NowCerts, &[], b"{}"),
+        (ProviderName::NurtureCloud, &[], include_bytes!("../tests/payloads/nurturecloud-agent-deleted.json")),
+        (ProviderName::Sterling, &[], include_bytes!("../tests/payloads/sterling-eventbatch.json")),
     ];
 
-    fn names(provider: Provider, headers: &[(&str, &str)], body: &[u8], account: &str) -> Vec<String> {
+    fn names(provider: ProviderName, headers: &[(&str, &str)], body: &[u8], account: &str) -> Vec<String> {
         let mut delivery = delivery(provider, headers, body);
         delivery.authenticated_by.account = AccountName::new(account).unwrap();
         let splitter = Splitter::default();
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn an_account_and_the_parts_after_it_do_not_run_together() {
         let identity = |account: &str, part: &str| {
-            Identity::new(Provider::Machnet, &AccountName::new(account).unwrap(), [part.as_bytes()])
+            Identity::new(ProviderName::Machnet, &AccountName::new(account).unwrap(), [part.as_bytes()])
         };
         assert_ne!(identity("a", "bc"), identity("ab", "c"));
     }

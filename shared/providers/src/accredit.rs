@@ -14,15 +14,15 @@ use serde::Deserialize;
 
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, ReadKeySet, read_key_set};
-use crate::answer::{Answer, Refusal};
-use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
+use crate::answer::{Answer, Rejection};
+use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
 use crate::event::{Alias, Event, Identity, Malformed};
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::signature::rsa_sha256::{Padding, RsaPublicKey};
 use crate::timestamp::Timestamp;
-use crate::webhook::{KeysAre, Unproved, Webhook, signature_header};
+use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
 const SIGNATURE_HEADER: &str = "x-signature";
 const JOB_ID_HEADER: &str = "x-jobid";
@@ -33,7 +33,7 @@ const KEPT_HEADERS: [&str; 5] = ["content-type", JOB_ATTEMPT_HEADER, JOB_ID_HEAD
 const JOB_HINT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The longest job id that is looked up, in bytes. The header is unsigned, so its size is a stranger's choice.
-const LONGEST_JOB_ID: usize = 256;
+const MAX_JOB_ID_BYTES: usize = 256;
 
 /// Accredit's webhook.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ struct KeyEntry {
 }
 
 impl Webhook for Accredit {
-    const PROVIDER: Provider = Provider::Accredit;
+    const PROVIDER: ProviderName = ProviderName::Accredit;
 
     type Keys = ActiveKeys<RsaPublicKey>;
     type Proof = RsaSignature;
@@ -72,14 +72,14 @@ impl Webhook for Accredit {
         keys.is_empty()
     }
 
-    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
+    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Rejection> {
         let value = signature_header(headers, SIGNATURE_HEADER)?;
         STANDARD
             .decode(value.trim_ascii())
             .ok()
             .filter(|signature| (256..=1024).contains(&signature.len()))
             .map(RsaSignature)
-            .ok_or(Refusal::SignatureMalformed {
+            .ok_or(Rejection::SignatureMalformed {
                 header: SIGNATURE_HEADER,
                 expected: "the base64 of an RSA signature of 2048 to 8192 bits",
             })
@@ -90,16 +90,16 @@ impl Webhook for Accredit {
         proof: &Self::Proof,
         keys: &Self::Keys,
         _now: Timestamp,
-    ) -> Result<VerifiedRequest, Unproved> {
+    ) -> Result<VerifiedRequest, VerifyError> {
         let matched = keys.matching(|key| key.verify(request.body(), &proof.0), RsaPublicKey::fingerprint);
         match matched {
             Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
-            None => Err(Unproved::NoKeyMatches(request)),
+            None => Err(VerifyError::NoKeyMatches(request)),
         }
     }
 
-    fn no_key_matches(_: KeysAre) -> Answer {
-        Answer::Refused(Refusal::SignatureMismatch { header: SIGNATURE_HEADER })
+    fn no_key_matches(_: KeyFreshness) -> Answer {
+        Answer::Rejected(Rejection::SignatureMismatch { header: SIGNATURE_HEADER })
     }
 
     /// 200 acknowledges; 400 is the documented trigger of a retry. A signature that does not match is answered 400 as well: if
@@ -107,9 +107,9 @@ impl Webhook for Accredit {
     fn status(answer: &Answer) -> StatusCode {
         match answer {
             Answer::Accepted => StatusCode::OK,
-            Answer::Refused(Refusal::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
-            Answer::Refused(Refusal::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Answer::Refused(_) | Answer::SendAgain(_) => StatusCode::BAD_REQUEST,
+            Answer::Rejected(Rejection::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
+            Answer::Rejected(Rejection::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Answer::Rejected(_) | Answer::RetryLater(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -132,9 +132,9 @@ pub(crate) fn split(delivery: &Delivery) -> Result<Event, Malformed> {
     }
 
     Ok(Event {
-        provider: Provider::Accredit,
+        provider: ProviderName::Accredit,
         identity: Identity::new(
-            Provider::Accredit,
+            ProviderName::Accredit,
             delivery.account(),
             [b"event".as_slice(), delivery.sha256.as_bytes()],
         ),
@@ -149,8 +149,8 @@ pub(crate) fn split(delivery: &Delivery) -> Result<Event, Malformed> {
         digest: delivery.sha256,
         attributes,
         repeat_alias: None,
-        job_hint: job_id.filter(|job_id| job_id.len() <= LONGEST_JOB_ID).map(|job_id| Alias {
-            name: Identity::new(Provider::Accredit, delivery.account(), [b"job".as_slice(), job_id.as_bytes()]),
+        job_hint: job_id.filter(|job_id| job_id.len() <= MAX_JOB_ID_BYTES).map(|job_id| Alias {
+            name: Identity::new(ProviderName::Accredit, delivery.account(), [b"job".as_slice(), job_id.as_bytes()]),
             lifetime: JOB_HINT_LIFETIME,
         }),
         entity: None,
@@ -165,7 +165,7 @@ fn subject(content: &Object<'_>, event_name: &str) -> Option<String> {
         Some(text) => Some(text).filter(|text| !text.is_empty()),
         None => canonical(id).ok(),
     }
-    .filter(|subject| subject.len() <= LONGEST_TEXT_BYTES)
+    .filter(|subject| subject.len() <= MAX_TEXT_BYTES)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::account::{AccountName, NAMED_TWICE, is_named_twice};
 use crate::signature::KeyFingerprint;
 
 /// How many keys may be active at once.
-pub const MOST_ACTIVE_KEYS: usize = 8;
+pub const MAX_ACTIVE_KEYS: usize = 8;
 
 /// Which key proved a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ pub enum KeySetError {
     #[error("the secret cannot be used: {0}")]
     Refused(String),
     /// More keys than can be active.
-    #[error("the secret holds {found} keys; at most {MOST_ACTIVE_KEYS} can be active, so take old ones out")]
+    #[error("the secret holds {found} keys; at most {MAX_ACTIVE_KEYS} can be active, so take old ones out")]
     TooMany {
         /// How many there are.
         found: usize,
@@ -117,7 +117,7 @@ pub(crate) fn read_key_set<E: DeserializeOwned, K>(
         line: error.line(),
         column: error.column(),
     })?;
-    if document.keys.len() > MOST_ACTIVE_KEYS {
+    if document.keys.len() > MAX_ACTIVE_KEYS {
         return Err(KeySetError::TooMany { found: document.keys.len() });
     }
     let mut keys = Vec::new();

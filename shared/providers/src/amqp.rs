@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::active_keys::MatchedKey;
 use crate::delivery::KeptHeader;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 
 /// The property that names the message, where the publisher sets it.
 pub const MESSAGE_ID_HEADER: &str = "amqp-message-id";
@@ -38,13 +38,13 @@ pub const OWN_HEADER_PREFIX: &str = "amqp-header-";
 pub const OMITTED_HEADERS_HEADER: &str = "amqp-headers-omitted";
 
 /// The most headers of the publisher's own that are kept. Together they stay far below the size of a queue document.
-pub const MOST_OWN_HEADERS: usize = 32;
+pub const MAX_OWN_HEADERS: usize = 32;
 
 /// The longest name of such a header that is kept, in bytes.
-pub const LONGEST_OWN_HEADER_NAME_BYTES: usize = 128;
+pub const MAX_OWN_HEADER_NAME_BYTES: usize = 128;
 
 /// The longest value of such a header that is kept, in bytes.
-pub const LONGEST_OWN_HEADER_VALUE_BYTES: usize = 1024;
+pub const MAX_OWN_HEADER_VALUE_BYTES: usize = 1024;
 
 /// The name of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -125,7 +125,7 @@ pub struct Connection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Whose queues.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// The account's name, and the login named without revealing it.
     pub authenticated_by: MatchedKey,
     /// The broker and the login.
@@ -222,10 +222,10 @@ impl Properties {
         }
         let all = self.headers.len();
         let fitting = self.headers.into_iter().filter(|(name, value)| {
-            name.len() <= LONGEST_OWN_HEADER_NAME_BYTES && value.len() <= LONGEST_OWN_HEADER_VALUE_BYTES
+            name.len() <= MAX_OWN_HEADER_NAME_BYTES && value.len() <= MAX_OWN_HEADER_VALUE_BYTES
         });
         let mut own = 0;
-        for (name, value) in fitting.take(MOST_OWN_HEADERS) {
+        for (name, value) in fitting.take(MAX_OWN_HEADERS) {
             keep(&format!("{OWN_HEADER_PREFIX}{}", name.to_lowercase()), value);
             own += 1;
         }
@@ -239,21 +239,21 @@ impl Properties {
 /// A message that was consumed with the login of an account. Only [`Account::consumed`] makes one:
 ///
 /// ```compile_fail
-/// # use providers::{amqp::ConsumedMessage, provider::Provider};
-/// # fn forged(key: providers::active_keys::MatchedKey) -> ConsumedMessage {
-/// ConsumedMessage { provider: Provider::NowCerts, authenticated_by: key, headers: Vec::new(), body: "{}".into() }
+/// # use intake_providers::{amqp::ConsumedMessage, provider::ProviderName};
+/// # fn forged(key: intake_providers::active_keys::MatchedKey) -> ConsumedMessage {
+/// ConsumedMessage { provider: ProviderName::NowCerts, authenticated_by: key, headers: Vec::new(), body: "{}".into() }
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConsumedMessage {
-    provider: Provider,
+    provider: ProviderName,
     authenticated_by: MatchedKey,
     headers: Vec<KeptHeader>,
     body: Bytes,
 }
 
 impl ConsumedMessage {
-    pub(crate) fn into_parts(self) -> (Provider, MatchedKey, Vec<KeptHeader>, Bytes) {
+    pub(crate) fn into_parts(self) -> (ProviderName, MatchedKey, Vec<KeptHeader>, Bytes) {
         (self.provider, self.authenticated_by, self.headers, self.body)
     }
 }
@@ -319,14 +319,14 @@ mod tests {
 
     #[test]
     fn headers_beyond_the_bounds_are_left_out_and_counted() {
-        let long_value = ("long".to_owned(), vec![b'v'; LONGEST_OWN_HEADER_VALUE_BYTES + 1]);
-        let long_name = ("n".repeat(LONGEST_OWN_HEADER_NAME_BYTES + 1), b"v".to_vec());
-        let many = (0..MOST_OWN_HEADERS + 1).map(|number| (number.to_string(), b"v".to_vec()));
+        let long_value = ("long".to_owned(), vec![b'v'; MAX_OWN_HEADER_VALUE_BYTES + 1]);
+        let long_name = ("n".repeat(MAX_OWN_HEADER_NAME_BYTES + 1), b"v".to_vec());
+        let many = (0..MAX_OWN_HEADERS + 1).map(|number| (number.to_string(), b"v".to_vec()));
         let headers = [long_value, long_name].into_iter().chain(many).collect();
         let kept = kept(Properties { headers, ..Properties::default() });
         let own = kept.iter().filter(|(name, _)| name.starts_with(OWN_HEADER_PREFIX)).count();
-        assert_eq!(own, MOST_OWN_HEADERS);
-        assert!(kept.iter().all(|(_, value)| value.len() <= LONGEST_OWN_HEADER_VALUE_BYTES));
+        assert_eq!(own, MAX_OWN_HEADERS);
+        assert!(kept.iter().all(|(_, value)| value.len() <= MAX_OWN_HEADER_VALUE_BYTES));
         assert_eq!(kept.last(), Some(&(OMITTED_HEADERS_HEADER.to_owned(), "3".to_owned())));
     }
 

@@ -8,14 +8,14 @@ pub enum Answer {
     /// The delivery is durable.
     Accepted,
     /// The request is at fault.
-    Refused(Refusal),
+    Rejected(Rejection),
     /// We are at fault: the provider is told to send it again.
-    SendAgain(Trouble),
+    RetryLater(Fault),
 }
 
 /// Why a request was refused. The message is for a legitimate integrator and says nothing about our keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum Rejection {
     /// Another method than POST.
     #[error("this webhook takes POST only")]
     MethodNotAllowed,
@@ -74,7 +74,7 @@ pub enum Refusal {
     BodyUnreadable,
 }
 
-impl Refusal {
+impl Rejection {
     /// The reason as logs and metrics name it.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -98,7 +98,7 @@ impl Refusal {
 
 /// What went wrong on our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum Fault {
     /// The function's settings are incomplete or wrong.
     ConfigurationInvalid,
     /// The secret holds no usable key.
@@ -115,7 +115,7 @@ pub enum Trouble {
     Panic,
 }
 
-impl Trouble {
+impl Fault {
     /// The reason as logs and metrics name it.
     #[must_use]
     pub const fn reason(self) -> &'static str {
@@ -131,7 +131,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for Fault {
     /// The same words for every kind: what is wrong on our side is nobody else's business.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the delivery could not be taken just now; send it again")

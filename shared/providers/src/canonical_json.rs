@@ -13,7 +13,7 @@ use crate::json::{Json, Member, SEPARATORS, characters_of, end_of_value, not_jso
 pub const DEEPEST_LEVEL: usize = 64;
 
 /// The longest id, name or timestamp that is read, in bytes. Several of them must fit into one entry of the ledger.
-pub const LONGEST_TEXT_BYTES: usize = 8 * 1024;
+pub const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 /// A JSON object without repeated members, whose values are still text.
 #[derive(Clone, Debug, Default)]
@@ -121,8 +121,8 @@ impl<'a> Object<'a> {
 }
 
 fn not_too_long(name: &'static str, text: String) -> Result<String, Malformed> {
-    if text.len() > LONGEST_TEXT_BYTES {
-        return Err(Malformed::TooLong { name, limit_bytes: LONGEST_TEXT_BYTES });
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(Malformed::TooLong { name, limit_bytes: MAX_TEXT_BYTES });
     }
     Ok(text)
 }
@@ -145,14 +145,14 @@ struct Writer<'a> {
     rest: &'a str,
     text: String,
     /// The members that were written of the objects that are open.
-    members: Vec<Written>,
+    members: Vec<PutOutcome>,
     /// Where members change places.
     sorted: String,
 }
 
 /// Where a written member begins and ends.
 #[derive(Clone, Copy)]
-struct Written {
+struct PutOutcome {
     start: usize,
     end: usize,
 }
@@ -195,7 +195,7 @@ impl Writer<'_> {
             }
             let start = self.text.len();
             self.member(level)?;
-            self.members.push(Written { start, end: self.text.len() });
+            self.members.push(PutOutcome { start, end: self.text.len() });
         }
         self.sort_members(start, first)?;
         self.close('}');
@@ -223,7 +223,7 @@ impl Writer<'_> {
     fn sort_members(&mut self, start: usize, first: usize) -> Result<(), Malformed> {
         let text = self.text.as_str();
         let members = self.members.get_mut(first..).unwrap_or_default();
-        let written = |member: &Written| text.get(member.start..member.end).unwrap_or_default();
+        let written = |member: &PutOutcome| text.get(member.start..member.end).unwrap_or_default();
         if sort(members, written)? {
             self.sorted.clear();
             for member in members {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::account::AccountName;
 use crate::active_keys::MatchedKey;
 use crate::amqp::ConsumedMessage;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::request::VerifiedRequest;
 use crate::timestamp::Timestamp;
 
@@ -121,7 +121,7 @@ pub struct Delivery {
     /// Our id for it.
     pub id: DeliveryId,
     /// Who sent it.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// The key that proved it.
     pub authenticated_by: MatchedKey,
     /// When the request or message reached us, by our clock.
@@ -178,7 +178,7 @@ impl VerifiedDelivery {
     }
 
     fn of(
-        provider: Provider,
+        provider: ProviderName,
         authenticated_by: MatchedKey,
         headers: Vec<KeptHeader>,
         body: Bytes,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::AccountName;
 use crate::event::Identity;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 
 /// Which thing of an account at a provider. The same organisation, business and id under two accounts are two entities.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct EntityReference {
 impl EntityReference {
     /// The identity of the entity, which all its events share.
     #[must_use]
-    pub fn identity(&self, provider: Provider) -> Identity {
+    pub fn identity(&self, provider: ProviderName) -> Identity {
         let parts = ["entity", &self.component, &self.organisation, &self.business_id, &self.id];
         Identity::new(provider, &self.account, parts.map(str::as_bytes))
     }
@@ -56,7 +56,7 @@ impl EntityState {
 
     /// Whether it tells if the entity is there. An update doesn't: one that comes late must not bring a deleted entity back.
     #[must_use]
-    pub const fn tells_life(self) -> bool {
+    pub const fn tells_existence(self) -> bool {
         matches!(self, Self::Created | Self::Current | Self::Deleted)
     }
 }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn only_a_deletion_tells_no_content_and_only_an_update_tells_nothing_of_life() {
-        let tells = EntityState::ALL.map(|state| (state.tells_content(), state.tells_life()));
+        let tells = EntityState::ALL.map(|state| (state.tells_content(), state.tells_existence()));
         assert_eq!(tells, [(true, true), (true, false), (true, true), (false, true)]);
     }
 }

@@ -10,7 +10,7 @@ use crate::account::AccountName;
 use crate::delivery::Sha256Digest;
 use crate::entity::EntityUpdate;
 use crate::json::characters_of;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 
 /// The most characters of a name that is quoted from content.
 const MAX_QUOTED_CHARACTERS: usize = 64;
@@ -19,7 +19,7 @@ const MAX_QUOTED_CHARACTERS: usize = 64;
 /// and of the account that it belongs to: two accounts of one provider never share an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
-    provider: Provider,
+    provider: ProviderName,
     digest: Sha256Digest,
 }
 
@@ -27,7 +27,11 @@ impl Identity {
     /// The identity that these parts spell within an account of a provider. The account and the parts are length-prefixed and
     /// hashed, so ids of any length and alphabet fit and no two lists of parts collide by being joined.
     #[must_use]
-    pub fn new<'a>(provider: Provider, account: &'a AccountName, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub fn new<'a>(
+        provider: ProviderName,
+        account: &'a AccountName,
+        parts: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
         let parts = std::iter::once(account.as_str().as_bytes()).chain(parts);
         Self { provider, digest: Sha256Digest::of_parts(parts) }
     }
@@ -59,7 +63,7 @@ pub struct Alias {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Who sent it.
-    pub provider: Provider,
+    pub provider: ProviderName,
     /// What makes it the same event.
     pub identity: Identity,
     /// CloudEvents `id`: the provider's own id where it has one, unique within `source`.

@@ -12,15 +12,15 @@ use serde::Deserialize;
 
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, ReadKeySet, read_key_set};
-use crate::answer::{Answer, Refusal};
+use crate::answer::{Answer, Rejection};
 use crate::canonical_json::Object;
 use crate::delivery::{Delivery, Sha256Digest};
 use crate::event::{Alias, Event, Identity, Malformed};
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::signature::hmac_sha256::HmacSecret;
 use crate::timestamp::Timestamp;
-use crate::webhook::{KeysAre, Unproved, Webhook, signature_header};
+use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
 const SIGNATURE_HEADER: &str = "x-raas-webhook-signature";
 const EVENT_HEADER: &str = "x-raas-event";
@@ -46,7 +46,7 @@ struct KeyEntry {
 }
 
 impl Webhook for Machnet {
-    const PROVIDER: Provider = Provider::Machnet;
+    const PROVIDER: ProviderName = ProviderName::Machnet;
 
     type Keys = ActiveKeys<HmacSecret>;
     type Proof = [u8; 32];
@@ -63,11 +63,11 @@ impl Webhook for Machnet {
         keys.is_empty()
     }
 
-    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
+    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Rejection> {
         let value = signature_header(headers, SIGNATURE_HEADER)?;
         let mut tag = [0; 32];
         hex::decode_to_slice(value, &mut tag)
-            .map_err(|_| Refusal::SignatureMalformed { header: SIGNATURE_HEADER, expected: "64 hex digits" })?;
+            .map_err(|_| Rejection::SignatureMalformed { header: SIGNATURE_HEADER, expected: "64 hex digits" })?;
         Ok(tag)
     }
 
@@ -76,16 +76,16 @@ impl Webhook for Machnet {
         proof: &Self::Proof,
         keys: &Self::Keys,
         _now: Timestamp,
-    ) -> Result<VerifiedRequest, Unproved> {
+    ) -> Result<VerifiedRequest, VerifyError> {
         let matched = keys.matching(|secret| secret.verify(request.body(), proof), HmacSecret::fingerprint);
         match matched {
             Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
-            None => Err(Unproved::NoKeyMatches(request)),
+            None => Err(VerifyError::NoKeyMatches(request)),
         }
     }
 
-    fn no_key_matches(_: KeysAre) -> Answer {
-        Answer::Refused(Refusal::SignatureMismatch { header: SIGNATURE_HEADER })
+    fn no_key_matches(_: KeyFreshness) -> Answer {
+        Answer::Rejected(Rejection::SignatureMismatch { header: SIGNATURE_HEADER })
     }
 
     /// Any 2xx acknowledges, 409 is repeated at a fixed interval, and everything else counts towards pausing the subscription.
@@ -94,15 +94,15 @@ impl Webhook for Machnet {
     fn status(answer: &Answer) -> StatusCode {
         match answer {
             Answer::Accepted => StatusCode::OK,
-            Answer::SendAgain(_) | Answer::Refused(Refusal::SignatureMismatch { .. }) => StatusCode::CONFLICT,
-            Answer::Refused(
-                Refusal::SignatureMissing { .. }
-                | Refusal::SignatureRepeated { .. }
-                | Refusal::SignatureMalformed { .. },
+            Answer::RetryLater(_) | Answer::Rejected(Rejection::SignatureMismatch { .. }) => StatusCode::CONFLICT,
+            Answer::Rejected(
+                Rejection::SignatureMissing { .. }
+                | Rejection::SignatureRepeated { .. }
+                | Rejection::SignatureMalformed { .. },
             ) => StatusCode::UNAUTHORIZED,
-            Answer::Refused(Refusal::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
-            Answer::Refused(Refusal::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Answer::Refused(_) => StatusCode::BAD_REQUEST,
+            Answer::Rejected(Rejection::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
+            Answer::Rejected(Rejection::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Answer::Rejected(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -150,8 +150,8 @@ impl Splitter {
         }
 
         Ok(Event {
-            provider: Provider::Machnet,
-            identity: Identity::new(Provider::Machnet, delivery.account(), [b"event".as_slice(), id.as_bytes()]),
+            provider: ProviderName::Machnet,
+            identity: Identity::new(ProviderName::Machnet, delivery.account(), [b"event".as_slice(), id.as_bytes()]),
             id,
             source: delivery.source(),
             event_type: format!("machnet.{name}"),
@@ -163,7 +163,7 @@ impl Splitter {
             digest: Sha256Digest::of(compared.as_bytes()),
             attributes,
             repeat_alias: Some(Alias {
-                name: Identity::new(Provider::Machnet, delivery.account(), [b"state".as_slice(), state.as_bytes()]),
+                name: Identity::new(ProviderName::Machnet, delivery.account(), [b"state".as_slice(), state.as_bytes()]),
                 lifetime: self.repeat_window,
             }),
             job_hint: None,

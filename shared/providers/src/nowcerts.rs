@@ -14,11 +14,11 @@ use crate::amqp::{
     CONTENT_TYPE_HEADER, DELIVERY_COUNT_HEADER, EXCHANGE_HEADER, MESSAGE_ID_HEADER, QUEUE_HEADER, REDELIVERED_HEADER,
     ROUTING_KEY_HEADER, TIMESTAMP_HEADER, TYPE_HEADER,
 };
-use crate::canonical_json::{LONGEST_TEXT_BYTES, Object, canonical};
+use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::{Delivery, Sha256Digest};
 use crate::event::{Alias, Event, Identity};
 use crate::json::Json;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::timestamp::Timestamp;
 
 mod account;
@@ -69,7 +69,7 @@ impl JsonPointer {
             };
         }
         let text = if value.is_number() { value.as_str().to_owned() } else { value.to_text()? };
-        Some(text).filter(|text| !text.is_empty() && text.len() <= LONGEST_TEXT_BYTES)
+        Some(text).filter(|text| !text.is_empty() && text.len() <= MAX_TEXT_BYTES)
     }
 }
 
@@ -103,7 +103,7 @@ impl Splitter {
             }
         }
         Event {
-            provider: Provider::NowCerts,
+            provider: ProviderName::NowCerts,
             identity: identified.identity,
             id: identified.id,
             source: delivery.source(),
@@ -130,7 +130,7 @@ impl Splitter {
     fn identify(&self, delivery: &Delivery, timestamp: Option<&str>, kind: Option<&str>) -> Identified {
         let known = |by: &'static str, id: String| Identified {
             by,
-            identity: Identity::new(Provider::NowCerts, delivery.account(), [by.as_bytes(), id.as_bytes()]),
+            identity: Identity::new(ProviderName::NowCerts, delivery.account(), [by.as_bytes(), id.as_bytes()]),
             id,
             repeat_alias: None,
         };
@@ -148,7 +148,7 @@ impl Splitter {
         ];
         Identified {
             repeat_alias: Some(Alias {
-                name: Identity::new(Provider::NowCerts, delivery.account(), seen),
+                name: Identity::new(ProviderName::NowCerts, delivery.account(), seen),
                 lifetime: REPEAT_MEMORY,
             }),
             ..known("delivery", delivery.id.to_string())

@@ -11,24 +11,24 @@ use serde::Deserialize;
 
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, MatchedKey, ReadKeySet, read_key_set};
-use crate::answer::{Answer, Refusal, Trouble};
+use crate::answer::{Answer, Fault, Rejection};
 use crate::canonical_json::Object;
 use crate::delivery::{Delivery, Sha256Digest};
 use crate::entity::{EntityReference, EntityState, EntityUpdate};
 use crate::event::{Envelope, Event, Malformed, MalformedEvent};
 use crate::json::Json;
 use crate::path_secret::PathSecretHash;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::split::{Events, MAX_EVENTS};
 use crate::timestamp::Timestamp;
-use crate::webhook::{KeysAre, Unproved, Webhook};
+use crate::webhook::{KeyFreshness, VerifyError, Webhook};
 
 pub mod component;
 pub mod resync;
 
 /// The longest id or name of an entity, in bytes. NurtureCloud's ids are UUIDs; ours have to fit into the keys of an index.
-pub const LONGEST_ID_BYTES: usize = 256;
+pub const MAX_ID_BYTES: usize = 256;
 
 /// The members of a notification that its entities are made of. What is beside them is the envelope.
 const ENTITY_MEMBERS: [&str; 3] = ["domainComponentName", "state", "payload"];
@@ -46,7 +46,7 @@ struct KeyEntry {
 }
 
 impl Webhook for NurtureCloud {
-    const PROVIDER: Provider = Provider::NurtureCloud;
+    const PROVIDER: ProviderName = ProviderName::NurtureCloud;
 
     type Keys = ActiveKeys<PathSecretHash>;
     type Proof = PathSecretHash;
@@ -62,8 +62,8 @@ impl Webhook for NurtureCloud {
         keys.is_empty()
     }
 
-    fn proof(path: &str, _headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
-        PathSecretHash::of_path(path).ok_or(Refusal::PathSecretMalformed)
+    fn proof(path: &str, _headers: &HeaderMap) -> Result<Self::Proof, Rejection> {
+        PathSecretHash::of_path(path).ok_or(Rejection::PathSecretMalformed)
     }
 
     fn verify(
@@ -71,30 +71,32 @@ impl Webhook for NurtureCloud {
         proof: &Self::Proof,
         keys: &Self::Keys,
         _now: Timestamp,
-    ) -> Result<VerifiedRequest, Unproved> {
+    ) -> Result<VerifiedRequest, VerifyError> {
         let matched = keys.iter().find(|(_, hash)| hash.is_of_the_same_secret(proof));
         match matched.map(|(account, hash)| MatchedKey { account: account.clone(), fingerprint: hash.fingerprint() }) {
             Some(key) => Ok(request.proved(Self::PROVIDER, key, &["content-type", "user-agent"])),
-            None => Err(Unproved::NoKeyMatches(request)),
+            None => Err(VerifyError::NoKeyMatches(request)),
         }
     }
 
     /// Whether NurtureCloud tries again after a 401 isn't documented, so one is given only where we are sure.
-    fn no_key_matches(keys: KeysAre) -> Answer {
+    fn no_key_matches(keys: KeyFreshness) -> Answer {
         match keys {
-            KeysAre::Current => Answer::Refused(Refusal::PathSecretMismatch),
-            KeysAre::Outdated => Answer::SendAgain(Trouble::SecretsUnavailable),
+            KeyFreshness::Fresh => Answer::Rejected(Rejection::PathSecretMismatch),
+            KeyFreshness::Stale => Answer::RetryLater(Fault::SecretsUnavailable),
         }
     }
 
     fn status(answer: &Answer) -> StatusCode {
         match answer {
             Answer::Accepted => StatusCode::OK,
-            Answer::SendAgain(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Answer::Refused(Refusal::PathSecretMalformed | Refusal::PathSecretMismatch) => StatusCode::UNAUTHORIZED,
-            Answer::Refused(Refusal::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
-            Answer::Refused(Refusal::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Answer::Refused(_) => StatusCode::BAD_REQUEST,
+            Answer::RetryLater(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Answer::Rejected(Rejection::PathSecretMalformed | Rejection::PathSecretMismatch) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Answer::Rejected(Rejection::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
+            Answer::Rejected(Rejection::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Answer::Rejected(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -171,8 +173,8 @@ impl Splitter {
             attributes.insert("domain_component_name".to_owned(), notification.written_component.clone());
         }
         Ok(Event {
-            provider: Provider::NurtureCloud,
-            identity: entity.identity(Provider::NurtureCloud),
+            provider: ProviderName::NurtureCloud,
+            identity: entity.identity(ProviderName::NurtureCloud),
             id: format!("{}.{index}", delivery.id),
             source: delivery.source(),
             event_type: format!("nurturecloud.{}.{}", notification.component, state_name(notification.state)),
@@ -247,8 +249,8 @@ fn merge_target(value: Json<'_>, account: &AccountName, component: &str) -> Resu
 }
 
 fn short_enough(name: &'static str, text: &str) -> Result<(), Malformed> {
-    if text.len() > LONGEST_ID_BYTES {
-        return Err(Malformed::TooLong { name, limit_bytes: LONGEST_ID_BYTES });
+    if text.len() > MAX_ID_BYTES {
+        return Err(Malformed::TooLong { name, limit_bytes: MAX_ID_BYTES });
     }
     Ok(())
 }

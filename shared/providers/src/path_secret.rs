@@ -15,10 +15,10 @@ use crate::signature::KeyFingerprint;
 
 /// The shortest secret, in characters: 32 bytes in base64url without padding. A shorter one never counts, whatever hashes
 /// are active.
-pub const SHORTEST_SECRET_CHARACTERS: usize = 43;
+pub const MIN_SECRET_CHARACTERS: usize = 43;
 
 /// The longest secret, in characters.
-pub const LONGEST_SECRET_CHARACTERS: usize = 128;
+pub const MAX_SECRET_CHARACTERS: usize = 128;
 
 const FINGERPRINT_LABEL: &[u8] = b"webhook-intake path secret";
 const FINGERPRINT_DIGITS: usize = 8;
@@ -66,11 +66,11 @@ impl PathSecretHash {
     }
 
     /// The hash of the last segment of a path, if that has the form of a secret: letters, digits, hyphens and underscores,
-    /// at least [`SHORTEST_SECRET_CHARACTERS`] of them.
+    /// at least [`MIN_SECRET_CHARACTERS`] of them.
     #[must_use]
     pub fn of_path(path: &str) -> Option<Self> {
         let (_, last) = path.rsplit_once('/')?;
-        let is_long_enough = (SHORTEST_SECRET_CHARACTERS..=LONGEST_SECRET_CHARACTERS).contains(&last.len());
+        let is_long_enough = (MIN_SECRET_CHARACTERS..=MAX_SECRET_CHARACTERS).contains(&last.len());
         let is_base64url = last.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         (is_long_enough && is_base64url).then(|| Self(Sha256Digest::of(last.as_bytes())))
     }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_secret_is_found_at_the_end_of_a_path_and_only_there() {
         let secret = PathSecret::of_randomness([0xfb; 32]);
-        assert_eq!(secret.reveal().len(), SHORTEST_SECRET_CHARACTERS);
+        assert_eq!(secret.reveal().len(), MIN_SECRET_CHARACTERS);
         let path = format!("/webhooks/nurturecloud/{}", secret.reveal());
         assert!(PathSecretHash::of_path(&path).unwrap().is_of_the_same_secret(&secret.hash()));
         assert!(PathSecretHash::of_path(&format!("{path}/")).is_none());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// it never changes once it is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Provider {
+pub enum ProviderName {
     /// Accredit: event accreditation and badging.
     Accredit,
     /// Machnet RaaS and PaaS: remittances and payments.
@@ -24,7 +24,7 @@ pub enum Provider {
     Sterling,
 }
 
-impl Provider {
+impl ProviderName {
     /// Every provider, in alphabetical order.
     pub const ALL: [Self; 5] = [Self::Accredit, Self::Machnet, Self::NowCerts, Self::NurtureCloud, Self::Sterling];
 
@@ -64,7 +64,7 @@ impl Provider {
     }
 }
 
-impl fmt::Display for Provider {
+impl fmt::Display for ProviderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -75,7 +75,7 @@ impl fmt::Display for Provider {
 #[error("unknown provider {0:?}; known are accredit, machnet, nowcerts, nurturecloud and sterling")]
 pub struct UnknownProvider(String);
 
-impl FromStr for Provider {
+impl FromStr for ProviderName {
     type Err = UnknownProvider;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {

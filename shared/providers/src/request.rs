@@ -5,7 +5,7 @@ use http::HeaderMap;
 
 use crate::active_keys::MatchedKey;
 use crate::delivery::KeptHeader;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 
 /// A request that has proved nothing yet.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl UnverifiedRequest {
     }
 
     /// Only a provider's own check, in this crate, may call this.
-    pub(crate) fn proved(self, provider: Provider, by: MatchedKey, kept_headers: &[&str]) -> VerifiedRequest {
+    pub(crate) fn proved(self, provider: ProviderName, by: MatchedKey, kept_headers: &[&str]) -> VerifiedRequest {
         let headers = self
             .headers
             .iter()
@@ -43,14 +43,14 @@ impl UnverifiedRequest {
 /// A request that proved itself by one of the active keys. Nobody outside this crate can make one:
 ///
 /// ```compile_fail
-/// # use providers::{provider::Provider, request::UnverifiedRequest};
-/// # fn forged(request: UnverifiedRequest, key: providers::active_keys::MatchedKey) {
-/// request.proved(Provider::Machnet, key, &[]);
+/// # use intake_providers::{provider::ProviderName, request::UnverifiedRequest};
+/// # fn forged(request: UnverifiedRequest, key: intake_providers::active_keys::MatchedKey) {
+/// request.proved(ProviderName::Machnet, key, &[]);
 /// # }
 /// ```
 #[derive(Debug)]
 pub struct VerifiedRequest {
-    provider: Provider,
+    provider: ProviderName,
     authenticated_by: MatchedKey,
     headers: Vec<KeptHeader>,
     body: Bytes,
@@ -63,7 +63,7 @@ impl VerifiedRequest {
         &self.authenticated_by
     }
 
-    pub(crate) fn into_parts(self) -> (Provider, MatchedKey, Vec<KeptHeader>, Bytes) {
+    pub(crate) fn into_parts(self) -> (ProviderName, MatchedKey, Vec<KeptHeader>, Bytes) {
         (self.provider, self.authenticated_by, self.headers, self.body)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::delivery::Delivery;
 use crate::event::{Event, Malformed, MalformedEvent};
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::{accredit, machnet, nowcerts, nurturecloud, sterling};
 
 /// Maximum number of events in a delivery; a delivery with more is quarantined as a whole.
@@ -80,11 +80,11 @@ pub struct Splitter {
 impl Split for Splitter {
     fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
         match delivery.provider {
-            Provider::Accredit => accredit::split(delivery).map(Events::one),
-            Provider::Machnet => self.machnet.split(delivery).map(Events::one),
-            Provider::NowCerts => Ok(Events::one(self.nowcerts.split(delivery))),
-            Provider::NurtureCloud => self.nurturecloud.split(delivery),
-            Provider::Sterling => sterling::split(delivery),
+            ProviderName::Accredit => accredit::split(delivery).map(Events::one),
+            ProviderName::Machnet => self.machnet.split(delivery).map(Events::one),
+            ProviderName::NowCerts => Ok(Events::one(self.nowcerts.split(delivery))),
+            ProviderName::NurtureCloud => self.nurturecloud.split(delivery),
+            ProviderName::Sterling => sterling::split(delivery),
         }
     }
 }
@@ -147,7 +147,7 @@ mod tests {
             skipped in any::<prop::sample::Index>(),
         ) {
             let body = place.replace('V', &value);
-            for provider in Provider::ALL {
+            for provider in ProviderName::ALL {
                 let (splitter, delivery) = (Splitter::default(), delivery(provider, &[], body.as_bytes()));
                 let Ok(events) = splitter.split(&delivery) else { continue };
                 let len = events.len();

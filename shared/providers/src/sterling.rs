@@ -10,18 +10,18 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::active_keys::{KeySetError, ReadKeySet};
-use crate::answer::{Answer, Refusal, Trouble};
+use crate::answer::{Answer, Fault, Rejection};
 use crate::canonical_json::{Object, canonical};
 use crate::delivery::{Delivery, Sha256Digest};
 use crate::event::{Envelope, Event, Identity, Malformed, MalformedEvent};
 use crate::json::{Elements, Json};
-use crate::oauth::access_token::{self, LONGEST_TOKEN_BYTES, TokenProblem};
+use crate::oauth::access_token::{self, MAX_TOKEN_BYTES, TokenProblem};
 use crate::oauth::authority::Verification;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::split::{Events, MAX_EVENTS};
 use crate::timestamp::Timestamp;
-use crate::webhook::{KeysAre, Unproved, Webhook};
+use crate::webhook::{KeyFreshness, VerifyError, Webhook};
 
 /// The most attributes of an event that are repeated beside its data. The data and the envelope hold all of them.
 const MAX_ATTRIBUTES: usize = 32;
@@ -266,9 +266,9 @@ fn event(delivery: &Delivery, part: &Part<'_>, copies: &mut HashMap<Sha256Digest
     }
 
     Ok(Event {
-        provider: Provider::Sterling,
+        provider: ProviderName::Sterling,
         identity: Identity::new(
-            Provider::Sterling,
+            ProviderName::Sterling,
             delivery.account(),
             [b"event".as_slice(), digest.as_bytes(), copy.to_be_bytes().as_slice()],
         ),
@@ -328,7 +328,7 @@ pub struct Sterling;
 pub struct BearerToken(String);
 
 impl Webhook for Sterling {
-    const PROVIDER: Provider = Provider::Sterling;
+    const PROVIDER: ProviderName = ProviderName::Sterling;
 
     type Keys = Verification;
     type Proof = BearerToken;
@@ -346,20 +346,20 @@ impl Webhook for Sterling {
         keys.keys.is_empty() || keys.issuer.is_empty() || keys.audience.is_empty()
     }
 
-    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Refusal> {
+    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Rejection> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = match (values.next(), values.next()) {
-            (None, _) => return Err(Refusal::TokenMissing),
+            (None, _) => return Err(Rejection::TokenMissing),
             (Some(value), None) => value,
-            (Some(_), Some(_)) => return Err(Refusal::TokenMalformed),
+            (Some(_), Some(_)) => return Err(Rejection::TokenMalformed),
         };
-        let text = value.to_str().map_err(|_| Refusal::TokenMalformed)?;
+        let text = value.to_str().map_err(|_| Rejection::TokenMalformed)?;
         match text.split_once(' ') {
             // RFC 9110, section 11.1: the scheme's case doesn't count.
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && is_token(token.trim()) => {
                 Ok(BearerToken(token.trim().to_owned()))
             }
-            _ => Err(Refusal::TokenMalformed),
+            _ => Err(Rejection::TokenMalformed),
         }
     }
 
@@ -368,21 +368,21 @@ impl Webhook for Sterling {
         proof: &Self::Proof,
         keys: &Self::Keys,
         now: Timestamp,
-    ) -> Result<VerifiedRequest, Unproved> {
+    ) -> Result<VerifiedRequest, VerifyError> {
         match access_token::verify(&proof.0, keys, now) {
             Ok(key) => Ok(request.proved(Self::PROVIDER, key, &["content-type", "user-agent"])),
             // The document may be older than the key or the client.
-            Err(TokenProblem::UnknownKey | TokenProblem::UnknownClient) => Err(Unproved::NoKeyMatches(request)),
-            Err(TokenProblem::Expired) => Err(Unproved::Refused(Refusal::TokenExpired)),
-            Err(TokenProblem::Invalid) => Err(Unproved::Refused(Refusal::TokenInvalid)),
+            Err(TokenProblem::UnknownKey | TokenProblem::UnknownClient) => Err(VerifyError::NoKeyMatches(request)),
+            Err(TokenProblem::Expired) => Err(VerifyError::Rejected(Rejection::TokenExpired)),
+            Err(TokenProblem::Invalid) => Err(VerifyError::Rejected(Rejection::TokenInvalid)),
         }
     }
 
     /// 401 makes Sterling get a new token; where only our own document may be at fault, that would help nobody.
-    fn no_key_matches(keys: KeysAre) -> Answer {
+    fn no_key_matches(keys: KeyFreshness) -> Answer {
         match keys {
-            KeysAre::Current => Answer::Refused(Refusal::TokenInvalid),
-            KeysAre::Outdated => Answer::SendAgain(Trouble::SecretsUnavailable),
+            KeyFreshness::Fresh => Answer::Rejected(Rejection::TokenInvalid),
+            KeyFreshness::Stale => Answer::RetryLater(Fault::SecretsUnavailable),
         }
     }
 
@@ -390,24 +390,24 @@ impl Webhook for Sterling {
     fn status(answer: &Answer) -> StatusCode {
         match answer {
             Answer::Accepted => StatusCode::OK,
-            Answer::SendAgain(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Answer::Refused(
-                Refusal::TokenMissing | Refusal::TokenMalformed | Refusal::TokenExpired | Refusal::TokenInvalid,
+            Answer::RetryLater(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Answer::Rejected(
+                Rejection::TokenMissing | Rejection::TokenMalformed | Rejection::TokenExpired | Rejection::TokenInvalid,
             ) => StatusCode::UNAUTHORIZED,
-            Answer::Refused(Refusal::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
-            Answer::Refused(Refusal::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Answer::Refused(_) => StatusCode::BAD_REQUEST,
+            Answer::Rejected(Rejection::MethodNotAllowed) => StatusCode::METHOD_NOT_ALLOWED,
+            Answer::Rejected(Rejection::BodyTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Answer::Rejected(_) => StatusCode::BAD_REQUEST,
         }
     }
 
     /// RFC 6750, section 3: without a token no error is named.
     fn challenge(answer: &Answer) -> Option<HeaderValue> {
         let challenge = match answer {
-            Answer::Refused(Refusal::TokenMissing) => r#"Bearer realm="webhook-intake""#,
-            Answer::Refused(Refusal::TokenExpired) => {
+            Answer::Rejected(Rejection::TokenMissing) => r#"Bearer realm="webhook-intake""#,
+            Answer::Rejected(Rejection::TokenExpired) => {
                 r#"Bearer realm="webhook-intake", error="invalid_token", error_description="The access token expired""#
             }
-            Answer::Refused(Refusal::TokenMalformed | Refusal::TokenInvalid) => {
+            Answer::Rejected(Rejection::TokenMalformed | Rejection::TokenInvalid) => {
                 r#"Bearer realm="webhook-intake", error="invalid_token", error_description="The access token is not valid here""#
             }
             _ => return None,
@@ -419,7 +419,7 @@ impl Webhook for Sterling {
 /// RFC 6750, section 2.1: b64token. A JWT uses fewer characters still.
 fn is_token(token: &str) -> bool {
     !token.is_empty()
-        && token.len() <= LONGEST_TOKEN_BYTES
+        && token.len() <= MAX_TOKEN_BYTES
         && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
 }
 

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use crate::account::AccountName;
 use crate::active_keys::MatchedKey;
 use crate::delivery::{Delivery, DeliveryId, KeptHeader, Sha256Digest};
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::signature::KeyFingerprint;
 use crate::timestamp::Timestamp;
 
@@ -18,7 +18,7 @@ pub(crate) fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     headers
 }
 
-pub(crate) fn delivery(provider: Provider, headers: &[(&str, &str)], body: &[u8]) -> Delivery {
+pub(crate) fn delivery(provider: ProviderName, headers: &[(&str, &str)], body: &[u8]) -> Delivery {
     let received_at = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
     Delivery {
         id: DeliveryId::new(received_at, [1; 10]),

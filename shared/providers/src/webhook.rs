@@ -3,15 +3,15 @@
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::active_keys::{KeySetError, ReadKeySet};
-use crate::answer::{Answer, Refusal};
-use crate::provider::Provider;
+use crate::answer::{Answer, Rejection};
+use crate::provider::ProviderName;
 use crate::request::{UnverifiedRequest, VerifiedRequest};
 use crate::timestamp::Timestamp;
 
 /// A provider that delivers by HTTP request.
 pub trait Webhook: Send + Sync + 'static {
     /// Who it is.
-    const PROVIDER: Provider;
+    const PROVIDER: ProviderName;
 
     /// The active keys, as they are read from the secret.
     type Keys: Send + Sync + 'static;
@@ -33,21 +33,21 @@ pub trait Webhook: Send + Sync + 'static {
     ///
     /// # Errors
     /// The refusal, when the proof is missing, repeated or not of its form.
-    fn proof(path: &str, headers: &HeaderMap) -> Result<Self::Proof, Refusal>;
+    fn proof(path: &str, headers: &HeaderMap) -> Result<Self::Proof, Rejection>;
 
     /// Checks the proof against the active keys.
     ///
     /// # Errors
-    /// [`Unproved`].
+    /// [`VerifyError`].
     fn verify(
         request: UnverifiedRequest,
         proof: &Self::Proof,
         keys: &Self::Keys,
         now: Timestamp,
-    ) -> Result<VerifiedRequest, Unproved>;
+    ) -> Result<VerifiedRequest, VerifyError>;
 
     /// The answer to a well-formed proof that no key confirms.
-    fn no_key_matches(keys: KeysAre) -> Answer;
+    fn no_key_matches(keys: KeyFreshness) -> Answer;
 
     /// The status code that means this answer to this provider.
     fn status(answer: &Answer) -> StatusCode;
@@ -60,31 +60,31 @@ pub trait Webhook: Send + Sync + 'static {
 
 /// Why a request has not proved itself.
 #[derive(Debug)]
-pub enum Unproved {
+pub enum VerifyError {
     /// No active key confirms the proof. The request comes back, to be checked again with newer keys.
     NoKeyMatches(UnverifiedRequest),
     /// The proof doesn't count, whatever the keys.
-    Refused(Refusal),
+    Rejected(Rejection),
 }
 
 /// How much the keys that matched nothing can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeysAre {
+pub enum KeyFreshness {
     /// They were read within the last seconds.
-    Current,
+    Fresh,
     /// They should have been read again, and could not be.
-    Outdated,
+    Stale,
 }
 
 /// The value of a header that must come exactly once.
 ///
 /// # Errors
-/// [`Refusal::SignatureMissing`] or [`Refusal::SignatureRepeated`].
-pub(crate) fn signature_header<'a>(headers: &'a HeaderMap, header: &'static str) -> Result<&'a [u8], Refusal> {
+/// [`Rejection::SignatureMissing`] or [`Rejection::SignatureRepeated`].
+pub(crate) fn signature_header<'a>(headers: &'a HeaderMap, header: &'static str) -> Result<&'a [u8], Rejection> {
     let mut values = headers.get_all(header).iter();
     match (values.next(), values.next()) {
-        (None, _) => Err(Refusal::SignatureMissing { header }),
+        (None, _) => Err(Rejection::SignatureMissing { header }),
         (Some(value), None) => Ok(value.as_bytes()),
-        (Some(_), Some(_)) => Err(Refusal::SignatureRepeated { header }),
+        (Some(_), Some(_)) => Err(Rejection::SignatureRepeated { header }),
     }
 }

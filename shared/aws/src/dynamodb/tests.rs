@@ -1,16 +1,16 @@
 use std::collections::BTreeMap;
 
-use pipeline::entities::{Arrival, Change, ContentRegister, EntityChange, LifeRegister};
-use pipeline::ledger::{
+use intake_pipeline::entities::{Arrival, Change, ContentRegister, EntityChange, ExistenceRegister};
+use intake_pipeline::ledger::{
     AliasEntry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, OutcomeCounts, ProgressEntry,
     QuarantineEntry, TimeIndex,
 };
-use pipeline::ports::PayloadKey;
-use providers::account::AccountName;
-use providers::delivery::{DeliveryId, Sha256Digest};
-use providers::entity::{EntityReference, EntityState};
-use providers::event::EventIndex;
-use providers::provider::Provider;
+use intake_pipeline::ports::PayloadKey;
+use intake_providers::account::AccountName;
+use intake_providers::delivery::{DeliveryId, Sha256Digest};
+use intake_providers::entity::{EntityReference, EntityState};
+use intake_providers::event::EventIndex;
+use intake_providers::provider::ProviderName;
 use serde_json::{Value, json};
 
 use super::*;
@@ -36,7 +36,7 @@ fn occurrence() -> Occurrence {
 fn bare_event(data: EventData) -> EventEntry {
     EventEntry {
         outcome: Outcome::Stored,
-        provider: Provider::Machnet,
+        provider: ProviderName::Machnet,
         account: AccountName::new("main").unwrap(),
         id: "e1".to_owned(),
         source: "/webhooks/machnet/main".to_owned(),
@@ -96,13 +96,13 @@ fn reference(id: &str) -> EntityReference {
 
 fn bare_entity(version: u64) -> EntityEntry {
     EntityEntry {
-        provider: Provider::NurtureCloud,
+        provider: ProviderName::NurtureCloud,
         entity: reference(STRANGE),
         component_and_id: format!("agent#{STRANGE}"),
         version,
         deleted: false,
         content: None,
-        life: None,
+        existence: None,
     }
 }
 
@@ -117,7 +117,7 @@ fn full_entity(data: EventData) -> EntityEntry {
             data,
             told_by: "e1".to_owned(),
         }),
-        life: Some(LifeRegister {
+        existence: Some(ExistenceRegister {
             arrival,
             state: EntityState::Deleted,
             digest: Sha256Digest::of(b"deletion"),
@@ -130,7 +130,7 @@ fn full_entity(data: EventData) -> EntityEntry {
 
 fn alias() -> AliasEntry {
     AliasEntry {
-        provider: Provider::Machnet,
+        provider: ProviderName::Machnet,
         owner: "machnet#00ff".to_owned(),
         owner_id: STRANGE.to_owned(),
         expires_at: 1_795_300_200,
@@ -147,7 +147,7 @@ fn in_store() -> EventData {
 
 fn progress() -> ProgressEntry {
     ProgressEntry {
-        provider: Provider::Sterling,
+        provider: ProviderName::Sterling,
         delivery_id: occurrence().delivery_id,
         events: u32::MAX,
         next_index: EventIndex(7),
@@ -159,7 +159,7 @@ fn progress() -> ProgressEntry {
 fn every_kind() -> Vec<Entry> {
     let quarantine = QuarantineEntry {
         outcome: Outcome::Quarantined,
-        provider: Provider::Accredit,
+        provider: ProviderName::Accredit,
         reason: STRANGE.to_owned(),
         document: json!({"version": 1, "body": {"text": STRANGE}}).to_string(),
         data: Some(STRANGE.to_owned()),
@@ -257,7 +257,7 @@ fn done() -> Reply {
     Reply::json(200, &json!({}))
 }
 
-async fn put(service: &TestService, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+async fn put(service: &TestService, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
     service.clients().ledger("events".to_owned(), "entities".to_owned()).put(now(), puts).await
 }
 
@@ -295,7 +295,7 @@ fn what_the_tables_indexes_and_its_time_to_live_need_is_written_as_they_need_it(
 async fn one_entry_is_put_under_its_condition() {
     let service = TestService::replying(&[done()]);
     let [event, ..] = three_puts();
-    assert_eq!(put(&service, std::slice::from_ref(&event)).await.unwrap(), Written::All);
+    assert_eq!(put(&service, std::slice::from_ref(&event)).await.unwrap(), PutOutcome::Done);
     assert_eq!(
         only(service.received()),
         json!({
@@ -311,7 +311,7 @@ async fn one_entry_is_put_under_its_condition() {
 async fn several_entries_are_put_in_one_transaction_each_under_its_condition() {
     let service = TestService::replying(&[done()]);
     let puts = three_puts();
-    assert_eq!(put(&service, &puts).await.unwrap(), Written::All);
+    assert_eq!(put(&service, &puts).await.unwrap(), PutOutcome::Done);
     let request = only(service.received());
     let items = request.get("TransactItems").unwrap().as_array().unwrap();
     assert_eq!(items.len(), 3);
@@ -330,7 +330,7 @@ async fn several_entries_are_put_in_one_transaction_each_under_its_condition() {
 #[tokio::test]
 async fn nothing_to_put_is_done_without_a_call() {
     let service = TestService::replying(&[done()]);
-    assert_eq!(put(&service, &[]).await.unwrap(), Written::All);
+    assert_eq!(put(&service, &[]).await.unwrap(), PutOutcome::Done);
     assert!(service.received().is_empty());
 }
 
@@ -339,7 +339,7 @@ async fn a_refused_put_returns_the_entry_in_its_way() {
     let [event, ..] = three_puts();
     let first = ConditionalPut { entry: Entry::Event(Box::new(full_event(in_store()))), ..event.clone() };
     let service = TestService::replying(&[refused(&wire_item(&first))]);
-    assert_eq!(put(&service, &[event]).await.unwrap(), Written::Refused(vec![Some(first.entry)]));
+    assert_eq!(put(&service, &[event]).await.unwrap(), PutOutcome::ConditionFailed(vec![Some(first.entry)]));
     assert_eq!(service.received().len(), 1);
 }
 
@@ -348,7 +348,7 @@ async fn a_refused_transaction_returns_the_entries_in_the_way_by_position() {
     let puts = three_puts();
     let reasons = json!([{"Code": "None"}, check_failed(&puts[1]), {"Code": "None"}]);
     let service = TestService::replying(&[cancelled(&reasons)]);
-    let refused = Written::Refused(vec![None, Some(puts[1].entry.clone()), None]);
+    let refused = PutOutcome::ConditionFailed(vec![None, Some(puts[1].entry.clone()), None]);
     assert_eq!(put(&service, &puts).await.unwrap(), refused);
     assert_eq!(service.received().len(), 1);
 }
@@ -359,7 +359,7 @@ async fn a_transaction_that_met_another_writer_is_tried_again() {
     let reasons = json!([conflict(), {"Code": "None"}, {"Code": "None"}]);
     let throttled = json!([{"Code": "None"}, {"Code": "ThrottlingError"}, {"Code": "ProvisionedThroughputExceeded"}]);
     let service = TestService::replying(&[cancelled(&reasons), cancelled(&throttled), done()]);
-    assert_eq!(put(&service, &puts).await.unwrap(), Written::All);
+    assert_eq!(put(&service, &puts).await.unwrap(), PutOutcome::Done);
     assert_eq!(service.received().len(), 3);
 }
 
@@ -379,7 +379,7 @@ async fn a_single_put_that_met_a_transaction_is_tried_again() {
     let conflict =
         json!({"__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException", "message": "busy"});
     let service = TestService::replying(&[Reply::json(400, &conflict), done()]);
-    assert_eq!(put(&service, &[event]).await.unwrap(), Written::All);
+    assert_eq!(put(&service, &[event]).await.unwrap(), PutOutcome::Done);
     assert_eq!(service.received().len(), 2);
 }
 
@@ -389,7 +389,7 @@ async fn a_refusal_that_leaves_an_item_open_is_tried_again_until_it_accounts_for
     let partly = json!([conflict(), check_failed(&puts[1]), {"Code": "None"}]);
     let wholly = json!([check_failed(&puts[0]), check_failed(&puts[1]), {"Code": "None"}]);
     let service = TestService::replying(&[cancelled(&partly), cancelled(&wholly)]);
-    let refused = Written::Refused(vec![Some(puts[0].entry.clone()), Some(puts[1].entry.clone()), None]);
+    let refused = PutOutcome::ConditionFailed(vec![Some(puts[0].entry.clone()), Some(puts[1].entry.clone()), None]);
     assert_eq!(put(&service, &puts).await.unwrap(), refused);
 }
 
@@ -474,7 +474,7 @@ fn an_event_and_its_entity(condition: Condition) -> [ConditionalPut; 2] {
 #[tokio::test]
 async fn an_event_and_its_entity_go_to_their_tables_in_one_transaction_under_the_entity_s_version() {
     let service = TestService::replying(&[done()]);
-    assert_eq!(put(&service, &an_event_and_its_entity(Condition::Version(7))).await.unwrap(), Written::All);
+    assert_eq!(put(&service, &an_event_and_its_entity(Condition::Version(7))).await.unwrap(), PutOutcome::Done);
     let request = only(service.received());
     let [event, entity] = [0, 1].map(|index| request["TransactItems"][index]["Put"].clone());
     assert_eq!((&event["TableName"], &entity["TableName"]), (&json!("events"), &json!("entities")));
@@ -495,7 +495,7 @@ async fn an_entity_that_was_advanced_meanwhile_comes_back() {
     let reply = cancelled(&json!([{"Code": "None"}, check_failed(&newer)]));
     let service = TestService::replying(&[reply]);
     let written = put(&service, &an_event_and_its_entity(Condition::Version(7))).await.unwrap();
-    assert_eq!(written, Written::Refused(vec![None, Some(newer.entry)]));
+    assert_eq!(written, PutOutcome::ConditionFailed(vec![None, Some(newer.entry)]));
 }
 
 #[tokio::test]
@@ -542,7 +542,7 @@ async fn an_entry_that_may_always_be_put_is_put_without_a_condition() {
     let service = TestService::replying(&[done()]);
     let entry = Entry::Progress(progress());
     let progress = ConditionalPut { key: key("progress#1", "progress"), entry, condition: Condition::Always };
-    assert_eq!(put(&service, &[progress]).await.unwrap(), Written::All);
+    assert_eq!(put(&service, &[progress]).await.unwrap(), PutOutcome::Done);
     let request = only(service.received());
     assert_eq!(request["ConditionExpression"], Value::Null);
     assert_eq!(request["Item"]["next_index"], json!({"N": "7"}));

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use providers::nurturecloud::resync::What;
+use intake_providers::nurturecloud::resync::What;
 
 use super::*;
 

@@ -4,17 +4,17 @@ use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use providers::nurturecloud::component::ComponentName;
-use providers::nurturecloud::resync::{BaseUrl, BusinessId, ResyncPlan};
+use intake_providers::nurturecloud::component::ComponentName;
+use intake_providers::nurturecloud::resync::{BaseUrl, BusinessId, ResyncPlan};
 
 use super::{ConfigProblems, Reader};
 use crate::resync::ResyncSettings;
 
 /// The fastest pace that can be set, in calls per minute.
-pub const MOST_CALLS_PER_MINUTE: u32 = 6_000;
+pub const MAX_CALLS_PER_MINUTE: u32 = 6_000;
 
 /// The longest lookback that can be set, in days.
-pub const LONGEST_LOOKBACK_DAYS: u16 = 3_650;
+pub const MAX_LOOKBACK_DAYS: u16 = 3_650;
 
 /// Settings of the resync.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +47,10 @@ impl ResyncConfig {
             calls_per_minute: NonZeroU32::new(reader.number(
                 "RESYNC_CALLS_PER_MINUTE",
                 defaults.calls_per_minute.get(),
-                1..=MOST_CALLS_PER_MINUTE,
+                1..=MAX_CALLS_PER_MINUTE,
             ))
             .unwrap_or(defaults.calls_per_minute),
-            lookback_days: reader.number("RESYNC_LOOKBACK_DAYS", defaults.lookback_days, 0..=LONGEST_LOOKBACK_DAYS),
+            lookback_days: reader.number("RESYNC_LOOKBACK_DAYS", defaults.lookback_days, 0..=MAX_LOOKBACK_DAYS),
         };
         match (base_url, plan) {
             (Some(base_url), Some(plan)) => reader.finish(Self { base_url, secret_id, plan, entities_table, settings }),

@@ -8,7 +8,7 @@ use super::pause::{PauseReason, RefusedDocument};
 use super::testing::{Batching, Kind, MAIN, MemoryBroker};
 use super::tests::{TestDrain, drain, killed_after, run};
 use super::*;
-use crate::document::LARGEST_DOCUMENT_BYTES;
+use crate::queue_message::MAX_MESSAGE_BYTES;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -40,7 +40,7 @@ fn small(count: usize) -> Vec<String> {
 }
 
 fn large(count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("large {number} {}", "x".repeat(LARGEST_DOCUMENT_BYTES))).collect()
+    (0..count).map(|number| format!("large {number} {}", "x".repeat(MAX_MESSAGE_BYTES))).collect()
 }
 
 /// A large body after every few small ones.
@@ -378,7 +378,7 @@ async fn the_prefetch_follows_the_sizes_so_that_bodies_in_flight_stay_within_the
 async fn large_bodies_after_many_small_ones_stop_the_consumer_beyond_the_bound() {
     let mut drain = drain_of(Kind::Classic, &[small(2_000), large(60)].concat());
     drain.queue.behave([Batching::Slow(Duration::from_millis(15))]);
-    drain.settings.in_flight_bytes = 4 * LARGEST_DOCUMENT_BYTES;
+    drain.settings.in_flight_bytes = 4 * MAX_MESSAGE_BYTES;
     assert_eq!(run(&drain).await.acknowledged, 2_060);
     let prefetches: Vec<u16> = drain
         .broker

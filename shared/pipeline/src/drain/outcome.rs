@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use providers::provider::Provider;
-use providers::timestamp::Timestamp;
+use intake_providers::provider::ProviderName;
+use intake_providers::timestamp::Timestamp;
 
 use super::pause::{MAX_REFUSED_DOCUMENT_BYTES, Pause, PauseReason, RefusedDocument};
 use super::ports::BrokerFailure;
@@ -151,7 +151,7 @@ pub struct DrainReport {
 
 /// The counts of a run, as it goes along.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Counters {
     pub(super) received: AtomicU64,
     pub(super) accepted: AtomicU64,
     pub(super) acknowledged: AtomicU64,
@@ -168,7 +168,7 @@ pub(super) struct Tally {
     pub(super) refused_document: Mutex<Option<RefusedDocument>>,
 }
 
-impl Tally {
+impl Counters {
     pub(super) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -242,11 +242,11 @@ impl DrainReport {
     /// The report of a run that could not even begin.
     #[must_use]
     pub fn not_begun(failure: DrainFailure) -> Self {
-        Tally::default().report(DrainOutcome::Failed(failure), Duration::ZERO)
+        Counters::default().report(DrainOutcome::Failed(failure), Duration::ZERO)
     }
 
     /// Writes the run's line and counters.
-    pub fn write(&self, provider: Provider) {
+    pub fn write(&self, provider: ProviderName) {
         let (outcome, reason) = self.outcome.in_words();
         match self.outcome {
             DrainOutcome::Failed(failure) => telemetry::count_drain_failed(provider, failure.reason()),

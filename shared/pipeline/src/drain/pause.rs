@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use providers::timestamp::Timestamp;
+use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The pause after the first run that failed. It doubles with each further one.

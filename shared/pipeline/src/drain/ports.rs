@@ -3,8 +3,8 @@
 use std::fmt;
 use std::future::Future;
 
-use providers::amqp::{Connection, Message, QueueName};
-use providers::timestamp::Timestamp;
+use intake_providers::amqp::{Connection, Message, QueueName};
+use intake_providers::timestamp::Timestamp;
 
 use super::pause::Pause;
 use crate::ports::PortError;

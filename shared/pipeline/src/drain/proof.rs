@@ -7,14 +7,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use providers::amqp::{DELIVERY_COUNT_HEADER, REDELIVERED_HEADER};
-use providers::delivery::{KeptHeader, Sha256Digest, VerifiedDelivery};
-use providers::provider::Provider;
+use intake_providers::amqp::{DELIVERY_COUNT_HEADER, REDELIVERED_HEADER};
+use intake_providers::delivery::{KeptHeader, Sha256Digest, VerifiedDelivery};
+use intake_providers::provider::ProviderName;
 
-use super::outcome::Tally;
+use super::outcome::Counters;
 use super::pause::{Pause, PauseReason};
-use crate::document::OutboundDocument;
 use crate::ports::{BatchQueue, PayloadKey, Payloads, PortError};
+use crate::queue_message::QueueMessage;
 
 /// What a proof stores. Always the same bytes under the same key; it expires like a body.
 const PROOF_BODY: &[u8] = b"webhook-intake asks whether bodies can be stored here\n";
@@ -47,20 +47,20 @@ fn lasting(headers: &[KeptHeader]) -> impl Iterator<Item = &KeptHeader> {
 /// # Errors
 /// When it is refused again.
 pub(super) async fn prove(
-    provider: Provider,
+    provider: ProviderName,
     pause: &Pause,
     queue: &impl BatchQueue,
     payloads: &impl Payloads,
-    tally: &Tally,
+    counters: &Counters,
 ) -> Result<SentProof, PortError> {
     if pause.reason == PauseReason::PayloadsUnavailable {
         let key = PayloadKey::new(format!("deliveries/{provider}/proof"));
         payloads.put(&key, Bytes::from_static(PROOF_BODY)).await?;
-        tally.payloads_proven.store(true, Ordering::Relaxed);
+        counters.payloads_proven.store(true, Ordering::Relaxed);
     }
-    let refused = pause.refused.as_ref().and_then(|refused| OutboundDocument::refused(refused.as_str()));
+    let refused = pause.refused.as_ref().and_then(|refused| QueueMessage::refused(refused.as_str()));
     let Some((document, headers, sha256)) = refused else { return Ok(SentProof::default()) };
     queue.send_batch(&[document]).await?.into_iter().collect::<Result<(), _>>()?;
-    tally.queue_accepted();
+    counters.queue_accepted();
     Ok(SentProof { message: Some((headers, sha256)), is_found: AtomicBool::new(false) })
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use providers::amqp::{Connection, Message, Properties, QueueName};
-use providers::delivery::DeliveryId;
-use providers::timestamp::Timestamp;
+use intake_providers::amqp::{Connection, Message, Properties, QueueName};
+use intake_providers::delivery::DeliveryId;
+use intake_providers::timestamp::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -17,8 +17,8 @@ use super::pause::Pause;
 use super::ports::{
     Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Messages, Receipt, Received, Session, Taken,
 };
-use crate::document::{LARGEST_DOCUMENT_BYTES, MOST_BATCH_DOCUMENTS, OutboundDocument};
-use crate::ports::{BatchQueue, PayloadKey, Payloads, PortError, Surroundings};
+use crate::ports::{BatchQueue, Clock, PayloadKey, Payloads, PortError};
+use crate::queue_message::{MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES, QueueMessage};
 use crate::testing::MemoryPayloads;
 
 pub(super) const MAIN: &str = "events";
@@ -450,10 +450,10 @@ impl BatchQueue for MemoryBatchQueue {
         if is_down { Err(PortError::of("queue check", "out of order")) } else { Ok(()) }
     }
 
-    async fn send_batch(&self, documents: &[OutboundDocument]) -> Result<Vec<Result<(), PortError>>, PortError> {
+    async fn send_batch(&self, documents: &[QueueMessage]) -> Result<Vec<Result<(), PortError>>, PortError> {
         let size_bytes = documents.iter().map(|document| document.text().len()).sum();
-        assert!(!documents.is_empty() && documents.len() <= MOST_BATCH_DOCUMENTS, "{}", documents.len());
-        assert!(size_bytes <= LARGEST_DOCUMENT_BYTES, "{size_bytes}");
+        assert!(!documents.is_empty() && documents.len() <= MAX_BATCH_MESSAGES, "{}", documents.len());
+        assert!(size_bytes <= MAX_MESSAGE_BYTES, "{size_bytes}");
         self.batches.lock().unwrap().push((documents.len(), size_bytes));
         let batching = {
             let mut next = self.next.lock().unwrap();
@@ -612,7 +612,7 @@ impl Default for PassingTime {
     }
 }
 
-impl Surroundings for PassingTime {
+impl Clock for PassingTime {
     fn now(&self) -> Timestamp {
         Timestamp::parse("2026-11-21T09:30:00Z").unwrap().plus(self.started.elapsed())
     }

@@ -2,12 +2,12 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::task::Poll;
 
+use intake_providers::nowcerts::read_account;
 use proptest::prelude::*;
-use providers::nowcerts::read_account;
 
 use super::testing::{Batching, MAIN, MemoryBatchQueue, MemoryBroker, MemoryLease, PassingTime, REPLAY, TestPayloads};
 use super::*;
-use crate::document;
+use crate::queue_message;
 use crate::testing::{Lines, MemorySecrets};
 
 pub(super) type TestDrain =
@@ -27,14 +27,14 @@ fn account(replay: bool) -> String {
 
 pub(super) fn drain() -> TestDrain {
     Drain {
-        provider: Provider::NowCerts,
+        provider: ProviderName::NowCerts,
         broker: MemoryBroker::default(),
         queue: MemoryBatchQueue::default(),
         payloads: TestPayloads::default(),
         secrets: MemorySecrets::with(&account(false)),
         read_account,
         lease: MemoryLease::default(),
-        surroundings: PassingTime::default(),
+        clock: PassingTime::default(),
         settings: DrainSettings { prefetch: 40, batches_in_flight: 2, ..DrainSettings::default() },
     }
 }
@@ -99,8 +99,8 @@ async fn a_message_travels_with_its_properties_as_a_verified_delivery() {
     let drain = with_messages(1);
     run(&drain).await;
     let text = drain.queue.documents.lock().unwrap()[0].clone();
-    let delivery = document::read(&text, &drain.payloads).await.unwrap();
-    assert_eq!((delivery.provider, delivery.body.as_ref()), (Provider::NowCerts, b"m0".as_slice()));
+    let delivery = queue_message::read(&text, &drain.payloads).await.unwrap();
+    assert_eq!((delivery.provider, delivery.body.as_ref()), (ProviderName::NowCerts, b"m0".as_slice()));
     assert_eq!(delivery.authenticated_by.account.as_str(), "main");
     assert_eq!(delivery.header_text("amqp-queue"), Some(MAIN));
     assert_eq!(delivery.header_text("amqp-redelivered"), Some("false"));
@@ -289,7 +289,7 @@ async fn a_queue_in_use_or_a_lease_that_is_taken_ends_the_run_quietly() {
 
     let drain = with_messages(3);
     let other = LeaseOwner("another".to_owned());
-    let now = drain.surroundings.now();
+    let now = drain.clock.now();
     assert!(drain.lease.take(&other, now, now.plus(Duration::from_secs(30))).await.unwrap() == Taken::Ours(None));
     assert_eq!(run(&drain).await.outcome, DrainOutcome::HeldByAnother(Holder::Lease));
     assert!(drain.broker.calls().is_empty() && drain.secrets.fetches() == 0);
@@ -306,7 +306,7 @@ async fn a_lease_is_renewed_while_the_run_lasts_and_a_run_that_loses_it_ends_in_
     let mut running = std::pin::pin!(run(&drain));
     assert!(tokio::time::timeout(Duration::from_secs(35), &mut running).await.is_err());
     let (owner, expires_at) = drain.lease.holder.lock().unwrap().clone().unwrap();
-    assert!(expires_at > drain.surroundings.now(), "longer ago than the lease lasts, and still held");
+    assert!(expires_at > drain.clock.now(), "longer ago than the lease lasts, and still held");
 
     let other = LeaseOwner("another".to_owned());
     *drain.lease.holder.lock().unwrap() = Some((other.clone(), expires_at));

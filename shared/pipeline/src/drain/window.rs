@@ -1,6 +1,6 @@
 //! How many messages the broker may hand over before it hears of the first.
 
-use crate::document::LARGEST_DOCUMENT_BYTES;
+use crate::queue_message::MAX_MESSAGE_BYTES;
 
 /// What took something from this run. Nothing is taken for granted: a queue can answer and still take no message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Window {
     /// A body has arrived.
     pub(super) fn arrived(&mut self, body_bytes: usize) {
         self.held_bytes += body_bytes;
-        self.held_large += usize::from(body_bytes > LARGEST_DOCUMENT_BYTES);
+        self.held_large += usize::from(body_bytes > MAX_MESSAGE_BYTES);
         let faded = self.size_bytes - self.size_bytes / 64;
         self.size_bytes = faded.max(body_bytes).max(1);
         self.sampled = self.sampled.saturating_add(1).min(SAMPLE_MESSAGES);
@@ -51,7 +51,7 @@ impl Window {
     /// A body is no longer in memory.
     pub(super) fn released(&mut self, body_bytes: usize) {
         self.held_bytes = self.held_bytes.saturating_sub(body_bytes);
-        self.held_large -= usize::from(body_bytes > LARGEST_DOCUMENT_BYTES).min(self.held_large);
+        self.held_large -= usize::from(body_bytes > MAX_MESSAGE_BYTES).min(self.held_large);
     }
 
     /// Bodies in memory.
@@ -111,10 +111,10 @@ mod tests {
     #[test]
     fn a_large_body_stops_the_consumer_until_the_store_has_accepted_one() {
         let mut window = window();
-        window.arrived(LARGEST_DOCUMENT_BYTES + 1);
+        window.arrived(MAX_MESSAGE_BYTES + 1);
         assert_eq!(window.prefetch(QUEUE), None);
         assert!(window.prefetch(BOTH).is_some());
-        window.released(LARGEST_DOCUMENT_BYTES + 1);
+        window.released(MAX_MESSAGE_BYTES + 1);
         assert!(window.prefetch(QUEUE).is_some());
     }
 

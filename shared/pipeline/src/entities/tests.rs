@@ -1,7 +1,7 @@
 use super::*;
 use crate::ledger::{Condition, ConditionalPut, Entry};
 use crate::testing::MemoryLedger;
-use providers::account::AccountName;
+use intake_providers::account::AccountName;
 
 fn reference(id: &str) -> EntityReference {
     EntityReference {
@@ -22,22 +22,22 @@ fn entity(id: &str, merged_into: Option<&str>) -> EntityEntry {
     let state = if merged_into.is_some() { EntityState::Deleted } else { EntityState::Created };
     let update = EntityUpdate { entity: reference(id), state, merged_into: merged_into.map(reference) };
     let data = EventData::Inline { data: "{}".to_owned() };
-    let told = Told {
-        provider: Provider::NurtureCloud,
+    let told = Observation {
+        provider: ProviderName::NurtureCloud,
         event_id: id,
         update: &update,
         arrival: arrival(1),
         digest: Sha256Digest::of(b"{}"),
         data: &data,
     };
-    advance(None, &told).entity
+    apply(None, &told).entity
 }
 
 async fn ledger(merges: &[(&str, Option<&str>)]) -> MemoryLedger {
     let ledger = MemoryLedger::default();
     for (id, merged_into) in merges {
         let put = ConditionalPut {
-            key: entity_key(Provider::NurtureCloud, &reference(id)),
+            key: entity_key(ProviderName::NurtureCloud, &reference(id)),
             entry: Entry::Entity(Box::new(entity(id, *merged_into))),
             condition: Condition::Absent,
         };
@@ -47,7 +47,7 @@ async fn ledger(merges: &[(&str, Option<&str>)]) -> MemoryLedger {
 }
 
 async fn followed(ledger: &MemoryLedger, id: &str) -> (Vec<String>, MergeEnd) {
-    let followed = follow_merges(ledger, Provider::NurtureCloud, reference(id)).await.unwrap();
+    let followed = follow_merges(ledger, ProviderName::NurtureCloud, reference(id)).await.unwrap();
     (followed.path.into_iter().map(|entity| entity.id).collect(), followed.end)
 }
 
@@ -71,14 +71,14 @@ async fn a_merge_into_the_unknown_and_a_cycle_are_reported() {
 
 #[tokio::test]
 async fn a_chain_of_merges_is_followed_up_to_a_bound() {
-    let ids: Vec<String> = (0..MOST_MERGES + 3).map(|number| number.to_string()).collect();
+    let ids: Vec<String> = (0..MAX_MERGES + 3).map(|number| number.to_string()).collect();
     let merges: Vec<_> =
         ids.iter().zip(ids.iter().skip(1)).map(|(id, next)| (id.as_str(), Some(next.as_str()))).collect();
     let ledger = ledger(&merges).await;
     let (path, end) = followed(&ledger, "0").await;
     assert_eq!(end, MergeEnd::TooLong);
-    assert_eq!(path.len(), MOST_MERGES + 2);
-    let within = (ids.len() - 1 - MOST_MERGES).to_string();
+    assert_eq!(path.len(), MAX_MERGES + 2);
+    let within = (ids.len() - 1 - MAX_MERGES).to_string();
     assert_eq!(followed(&ledger, &within).await.1, MergeEnd::Unknown, "the last one is not known");
 }
 

@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
-use providers::machnet::Machnet;
-use providers::nurturecloud::NurtureCloud;
-use providers::path_secret::PathSecret;
+use intake_providers::machnet::Machnet;
+use intake_providers::nurturecloud::NurtureCloud;
+use intake_providers::path_secret::PathSecret;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::document;
+use crate::queue_message;
 use crate::testing::{
     Behaviour, Lines, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestSurroundings,
     secret_document, signature,
@@ -77,7 +77,7 @@ async fn a_genuine_delivery_is_answered_200_once_the_queue_has_it_to_the_byte() 
     let (status, receipt) = world.send(signed(BODY)).await;
     assert_eq!(status, 200);
     let [document] = &world.queue.documents()[..] else { panic!("one document") };
-    let delivery = document::read(document, &world.payloads).await.unwrap();
+    let delivery = queue_message::read(document, &world.payloads).await.unwrap();
     assert_eq!(delivery.body, BODY);
     assert_eq!(receipt["delivery_id"], delivery.id.to_string());
     assert_eq!(delivery.authenticated_by.account.as_str(), "main");
@@ -93,7 +93,7 @@ async fn only_the_headers_on_the_allow_list_are_kept() {
         ("cookie", "session"),
     ];
     world.send(request(BODY, &headers)).await;
-    let delivery = document::read(&world.queue.documents()[0], &world.payloads).await.unwrap();
+    let delivery = queue_message::read(&world.queue.documents()[0], &world.payloads).await.unwrap();
     let names: Vec<&str> = delivery.headers.iter().map(|header| header.name.as_str()).collect();
     assert_eq!(names, ["x-raas-webhook-signature", "x-raas-event"]);
 }
@@ -130,7 +130,7 @@ async fn what_a_forger_sends_is_refused_in_clear_words_and_asks_aws_for_nothing(
 #[tokio::test(start_paused = true)]
 async fn a_body_of_four_mebibytes_is_taken_and_one_byte_more_is_refused_with_the_limit_named() {
     let world = world();
-    let largest = vec![b' '; LARGEST_BODY_BYTES];
+    let largest = vec![b' '; MAX_BODY_BYTES];
     let tag = signature(SECRET, &largest);
     let (status, _) = world.send(request(largest.clone(), &[("x-raas-webhook-signature", &tag)])).await;
     assert_eq!(status, 200);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use providers::event::Identity;
+use intake_providers::event::Identity;
 use tokio::sync::OwnedMutexGuard;
 
 /// A lock for each identity that is worked on. Two events of one entity at once would only get in each other's way: one of them
@@ -39,13 +39,13 @@ impl Drop for IdentityGuard<'_> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use providers::account::AccountName;
-    use providers::provider::Provider;
+    use intake_providers::account::AccountName;
+    use intake_providers::provider::ProviderName;
 
     use super::*;
 
     fn identity(name: &str) -> Identity {
-        Identity::new(Provider::Machnet, &AccountName::new("main").unwrap(), [name.as_bytes()])
+        Identity::new(ProviderName::Machnet, &AccountName::new("main").unwrap(), [name.as_bytes()])
     }
 
     #[tokio::test]

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use providers::delivery::Delivery;
-use providers::event::Malformed;
-use providers::split::{Events, Splitter};
+use intake_providers::delivery::Delivery;
+use intake_providers::event::Malformed;
+use intake_providers::split::{Events, Splitter};
 
 use super::*;
-use crate::document::OutboundDocument;
 use crate::ledger::Entry;
+use crate::queue_message::QueueMessage;
 use crate::testing::{Behaviour, MemoryLedger, MemoryPayloads, TestSurroundings, delivery, verified};
 
 mod long_deliveries;
@@ -40,7 +40,7 @@ fn processor(ledger: &MemoryLedger) -> Processor<MemoryLedger, MemoryPayloads, D
 async fn record(number: u8, body: &'static str) -> QueueRecord {
     let delivery = delivery(number, body);
     let verified = verified(delivery.id, delivery.received_at, HeaderMap::new(), delivery.body);
-    let document = OutboundDocument::prepare(&verified, &MemoryPayloads::default()).await.unwrap();
+    let document = QueueMessage::prepare(&verified, &MemoryPayloads::default()).await.unwrap();
     QueueRecord { message_id: format!("message-{number}"), body: document.text().to_owned(), receive_count: 1 }
 }
 

@@ -3,19 +3,19 @@
 //! The event and the entity that it advances are put together, or neither is. So an event that is there already has been taken
 //! into account, and a second processor on the same entity finds another version than the one it started from.
 
-use providers::entity::EntityUpdate;
-use providers::event::{Event, EventIndex};
+use intake_providers::entity::EntityUpdate;
+use intake_providers::event::{Event, EventIndex};
 
 use super::{MAX_INLINE_CONTENT_BYTES, Recorder, Recording, RecordingError, entry, unexpected};
-use crate::entities::{self, Advanced, Arrival, Change, EntityChange, EntityEntry, Told};
-use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Occurrence, Outcome, Written};
-use crate::ports::{Ledger, Payloads, Surroundings};
+use crate::entities::{self, Applied, Arrival, Change, EntityChange, EntityEntry, Observation};
+use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Occurrence, Outcome, PutOutcome};
+use crate::ports::{Clock, Ledger, Payloads};
 
 /// How often an entity's advance is tried again because another processor advanced it meanwhile. A batch holds ten records that
 /// are worked on at once, and all of them may be about one entity.
-const MOST_ROUNDS: usize = 40;
+const MAX_ROUNDS: usize = 40;
 
-impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
+impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
     /// Records an event of an entity, and says what became of it, now or before.
     pub(super) async fn record_state(
         &self,
@@ -35,11 +35,11 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
         let event_key = EntryKey { partition, sort: arrival.event_sort() };
 
         let mut before = self.ledger.entity(&entity_key).await?;
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let elsewhere = EventData::Elsewhere { same_data_as: event.id.clone() };
             let advance = |data: &EventData| {
                 let (provider, event_id, digest) = (event.provider, event.id.as_str(), event.digest);
-                entities::advance(before.as_ref(), &Told { provider, event_id, update, arrival, digest, data })
+                entities::apply(before.as_ref(), &Observation { provider, event_id, update, arrival, digest, data })
             };
             let mut advanced = advance(data.as_ref().unwrap_or(&elsewhere));
             let outcome = advanced.outcome;
@@ -65,11 +65,11 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
                 },
                 ConditionalPut { key: entity_key.clone(), entry: Entry::Entity(Box::new(advanced.entity)), condition },
             ];
-            let Written::Refused(in_the_way) = self.ledger.put(self.surroundings.now(), &puts).await? else {
+            let PutOutcome::ConditionFailed(existing) = self.ledger.put(self.clock.now(), &puts).await? else {
                 return Ok(outcome);
             };
-            let mut in_the_way = in_the_way.into_iter();
-            match (in_the_way.next().flatten(), in_the_way.next().flatten()) {
+            let mut existing = existing.into_iter();
+            match (existing.next().flatten(), existing.next().flatten()) {
                 (Some(Entry::Event(recorded)), _) => return Ok(recorded.outcome),
                 (Some(_), _) => return Err(unexpected(&event_key)),
                 (None, Some(Entry::Entity(newer))) => before = Some(*newer),
@@ -82,7 +82,7 @@ impl<L: Ledger, P: Payloads, E: Surroundings> Recorder<L, P, E> {
 }
 
 /// What the event's entry says about the entity.
-fn entity_change(advanced: &Advanced, update: &EntityUpdate, event: &Event) -> EntityChange {
+fn entity_change(advanced: &Applied, update: &EntityUpdate, event: &Event) -> EntityChange {
     let entity = &advanced.entity;
     let content = entity
         .content
@@ -94,7 +94,7 @@ fn entity_change(advanced: &Advanced, update: &EntityUpdate, event: &Event) -> E
         state: update.state,
         change: advanced.change,
         version: entity.version,
-        merged_into: entity.life.as_ref().and_then(|life| life.merged_into.clone()),
+        merged_into: entity.existence.as_ref().and_then(|life| life.merged_into.clone()),
         content,
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use intake_providers::account::AccountName;
+use intake_providers::active_keys::MatchedKey;
+use intake_providers::delivery::Delivery;
+use intake_providers::event::Identity;
+use intake_providers::provider::ProviderName;
+use intake_providers::signature::KeyFingerprint;
+use intake_providers::split::{Split as _, Splitter};
 use proptest::prelude::*;
-use providers::account::AccountName;
-use providers::active_keys::MatchedKey;
-use providers::delivery::Delivery;
-use providers::event::Identity;
-use providers::provider::Provider;
-use providers::signature::KeyFingerprint;
-use providers::split::{Split as _, Splitter};
 
 use super::*;
 use crate::ledger::Entry;
@@ -23,20 +23,16 @@ type TestRecorder = Recorder<MemoryLedger, MemoryPayloads, TestSurroundings>;
 struct World {
     ledger: MemoryLedger,
     payloads: MemoryPayloads,
-    surroundings: TestSurroundings,
+    clock: TestSurroundings,
 }
 
 fn world() -> World {
-    World {
-        ledger: MemoryLedger::default(),
-        payloads: MemoryPayloads::default(),
-        surroundings: TestSurroundings::default(),
-    }
+    World { ledger: MemoryLedger::default(), payloads: MemoryPayloads::default(), clock: TestSurroundings::default() }
 }
 
 impl World {
     fn recorder(&self) -> TestRecorder {
-        Recorder::new(self.ledger.clone(), self.payloads.clone(), self.surroundings.clone())
+        Recorder::new(self.ledger.clone(), self.payloads.clone(), self.clock.clone())
     }
 
     async fn record(&self, delivery: &Delivery) -> Outcome {
@@ -96,7 +92,7 @@ async fn the_same_state_under_a_new_id_is_a_repeat_within_the_window_and_new_aft
     let repeat = world.events().into_iter().find(|event| event.id == "b").unwrap();
     assert_eq!(repeat.repeat_of.as_deref(), Some("a"));
 
-    world.surroundings.pass(Duration::from_secs(12 * 60 * 60));
+    world.clock.pass(Duration::from_secs(12 * 60 * 60));
     assert_eq!(world.record(&delivery(3, body("c", "r", "u", 3))).await, Outcome::Stored);
     assert_eq!(world.record(&delivery(4, body("d", "r", "u", 4))).await, Outcome::Repeat);
     let repeat = world.events().into_iter().find(|event| event.id == "d").unwrap();
@@ -107,7 +103,7 @@ async fn the_same_state_under_a_new_id_is_a_repeat_within_the_window_and_new_aft
 async fn a_job_id_that_was_seen_is_a_hint_and_never_an_outcome() {
     let world = world();
     world.record(&delivery(1, body("a", "job", "u", 1))).await;
-    world.surroundings.pass(Duration::from_secs(12 * 60 * 60));
+    world.clock.pass(Duration::from_secs(12 * 60 * 60));
     assert_eq!(
         world.record(&delivery(2, body("b", "job", "u", 2))).await,
         Outcome::Stored,
@@ -159,7 +155,7 @@ async fn quarantined_content_is_kept_whole_with_its_reason_and_counted_once() {
         let Entry::Quarantine(entry) = world.ledger.entries().remove(&key).unwrap() else { panic!("quarantined") };
         assert_eq!(entry.reason, "the content is not UTF-8 text");
         assert!(entry.document.len() <= MAX_INLINE_DOCUMENT_BYTES);
-        let kept = document::read(&entry.document, &world.payloads).await.unwrap();
+        let kept = queue_message::read(&entry.document, &world.payloads).await.unwrap();
         assert_eq!(kept, delivery);
     }
     assert_eq!(world.ledger.entries().len(), 2);
@@ -217,7 +213,7 @@ proptest! {
             if running.is_empty() {
                 break;
             }
-            world.surroundings.pass(Duration::from_secs(u64::from(hours) * 3 * 60 * 60));
+            world.clock.pass(Duration::from_secs(u64::from(hours) * 3 * 60 * 60));
             let slot = which.index(running.len());
             let Some((delivery, lives, mut future)) = running[slot].take() else { continue };
             match future.as_mut().poll(&mut context) {
@@ -296,7 +292,7 @@ fn sterling_batch(identifiers: &str) -> Delivery {
     let event = |number| format!(r#"{{"code":"supplyChange","n":{number}}}"#);
     let events: Vec<String> = (0..3).map(event).collect();
     let body = format!(r#"{{"channel":"c","identifiers":["{identifiers}"],"events":[{}]}}"#, events.join(","));
-    Delivery { provider: Provider::Sterling, ..delivery(1, body) }
+    Delivery { provider: ProviderName::Sterling, ..delivery(1, body) }
 }
 
 async fn record_all(world: &World, delivery: &Delivery) {
@@ -361,7 +357,7 @@ async fn large_envelopes_of_different_batches_are_stored_side_by_side_and_each_o
     };
     let batches: Vec<String> = (0..10).map(batch).collect();
     let body = format!(r#"{{"eventbatch":[{}]}}"#, batches.join(","));
-    let delivery = Delivery { provider: Provider::Sterling, ..delivery(1, body) };
+    let delivery = Delivery { provider: ProviderName::Sterling, ..delivery(1, body) };
     let payloads = SlowPayloads::default();
     let keys = Arc::clone(&payloads.keys);
     let recorder = Recorder::new(MemoryLedger::default(), payloads, TestSurroundings::default());

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderMap;
-use providers::delivery::DeliveryId;
-use providers::provider::Provider;
-use providers::split::{Split as _, Splitter};
+use intake_providers::delivery::DeliveryId;
+use intake_providers::provider::ProviderName;
+use intake_providers::split::{Split as _, Splitter};
 use tokio::time::Instant;
 
 use super::*;
-use crate::document::OutboundDocument;
 use crate::entities::EntityEntry;
 use crate::processor::{Processor, ProcessorSettings, QueueRecord};
+use crate::queue_message::QueueMessage;
 use crate::testing::{MemoryLedger, MemoryPayloads, TestSurroundings, delivery, verified};
 
 /// What DynamoDB lets one partition write in a second, in units.
@@ -54,7 +54,7 @@ impl MeteredLedger {
 }
 
 impl Ledger for MeteredLedger {
-    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let mut units = Vec::new();
         for put in puts {
             let before = self.ledger.entries.lock().unwrap().get(&put.key).cloned();
@@ -80,7 +80,7 @@ impl Ledger for MeteredLedger {
             meter.write_units += units.iter().map(|(_, units)| units).sum::<u64>();
         }
         let written = self.ledger.put(now, puts).await?;
-        if written == Written::All {
+        if written == PutOutcome::Done {
             // The time index holds keys only.
             let indexed = puts
                 .iter()
@@ -124,26 +124,26 @@ impl World {
 }
 
 /// The same body as another delivery, as a replay makes it.
-fn of(provider: Provider, number: u64, body: &str) -> Delivery {
+fn of(provider: ProviderName, number: u64, body: &str) -> Delivery {
     let sample = delivery(1, body.to_owned());
     let received_at = sample.received_at.plus(Duration::from_secs(number));
     Delivery { provider, id: DeliveryId::new(received_at, [1; 10]), received_at, ..sample }
 }
 
-fn body(provider: Provider, size_bytes: usize, variant: &str) -> String {
+fn body(provider: ProviderName, size_bytes: usize, variant: &str) -> String {
     let filling = "x".repeat(size_bytes);
     match provider {
-        Provider::Accredit => {
+        ProviderName::Accredit => {
             format!(r#"{{"Event":"Badge.Created","Timestamp":"2026-11-21T09:30:00Z","filling":"{filling}{variant}"}}"#)
         }
-        Provider::Machnet => {
+        ProviderName::Machnet => {
             format!(r#"{{"id":"1","event_name":"done","resource_id":"r","filling":"{filling}{variant}"}}"#)
         }
-        Provider::NowCerts => format!(r#"{{"filling":"{filling}{variant}"}}"#),
-        Provider::NurtureCloud => format!(
+        ProviderName::NowCerts => format!(r#"{{"filling":"{filling}{variant}"}}"#),
+        ProviderName::NurtureCloud => format!(
             r#"{{"domainComponentName":"contact","state":"Updated","payload":{{"organisationName":"o","businessId":"b","id":"1","filling":"{filling}{variant}"}}}}"#
         ),
-        Provider::Sterling => format!(r#"{{"code":"supplyChange","filling":"{filling}{variant}"}}"#),
+        ProviderName::Sterling => format!(r#"{{"code":"supplyChange","filling":"{filling}{variant}"}}"#),
     }
 }
 
@@ -151,7 +151,7 @@ const SIZES_BYTES: [usize; 5] = [100, 1_500, 15_000, 250_000, 3_000_000];
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_costs_at_most_two_write_units_whatever_its_size() {
-    for provider in [Provider::Accredit, Provider::Machnet, Provider::Sterling] {
+    for provider in [ProviderName::Accredit, ProviderName::Machnet, ProviderName::Sterling] {
         for size in SIZES_BYTES {
             let world = World::new();
             let body = body(provider, size, "");
@@ -167,10 +167,10 @@ async fn a_replay_costs_at_most_two_write_units_whatever_its_size() {
 async fn a_replayed_conflict_costs_at_most_two_write_units_whatever_its_size() {
     for size in SIZES_BYTES {
         let world = World::new();
-        world.record(&of(Provider::Machnet, 1, &body(Provider::Machnet, size, "one"))).await;
-        let other = body(Provider::Machnet, size, "other");
-        assert_eq!(world.record(&of(Provider::Machnet, 2, &other)).await.0, Outcome::Conflict);
-        let (outcome, writes, _) = world.record(&of(Provider::Machnet, 3, &other)).await;
+        world.record(&of(ProviderName::Machnet, 1, &body(ProviderName::Machnet, size, "one"))).await;
+        let other = body(ProviderName::Machnet, size, "other");
+        assert_eq!(world.record(&of(ProviderName::Machnet, 2, &other)).await.0, Outcome::Conflict);
+        let (outcome, writes, _) = world.record(&of(ProviderName::Machnet, 3, &other)).await;
         assert_eq!(outcome, Outcome::Duplicate);
         assert!(writes <= 2, "{size}: {writes} write units");
     }
@@ -182,10 +182,10 @@ async fn a_replayed_notification_of_an_entity_costs_no_more_for_a_large_one_than
     let mut costs = BTreeMap::new();
     for size in SIZES_BYTES {
         let world = World::new();
-        let body = body(Provider::NurtureCloud, size, "");
-        world.record(&of(Provider::NurtureCloud, 1, &body)).await;
+        let body = body(ProviderName::NurtureCloud, size, "");
+        world.record(&of(ProviderName::NurtureCloud, 1, &body)).await;
         let stored = world.payloads.puts();
-        let (outcome, writes, _) = world.record(&of(Provider::NurtureCloud, 2, &body)).await;
+        let (outcome, writes, _) = world.record(&of(ProviderName::NurtureCloud, 2, &body)).await;
         assert_eq!(outcome, Outcome::Duplicate);
         assert_eq!(world.payloads.puts(), stored);
         costs.insert(size, writes);
@@ -197,7 +197,7 @@ async fn a_replayed_notification_of_an_entity_costs_no_more_for_a_large_one_than
 #[tokio::test(start_paused = true)]
 async fn the_write_units_of_a_stored_event_are_known() {
     let mut table = String::new();
-    for provider in Provider::ALL {
+    for provider in ProviderName::ALL {
         for size in SIZES_BYTES {
             let world = World::new();
             let (outcome, writes, reads) = world.record(&of(provider, 1, &body(provider, size, ""))).await;
@@ -218,11 +218,11 @@ async fn a_flood_of_replays_neither_fails_itself_nor_its_neighbours() {
         TestSurroundings::default(),
         ProcessorSettings::default(),
     );
-    let captured = body(Provider::Machnet, 250_000, "");
+    let captured = body(ProviderName::Machnet, 250_000, "");
     let record = async |number: u64, body: &str| {
-        let delivery = of(Provider::Machnet, number, body);
+        let delivery = of(ProviderName::Machnet, number, body);
         let verified = verified(delivery.id, delivery.received_at, HeaderMap::new(), delivery.body);
-        let document = OutboundDocument::prepare(&verified, &MemoryPayloads::default()).await.unwrap();
+        let document = QueueMessage::prepare(&verified, &MemoryPayloads::default()).await.unwrap();
         QueueRecord { message_id: number.to_string(), body: document.text().to_owned(), receive_count: 1 }
     };
     // All within one second of the table's.

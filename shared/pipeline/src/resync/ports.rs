@@ -2,13 +2,13 @@
 
 use std::future::Future;
 
-use providers::nurturecloud::resync::{SyncAnswer, SyncCall};
+use intake_providers::nurturecloud::resync::{SyncAnswer, SyncCall};
 
 use crate::ports::PortError;
 
 /// NurtureCloud's Data API.
 pub trait SyncApi: Send + Sync + 'static {
-    /// Makes one call, once, within [`LONGEST_CALL`](super::LONGEST_CALL), and returns the answer whatever its status.
+    /// Makes one call, once, within [`MAX_CALL_TIME`](super::MAX_CALL_TIME), and returns the answer whatever its status.
     fn call(&self, call: &SyncCall) -> impl Future<Output = Result<SyncAnswer, PortError>> + Send;
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
-use providers::nurturecloud::resync::{SyncAnswer, SyncCall};
-use providers::timestamp::Timestamp;
+use intake_providers::nurturecloud::resync::{SyncAnswer, SyncCall};
+use intake_providers::timestamp::Timestamp;
 
 use super::resume_point::ResumePointError;
 use crate::ports::PortError;
@@ -126,7 +126,7 @@ pub struct NotAccepted {
 
 /// How a run ended.
 #[derive(Debug, Default)]
-pub enum Ending {
+pub enum RunOutcome {
     /// Every call was accepted.
     Complete,
     /// Every call was made, and some were not accepted.
@@ -147,7 +147,7 @@ pub enum Ending {
     ResumePoint(ResumePointError),
 }
 
-impl Ending {
+impl RunOutcome {
     /// The ending as logs and summaries have it.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -163,7 +163,7 @@ impl Ending {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for RunOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Complete => f.write_str("every call was accepted"),
@@ -195,7 +195,7 @@ pub struct RunReport {
     /// The calls that are left because the run ended early.
     pub not_asked: Vec<SyncCall>,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: RunOutcome,
 }
 
 impl RunReport {
@@ -203,15 +203,15 @@ impl RunReport {
     #[must_use]
     pub const fn needs_attention(&self) -> bool {
         match self.ending {
-            Ending::Complete | Ending::TakenOver => false,
-            Ending::CredentialsWrong | Ending::ResumePoint(_) => true,
-            Ending::Incomplete | Ending::OutOfTime | Ending::ToldToWait { .. } => self.accepted == 0,
+            RunOutcome::Complete | RunOutcome::TakenOver => false,
+            RunOutcome::CredentialsWrong | RunOutcome::ResumePoint(_) => true,
+            RunOutcome::Incomplete | RunOutcome::OutOfTime | RunOutcome::ToldToWait { .. } => self.accepted == 0,
         }
     }
 
     pub(super) fn log(&self, duration: Duration) {
         let error = match &self.ending {
-            Ending::ResumePoint(error) => Some(tracing::field::display(error)),
+            RunOutcome::ResumePoint(error) => Some(tracing::field::display(error)),
             _ => None,
         };
         tracing::info!(

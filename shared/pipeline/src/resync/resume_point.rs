@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
-use providers::date::Date;
-use providers::nurturecloud::component::ComponentName;
-use providers::nurturecloud::resync::{BusinessId, Pair, SyncCall, What};
-use providers::timestamp::Timestamp;
+use intake_providers::date::Date;
+use intake_providers::nurturecloud::component::ComponentName;
+use intake_providers::nurturecloud::resync::{BusinessId, Pair, SyncCall, What};
+use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::PortError;

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
+use intake_providers::date::Date;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::nurturecloud::component::ComponentName;
+use intake_providers::nurturecloud::resync::{BusinessId, ResyncPlan, SyncAnswer, SyncCall, What};
+use intake_providers::timestamp::Timestamp;
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use providers::date::Date;
-use providers::delivery::DeliveryId;
-use providers::nurturecloud::component::ComponentName;
-use providers::nurturecloud::resync::{BusinessId, ResyncPlan, SyncAnswer, SyncCall, What};
-use providers::timestamp::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{ResumePoints, Resync, ResyncSettings, RunReport, Saved, SyncApi};
-use crate::ports::{PortError, Surroundings};
+use crate::ports::{Clock, PortError};
 
 /// What the API does with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl ResumePoints for World {
     }
 }
 
-impl Surroundings for World {
+impl Clock for World {
     fn now(&self) -> Timestamp {
         beginning().plus(self.started.elapsed())
     }

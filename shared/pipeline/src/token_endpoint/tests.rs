@@ -1,8 +1,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt as _;
-use providers::oauth::authority::{ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
-use providers::timestamp::Timestamp;
+use intake_providers::oauth::authority::{ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
+use intake_providers::timestamp::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -84,7 +84,7 @@ async fn errors_have_the_codes_and_statuses_of_rfc_6749() {
     let mut json = world.genuine();
     json.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
     let large = Request::post("/").header("content-type", "application/x-www-form-urlencoded");
-    let large = large.body(Full::new(Bytes::from(vec![b'a'; LARGEST_TOKEN_REQUEST_BYTES + 1]))).unwrap();
+    let large = large.body(Full::new(Bytes::from(vec![b'a'; MAX_TOKEN_REQUEST_BYTES + 1]))).unwrap();
     for (request, status, error) in [
         (get, 405, "invalid_request"),
         (json, 400, "invalid_request"),

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::*;
-use crate::answer::Trouble;
+use crate::answer::Fault;
 use crate::event::Malformed;
 use crate::testing::{delivery, headers};
 
@@ -15,7 +15,7 @@ const LARGER_KEY: &str = include_str!("../../tests/keys/rsa-8192.xml");
 const LARGER_SIGNATURE: &str = include_str!("../../tests/keys/rsa-8192.pkcs1-v1.5.signature");
 
 fn event(headers: &[(&str, &str)], body: &[u8]) -> Result<Event, Malformed> {
-    split(&delivery(Provider::Accredit, headers, body))
+    split(&delivery(ProviderName::Accredit, headers, body))
 }
 
 fn secret(entries: &[serde_json::Value]) -> ActiveKeys<RsaPublicKey> {
@@ -67,28 +67,28 @@ fn a_key_that_cannot_be_used_is_named_and_the_others_verify() {
 #[test]
 fn a_signature_header_must_be_there_once_and_hold_the_base64_of_a_signature() {
     let header = SIGNATURE_HEADER;
-    assert_eq!(Accredit::proof("", &headers(&[])).unwrap_err(), Refusal::SignatureMissing { header });
+    assert_eq!(Accredit::proof("", &headers(&[])).unwrap_err(), Rejection::SignatureMissing { header });
     let twice = headers(&[(header, SIGNATURE.trim()), (header, SIGNATURE.trim())]);
-    assert_eq!(Accredit::proof("", &twice).unwrap_err(), Refusal::SignatureRepeated { header });
+    assert_eq!(Accredit::proof("", &twice).unwrap_err(), Rejection::SignatureRepeated { header });
     let joined = format!("{0},{0}", SIGNATURE.trim());
     for malformed in ["", "abc", &"A".repeat(100), &"A".repeat(4_000), &joined] {
         let refusal = Accredit::proof("", &headers(&[(header, malformed)])).unwrap_err();
-        assert!(matches!(refusal, Refusal::SignatureMalformed { .. }), "{malformed}");
+        assert!(matches!(refusal, Rejection::SignatureMalformed { .. }), "{malformed}");
     }
     let mut bytes = HeaderMap::new();
     bytes.insert(header, HeaderValue::from_bytes(b"\xff\xfe").unwrap());
-    assert!(matches!(Accredit::proof("", &bytes), Err(Refusal::SignatureMalformed { .. })));
+    assert!(matches!(Accredit::proof("", &bytes), Err(Rejection::SignatureMalformed { .. })));
 }
 
 #[test]
 fn the_answers_are_those_that_accredit_understands() {
     for (answer, status) in [
         (Answer::Accepted, 200),
-        (Answer::SendAgain(Trouble::SecretsUnavailable), 400),
-        (Accredit::no_key_matches(KeysAre::Current), 400),
-        (Answer::Refused(Refusal::SignatureMissing { header: SIGNATURE_HEADER }), 400),
-        (Answer::Refused(Refusal::MethodNotAllowed), 405),
-        (Answer::Refused(Refusal::BodyTooLarge { limit_bytes: 1 }), 413),
+        (Answer::RetryLater(Fault::SecretsUnavailable), 400),
+        (Accredit::no_key_matches(KeyFreshness::Fresh), 400),
+        (Answer::Rejected(Rejection::SignatureMissing { header: SIGNATURE_HEADER }), 400),
+        (Answer::Rejected(Rejection::MethodNotAllowed), 405),
+        (Answer::Rejected(Rejection::BodyTooLarge { limit_bytes: 1 }), 413),
     ] {
         assert_eq!(Accredit::status(&answer), status, "{answer:?}");
     }

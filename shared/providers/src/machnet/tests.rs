@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::answer::Trouble;
+use crate::answer::Fault;
 use crate::testing::{delivery, headers};
 
 const CURRENT: &[u8] = include_bytes!("../../tests/payloads/machnet-current.json");
@@ -11,7 +11,7 @@ const SECRET: &str = "a test secret of thirty-two bytes";
 const OTHER_SECRET: &str = "another test secret, just as long";
 
 fn event(body: &[u8]) -> Result<Event, Malformed> {
-    Splitter::default().split(&delivery(Provider::Machnet, &[], body))
+    Splitter::default().split(&delivery(ProviderName::Machnet, &[], body))
 }
 
 fn changed(body: &[u8], from: &str, to: &str) -> Vec<u8> {
@@ -84,15 +84,15 @@ fn the_answers_are_those_that_machnet_understands() {
     let header = SIGNATURE_HEADER;
     for (answer, status) in [
         (Answer::Accepted, 200),
-        (Answer::SendAgain(Trouble::QueueUnavailable), 409),
-        (Answer::SendAgain(Trouble::Panic), 409),
-        (Machnet::no_key_matches(KeysAre::Current), 409),
-        (Answer::Refused(Refusal::SignatureMissing { header }), 401),
-        (Answer::Refused(Refusal::SignatureRepeated { header }), 401),
-        (Answer::Refused(Refusal::SignatureMalformed { header, expected: "" }), 401),
-        (Answer::Refused(Refusal::MethodNotAllowed), 405),
-        (Answer::Refused(Refusal::BodyTooLarge { limit_bytes: 1 }), 413),
-        (Answer::Refused(Refusal::BodyUnreadable), 400),
+        (Answer::RetryLater(Fault::QueueUnavailable), 409),
+        (Answer::RetryLater(Fault::Panic), 409),
+        (Machnet::no_key_matches(KeyFreshness::Fresh), 409),
+        (Answer::Rejected(Rejection::SignatureMissing { header }), 401),
+        (Answer::Rejected(Rejection::SignatureRepeated { header }), 401),
+        (Answer::Rejected(Rejection::SignatureMalformed { header, expected: "" }), 401),
+        (Answer::Rejected(Rejection::MethodNotAllowed), 405),
+        (Answer::Rejected(Rejection::BodyTooLarge { limit_bytes: 1 }), 413),
+        (Answer::Rejected(Rejection::BodyUnreadable), 400),
     ] {
         assert_eq!(Machnet::status(&answer), status, "{answer:?}");
     }
@@ -178,7 +178,7 @@ fn the_same_state_under_another_id_has_the_same_alias_and_another_state_has_anot
 #[test]
 fn the_signed_name_decides_and_a_different_header_is_written_down() {
     let split = |announced: &str| {
-        let delivery = delivery(Provider::Machnet, &[(EVENT_HEADER, announced)], CURRENT);
+        let delivery = delivery(ProviderName::Machnet, &[(EVENT_HEADER, announced)], CURRENT);
         Splitter::default().split(&delivery).unwrap()
     };
     assert_eq!(split("transaction_completed").attributes.get("mismatched_event_header"), None);
@@ -241,7 +241,7 @@ fn a_member_that_may_be_left_out_is_malformed_when_it_is_neither_text_nor_a_numb
 #[test]
 fn the_same_id_and_the_same_state_under_two_accounts_are_two_of_each() {
     let of = |account: &str| {
-        let mut delivery = delivery(Provider::Machnet, &[], CURRENT);
+        let mut delivery = delivery(ProviderName::Machnet, &[], CURRENT);
         delivery.authenticated_by.account = AccountName::new(account).unwrap();
         Splitter::default().split(&delivery).unwrap()
     };

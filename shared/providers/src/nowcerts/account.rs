@@ -11,7 +11,7 @@ use crate::account::{AccountName, NAMED_TWICE};
 use crate::active_keys::MatchedKey;
 use crate::amqp::{Account, AccountProblems, Connection, Password, QueueName};
 use crate::delivery::Sha256Digest;
-use crate::provider::Provider;
+use crate::provider::ProviderName;
 use crate::signature::hmac_sha256;
 
 const FORM: &str = r#"{"account": "...", "connection_string": "host=...;virtualHost=/;username=...;password=...", "queue": "...", "tls": true or false}, and optionally "password" and "replay_queue""#;
@@ -64,7 +64,7 @@ pub fn read_account(secret: &str) -> Result<Account, AccountProblems> {
         (Some(account), Some(connection), Some(queue)) if problems.is_empty() => {
             let fingerprint = fingerprint(&connection);
             let authenticated_by = MatchedKey { account, fingerprint };
-            Ok(Account { provider: Provider::NowCerts, authenticated_by, connection, queue, replay_queue })
+            Ok(Account { provider: ProviderName::NowCerts, authenticated_by, connection, queue, replay_queue })
         }
         _ => Err(AccountProblems::new(problems)),
     }

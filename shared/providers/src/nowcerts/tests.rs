@@ -10,7 +10,7 @@ fn splitter(pointer: &str) -> Splitter {
 }
 
 fn event(headers: &[(&str, &str)], body: &[u8]) -> Event {
-    Splitter::default().split(&delivery(Provider::NowCerts, headers, body))
+    Splitter::default().split(&delivery(ProviderName::NowCerts, headers, body))
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn an_event_carries_what_the_broker_and_the_publisher_say() {
 #[test]
 fn the_message_id_identifies_an_event_whatever_the_queue_and_the_delivery() {
     let main = event(&[("amqp-message-id", "m-1"), ("amqp-queue", "events")], BODY);
-    let mut replayed = delivery(Provider::NowCerts, &[("amqp-message-id", "m-1"), ("amqp-queue", "replay")], BODY);
+    let mut replayed = delivery(ProviderName::NowCerts, &[("amqp-message-id", "m-1"), ("amqp-queue", "replay")], BODY);
     replayed.id = "0199d1f0-0000-7000-8000-000000000000".parse().unwrap();
     let replayed = Splitter::default().split(&replayed);
     assert_eq!((main.identity, &main.id, main.digest), (replayed.identity, &replayed.id, replayed.digest));
@@ -60,14 +60,14 @@ fn the_message_id_identifies_an_event_whatever_the_queue_and_the_delivery() {
 #[test]
 fn a_pointer_finds_the_id_of_a_message_that_has_none() {
     for (pointer, id) in [("/Id", "e-1"), ("/Number", "12345678901234567890123")] {
-        let found = splitter(pointer).split(&delivery(Provider::NowCerts, &[("amqp-message-id", "")], BODY));
+        let found = splitter(pointer).split(&delivery(ProviderName::NowCerts, &[("amqp-message-id", "")], BODY));
         assert_eq!((found.id.as_str(), found.attributes["identified_by"].as_str()), (id, "content"));
         assert_eq!(found.repeat_alias, None);
     }
-    let named = splitter("/Id").split(&delivery(Provider::NowCerts, &[("amqp-message-id", "m-1")], BODY));
+    let named = splitter("/Id").split(&delivery(ProviderName::NowCerts, &[("amqp-message-id", "m-1")], BODY));
     assert_eq!(named.id, "m-1", "the message's own id comes first");
     let same_text = event(&[("amqp-message-id", "e-1")], BODY);
-    let by_pointer = splitter("/Id").split(&delivery(Provider::NowCerts, &[], BODY));
+    let by_pointer = splitter("/Id").split(&delivery(ProviderName::NowCerts, &[], BODY));
     assert_ne!(same_text.identity, by_pointer.identity, "the two kinds of id are two name spaces");
 }
 
@@ -87,8 +87,8 @@ fn a_pointer_walks_objects_and_arrays_and_unescapes_as_rfc_6901_says() {
 
 #[test]
 fn without_an_id_every_delivery_is_its_own_event_and_the_same_content_has_the_same_alias() {
-    let first = delivery(Provider::NowCerts, &[("amqp-queue", "events")], BODY);
-    let mut second = delivery(Provider::NowCerts, &[("amqp-queue", "replay"), ("amqp-redelivered", "true")], BODY);
+    let first = delivery(ProviderName::NowCerts, &[("amqp-queue", "events")], BODY);
+    let mut second = delivery(ProviderName::NowCerts, &[("amqp-queue", "replay"), ("amqp-redelivered", "true")], BODY);
     second.id = "0199d1f0-0000-7000-8000-000000000000".parse().unwrap();
     for splitter in [splitter(""), splitter("/missing")] {
         let (first, second) = (splitter.split(&first), splitter.split(&second));
@@ -142,7 +142,7 @@ proptest! {
         pointer in prop::option::of("(/[a-z~0]{0,3}){1,3}"),
     ) {
         let splitter = Splitter { id_pointer: pointer.and_then(|text| text.parse().ok()) };
-        let found = splitter.split(&delivery(Provider::NowCerts, &[("amqp-type", &kind)], &body));
+        let found = splitter.split(&delivery(ProviderName::NowCerts, &[("amqp-type", &kind)], &body));
         prop_assert_eq!(&found.data[..], &body[..]);
         prop_assert!(!found.id.is_empty());
     }

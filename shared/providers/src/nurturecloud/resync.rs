@@ -25,20 +25,20 @@ pub use answer::{DEFAULT_WAIT, SyncAnswer, Verdict};
 pub use credentials::{CredentialProblem, Credentials, CredentialsError};
 
 /// The most calls of one plan. The progress of all is one document, which must fit DynamoDB's 400 KB.
-pub const MOST_CALLS: usize = 1_000;
+pub const MAX_CALLS: usize = 1_000;
 
 /// The longest id of a business or an entity, in bytes.
-const LONGEST_ID_BYTES: usize = 64;
+const MAX_ID_BYTES: usize = 64;
 
 /// A text that can't be an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no id; write 1 to {LONGEST_ID_BYTES} characters without spaces, such as a uuid")]
+#[error("{0:?} is no id; write 1 to {MAX_ID_BYTES} characters without spaces, such as a uuid")]
 pub struct InvalidId(String);
 
 /// A URL's path would lose `.` and `..`, and white space is a slip of the pen.
 fn checked_id(text: &str) -> Result<String, InvalidId> {
     let is_printable = text.chars().all(|character| character.is_ascii_graphic());
-    if (1..=LONGEST_ID_BYTES).contains(&text.len()) && is_printable && text != "." && text != ".." {
+    if (1..=MAX_ID_BYTES).contains(&text.len()) && is_printable && text != "." && text != ".." {
         Ok(text.to_owned())
     } else {
         Err(InvalidId(text.to_owned()))
@@ -260,7 +260,7 @@ pub enum InvalidPlan {
         missing: &'static str,
     },
     /// More than one run can keep account of.
-    #[error("{calls} calls are more than the {MOST_CALLS} of one run; name fewer businesses, components or ids")]
+    #[error("{calls} calls are more than the {MAX_CALLS} of one run; name fewer businesses, components or ids")]
     TooMany {
         /// How many they would be.
         calls: usize,
@@ -271,7 +271,7 @@ impl ResyncPlan {
     /// Every component of every business.
     ///
     /// # Errors
-    /// When that is nothing, or more than [`MOST_CALLS`].
+    /// When that is nothing, or more than [`MAX_CALLS`].
     pub fn everything(
         businesses: &[BusinessId],
         components: &[ComponentName],
@@ -292,7 +292,7 @@ impl ResyncPlan {
     /// Single entities of one component.
     ///
     /// # Errors
-    /// When there are none, or more than [`MOST_CALLS`].
+    /// When there are none, or more than [`MAX_CALLS`].
     pub fn entities(
         business_id: &BusinessId,
         component: &ComponentName,
@@ -318,7 +318,7 @@ impl ResyncPlan {
 fn check_calls(calls: usize, missing: &'static str) -> Result<(), InvalidPlan> {
     match calls {
         0 => Err(InvalidPlan::Empty { missing }),
-        1..=MOST_CALLS => Ok(()),
+        1..=MAX_CALLS => Ok(()),
         _ => Err(InvalidPlan::TooMany { calls }),
     }
 }

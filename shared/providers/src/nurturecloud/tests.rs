@@ -11,7 +11,7 @@ const DELETED: &str = include_str!("../../tests/payloads/nurturecloud-agent-dele
 const BUSINESS: &str = "00000000-0000-0000-0000-000000000001";
 
 fn split(body: &str) -> Result<Vec<Result<Event, MalformedEvent>>, Malformed> {
-    let (splitter, delivery) = (Splitter::default(), delivery(Provider::NurtureCloud, &[], body.as_bytes()));
+    let (splitter, delivery) = (Splitter::default(), delivery(ProviderName::NurtureCloud, &[], body.as_bytes()));
     let events = splitter.split(&delivery)?;
     let len = events.len();
     let found: Vec<_> = events.collect();
@@ -158,7 +158,7 @@ fn an_entity_of_an_array_that_cannot_be_read_leaves_its_neighbours_and_their_ind
     assert!(broken.data.starts_with(b"{") && body.contains(std::str::from_utf8(&broken.data).unwrap()));
 
     let skipped: Vec<_> = {
-        let (splitter, delivery) = (Splitter::default(), delivery(Provider::NurtureCloud, &[], body.as_bytes()));
+        let (splitter, delivery) = (Splitter::default(), delivery(ProviderName::NurtureCloud, &[], body.as_bytes()));
         splitter.split(&delivery).unwrap().skip(2).map(|event| event.unwrap().id).collect()
     };
     assert!(skipped.len() == 1 && skipped[0].ends_with(".2"), "{skipped:?}");
@@ -190,7 +190,7 @@ fn a_notification_of_more_entities_than_are_recorded_is_malformed_whole() {
     let body = |count: usize| {
         let payload = "0,".repeat(count - 1) + "0";
         delivery(
-            Provider::NurtureCloud,
+            ProviderName::NurtureCloud,
             &[],
             format!(r#"{{"domainComponentName":"a","state":"Current","payload":[{payload}]}}"#).as_bytes(),
         )
@@ -203,7 +203,10 @@ fn a_notification_of_more_entities_than_are_recorded_is_malformed_whole() {
 #[test]
 fn organisations_and_businesses_that_are_not_configured_are_malformed() {
     let reason = |splitter: Splitter| {
-        splitter.split(&delivery(Provider::NurtureCloud, &[], AGENT.as_bytes())).err().map(|reason| reason.to_string())
+        splitter
+            .split(&delivery(ProviderName::NurtureCloud, &[], AGENT.as_bytes()))
+            .err()
+            .map(|reason| reason.to_string())
     };
     let ours = Splitter { organisation: Some("raywhite".to_owned()), businesses: [BUSINESS.to_owned()].into() };
     assert_eq!(reason(ours.clone()), None);
@@ -239,7 +242,7 @@ fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
     // The hash itself opens nothing.
     assert!(take(&secrets[0].hash().digest().to_string()).is_none());
     let refusal = NurtureCloud::proof("/webhooks/nurturecloud/short", &HeaderMap::new()).unwrap_err();
-    assert_eq!(refusal, Refusal::PathSecretMalformed);
+    assert_eq!(refusal, Rejection::PathSecretMalformed);
 }
 
 #[test]
@@ -256,11 +259,11 @@ fn an_entry_that_is_no_hash_is_left_out_and_named_without_being_shown() {
 fn answers_are_nurturecloud_s_own() {
     let status = |answer| NurtureCloud::status(&answer).as_u16();
     assert_eq!(status(Answer::Accepted), 200);
-    assert_eq!(status(Answer::SendAgain(Trouble::QueueUnavailable)), 503);
-    assert_eq!(status(Answer::Refused(Refusal::PathSecretMalformed)), 401);
-    assert_eq!(status(NurtureCloud::no_key_matches(KeysAre::Current)), 401);
-    assert_eq!(status(NurtureCloud::no_key_matches(KeysAre::Outdated)), 503);
-    assert_eq!(status(Answer::Refused(Refusal::MethodNotAllowed)), 405);
-    assert_eq!(status(Answer::Refused(Refusal::BodyTooLarge { limit_bytes: 1 })), 413);
-    assert_eq!(status(Answer::Refused(Refusal::BodyUnreadable)), 400);
+    assert_eq!(status(Answer::RetryLater(Fault::QueueUnavailable)), 503);
+    assert_eq!(status(Answer::Rejected(Rejection::PathSecretMalformed)), 401);
+    assert_eq!(status(NurtureCloud::no_key_matches(KeyFreshness::Fresh)), 401);
+    assert_eq!(status(NurtureCloud::no_key_matches(KeyFreshness::Stale)), 503);
+    assert_eq!(status(Answer::Rejected(Rejection::MethodNotAllowed)), 405);
+    assert_eq!(status(Answer::Rejected(Rejection::BodyTooLarge { limit_bytes: 1 })), 413);
+    assert_eq!(status(Answer::Rejected(Rejection::BodyUnreadable)), 400);
 }

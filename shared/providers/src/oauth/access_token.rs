@@ -13,7 +13,7 @@ use crate::signature::KeyFingerprint;
 use crate::timestamp::Timestamp;
 
 /// The longest token that is looked at, in bytes. Ours have about 500.
-pub const LONGEST_TOKEN_BYTES: usize = 4 * 1024;
+pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
 
 /// How far the clocks of whoever signs and whoever verifies may disagree.
 pub const LEEWAY: Duration = Duration::from_secs(30);
@@ -120,7 +120,7 @@ pub enum TokenProblem {
 /// # Errors
 /// [`TokenProblem`].
 pub fn verify(token: &str, verification: &Verification, now: Timestamp) -> Result<MatchedKey, TokenProblem> {
-    if token.len() > LONGEST_TOKEN_BYTES {
+    if token.len() > MAX_TOKEN_BYTES {
         return Err(TokenProblem::Invalid);
     }
     let header = jsonwebtoken::decode_header(token).map_err(|_| TokenProblem::Invalid)?;

@@ -25,13 +25,13 @@ pub const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The shortest lifetime that is taken without being asked for explicitly. Sterling refreshes 30 minutes before a token
 /// expires, and IBM recommends that tokens last an hour at least.
-pub const SHORTEST_TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
+pub const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// What is waited for beyond the intervals that must pass, for clocks that disagree.
 pub const ROTATION_MARGIN: Duration = Duration::from_secs(60);
 
 /// The most secrets that one client may have at once.
-pub const MOST_CLIENT_SECRETS: usize = 4;
+pub const MAX_CLIENT_SECRETS: usize = 4;
 
 /// The whole authority. It holds private keys.
 #[derive(Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Authority {
     pub audience: String,
     /// How long a token is valid, in seconds.
     pub token_lifetime_seconds: u64,
-    /// Whether a lifetime below [`SHORTEST_TOKEN_LIFETIME`] is meant.
+    /// Whether a lifetime below [`MIN_TOKEN_LIFETIME`] is meant.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub short_tokens_are_meant: bool,
     /// How long a function may keep this document, or what is derived from it, before it reads it again, in seconds:
@@ -126,7 +126,7 @@ pub enum AuthorityError {
     /// The lifetime is too short to be meant.
     #[error(
         "tokens of {seconds} s are shorter than the {} s that IBM recommends; say explicitly that short tokens are meant",
-        SHORTEST_TOKEN_LIFETIME.as_secs()
+        MIN_TOKEN_LIFETIME.as_secs()
     )]
     ShortTokens {
         /// The lifetime asked for, in seconds.
@@ -184,7 +184,7 @@ pub enum AuthorityError {
     #[error("there is no client {0}")]
     UnknownClient(String),
     /// A client with as many secrets as one may have.
-    #[error("the client {0} has {MOST_CLIENT_SECRETS} secrets; remove one that is no longer used first")]
+    #[error("the client {0} has {MAX_CLIENT_SECRETS} secrets; remove one that is no longer used first")]
     TooManySecrets(String),
 }
 
@@ -254,7 +254,7 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError::ShortTokens`].
     pub fn check_lifetime(&self) -> Result<(), AuthorityError> {
-        if self.token_lifetime_seconds < SHORTEST_TOKEN_LIFETIME.as_secs() && !self.short_tokens_are_meant {
+        if self.token_lifetime_seconds < MIN_TOKEN_LIFETIME.as_secs() && !self.short_tokens_are_meant {
             return Err(AuthorityError::ShortTokens { seconds: self.token_lifetime_seconds });
         }
         Ok(())
@@ -348,7 +348,7 @@ impl Authority {
                 let account = client.account.clone();
                 return Err(AuthorityError::AnotherAccount { client_id, account });
             }
-            Some(client) if client.secrets.len() >= MOST_CLIENT_SECRETS => {
+            Some(client) if client.secrets.len() >= MAX_CLIENT_SECRETS => {
                 return Err(AuthorityError::TooManySecrets(client_id.to_string()));
             }
             Some(client) => client.secrets.push(hash),

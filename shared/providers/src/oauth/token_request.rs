@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::oauth::authority::ClientSecret;
 
 /// The largest body of a token request that is read, in bytes.
-pub const LARGEST_TOKEN_REQUEST_BYTES: usize = 16 * 1024;
+pub const MAX_TOKEN_REQUEST_BYTES: usize = 16 * 1024;
 
 /// A request for a token by the client credentials grant. It proves nothing yet.
 #[derive(Debug)]

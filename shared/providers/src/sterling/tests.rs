@@ -7,7 +7,7 @@ use crate::testing::{delivery, headers};
 const BATCH: &str = include_str!("../../tests/payloads/sterling-eventbatch.json");
 
 fn read(body: &str) -> Result<Vec<Result<Event, MalformedEvent>>, Malformed> {
-    let delivery = delivery(Provider::Sterling, &[], body.as_bytes());
+    let delivery = delivery(ProviderName::Sterling, &[], body.as_bytes());
     let events = split(&delivery)?;
     let len = events.len();
     let found: Vec<_> = events.collect();
@@ -152,7 +152,7 @@ fn what_surrounds_a_batch_is_kept_once_with_all_its_events_to_the_byte() {
 
 #[test]
 fn events_share_the_memory_of_the_body() {
-    let delivery = delivery(Provider::Sterling, &[], br#"[{"code":"c"},7]"#);
+    let delivery = delivery(ProviderName::Sterling, &[], br#"[{"code":"c"},7]"#);
     let found: Vec<_> = split(&delivery).unwrap().collect();
     assert_eq!(found[0].as_ref().unwrap().data.as_ptr(), delivery.body[1..].as_ptr());
     assert_eq!(found[1].as_ref().unwrap_err().data.as_ptr(), delivery.body[14..].as_ptr());
@@ -218,7 +218,7 @@ fn a_delivery_of_more_events_than_are_recorded_is_malformed_whole_and_of_as_many
     let zeros = |count: usize| "0,".repeat(count - 1) + "0";
     let too_many = Malformed::TooManyEvents { limit: MAX_EVENTS };
     for (before, after) in [("[", "]"), (r#"{"events":["#, "]}"), (r#"{"eventbatch":["#, "]}")] {
-        let body = |count| delivery(Provider::Sterling, &[], format!("{before}{}{after}", zeros(count)).as_bytes());
+        let body = |count| delivery(ProviderName::Sterling, &[], format!("{before}{}{after}", zeros(count)).as_bytes());
         assert_eq!(split(&body(MAX_EVENTS)).map(|events| events.len()), Ok(MAX_EVENTS));
         assert_eq!(split(&body(MAX_EVENTS + 1)).map(|events| events.len()), Err(too_many.clone()));
     }
@@ -237,7 +237,7 @@ fn an_envelope_that_every_one_of_many_batches_would_repeat_is_malformed_whole() 
 #[test]
 fn skipped_events_count_as_copies_all_the_same() {
     let body = r#"[{"code":"c"},{"code":"d"},{"code":"c"},7,{"code":"c"}]"#;
-    let delivery = delivery(Provider::Sterling, &[], body.as_bytes());
+    let delivery = delivery(ProviderName::Sterling, &[], body.as_bytes());
     let all: Vec<_> = split(&delivery).unwrap().collect();
     for skipped in 0..5 {
         let rest: Vec<_> = split(&delivery).unwrap().skip(skipped).collect();
@@ -260,7 +260,7 @@ fn a_delivery_without_events_or_of_another_form_is_malformed_whole() {
     }
     assert_eq!(read("7"), Err(Malformed::NotAnObject));
     assert!(matches!(read("{"), Err(Malformed::NotJson(_))));
-    let not_utf8 = delivery(Provider::Sterling, &[], b"\xff");
+    let not_utf8 = delivery(ProviderName::Sterling, &[], b"\xff");
     assert_eq!(split(&not_utf8).map(|events| events.len()), Err(Malformed::NotUtf8));
 }
 
@@ -284,31 +284,31 @@ fn a_bearer_token_is_taken_from_the_header_whatever_the_scheme_s_case() {
     for value in ["Bearer abc.def-_.x", "bearer abc", "BEARER  abc="] {
         assert!(Sterling::proof("", &headers(&[("authorization", value)])).is_ok(), "{value}");
     }
-    assert_eq!(Sterling::proof("", &headers(&[])).err(), Some(Refusal::TokenMissing));
-    let long = format!("Bearer {}", "a".repeat(LONGEST_TOKEN_BYTES + 1));
+    assert_eq!(Sterling::proof("", &headers(&[])).err(), Some(Rejection::TokenMissing));
+    let long = format!("Bearer {}", "a".repeat(MAX_TOKEN_BYTES + 1));
     for value in ["abc", "Basic abc", "Bearer", "Bearer ", "Bearer a,Bearer b", "Bearer a b", long.as_str()] {
         assert_eq!(
             Sterling::proof("", &headers(&[("authorization", value)])).err(),
-            Some(Refusal::TokenMalformed),
+            Some(Rejection::TokenMalformed),
             "{value}"
         );
     }
     let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]);
-    assert_eq!(Sterling::proof("", &twice).err(), Some(Refusal::TokenMalformed));
+    assert_eq!(Sterling::proof("", &twice).err(), Some(Rejection::TokenMalformed));
 }
 
 #[test]
 fn the_answers_are_those_that_sterling_understands() {
     for (answer, status, challenge) in [
         (Answer::Accepted, 200, None),
-        (Answer::SendAgain(Trouble::QueueUnavailable), 503, None),
-        (Sterling::no_key_matches(KeysAre::Outdated), 503, None),
-        (Sterling::no_key_matches(KeysAre::Current), 401, Some("not valid")),
-        (Answer::Refused(Refusal::TokenInvalid), 401, Some("invalid_token")),
-        (Answer::Refused(Refusal::TokenExpired), 401, Some("expired")),
-        (Answer::Refused(Refusal::TokenMissing), 401, Some("realm")),
-        (Answer::Refused(Refusal::MethodNotAllowed), 405, None),
-        (Answer::Refused(Refusal::BodyTooLarge { limit_bytes: 1 }), 413, None),
+        (Answer::RetryLater(Fault::QueueUnavailable), 503, None),
+        (Sterling::no_key_matches(KeyFreshness::Stale), 503, None),
+        (Sterling::no_key_matches(KeyFreshness::Fresh), 401, Some("not valid")),
+        (Answer::Rejected(Rejection::TokenInvalid), 401, Some("invalid_token")),
+        (Answer::Rejected(Rejection::TokenExpired), 401, Some("expired")),
+        (Answer::Rejected(Rejection::TokenMissing), 401, Some("realm")),
+        (Answer::Rejected(Rejection::MethodNotAllowed), 405, None),
+        (Answer::Rejected(Rejection::BodyTooLarge { limit_bytes: 1 }), 413, None),
     ] {
         assert_eq!(Sterling::status(&answer), status, "{answer:?}");
         let found = Sterling::challenge(&answer);

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use intake_providers::split::{Split, Splitter};
 use peak_alloc::PeakAlloc;
-use providers::split::{Split, Splitter};
 
 mod shapes;
 
@@ -38,6 +38,6 @@ fn every_shape_of_a_delivery_is_read_within_bounded_memory_and_time() {
     }
 }
 
-fn nowcerts() -> providers::nowcerts::Splitter {
-    providers::nowcerts::Splitter { id_pointer: Some("/1".parse().unwrap()) }
+fn nowcerts() -> intake_providers::nowcerts::Splitter {
+    intake_providers::nowcerts::Splitter { id_pointer: Some("/1".parse().unwrap()) }
 }

@@ -1,12 +1,12 @@
 //! Bodies of up to 4 MiB whose shape makes reading them as costly as it gets.
 
 use bytes::Bytes;
-use providers::account::AccountName;
-use providers::active_keys::MatchedKey;
-use providers::delivery::{Delivery, DeliveryId, Sha256Digest};
-use providers::provider::Provider;
-use providers::signature::KeyFingerprint;
-use providers::timestamp::Timestamp;
+use intake_providers::account::AccountName;
+use intake_providers::active_keys::MatchedKey;
+use intake_providers::delivery::{Delivery, DeliveryId, Sha256Digest};
+use intake_providers::provider::ProviderName;
+use intake_providers::signature::KeyFingerprint;
+use intake_providers::timestamp::Timestamp;
 
 /// By how much bodies are smaller where nothing is optimized, so that all of them are read in seconds.
 const DIVISOR: usize = if cfg!(debug_assertions) { 32 } else { 1 };
@@ -15,7 +15,7 @@ const DIVISOR: usize = if cfg!(debug_assertions) { 32 } else { 1 };
 pub(crate) const MAX_BODY_BYTES: usize = 4 * 1024 * 1024 / DIVISOR;
 
 /// A delivery of a provider with this body.
-pub(crate) fn delivery(provider: Provider, body: String) -> Delivery {
+pub(crate) fn delivery(provider: ProviderName, body: String) -> Delivery {
     let received_at = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
     Delivery {
         id: DeliveryId::new(received_at, [1; 10]),
@@ -78,43 +78,48 @@ pub(crate) fn values() -> Vec<(&'static str, String)> {
 }
 
 /// The places of a delivery, each with the text around a value.
-pub(crate) fn places() -> Vec<(Provider, &'static str, &'static str, &'static str)> {
+pub(crate) fn places() -> Vec<(ProviderName, &'static str, &'static str, &'static str)> {
     const ENTITY: &str = r#"{"domainComponentName":"agent","state":"Updated","payload":{"organisationName":"o","businessId":"b","id":"i","x":"#;
     vec![
-        (Provider::Accredit, "the body", "", ""),
-        (Provider::Accredit, "a member", r#"{"Event":"E.C","Timestamp":"t","x":"#, "}"),
-        (Provider::Accredit, "the id", r#"{"Event":"E.C","Timestamp":"t","EId":"#, "}"),
-        (Provider::Machnet, "the body", "", ""),
-        (Provider::Machnet, "the payload", r#"{"id":"1","event_name":"e","payload":"#, "}"),
-        (Provider::Machnet, "the id", r#"{"event_name":"e","id":"#, "}"),
-        (Provider::NowCerts, "the body", "", ""),
-        (Provider::NurtureCloud, "the body", "", ""),
-        (Provider::NurtureCloud, "the payload", r#"{"domainComponentName":"agent","state":"Updated","payload":"#, "}"),
-        (Provider::NurtureCloud, "an entity", ENTITY, "}}"),
+        (ProviderName::Accredit, "the body", "", ""),
+        (ProviderName::Accredit, "a member", r#"{"Event":"E.C","Timestamp":"t","x":"#, "}"),
+        (ProviderName::Accredit, "the id", r#"{"Event":"E.C","Timestamp":"t","EId":"#, "}"),
+        (ProviderName::Machnet, "the body", "", ""),
+        (ProviderName::Machnet, "the payload", r#"{"id":"1","event_name":"e","payload":"#, "}"),
+        (ProviderName::Machnet, "the id", r#"{"event_name":"e","id":"#, "}"),
+        (ProviderName::NowCerts, "the body", "", ""),
+        (ProviderName::NurtureCloud, "the body", "", ""),
         (
-            Provider::NurtureCloud,
+            ProviderName::NurtureCloud,
+            "the payload",
+            r#"{"domainComponentName":"agent","state":"Updated","payload":"#,
+            "}",
+        ),
+        (ProviderName::NurtureCloud, "an entity", ENTITY, "}}"),
+        (
+            ProviderName::NurtureCloud,
             "the envelope",
             r#"{"domainComponentName":"agent","state":"Updated","payload":[{"organisationName":"o","businessId":"b","id":"i"}],"x":"#,
             "}",
         ),
-        (Provider::Sterling, "the body", "", ""),
-        (Provider::Sterling, "an event", r#"{"code":"c","x":"#, "}"),
-        (Provider::Sterling, "the attributes", r#"{"code":"c","attributes":"#, "}"),
-        (Provider::Sterling, "the code", r#"{"code":"#, "}"),
-        (Provider::Sterling, "the events", r#"{"eventbatch":[{"events":"#, "}]}"),
-        (Provider::Sterling, "the batches", r#"{"eventbatch":"#, "}"),
+        (ProviderName::Sterling, "the body", "", ""),
+        (ProviderName::Sterling, "an event", r#"{"code":"c","x":"#, "}"),
+        (ProviderName::Sterling, "the attributes", r#"{"code":"c","attributes":"#, "}"),
+        (ProviderName::Sterling, "the code", r#"{"code":"#, "}"),
+        (ProviderName::Sterling, "the events", r#"{"eventbatch":[{"events":"#, "}]}"),
+        (ProviderName::Sterling, "the batches", r#"{"eventbatch":"#, "}"),
         (
-            Provider::Sterling,
+            ProviderName::Sterling,
             "the identifiers",
             r#"{"eventbatch":[{"events":[{"code":"c"},{"code":"d"}],"identifiers":"#,
             "}]}",
         ),
-        (Provider::Sterling, "the delivery", r#"{"eventbatch":[{"events":[{"code":"c"},{"code":"d"}]}],"x":"#, "}"),
+        (ProviderName::Sterling, "the delivery", r#"{"eventbatch":[{"events":[{"code":"c"},{"code":"d"}]}],"x":"#, "}"),
     ]
 }
 
 /// Whole bodies of many events.
-pub(crate) fn bodies() -> Vec<(&'static str, Provider, String)> {
+pub(crate) fn bodies() -> Vec<(&'static str, ProviderName, String)> {
     let list = |count: usize, part: &str| vec![part; count.div_ceil(DIVISOR)].join(",");
     let filler = |size: usize| "0,".repeat(size / DIVISOR / 2) + "0";
     let triples = |count: usize| list(count, r#"{"name":"itemId","value":"1"}"#);
@@ -136,36 +141,40 @@ pub(crate) fn bodies() -> Vec<(&'static str, Provider, String)> {
         .collect();
     let entity = r#"{"organisationName":"o","businessId":"b","id":"i"}"#;
     vec![
-        ("941 KB of identifiers, 70,000 events", Provider::Sterling, sterling(70_000, r#"{"code":"c"}"#, 941_000)),
-        ("2 MiB of identifiers, 50,000 events", Provider::Sterling, sterling(50_000, r#"{"code":"c"}"#, 2 << 20)),
-        ("2 MiB of identifiers, 50,000 malformed", Provider::Sterling, sterling(50_000, r#"{"x":7}"#, 2 << 20)),
-        ("100,000 events, each another", Provider::Sterling, format!("[{}]", distinct.join(","))),
-        ("100,000 events, all the same", Provider::Sterling, format!("[{}]", list(100_000, r#"{"code":"c"}"#))),
+        ("941 KB of identifiers, 70,000 events", ProviderName::Sterling, sterling(70_000, r#"{"code":"c"}"#, 941_000)),
+        ("2 MiB of identifiers, 50,000 events", ProviderName::Sterling, sterling(50_000, r#"{"code":"c"}"#, 2 << 20)),
+        ("2 MiB of identifiers, 50,000 malformed", ProviderName::Sterling, sterling(50_000, r#"{"x":7}"#, 2 << 20)),
+        ("100,000 events, each another", ProviderName::Sterling, format!("[{}]", distinct.join(","))),
+        ("100,000 events, all the same", ProviderName::Sterling, format!("[{}]", list(100_000, r#"{"code":"c"}"#))),
         (
             "100,000 batches of one event",
-            Provider::Sterling,
+            ProviderName::Sterling,
             format!(r#"{{"eventbatch":[{}]}}"#, list(100_000, r#"{"a":0,"events":[{"code":"c"}]}"#)),
         ),
         (
             "2,000 batches with 2 KB of identifiers",
-            Provider::Sterling,
+            ProviderName::Sterling,
             format!(r#"{{"eventbatch":[{}]}}"#, batches.join(",")),
         ),
         (
             "30,000 batches in 2 MiB",
-            Provider::Sterling,
+            ProviderName::Sterling,
             format!(r#"{{"x":[{}],"eventbatch":[{}]}}"#, filler(2 << 20), list(30_000, r#"{"events":[{"code":"c"}]}"#)),
         ),
         (
             "7 batches in 2 MiB",
-            Provider::Sterling,
+            ProviderName::Sterling,
             format!(r#"{{"x":[{}],"eventbatch":[{}]}}"#, filler(2 << 20), list(7, r#"{"events":[{"code":"c"}]}"#)),
         ),
-        ("300,000 events", Provider::Sterling, format!("[{}]", list(300_000, r#"{"code":"c"}"#))),
-        ("138,000 attributes", Provider::Sterling, format!(r#"{{"code":"c","attributes":[{}]}}"#, triples(138_000))),
-        ("80,000 entities", Provider::NurtureCloud, notification(80_000, entity, 0)),
-        ("40,000 entities in 2 MiB", Provider::NurtureCloud, notification(40_000, entity, 2 << 20)),
-        ("100,000 malformed in 2 MiB", Provider::NurtureCloud, notification(100_000, r#"{"x":7}"#, 2 << 20)),
+        ("300,000 events", ProviderName::Sterling, format!("[{}]", list(300_000, r#"{"code":"c"}"#))),
+        (
+            "138,000 attributes",
+            ProviderName::Sterling,
+            format!(r#"{{"code":"c","attributes":[{}]}}"#, triples(138_000)),
+        ),
+        ("80,000 entities", ProviderName::NurtureCloud, notification(80_000, entity, 0)),
+        ("40,000 entities in 2 MiB", ProviderName::NurtureCloud, notification(40_000, entity, 2 << 20)),
+        ("100,000 malformed in 2 MiB", ProviderName::NurtureCloud, notification(100_000, r#"{"x":7}"#, 2 << 20)),
     ]
 }
 

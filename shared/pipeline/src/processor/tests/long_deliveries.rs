@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use providers::delivery::Sha256Digest;
-use providers::provider::Provider;
-use providers::timestamp::Timestamp;
+use intake_providers::delivery::Sha256Digest;
+use intake_providers::provider::ProviderName;
+use intake_providers::timestamp::Timestamp;
 
 use super::*;
-use crate::document::write_with_payload;
-use crate::ledger::{ConditionalPut, EntryKey, OutcomeCounts, ProgressEntry, Written};
+use crate::ledger::{ConditionalPut, EntryKey, OutcomeCounts, ProgressEntry, PutOutcome};
 use crate::ports::{PayloadKey, PortError};
+use crate::queue_message::write_with_payload;
 use crate::testing::Lines;
 
 const CALL: Duration = Duration::from_millis(4);
@@ -77,7 +77,7 @@ impl SlowLedger {
 }
 
 impl Ledger for SlowLedger {
-    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Written, PortError> {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let partition = puts[0].key.partition.clone();
         self.call(&partition, if puts.len() > 1 { TRANSACTION } else { CALL }).await;
         self.watch().puts += 1;
@@ -137,7 +137,7 @@ impl World {
     }
 }
 
-fn delivery_of(provider: Provider, number: u8, body: String) -> Delivery {
+fn delivery_of(provider: ProviderName, number: u8, body: String) -> Delivery {
     let sample = delivery(number, body);
     Delivery { provider, sha256: Sha256Digest::of(&sample.body), ..sample }
 }
@@ -145,7 +145,7 @@ fn delivery_of(provider: Provider, number: u8, body: String) -> Delivery {
 fn sterling(number: u8, events: usize) -> Delivery {
     let events: Vec<String> =
         (0..events).map(|event| format!(r#"{{"code":"supplyChange","n":"{number}.{event}"}}"#)).collect();
-    delivery_of(Provider::Sterling, number, format!(r#"{{"eventbatch":[{{"events":[{}]}}]}}"#, events.join(",")))
+    delivery_of(ProviderName::Sterling, number, format!(r#"{{"eventbatch":[{{"events":[{}]}}]}}"#, events.join(",")))
 }
 
 fn nurturecloud(number: u8, entities: usize) -> Delivery {
@@ -157,7 +157,7 @@ fn nurturecloud(number: u8, entities: usize) -> Delivery {
     };
     let entities: Vec<String> = (0..entities).map(entity).collect();
     let body = format!(r#"{{"domainComponentName":"contact","state":"Current","payload":[{}]}}"#, entities.join(","));
-    delivery_of(Provider::NurtureCloud, number, body)
+    delivery_of(ProviderName::NurtureCloud, number, body)
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,7 +290,7 @@ async fn events_are_recorded_side_by_side_up_to_the_bound_and_those_of_one_entit
         |id: usize, name: usize| format!(r#"{{"organisationName":"o","businessId":"b","id":"{id}","name":"{name}"}}"#);
     let entities: Vec<String> = (0..2_000).map(|number| entity(number / 20, number)).collect();
     let body = format!(r#"{{"domainComponentName":"agent","state":"Updated","payload":[{}]}}"#, entities.join(","));
-    let record = world.record(&delivery_of(Provider::NurtureCloud, 1, body)).await;
+    let record = world.record(&delivery_of(ProviderName::NurtureCloud, 1, body)).await;
     let other = world.record(&sterling(2, 1_000)).await;
     assert!(world.receive(&[record, other], INVOCATION).await.is_empty());
     let watch = world.ledger.watch();
@@ -392,22 +392,22 @@ async fn a_ledger_that_is_down_is_not_asked_for_every_event_of_a_long_delivery()
 #[tokio::test(start_paused = true)]
 async fn a_delivery_with_too_many_events_is_quarantined_as_a_whole_with_the_reason() {
     let world = World::default();
-    let body = format!("[{}0]", "0,".repeat(providers::split::MAX_EVENTS));
-    let delivery = delivery_of(Provider::Sterling, 1, body.clone());
+    let body = format!("[{}0]", "0,".repeat(intake_providers::split::MAX_EVENTS));
+    let delivery = delivery_of(ProviderName::Sterling, 1, body.clone());
     let record = world.record(&delivery).await;
     assert!(world.receive(&[record], INVOCATION).await.is_empty());
     let entries = world.ledger.ledger.entries();
     let Some(Entry::Quarantine(entry)) = entries.values().next() else { panic!("a quarantined delivery") };
     assert!(entry.reason.contains("100000"), "{}", entry.reason);
     assert_eq!(entries.len(), 1);
-    let kept = crate::document::read(&entry.document, &world.payloads).await.unwrap();
+    let kept = crate::queue_message::read(&entry.document, &world.payloads).await.unwrap();
     assert_eq!(kept, delivery);
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_malformed_event_of_a_long_delivery_has_an_entry_and_the_delivery_is_kept_once() {
     let world = World::default();
-    let delivery = delivery_of(Provider::Sterling, 1, format!("[{}0]", "0,".repeat(4_999)));
+    let delivery = delivery_of(ProviderName::Sterling, 1, format!("[{}0]", "0,".repeat(4_999)));
     let record = world.record(&delivery).await;
     assert!(world.receive(&[record], INVOCATION).await.is_empty());
     let entries = world.ledger.ledger.entries();

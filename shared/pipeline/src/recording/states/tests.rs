@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use intake_providers::account::AccountName;
+use intake_providers::delivery::{Delivery, DeliveryId, Sha256Digest, VerifiedDelivery};
+use intake_providers::entity::{EntityReference, EntityState};
+use intake_providers::event::EventIndex;
+use intake_providers::nurturecloud::NurtureCloud;
+use intake_providers::path_secret::PathSecret;
+use intake_providers::provider::ProviderName;
+use intake_providers::request::UnverifiedRequest;
+use intake_providers::split::{Split as _, Splitter};
+use intake_providers::timestamp::Timestamp;
+use intake_providers::webhook::Webhook as _;
 use proptest::prelude::*;
-use providers::account::AccountName;
-use providers::delivery::{Delivery, DeliveryId, Sha256Digest, VerifiedDelivery};
-use providers::entity::{EntityReference, EntityState};
-use providers::event::EventIndex;
-use providers::nurturecloud::NurtureCloud;
-use providers::path_secret::PathSecret;
-use providers::provider::Provider;
-use providers::request::UnverifiedRequest;
-use providers::split::{Split as _, Splitter};
-use providers::timestamp::Timestamp;
-use providers::webhook::Webhook as _;
 
 use super::*;
-use crate::entities::{Seen, entity_key};
+use crate::entities::{Visibility, entity_key};
 use crate::ledger::EventEntry;
 use crate::testing::{Behaviour, MemoryLedger, MemoryPayloads, TestSurroundings};
 
@@ -64,12 +64,12 @@ fn reference(id: &str) -> EntityReference {
 struct World {
     ledger: MemoryLedger,
     payloads: MemoryPayloads,
-    surroundings: TestSurroundings,
+    clock: TestSurroundings,
 }
 
 impl World {
     fn recorder(&self) -> Recorder<MemoryLedger, MemoryPayloads, TestSurroundings> {
-        Recorder::new(self.ledger.clone(), self.payloads.clone(), self.surroundings.clone())
+        Recorder::new(self.ledger.clone(), self.payloads.clone(), self.clock.clone())
     }
 
     /// Records every event of a delivery, as the processor does.
@@ -85,7 +85,7 @@ impl World {
     }
 
     fn entity(&self, id: &str) -> Option<EntityEntry> {
-        match self.ledger.entries().remove(&entity_key(Provider::NurtureCloud, &reference(id))) {
+        match self.ledger.entries().remove(&entity_key(ProviderName::NurtureCloud, &reference(id))) {
             Some(Entry::Entity(entity)) => Some(*entity),
             _ => None,
         }
@@ -93,7 +93,7 @@ impl World {
 
     /// The entity's events in the order of their arrival.
     fn history(&self, id: &str) -> Vec<EventEntry> {
-        let partition = entity_key(Provider::NurtureCloud, &reference(id)).partition;
+        let partition = entity_key(ProviderName::NurtureCloud, &reference(id)).partition;
         let entries = self.ledger.entries().into_iter().filter(|(key, _)| key.partition == partition);
         entries
             .filter_map(|(_, entry)| match entry {
@@ -179,7 +179,7 @@ async fn the_story_shuffled_ends_in_the_same_entity() {
     let entity = |world: &World| {
         let entity = world.entity("x").unwrap();
         let content = entity.content.unwrap();
-        (entity.version, entity.deleted, content.arrival, content.digest, entity.life.unwrap().arrival)
+        (entity.version, entity.deleted, content.arrival, content.digest, entity.existence.unwrap().arrival)
     };
     let in_order = entity(&play(&[0, 1, 2, 3, 4, 5, 6]).await.0);
     for order in [[2, 5, 4, 0, 6, 3, 1], [6, 5, 4, 3, 2, 1, 0], [4, 6, 1, 3, 0, 2, 5]] {
@@ -309,19 +309,19 @@ fn any_sent() -> impl Strategy<Value = Sent> {
 }
 
 /// What a follower sees who goes by the entries of an entity's events alone.
-fn follow<'a>(seen: Seen<'a>, event: &'a EventEntry) -> Seen<'a> {
+fn follow<'a>(seen: Visibility<'a>, event: &'a EventEntry) -> Visibility<'a> {
     let entity = event.entity.as_ref().unwrap();
     let content = || {
         let EventData::Inline { data } = entity.content.as_ref().unwrap_or(&event.data) else {
             panic!("a change without content: {event:?}")
         };
         let value: &serde_json::value::RawValue = serde_json::from_str(data).unwrap();
-        Sha256Digest::of(providers::canonical_json::canonical(value.into()).unwrap().as_bytes())
+        Sha256Digest::of(intake_providers::canonical_json::canonical(value.into()).unwrap().as_bytes())
     };
     match entity.change {
-        Change::Created | Change::Changed | Change::Revived => Seen::There(Some(content())),
-        Change::Deleted => Seen::Gone(None),
-        Change::Merged => Seen::Gone(Some(entity.merged_into.as_ref().unwrap())),
+        Change::Created | Change::Changed | Change::Revived => Visibility::Present(Some(content())),
+        Change::Deleted => Visibility::Absent(None),
+        Change::Merged => Visibility::Absent(Some(entity.merged_into.as_ref().unwrap())),
         Change::Late | Change::Unchanged => seen,
     }
 }
@@ -387,7 +387,7 @@ proptest! {
         prop_assert!(seen.values().all(|outcomes| outcomes.len() == 1), "{seen:?}");
 
         // The model: all events by entity, in the order of arrival.
-        let mut model: BTreeMap<String, Vec<(Arrival, providers::event::Event)>> = BTreeMap::new();
+        let mut model: BTreeMap<String, Vec<(Arrival, intake_providers::event::Event)>> = BTreeMap::new();
         for delivery in &deliveries {
             for (event, index) in Splitter::default().split(delivery).unwrap().zip(0..) {
                 let event = event.unwrap();
@@ -405,9 +405,9 @@ proptest! {
             let entity = world.entity(id).unwrap();
             let content = last(EntityState::tells_content).map(|(arrival, event)| (*arrival, event.digest));
             prop_assert_eq!(entity.content.as_ref().map(|content| (content.arrival, content.digest)), content);
-            let life = last(EntityState::tells_life);
+            let life = last(EntityState::tells_existence);
             prop_assert_eq!(
-                entity.life.as_ref().map(|life| (life.arrival, life.merged_into.clone())),
+                entity.existence.as_ref().map(|life| (life.arrival, life.merged_into.clone())),
                 life.map(|(arrival, event)| (*arrival, event.entity.as_ref().unwrap().merged_into.clone()))
             );
             let is_deleted = life.is_some_and(|(_, event)| event.entity.as_ref().unwrap().state == EntityState::Deleted);
@@ -436,11 +436,11 @@ proptest! {
             history.sort_by_key(|event| event.entity.as_ref().unwrap().version);
             let versions: Vec<u64> = history.iter().map(|event| event.entity.as_ref().unwrap().version).collect();
             prop_assert_eq!(versions, (1..=events.len() as u64).collect::<Vec<_>>());
-            prop_assert_eq!(history.iter().fold(Seen::Unknown, follow), entity.seen());
+            prop_assert_eq!(history.iter().fold(Visibility::Unknown, follow), entity.visibility());
             let visible = history.iter().rev().find(|event| {
                 !matches!(event.entity.as_ref().unwrap().change, Change::Late | Change::Unchanged)
             });
-            prop_assert_eq!(visible.map(|event| follow(Seen::Unknown, event)), Some(entity.seen()));
+            prop_assert_eq!(visible.map(|event| follow(Visibility::Unknown, event)), Some(entity.visibility()));
         }
     }
 }

@@ -25,7 +25,7 @@ fn a_connection_string_is_read_as_nowcerts_gives_it() {
     assert_eq!((host.as_str(), port, virtual_host.as_str()), ("40.122.124.26", 5672, "/"));
     assert_eq!((username.as_str(), password.reveal(), tls), ("agency", "hush-hush", false));
     assert_eq!((account.queue.as_str(), account.replay_queue), ("events", None));
-    assert_eq!((account.provider, account.authenticated_by.account.as_str()), (Provider::NowCerts, "main"));
+    assert_eq!((account.provider, account.authenticated_by.account.as_str()), (ProviderName::NowCerts, "main"));
 }
 
 #[test]

@@ -137,10 +137,10 @@ fn a_plan_of_nothing_or_of_too_much_is_refused() {
     assert!(missing(ResyncPlan::everything(&[], &[], None)).contains("one business"));
     assert!(missing(ResyncPlan::everything(std::slice::from_ref(&b1), &[], None)).contains("one component"));
     assert!(missing(ResyncPlan::entities(&b1, &contact, &[])).contains("one id"));
-    let many: Vec<BusinessId> = (0..=MOST_CALLS).map(|number| business(&number.to_string())).collect();
+    let many: Vec<BusinessId> = (0..=MAX_CALLS).map(|number| business(&number.to_string())).collect();
     assert_eq!(
         ResyncPlan::everything(&many, std::slice::from_ref(&contact), None),
-        Err(InvalidPlan::TooMany { calls: MOST_CALLS + 1 })
+        Err(InvalidPlan::TooMany { calls: MAX_CALLS + 1 })
     );
     assert!(ResyncPlan::everything(&many[1..], &[contact], None).is_ok());
 }

@@ -57,22 +57,22 @@ fn tokens_below_an_hour_must_be_meant() {
 #[test]
 fn a_client_is_known_by_each_of_its_secrets_until_they_are_removed() {
     let mut authority = authority();
-    let secrets: Vec<ClientSecret> = (0..=MOST_CLIENT_SECRETS).map(|_| ClientSecret::generate().unwrap()).collect();
-    for secret in &secrets[..MOST_CLIENT_SECRETS] {
+    let secrets: Vec<ClientSecret> = (0..=MAX_CLIENT_SECRETS).map(|_| ClientSecret::generate().unwrap()).collect();
+    for secret in &secrets[..MAX_CLIENT_SECRETS] {
         authority.add_client_secret("ibm", None, secret).unwrap();
     }
-    let full = authority.add_client_secret("ibm", None, &secrets[MOST_CLIENT_SECRETS]);
+    let full = authority.add_client_secret("ibm", None, &secrets[MAX_CLIENT_SECRETS]);
     assert_eq!(full, Err(AuthorityError::TooManySecrets("ibm".to_owned())));
     let known = |authority: &Authority, id: &str, secret| authority.authenticate(id, secret).map(ClientId::to_string);
-    for secret in &secrets[..MOST_CLIENT_SECRETS] {
+    for secret in &secrets[..MAX_CLIENT_SECRETS] {
         assert_eq!(known(&authority, "ibm", secret).as_deref(), Some("ibm"));
         assert_eq!(known(&authority, "other", secret), None);
     }
-    assert_eq!(known(&authority, "ibm", &secrets[MOST_CLIENT_SECRETS]), None);
+    assert_eq!(known(&authority, "ibm", &secrets[MAX_CLIENT_SECRETS]), None);
 
-    assert_eq!(authority.remove_older_secrets("ibm"), Ok(MOST_CLIENT_SECRETS - 1));
+    assert_eq!(authority.remove_older_secrets("ibm"), Ok(MAX_CLIENT_SECRETS - 1));
     assert_eq!(known(&authority, "ibm", &secrets[0]), None);
-    assert!(known(&authority, "ibm", &secrets[MOST_CLIENT_SECRETS - 1]).is_some());
+    assert!(known(&authority, "ibm", &secrets[MAX_CLIENT_SECRETS - 1]).is_some());
 
     authority.remove_client("ibm").unwrap();
     assert_eq!(authority.remove_client("ibm"), Err(AuthorityError::UnknownClient("ibm".to_owned())));

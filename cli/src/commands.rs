@@ -1,0 +1,360 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use intake_pipeline::ledger::Outcome;
+use intake_pipeline::ports::PortError;
+use intake_providers::oauth::access_token::NoSigningKey;
+use intake_providers::provider::ProviderName;
+
+use crate::authority_store::StoreError;
+use crate::client::SendError;
+use crate::key_files::TestKeyError;
+use crate::path_secrets::PathSecretError;
+use crate::server::{DEFAULT_ADDRESS, ServerError};
+use crate::signing::SignerError;
+use crate::terminal;
+use intake_sqlite::OpenError;
+use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
+
+mod authority_place;
+mod client;
+mod demo;
+mod describe;
+mod drain;
+mod entities;
+mod events;
+mod nurturecloud_url;
+mod redrive;
+mod resync;
+mod sample_events;
+mod send;
+mod serve;
+mod signing_key;
+mod since;
+
+/// Takes webhooks on this machine, with the same code as on AWS and SQLite underneath.
+///
+/// Start with `demo`: it makes test keys, serves, sends itself signed deliveries and shows what became of each.
+#[derive(Debug, Parser)]
+#[command(name = "webhook-intake", version, max_term_width = 100)]
+pub struct CommandLine {
+    /// Where queue, events and keys lie. Made when it isn't there.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIRECTORY",
+        default_value = DEFAULT_PATH,
+        env = "WEBHOOK_INTAKE_DATA_DIRECTORY"
+    )]
+    data_directory: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show everything once: make test keys, serve, send signed deliveries, print what became of each, go on serving.
+    Demo(demo::Arguments),
+    /// Serve every provider's webhook, verify with the keys in the data directory, and process what comes.
+    Serve(serve::Arguments),
+    /// Sign one delivery as the provider would and post it to any URL.
+    ///
+    /// The exit code is 0 only if the delivery was accepted.
+    Send(send::Arguments),
+    /// Empty NowCerts' message queue into ours, once.
+    ///
+    /// Messages are acknowledged, and so gone from NowCerts' queue, once they are on ours. The exit code is 0 unless the run
+    /// failed.
+    Drain(drain::Arguments),
+    /// List what became of the events that came in.
+    Events(events::Arguments),
+    /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
+    Entities(entities::Arguments),
+    /// Put the deliveries that were given up after five attempts back on the queue.
+    Redrive,
+    /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
+    ///
+    /// The exit code is 0 only if every call was accepted. Call the command again to go on with a run that was cut off.
+    Resync(resync::Arguments),
+    /// Decide who may ask for Sterling's tokens, here or on a deployed stack.
+    Client(client::Arguments),
+    /// Rotate the key that signs Sterling's tokens, one step at a time, here or on a deployed stack.
+    SigningKey(signing_key::Arguments),
+    /// Make a secret URL for NurtureCloud to deliver to, here or on a deployed stack. Prints the URL, once.
+    ///
+    /// Several are live at once: make a new one, hand it over, and when it is in use take the old one out with --remove.
+    #[command(name = "nurturecloud-url")]
+    NurtureCloudUrl(nurturecloud_url::Arguments),
+    /// Write the sample invocations in events/ anew, for `sam local invoke` and `cargo lambda invoke`.
+    SampleEvents(sample_events::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct Listen {
+    /// The address to serve on; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADDRESS)]
+    listen: SocketAddr,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The data directory.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
+    /// The database file.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The database, once it is open.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The test keys.
+    #[error(transparent)]
+    TestKeys(#[from] TestKeyError),
+    /// Signing.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The authority's documents.
+    #[error(transparent)]
+    Authority(#[from] StoreError),
+    /// The authority's signing key.
+    #[error(transparent)]
+    Token(#[from] NoSigningKey),
+    /// NurtureCloud's secrets.
+    #[error(transparent)]
+    PathSecret(#[from] PathSecretError),
+    /// Sending.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The resync.
+    #[error(transparent)]
+    Resync(#[from] resync::ResyncError),
+    /// The sample invocations.
+    #[error(transparent)]
+    SampleEvents(#[from] sample_events::SampleError),
+    /// A file that was asked for.
+    #[error("{} cannot be read; check its name, or name another with {option}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The option that names it.
+        option: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The key that signs isn't there.
+    #[error(
+        "there is no key to sign with at {}; run `demo` once to make test keys, or name a key file with --key",
+        path.display()
+    )]
+    NoSigningKey {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The client that asks for tokens isn't there.
+    #[error(
+        "there is no client to get a token with at {}; run `demo` once to make one, or name one with --client-id and \
+         --client-secret-file",
+        path.display()
+    )]
+    NoClient {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// No account at NowCerts.
+    #[error(
+        "nobody said how to reach nowcerts' queue; give --connection-string and --queue, or write {} in the form of the \
+         secret on aws",
+        path.display()
+    )]
+    NoAccount {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A key for a provider that signs nothing.
+    #[error("--key is not for sterling, whose deliveries carry a token; use --client-id and --client-secret-file")]
+    KeyForSterling,
+    /// The secret that ends the URL isn't there.
+    #[error(
+        "there is no secret to end the url with at {}; run `demo` once to make one, name a file that holds it with --key, or \
+         give the whole url with --url",
+        path.display()
+    )]
+    NoPathSecret {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// An entity that nothing was told of.
+    #[error("nothing is known of {component} {id}; `entities` lists what is known")]
+    UnknownEntity {
+        /// What it is.
+        component: String,
+        /// Its id.
+        id: String,
+    },
+    /// Several entities of one id.
+    #[error("there is more than one {component} {id}; say which one is meant:{candidates}")]
+    AmbiguousEntity {
+        /// What they are.
+        component: String,
+        /// Their id.
+        id: String,
+        /// Each on a line, with the options that mean it.
+        candidates: String,
+    },
+    /// Two secrets for one URL.
+    #[error("--url ends with a secret already; leave --key out, or leave the secret out of --url")]
+    TwoPathSecrets,
+    /// Something that is merged without being deleted.
+    #[error("--merged-into is for a deletion; say --state Deleted as well")]
+    MergedWithoutDeletion,
+    /// One of the two secrets is missing.
+    #[error("--authority-secret and --verification-secret belong together; give both, or none for the data directory")]
+    OneSecretOnly,
+    /// Nobody can say where a stack's webhooks are reached.
+    #[error("say with --base-url where the stack's webhooks are reached, such as https://hooks.example.com")]
+    NoBaseUrl,
+    /// No base of a URL. It is not repeated: a whole URL may have been pasted.
+    #[error(
+        "--base-url is what comes before /webhooks/ in an https url, such as https://hooks.example.com; plain http is for this \
+         machine only, since whoever sees the url can deliver"
+    )]
+    InvalidBaseUrl,
+    /// No SDK is linked.
+    #[cfg(not(feature = "aws"))]
+    #[error(
+        "this build links no aws sdk, so it cannot reach a deployed stack; run the command with \
+         `cargo run --features aws -- ...`"
+    )]
+    BuiltWithoutAws,
+    /// The log of the demo.
+    #[error("the log {} cannot be written or read", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An option of another provider.
+    #[error("{option} is for {belongs_to}; leave it out, or send as {belongs_to}")]
+    OptionOfAnotherProvider {
+        /// The option.
+        option: &'static str,
+        /// Whose it is.
+        belongs_to: ProviderName,
+    },
+    /// Standard output or input.
+    #[error("standard input or output broke")]
+    Terminal(#[source] io::Error),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`CommandError`], which says what to do.
+pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result<ExitCode, CommandError> {
+    match command {
+        Command::Demo(arguments) => demo::run(&data_directory, arguments).await,
+        Command::Serve(arguments) => serve::run(&data_directory, arguments).await,
+        Command::Send(arguments) => send::run(&data_directory, arguments).await,
+        Command::Drain(arguments) => drain::run(&data_directory, arguments).await,
+        Command::Events(arguments) => events::run(&data_directory, arguments).await,
+        Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
+        Command::Redrive => redrive::run(&data_directory).await,
+        Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
+        Command::Client(arguments) => client::run(&data_directory, arguments).await,
+        Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,
+        Command::NurtureCloudUrl(arguments) => nurturecloud_url::run(&data_directory, arguments).await,
+        Command::SampleEvents(arguments) => sample_events::run(&arguments).await,
+    }
+}
+
+/// Reads a provider's name, and lists the names in the help.
+fn provider_parser() -> impl TypedValueParser<Value = ProviderName> {
+    PossibleValuesParser::new(ProviderName::ALL.map(ProviderName::as_str)).try_map(|name| name.parse::<ProviderName>())
+}
+
+/// Reads the name of a provider that sends us requests, and lists the names in the help.
+fn webhook_parser() -> impl TypedValueParser<Value = ProviderName> {
+    let with_webhook = ProviderName::ALL.into_iter().filter(|provider| provider.webhook_path().is_some());
+    PossibleValuesParser::new(with_webhook.map(ProviderName::as_str)).try_map(|name| name.parse::<ProviderName>())
+}
+
+/// Reads an outcome's name, and lists the names in the help.
+fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
+    PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str))
+        .try_map(|name| Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name).ok_or("no outcome"))
+}
+
+/// Prints a text that was laid out. What a terminal would obey is escaped; where a line break would change the layout, the
+/// value is escaped with [`terminal::escape`] before. A reader that has seen enough, such as `head`, is not a failure.
+fn print(text: &str) -> Result<(), CommandError> {
+    write_to_stdout(&terminal::escape_lines(text))
+}
+
+/// Prints JSON texts, one a line.
+fn print_json_lines(text: &str) -> Result<(), CommandError> {
+    write_to_stdout(&terminal::escape_json_lines(text))
+}
+
+fn write_to_stdout(text: &str) -> Result<(), CommandError> {
+    let mut output = io::stdout().lock();
+    match io::Write::write_all(&mut output, text.as_bytes()).and_then(|()| io::Write::flush(&mut output)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a text beside the output.
+fn explain(text: &str) -> Result<(), CommandError> {
+    let text = terminal::escape_lines(text);
+    io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).map_err(CommandError::Terminal)
+}
+
+/// How to call this program again with the same data: through cargo if it was started so.
+fn invocation(data_directory: &Path) -> String {
+    invocation_from(std::env::var_os("CARGO"), data_directory)
+}
+
+fn invocation_from(cargo: Option<OsString>, data_directory: &Path) -> String {
+    let program = if cargo.is_some() { "cargo run --" } else { "webhook-intake" };
+    if data_directory == Path::new(DEFAULT_PATH) {
+        program.to_owned()
+    } else {
+        format!("{program} --data-directory {}", data_directory.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn hints_name_the_data_directory_when_it_is_not_the_usual_one() {
+        assert_eq!(invocation_from(Some("cargo".into()), Path::new(DEFAULT_PATH)), "cargo run --");
+        assert_eq!(invocation_from(None, Path::new("/d")), "webhook-intake --data-directory /d");
+    }
+
+    #[test]
+    fn an_unknown_provider_is_answered_with_the_known_ones() {
+        let error = CommandLine::try_parse_from(["webhook-intake", "send", "acme"]).unwrap_err().to_string();
+        assert!(error.contains("accredit, machnet, nurturecloud"), "{error}");
+    }
+}

@@ -1,0 +1,285 @@
+//! `demo`: the whole way of a delivery, shown once with test keys.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use intake_pipeline::drain::DrainOutcome;
+use intake_pipeline::entities::Change;
+use intake_pipeline::ledger::{Entry, Outcome};
+use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_pipeline::telemetry::json_lines;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::provider::ProviderName;
+use intake_providers::timestamp::Timestamp;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::level_filters::LevelFilter;
+
+use self::fates::FateLog;
+use self::story::{Expected, Fate, Sent, Step};
+use super::describe::{remark, short_id, table};
+use super::drain::{AccountOptions, in_words};
+use super::send::test_client;
+use super::{CommandError, Listen, invocation, print};
+use crate::client::{Reply, SendError, Sender, webhook_url};
+use crate::drain::drain;
+use crate::key_files::ensure_test_keys;
+use crate::server::{DEFAULT_ADDRESS, Server, TOKEN_PATH, stop_signal};
+use crate::signing::SignedDelivery;
+use intake_sqlite::DataDirectory;
+use intake_sqlite::{EventFilter, SqliteLedger, SqliteQueue};
+
+mod fates;
+mod story;
+
+/// How long a delivery may take from the queue to its outcome.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    listen: Listen,
+    #[command(flatten)]
+    account: AccountOptions,
+    /// Stop after the table. The exit code is 0 only if every delivery ended as it should.
+    #[arg(long)]
+    exit: bool,
+}
+
+pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let directory = DataDirectory::create(data_directory)?;
+    let server = Server::start(arguments.listen.listen, directory.clone()).await?;
+    ensure_test_keys(&directory).await?;
+    let fates = FateLog::open(&directory.log())?;
+    log_to(&directory)?;
+
+    let queue = server.queue().clone();
+    let database = server.database().clone();
+    let ledger = SqliteLedger::new(database.clone());
+    let token_url = server.token_url();
+    let urls: Vec<(ProviderName, String)> = ProviderName::ALL
+        .into_iter()
+        .filter_map(|provider| server.webhook_url(provider).map(|url| (provider, url)))
+        .collect();
+    let address = server.address();
+    let signal = stop_signal()?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(async move {
+        tokio::select! {
+            () = signal => {}
+            // The sender goes away when the demo fails; then there is nothing left to serve.
+            _ = stopped => {}
+        }
+    }));
+
+    print(&format!("Serving on http://{address}, and sending signed test deliveries:\n\n"))?;
+    let mut demonstration = tell(&directory, address, &token_url, &fates, &queue, &ledger).await?;
+    print(&format!("{}\n", demonstration.text))?;
+    if let Some(secret) = arguments.account.any(&directory) {
+        print("ConsumerRun NowCerts' queue as well; what comes is acknowledged, and so gone from theirs.\n")?;
+        let report = drain(&directory, &database, queue.clone(), secret).run(Instant::now() + PATIENCE).await;
+        print(&in_words(&report))?;
+        let left = drained(&queue).await?;
+        demonstration.as_expected &= left == 0 && !matches!(report.outcome, DrainOutcome::Failed(_));
+    }
+    if arguments.exit {
+        drop(stop);
+    } else {
+        print(&where_to_go_on(data_directory, &directory, address, &urls))?;
+    }
+    match serving.await {
+        Ok(served) => served?,
+        Err(error) => tracing::error!(%error, "the server broke"),
+    }
+    Ok(if demonstration.as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The log goes to a file, so that the terminal stays readable.
+fn log_to(directory: &DataDirectory) -> Result<(), CommandError> {
+    let path = directory.log();
+    let file =
+        std::fs::File::options().append(true).open(&path).map_err(|source| CommandError::Log { path, source })?;
+    // Only a second subscriber in one process is refused, and there is none.
+    let _ = tracing::subscriber::set_global_default(json_lines(LevelFilter::INFO, Mutex::new(file)));
+    Ok(())
+}
+
+struct Demonstration {
+    text: String,
+    as_expected: bool,
+}
+
+/// What a delivery came to.
+struct DemoResult {
+    status: u16,
+    fate: Option<Fate>,
+    changes: Vec<Change>,
+    remark: String,
+}
+
+impl DemoResult {
+    const fn of(status: u16, fate: Fate, remark: String) -> Self {
+        Self { status, fate: Some(fate), changes: Vec::new(), remark }
+    }
+
+    fn is(&self, expected: &Expected) -> bool {
+        self.status == expected.status && self.fate.as_ref() == Some(&expected.fate) && self.changes == expected.changes
+    }
+}
+
+async fn tell(
+    directory: &DataDirectory,
+    address: SocketAddr,
+    token_url: &str,
+    fates: &FateLog,
+    queue: &SqliteQueue,
+    ledger: &SqliteLedger,
+) -> Result<Demonstration, CommandError> {
+    let since = SystemClock.now();
+    let mut rows = Vec::new();
+    let mut as_expected = true;
+    let mut numbers = HashMap::new();
+    let token_url = webhook_url(token_url, TOKEN_PATH)?;
+    let client = test_client(directory)?;
+    let mut token = String::new();
+    for (Step { provider, what, sent, expected }, number) in story::steps(directory)?.into_iter().zip(1_u32..) {
+        let url = webhook_url(&format!("http://{address}"), provider.source_path())?;
+        let sender = Sender::new(&url)?;
+        let delivery = match sent {
+            Sent::Delivery(delivery) => Some(delivery),
+            Sent::WithToken(body) => Some(SignedDelivery::with_bearer_token(&token, body)),
+            Sent::TokenRequest => None,
+        };
+        // One after the other, because a retry that overtakes its first try would be the one that is stored; and not two in one
+        // millisecond, because the order of arrival would be left to chance then.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let ending = match delivery {
+            Some(delivery) => {
+                let reply = sender.post(&url, &delivery).await?;
+                ending(reply, number, fates, ledger, since, &mut numbers).await?
+            }
+            None => match sender.token(&token_url, &client).await {
+                Ok(given) => {
+                    token = given.access_token;
+                    DemoResult::of(200, Fate::Token, format!("valid for {} s", given.expires_in))
+                }
+                Err(SendError::NoToken { status, error, .. }) => {
+                    DemoResult::of(status, Fate::Refused, error.unwrap_or_default())
+                }
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let mut fate = ending.fate.as_ref().map_or_else(|| "not known".to_owned(), Fate::in_words);
+        if !ending.is(&expected) {
+            as_expected = false;
+            let _ = write!(fate, " (expected {})", expected.in_words());
+        }
+        rows.push([number.to_string(), provider.to_string(), what, ending.status.to_string(), fate, ending.remark]);
+    }
+    let left = drained(queue).await?;
+    as_expected &= left == 0;
+    let left = if left == 0 { "Nothing".to_owned() } else { left.to_string() };
+    let table = table(["no.", "provider", "what was sent", "answer", "outcome", "remark"], rows);
+    Ok(Demonstration { text: format!("{table}\n{left} left on the queue."), as_expected })
+}
+
+async fn ending(
+    reply: Reply,
+    number: u32,
+    fates: &FateLog,
+    ledger: &SqliteLedger,
+    since: Timestamp,
+    numbers: &mut HashMap<String, u32>,
+) -> Result<DemoResult, CommandError> {
+    #[derive(Deserialize)]
+    struct Receipt {
+        delivery_id: DeliveryId,
+    }
+    #[derive(Deserialize)]
+    struct Problem {
+        r#type: String,
+    }
+    let status = reply.status;
+    let Ok(Receipt { delivery_id }) = serde_json::from_str(&reply.body) else {
+        let problem: Option<Problem> = serde_json::from_str(&reply.body).ok();
+        let reason = problem.and_then(|problem| problem.r#type.rsplit(':').next().map(str::to_owned));
+        return Ok(DemoResult::of(status, Fate::Refused, reason.unwrap_or_default()));
+    };
+    let outcomes = fates.wait_for(delivery_id, PATIENCE).await?;
+    let recorded = ledger.list(EventFilter { since: Some(since), ..EventFilter::default() }).await?;
+    let entries = || recorded.iter().filter(|event| event.delivery_id() == Some(delivery_id)).map(|event| &event.entry);
+    let name = |id: &str| numbers.get(id).map_or_else(|| short_id(id), |number| format!("no. {number}"));
+    let mut remarks: Vec<String> = entries()
+        .map(|entry| {
+            let remark = remark(entry, name);
+            match entry {
+                Entry::Event(event) if event.outcome == Outcome::Stored && event.entity.is_none() => {
+                    format!("event {}{}{remark}", short_id(&event.id), if remark.is_empty() { "" } else { "; " })
+                }
+                _ => remark,
+            }
+        })
+        .collect();
+    remarks.dedup();
+    let mut changes = Vec::new();
+    for entry in entries() {
+        if let Entry::Event(event) = entry {
+            numbers.insert(event.id.clone(), number);
+            changes.extend(event.entity.as_ref().map(|entity| entity.change));
+        }
+    }
+    if changes.is_empty() && outcomes.as_ref().is_some_and(|outcomes| outcomes.contains(&Outcome::Duplicate)) {
+        remarks.push("nothing more is kept".to_owned());
+    }
+    Ok(DemoResult { status, fate: outcomes.map(Fate::Recorded), changes, remark: remarks.join("; ") })
+}
+
+/// Waits until the queue is empty, and returns how many messages are left if it doesn't become so.
+pub(super) async fn drained(queue: &SqliteQueue) -> Result<u64, CommandError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let depth = queue.depth().await?;
+        if depth.queued == 0 || Instant::now() > until {
+            return Ok(depth.queued);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn where_to_go_on(
+    data_directory: &Path,
+    directory: &DataDirectory,
+    address: SocketAddr,
+    urls: &[(ProviderName, String)],
+) -> String {
+    let invocation = invocation(data_directory);
+    let url = if address == DEFAULT_ADDRESS { String::new() } else { format!(" --url http://{address}") };
+    let mut text = format!(
+        "\nEverything is in {}: events and queue in {}, the log in {}, test keys in keys/.\n\n\
+         In another terminal:\n",
+        data_directory.display(),
+        file_name(&directory.database()),
+        file_name(&directory.log()),
+    );
+    for (provider, _) in urls {
+        let _ = writeln!(text, "  {invocation} send {provider}{url}");
+    }
+    let _ = writeln!(text, "  {invocation} send machnet{url} --tamper");
+    let _ = writeln!(text, "  {invocation} events");
+    let _ = writeln!(text, "  {invocation} entities\n");
+    text.push_str("Serving until Ctrl-C:\n");
+    for (_, url) in urls {
+        let _ = writeln!(text, "  POST {url}");
+    }
+    text
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

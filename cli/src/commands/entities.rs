@@ -1,0 +1,124 @@
+//! `entities`: what is known of NurtureCloud's entities.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use intake_pipeline::entities::{EntityEntry, Visibility};
+use intake_pipeline::ledger::Entry;
+use intake_providers::account::AccountName;
+use intake_providers::nurturecloud::component::component_name;
+
+use super::describe::{in_seconds, short_id, table};
+use super::{CommandError, print, print_json_lines};
+use intake_sqlite::DataDirectory;
+use intake_sqlite::{Database, SqliteLedger};
+
+mod one;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// For one entity: what it is, such as contact or contacts.
+    #[arg(requires = "id", conflicts_with_all = ["only_component", "deleted"])]
+    component: Option<String>,
+    /// For one entity: its id.
+    id: Option<String>,
+    /// Only entities of this component, such as contact or contacts.
+    #[arg(long = "component", value_name = "COMPONENT")]
+    only_component: Option<String>,
+    /// Only entities of this account: the one that the URL was made for to which NurtureCloud delivered them. [default: every
+    /// account; for one entity, the only account that has it]
+    #[arg(long, value_name = "NAME")]
+    account: Option<AccountName>,
+    /// Only entities of this business.
+    #[arg(long, value_name = "ID")]
+    business: Option<String>,
+    /// Only entities of this organisation.
+    #[arg(long, value_name = "NAME")]
+    organisation: Option<String>,
+    /// Only entities that are gone: deleted, or merged into another one.
+    #[arg(long)]
+    deleted: bool,
+    /// Print whole entries, one JSON object a line; for one entity one object with its history.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let directory = DataDirectory::existing(data_directory)?;
+    let ledger = SqliteLedger::new(Database::open(&directory.database())?);
+    let mut entities = ledger.entities().await?;
+    entities.retain(|entity| arguments.mean(entity));
+    match (&arguments.component, &arguments.id) {
+        (Some(component), Some(id)) => {
+            let entity = one::the_only(entities, component, id)?;
+            if arguments.json {
+                print_json_lines(&one::json(&ledger, entity).await?)?;
+            } else {
+                print(&one::text(&ledger, &entity).await?)?;
+            }
+        }
+        _ if arguments.json => print_json_lines(&json_lines(entities))?,
+        _ if entities.is_empty() => print("No such entity.\n")?,
+        _ => print(&format!("{}\n", table(COLUMNS, entities.iter().map(row).collect())))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    fn mean(&self, entity: &EntityEntry) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let component = self.component.as_ref().or(self.only_component.as_ref()).map(|name| component_name(name));
+        self.account.as_ref().is_none_or(|account| *account == entity.entity.account)
+            && is(&component, &entity.entity.component)
+            && is(&self.id, &entity.entity.id)
+            && is(&self.business, &entity.entity.business_id)
+            && is(&self.organisation, &entity.entity.organisation)
+            && (!self.deleted || entity.deleted)
+    }
+}
+
+fn json_lines(entities: Vec<EntityEntry>) -> String {
+    // Entries came from JSON, so they go back into it.
+    let lines = entities.into_iter().filter_map(|entity| serde_json::to_string(&Entry::Entity(Box::new(entity))).ok());
+    lines.map(|line| line + "\n").collect()
+}
+
+const COLUMNS: [&str; 8] = ["component", "id", "account", "business", "state", "version", "last told (UTC)", "known"];
+
+fn row(entity: &EntityEntry) -> [String; 8] {
+    let content = entity.content.as_ref().map(|content| content.arrival);
+    let last_told = content.max(entity.existence.as_ref().map(|life| life.arrival));
+    [
+        entity.entity.component.clone(),
+        entity.entity.id.clone(),
+        entity.entity.account.to_string(),
+        short_id(&entity.entity.business_id),
+        state(entity).to_owned(),
+        entity.version.to_string(),
+        last_told.map_or_else(|| "-".to_owned(), |arrival| in_seconds(arrival.received_at)),
+        known(entity).to_owned(),
+    ]
+}
+
+fn state(entity: &EntityEntry) -> &'static str {
+    match entity.visibility() {
+        Visibility::Unknown => "unknown",
+        Visibility::Present(_) => "there",
+        Visibility::Absent(None) => "deleted",
+        Visibility::Absent(Some(_)) => "merged",
+    }
+}
+
+/// Which of the two registers were told.
+const fn known(entity: &EntityEntry) -> &'static str {
+    match (&entity.content, &entity.existence) {
+        (Some(_), None) => "updates",
+        (Some(_), Some(_)) if entity.deleted => "content, deletion",
+        (Some(_), Some(_)) => "content",
+        (None, Some(_)) => "deletion",
+        (None, None) => "nothing",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! `serve`: nothing but the server.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use intake_pipeline::telemetry::json_lines;
+use intake_providers::accredit::Accredit;
+use intake_providers::machnet::Machnet;
+use intake_providers::nurturecloud::NurtureCloud;
+use intake_providers::provider::ProviderName;
+use intake_providers::sterling::Sterling;
+use intake_providers::webhook::Webhook;
+use tracing::level_filters::LevelFilter;
+
+use super::{CommandError, Listen, print};
+use crate::server::{Server, stop_signal};
+use crate::terminal::EscapedJsonLines;
+use intake_sqlite::DataDirectory;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    listen: Listen,
+    /// How much to log, as JSON lines on standard error: off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+}
+
+pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
+    // Only a second subscriber in one process is refused, and there is none.
+    let _ =
+        tracing::subscriber::set_global_default(json_lines(
+            arguments.log_level,
+            || EscapedJsonLines(std::io::stderr()),
+        ));
+    let directory = DataDirectory::create(data_directory)?;
+    let server = Server::start(arguments.listen.listen, directory.clone()).await?;
+    let stop = stop_signal()?;
+    let mut text =
+        format!("Serving on http://{} until Ctrl-C; data in {}.\n", server.address(), data_directory.display());
+    for provider in ProviderName::ALL {
+        let Some(url) = server.webhook_url(provider) else { continue };
+        let keys = match provider {
+            ProviderName::Accredit => keys_in_words::<Accredit>(&directory),
+            ProviderName::Machnet => keys_in_words::<Machnet>(&directory),
+            ProviderName::NurtureCloud => keys_in_words::<NurtureCloud>(&directory),
+            ProviderName::Sterling => keys_in_words::<Sterling>(&directory),
+            ProviderName::NowCerts => continue,
+        };
+        let _ = writeln!(text, "  POST {url}  {keys}");
+    }
+    let _ = writeln!(text, "  POST {}  {}", server.token_url(), authority_in_words(&directory));
+    print(&text)?;
+    server.run(stop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn authority_in_words(directory: &DataDirectory) -> String {
+    let path = directory.sterling_authority();
+    if path.exists() {
+        format!("authority in {}", path.display())
+    } else {
+        "no authority yet, so there are no tokens: make one with `client add <CLIENT-ID>`".to_owned()
+    }
+}
+
+/// How many keys verify, or what to do when none does.
+fn keys_in_words<W: Webhook>(directory: &DataDirectory) -> String {
+    let path = directory.keys(W::PROVIDER);
+    let place = path.display();
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return match W::PROVIDER {
+            ProviderName::NurtureCloud => {
+                "no secret yet, so nothing verifies: make one with `nurturecloud-url`".to_owned()
+            }
+            ProviderName::Accredit | ProviderName::Machnet | ProviderName::NowCerts | ProviderName::Sterling => {
+                format!("no keys yet, so nothing verifies: put the provider's secret into {place}, or run `demo` once")
+            }
+        };
+    };
+    match W::read_keys(&text) {
+        Ok(read) if W::is_unset(&read.keys) => format!("no usable key in {place}, so nothing verifies"),
+        Ok(read) if read.problems.is_empty() => format!("keys in {place}"),
+        Ok(read) => format!("keys in {place}, of which {} cannot be used (see the log)", read.problems.len()),
+        Err(error) => format!("{place} cannot be used: {error}"),
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+pub mod authority_store;
+pub mod client;
+pub mod commands;
+pub mod drain;
+pub mod key_files;
+pub mod path_secrets;
+pub mod sample_bodies;
+pub mod samples;
+pub mod server;
+pub mod signing;
+pub mod stored_document;
+pub mod terminal;
+pub mod worker;

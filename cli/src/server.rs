@@ -1,0 +1,299 @@
+//! The development server: every provider's webhook and the processor in one process.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use intake_pipeline::intake::{Intake, IntakeSettings};
+use intake_pipeline::key_cache::MIN_REREAD_INTERVAL;
+use intake_pipeline::ports::SystemClock;
+use intake_pipeline::token_endpoint::TokenEndpoint;
+use intake_providers::accredit::Accredit;
+use intake_providers::machnet::Machnet;
+use intake_providers::nurturecloud::NurtureCloud;
+use intake_providers::provider::ProviderName;
+use intake_providers::sterling::Sterling;
+use intake_providers::webhook::Webhook;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::worker::Worker;
+use intake_sqlite::KeyFile;
+use intake_sqlite::private_file::FileLock;
+use intake_sqlite::{DataDirectory, DataDirectoryError};
+use intake_sqlite::{Database, OpenError, SqlitePayloads, SqliteQueue};
+
+/// Where the server listens unless told otherwise.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// The path of the token endpoint.
+pub const TOKEN_PATH: &str = "/oauth/token";
+
+/// How long requests that have begun may take to end after the server was told to stop. The intake answers in three seconds.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How old the keys in files may get. An edited key file counts as soon as the key store lets it.
+pub const SECRET_REFRESH: Duration = MIN_REREAD_INTERVAL;
+
+/// Why the server can't start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The port is taken.
+    #[error(
+        "port {} on {} is taken by another program; stop that one, or choose another port with --listen {}:{}",
+        address.port(), address.ip(), display_ip(*address), address.port().wrapping_add(1)
+    )]
+    PortTaken {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address can't be used.
+    #[error("cannot listen on {address}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The data directory can't be used.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// Ctrl-C can't be heard.
+    #[error("the operating system does not let the server listen for ctrl-c")]
+    Signal(#[source] io::Error),
+    /// The listener broke.
+    #[error("the server stopped; start it again")]
+    Serve(#[source] io::Error),
+}
+
+fn display_ip(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
+}
+
+/// A server that has its port and its data, and isn't serving yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    directory: DataDirectory,
+    database: Database,
+    queue: SqliteQueue,
+    // Dropped last: the next server may come when everything above is closed.
+    _lock: FileLock,
+}
+
+impl Server {
+    /// Takes the port, the data directory and the database.
+    ///
+    /// # Errors
+    /// [`ServerError`], which says what to do.
+    pub async fn start(address: SocketAddr, directory: DataDirectory) -> Result<Self, ServerError> {
+        let lock = directory.lock()?;
+        let database = Database::open(&directory.database())?;
+        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => ServerError::PortTaken { address },
+            _ => ServerError::Listen { address, source },
+        })?;
+        let address = listener.local_addr().map_err(|source| ServerError::Listen { address, source })?;
+        let queue = SqliteQueue::new(database.clone());
+        Ok(Self { listener, address, directory, database, queue, _lock: lock })
+    }
+
+    /// The address, with the port that was really taken.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The queue.
+    #[must_use]
+    pub const fn queue(&self) -> &SqliteQueue {
+        &self.queue
+    }
+
+    /// The URL of a provider's webhook as it is shown, if it has one.
+    #[must_use]
+    pub fn webhook_url(&self, provider: ProviderName) -> Option<String> {
+        shown_webhook_path(provider).map(|path| format!("http://{}{path}", self.address))
+    }
+
+    /// The URL of the token endpoint.
+    #[must_use]
+    pub fn token_url(&self) -> String {
+        format!("http://{}{TOKEN_PATH}", self.address)
+    }
+
+    /// Serves until `stop` is done; then takes no more connections, ends the requests that have begun and the batch in hand.
+    ///
+    /// # Errors
+    /// When the listener breaks.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
+        let router = self.router();
+        let (tell_stop, told_stop) = watch::channel(false);
+        let worker = tokio::spawn(Worker::new(self.queue.clone(), self.database.clone()).run(told_stop.clone()));
+        let signal = {
+            let mut told_stop = told_stop.clone();
+            async move {
+                let _ = told_stop.wait_for(|stop| *stop).await;
+            }
+        };
+        let stopping = tokio::spawn(async move {
+            stop.await;
+            let _ = tell_stop.send(true);
+            tokio::time::sleep(GRACE).await;
+        });
+        let serving = axum::serve(self.listener, router).with_graceful_shutdown(signal);
+        let served = tokio::select! {
+            served = serving => served.map_err(ServerError::Serve),
+            // A client that holds its connection open doesn't hold up the stop.
+            _ = stopping => Ok(()),
+        };
+        if let Err(error) = worker.await {
+            tracing::error!(%error, "the worker broke; what it had in hand comes again at the next start");
+        }
+        served
+    }
+
+    fn router(&self) -> Router {
+        let queue = self.queue.clone();
+        let mut router = Router::new().route("/health", get(move || health(queue.clone()))).fallback(not_found);
+        for provider in ProviderName::ALL {
+            let path = provider.source_path();
+            router = match provider {
+                // The intake reads the secret from the path itself.
+                ProviderName::NurtureCloud => {
+                    router.route_service(&format!("{path}/{{secret}}"), self.intake::<NurtureCloud>())
+                }
+                ProviderName::Accredit => router.route_service(path, self.intake::<Accredit>()),
+                ProviderName::Machnet => router.route_service(path, self.intake::<Machnet>()),
+                ProviderName::NowCerts => router,
+                ProviderName::Sterling => router
+                    .route_service(path, self.intake::<Sterling>())
+                    .route_service(TOKEN_PATH, self.token_endpoint()),
+            };
+        }
+        router
+    }
+
+    fn token_endpoint(&self) -> TokenEndpoint<KeyFile, SystemClock> {
+        TokenEndpoint::new(KeyFile::new(self.directory.sterling_authority()), SystemClock, settings())
+    }
+
+    fn intake<W: Webhook>(&self) -> Intake<W, SqliteQueue, SqlitePayloads, KeyFile, SystemClock> {
+        Intake::new(
+            self.queue.clone(),
+            SqlitePayloads::new(self.database.clone()),
+            KeyFile::new(self.directory.keys(W::PROVIDER)),
+            SystemClock,
+            settings(),
+        )
+    }
+}
+
+/// The path of a provider's webhook as it is shown: a secret that ends it is not.
+#[must_use]
+pub fn shown_webhook_path(provider: ProviderName) -> Option<String> {
+    let path = provider.webhook_path()?;
+    Some(if provider == ProviderName::NurtureCloud { format!("{path}/<secret>") } else { path.to_owned() })
+}
+
+fn settings() -> IntakeSettings {
+    IntakeSettings { secret_refresh: SECRET_REFRESH, ..IntakeSettings::default() }
+}
+
+/// Ends at Ctrl-C, or at the signal that asks a process to end. From this call on neither of them ends the process by itself.
+///
+/// # Errors
+/// When the operating system doesn't let us listen.
+#[cfg(unix)]
+pub fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServerError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signal)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signal)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Ends at Ctrl-C. From this call on it doesn't end the process by itself.
+///
+/// # Errors
+/// When the operating system doesn't let us listen.
+#[cfg(windows)]
+pub fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServerError> {
+    let mut interrupt = tokio::signal::windows::ctrl_c().map_err(ServerError::Signal)?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letters: Option<u64>,
+}
+
+async fn health(queue: SqliteQueue) -> Response {
+    match queue.depth().await {
+        Ok(depth) => {
+            let health = Health { status: "ok", queued: Some(depth.queued), dead_letters: Some(depth.dead_letters) };
+            json(StatusCode::OK, "application/json", &health)
+        }
+        Err(error) => {
+            tracing::error!(%error, "the database does not answer");
+            let health = Health { status: "database unavailable", queued: None, dead_letters: None };
+            json(StatusCode::SERVICE_UNAVAILABLE, "application/json", &health)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+}
+
+async fn not_found() -> Response {
+    let paths: Vec<String> = ProviderName::ALL.into_iter().filter_map(shown_webhook_path).collect();
+    let paths = paths.join(", ");
+    let problem = Problem {
+        r#type: "urn:webhook-intake:problem:not-found",
+        title: "Not Found",
+        status: 404,
+        detail: format!(
+            "there is nothing at this path; the webhooks are at {paths}, tokens at {TOKEN_PATH}, and /health tells how the server is"
+        ),
+    };
+    json(StatusCode::NOT_FOUND, "application/problem+json", &problem)
+}
+
+fn json(status: StatusCode, content_type: &'static str, document: &impl Serialize) -> Response {
+    // Plain structs of text and numbers always serialise.
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+}

@@ -1,0 +1,175 @@
+//! Feeds the processor from the queue.
+
+use std::time::Duration;
+
+use intake_pipeline::ports::{Clock as _, PortError, SystemClock};
+use intake_pipeline::processor::{Processor, ProcessorSettings};
+use intake_providers::split::Splitter;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use intake_sqlite::{Database, SqliteLedger, SqlitePayloads, SqliteQueue};
+
+/// How many messages are taken at once; SQS hands out as many.
+const BATCH: u32 = 10;
+
+/// The time for one batch.
+const BATCH_TIME: Duration = Duration::from_secs(20);
+
+/// How long a received message is hidden. As on SQS it lies well above the time for a batch, so that nothing is worked on
+/// twice at once.
+const VISIBILITY: Duration = Duration::from_secs(2 * 60);
+
+/// How long to wait before looking again for messages whose time has come. What is sent wakes the worker at once.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How long to wait when the database doesn't answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The processor, fed from the queue.
+pub struct Worker {
+    queue: SqliteQueue,
+    processor: Processor<SqliteLedger, SqlitePayloads, Splitter, SystemClock>,
+}
+
+impl Worker {
+    /// A worker on this queue and database.
+    #[must_use]
+    pub fn new(queue: SqliteQueue, database: Database) -> Self {
+        let processor = Processor::new(
+            SqliteLedger::new(database.clone()),
+            SqlitePayloads::new(database),
+            Splitter::default(),
+            SystemClock,
+            ProcessorSettings::default(),
+        );
+        Self { queue, processor }
+    }
+
+    /// Works until told to stop, and finishes the batch in hand. There must be no other worker on the same file: messages that
+    /// are hidden at the start are taken for left behind by one that is gone.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        if let Err(error) = self.queue.release_all().await {
+            tracing::error!(%error, "messages in work at the last stop come again when their time is up");
+        }
+        while !*stop.borrow() {
+            let wait = match self.work_once().await {
+                Ok(0) => POLL,
+                Ok(_) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "the queue does not answer; it is asked again");
+                    PAUSE
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.queue.sent(), if wait == POLL => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        }
+    }
+
+    /// Works on one batch, and returns how many messages it held.
+    async fn work_once(&self) -> Result<usize, PortError> {
+        let records = self.queue.receive(SystemClock.now(), BATCH, VISIBILITY).await?;
+        if records.is_empty() {
+            return Ok(0);
+        }
+        let received: Vec<(String, u32)> =
+            records.iter().map(|record| (record.message_id.clone(), record.receive_count)).collect();
+        let failed = self.processor.process(records, Instant::now() + BATCH_TIME).await;
+        let count = received.len();
+        let (again, done): (Vec<_>, Vec<_>) =
+            received.into_iter().partition(|(message_id, _)| failed.contains(message_id));
+        self.queue.delete(done.into_iter().map(|(message_id, _)| message_id).collect()).await?;
+        for (message_id, receive_count) in again {
+            let now = SystemClock.now();
+            self.queue.change_visibility(now, message_id, receive_count, backoff(receive_count)).await?;
+        }
+        Ok(count)
+    }
+}
+
+/// How long a failed message rests: 2 s after the first failure, and twice as long each time.
+fn backoff(receive_count: u32) -> Duration {
+    Duration::from_secs(1 << receive_count.clamp(1, 6))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use intake_pipeline::ledger::{Entry, Outcome};
+    use intake_providers::delivery::DeliveryId;
+
+    use super::*;
+    use crate::samples::{SampleKeys, make};
+    use intake_sqlite::EventFilter;
+
+    /// Five genuine documents.
+    async fn documents() -> Vec<String> {
+        let samples = make(&SampleKeys::generate().unwrap()).await.unwrap();
+        let (_, batch) = samples.iter().find(|(name, _)| *name == "processor.json").unwrap();
+        let batch: serde_json::Value = serde_json::from_str(batch).unwrap();
+        let records = batch["Records"].as_array().unwrap();
+        records.iter().map(|record| record["body"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_record_that_fails_stays_on_the_queue_and_its_neighbours_are_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+        let queue = SqliteQueue::new(database.clone());
+        let worker = Worker::new(queue.clone(), database.clone());
+        let documents = documents().await;
+        queue.insert(documents[0].clone()).await.unwrap();
+        queue.insert("no document".to_owned()).await.unwrap();
+        queue.insert(documents[1].clone()).await.unwrap();
+
+        assert_eq!(worker.work_once().await.unwrap(), 3);
+        assert_eq!(queue.depth().await.unwrap().queued, 1);
+        assert_eq!(worker.work_once().await.unwrap(), 0, "the failed record must rest first");
+        let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
+        let outcomes: Vec<Outcome> = events
+            .iter()
+            .map(|event| match &event.entry {
+                Entry::Event(event) => event.outcome,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(outcomes, [Outcome::Stored, Outcome::Stored]);
+
+        let rested = SystemClock.now().plus(backoff(1));
+        let again = queue.receive(rested, 10, VISIBILITY).await.unwrap();
+        assert_eq!((again[0].body.as_str(), again[0].receive_count), ("no document", 2));
+    }
+
+    #[tokio::test]
+    async fn a_worker_takes_over_what_its_predecessor_left_and_stops_when_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+        let queue = SqliteQueue::new(database.clone());
+        for document in documents().await {
+            queue.insert(document).await.unwrap();
+        }
+        queue.receive(SystemClock.now(), 2, VISIBILITY).await.unwrap();
+
+        let (tell_stop, stop) = watch::channel(false);
+        let running = tokio::spawn(Worker::new(queue.clone(), database.clone()).run(stop));
+        while queue.depth().await.unwrap().queued > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tell_stop.send(true).unwrap();
+        running.await.unwrap();
+        let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
+        let deliveries: BTreeSet<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
+        assert_eq!(deliveries.len(), 5);
+    }
+
+    #[test]
+    fn a_failed_message_rests_longer_each_time() {
+        let seconds: Vec<u64> = (1..=5).map(|count| backoff(count).as_secs()).collect();
+        assert_eq!(seconds, [2, 4, 8, 16, 32]);
+        assert!(backoff(u32::MAX) < VISIBILITY);
+    }
+}

@@ -1,0 +1,272 @@
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use intake_cli::client::{SendError, Sender, webhook_url};
+use intake_cli::key_files::ClientCredentials;
+use intake_cli::sample_bodies::{SterlingEvent, random_hex, sterling_body};
+use intake_cli::signing::SignedDelivery;
+use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_providers::timestamp::Timestamp;
+use oauth2::basic::{BasicClient, BasicErrorResponseType};
+use oauth2::{AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse as _, TokenUrl};
+
+use crate::program::{Server, errors, output, rows, run};
+
+/// Calls `client add` and returns the credentials that it prints.
+fn add_client(data: &Path, client_id: &str) -> ClientCredentials {
+    let added = run(data, &["client", "add", client_id]);
+    let text = output(&added);
+    assert!(added.status.success(), "{}", errors(&added));
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line with the value");
+        line.trim().to_owned()
+    };
+    ClientCredentials { client_id: value("client id"), client_secret: value("client secret") }
+}
+
+async fn token(server: &Server, client: &ClientCredentials) -> Result<String, SendError> {
+    let url = webhook_url(&server.url, "/oauth/token").unwrap();
+    Ok(Sender::new(&url)?.token(&url, client).await?.access_token)
+}
+
+/// The answer's status to a delivery with this token.
+async fn deliver(server: &Server, token: &str) -> u16 {
+    let url = webhook_url(&server.url, "/webhooks/sterling").unwrap();
+    let event = SterlingEvent::supply_change(&random_hex(6), 1, Timestamp::EPOCH);
+    let delivery = SignedDelivery::with_bearer_token(token, sterling_body(&[event]));
+    Sender::new(&url).unwrap().post(&url, &delivery).await.unwrap().status
+}
+
+fn refused(data: &Path, arguments: &[&str]) -> String {
+    let done = run(data, arguments);
+    assert!(!done.status.success(), "{}", output(&done));
+    errors(&done)
+}
+
+fn done(data: &Path, arguments: &[&str]) -> String {
+    let done = run(data, arguments);
+    assert!(done.status.success(), "{}", errors(&done));
+    output(&done)
+}
+
+/// Moves a time of the newest key that has it into the past.
+fn set_back(data: &Path, name: &str, by: Duration) {
+    let path = data.join("keys/sterling-authority.json");
+    let mut authority: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let keys = authority["keys"].as_array_mut().unwrap();
+    let key = keys.iter_mut().rev().find(|key| key.get(name).is_some()).unwrap();
+    let back = i64::try_from(by.as_millis()).unwrap();
+    let time = Timestamp::from_unix_milliseconds(SystemClock.now().unix_milliseconds() - back).unwrap();
+    key[name] = time.to_string().into();
+    std::fs::write(&path, authority.to_string()).unwrap();
+}
+
+fn key_states(data: &Path) -> Vec<String> {
+    rows(&done(data, &["signing-key", "list"])).into_iter().map(|row| row[2].clone()).collect()
+}
+
+fn time_in(text: &str) -> Timestamp {
+    let is_time = |word: &&str| word.starts_with("20") && word.contains('T');
+    Timestamp::parse(text.split_whitespace().find(is_time).expect("a time").trim_end_matches([';', '.'])).unwrap()
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_in_three_steps_and_none_of_them_too_early() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path();
+    let client = add_client(data, "ibm");
+    let server = Server::start(data);
+    let old = token(&server, &client).await.unwrap();
+    assert_eq!(deliver(&server, &old).await, 200);
+
+    assert!(refused(data, &["signing-key", "activate"]).contains("add one first"));
+    let before = SystemClock.now();
+    let added = done(data, &["signing-key", "add"]);
+    // The server's 15 seconds and the margin.
+    assert!(time_in(&added) >= before.plus(Duration::from_secs(75)), "{added}");
+    assert!(refused(data, &["signing-key", "add"]).contains("activate it first"));
+    let early = refused(data, &["signing-key", "activate"]);
+    assert!(early.contains("may not be known everywhere before"), "{early}");
+    assert_eq!(time_in(&early), time_in(&added));
+    assert_eq!(key_states(data), ["signs and verifies", "verifies, waits"]);
+
+    set_back(data, "added_at", Duration::from_secs(74));
+    assert!(refused(data, &["signing-key", "activate"]).contains("may not be known"));
+    set_back(data, "added_at", Duration::from_secs(76));
+    let activated = done(data, &["signing-key", "activate"]);
+    assert_eq!(key_states(data), ["verifies, superseded", "signs and verifies"]);
+    let early = refused(data, &["signing-key", "retire"]);
+    assert_eq!(time_in(&early), time_in(&activated));
+    let server = server.restarted(data);
+    let new = token(&server, &client).await.unwrap();
+    assert_ne!(key_id(&old), key_id(&new));
+    assert_eq!((deliver(&server, &old).await, deliver(&server, &new).await), (200, 200));
+
+    set_back(data, "superseded_at", Duration::from_secs(7200 + 74));
+    assert!(refused(data, &["signing-key", "retire"]).contains("may be valid until"));
+    set_back(data, "superseded_at", Duration::from_secs(7200 + 76));
+    done(data, &["signing-key", "retire"]);
+    assert_eq!(key_states(data), ["signs and verifies"]);
+    let server = server.restarted(data);
+    assert_eq!((deliver(&server, &old).await, deliver(&server, &new).await), (401, 200));
+}
+
+/// The header of a token.
+fn key_id(token: &str) -> &str {
+    token.split('.').next().unwrap()
+}
+
+#[tokio::test]
+async fn the_tokens_of_a_removed_client_are_refused_once_the_server_has_read_it_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path();
+    let (removed, kept) = (add_client(data, "removed"), add_client(data, "kept"));
+    let server = Server::start(data);
+    let (removed_token, kept_token) = (token(&server, &removed).await.unwrap(), token(&server, &kept).await.unwrap());
+    assert_eq!((deliver(&server, &removed_token).await, deliver(&server, &kept_token).await), (200, 200));
+
+    done(data, &["client", "remove", "removed"]);
+    let until = Instant::now() + Duration::from_secs(20);
+    while deliver(&server, &removed_token).await != 401 {
+        assert!(Instant::now() < until, "the token of a removed client is still taken");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(deliver(&server, &kept_token).await, 200);
+    let no_token = token(&server, &removed).await.unwrap_err().to_string();
+    assert!(no_token.contains("status 401 and error \"invalid_client\""), "{no_token}");
+    assert!(refused(data, &["client", "remove", "removed"]).contains("there is no client removed"));
+}
+
+#[tokio::test]
+async fn a_client_has_two_secrets_until_only_the_newest_is_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path();
+    let (first, second) = (add_client(data, "ibm"), add_client(data, "ibm"));
+    assert_ne!(first.client_secret, second.client_secret);
+    let server = Server::start(data);
+    assert!(token(&server, &first).await.is_ok() && token(&server, &second).await.is_ok());
+    let listed = done(data, &["client", "list"]);
+    assert_eq!(rows(&listed), [["ibm", "ibm", "2"]]);
+
+    done(data, &["client", "keep-newest", "ibm"]);
+    let server = server.restarted(data);
+    assert!(token(&server, &first).await.is_err() && token(&server, &second).await.is_ok());
+    for name in ["sterling-authority.json", "sterling.json"] {
+        let text = std::fs::read_to_string(data.join("keys").join(name)).unwrap();
+        assert!(!text.contains(&first.client_secret) && !text.contains(&second.client_secret), "{name}");
+    }
+}
+
+#[test]
+fn a_client_that_replaces_another_one_takes_over_its_account_and_no_client_changes_its_own() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path();
+    let added = done(data, &["client", "add", "ibm"]);
+    assert!(added.contains("The client's events belong to the account ibm.\n"), "{added}");
+    let added = done(data, &["client", "add", "ibm-2", "--account", "ibm"]);
+    assert!(added.contains("The client's events belong to the account ibm.\n"), "{added}");
+    done(data, &["client", "add", "ibm-2"]);
+    assert_eq!(rows(&done(data, &["client", "list"])), [["ibm", "ibm", "1"], ["ibm-2", "ibm", "2"]]);
+
+    let moved = refused(data, &["client", "add", "ibm-2", "--account", "other"]);
+    assert!(
+        moved.contains("the client ibm-2 belongs to the account ibm") && moved.contains("leave --account"),
+        "{moved}"
+    );
+    let invalid = refused(data, &["client", "add", "ibm-3", "--account", "hush hush"]);
+    assert!(invalid.contains("an account's name is 1 to 64 letters"), "{invalid}");
+    assert_eq!(rows(&done(data, &["client", "list"])), [["ibm", "ibm", "1"], ["ibm-2", "ibm", "2"]]);
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_may_read_what_is_written() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    add_client(parent.path(), "ibm");
+    done(parent.path(), &["signing-key", "add"]);
+    for name in ["sterling-authority.json", "sterling.json"] {
+        let mode = std::fs::metadata(parent.path().join("keys").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_verification_document_that_was_lost_is_derived_anew_even_by_a_command_that_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    add_client(parent.path(), "ibm");
+    let path = parent.path().join("keys/sterling.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    refused(parent.path(), &["signing-key", "activate"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn settings_of_an_authority_are_checked_and_only_for_a_new_one() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("data");
+    for arguments in [&["client", "list"][..], &["client", "remove", "ibm"], &["signing-key", "add"]] {
+        assert!(refused(&data, arguments).contains("`client add <CLIENT-ID>` makes one"));
+    }
+    assert!(!data.exists());
+    let short = ["client", "add", "ibm", "--token-lifetime-seconds", "600"];
+    assert!(refused(&data, &short).contains("say explicitly that short tokens are meant"));
+    assert!(refused(&data, &["client", "add", "two words"]).contains("1 to 64 letters, digits, dots"));
+    assert!(!data.join("keys/sterling-authority.json").exists());
+    let settings = ["--short-tokens", "--issuer", "urn:us", "--audience", "urn:them"];
+    let text = done(&data, &[&short[..], &settings].concat());
+    assert!(text.contains("600 s (0.16 h)") && text.contains("urn:them"), "{text}");
+    let again = refused(&data, &["client", "add", "ibm", "--issuer", "urn:other"]);
+    assert!(again.contains("--issuer is for a new one"), "{again}");
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn a_deployed_stack_needs_both_secrets_and_a_build_that_can_reach_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let one = refused(parent.path(), &["client", "list", "--authority-secret", "a"]);
+    assert!(one.contains("--authority-secret and --verification-secret belong together"), "{one}");
+    let both = ["signing-key", "list", "--authority-secret", "a", "--verification-secret", "b"];
+    assert!(refused(parent.path(), &both).contains("--features aws"));
+}
+
+async fn over_http(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
+    let (head, body) = request.into_parts();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
+    let url = head.uri.to_string();
+    let response = client.request(head.method, url).headers(head.headers).body(body).send().await?;
+    let mut answer = HttpResponse::new(Vec::new());
+    *answer.status_mut() = response.status();
+    *answer.headers_mut() = response.headers().clone();
+    *answer.body_mut() = response.bytes().await?.to_vec();
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn a_standard_oauth_client_gets_a_token_that_counts_and_understands_a_refusal() {
+    let parent = tempfile::tempdir().unwrap();
+    let credentials = add_client(parent.path(), "ibm");
+    let server = Server::start(parent.path());
+    let client = |auth_type: AuthType, secret: &str| {
+        BasicClient::new(ClientId::new(credentials.client_id.clone()))
+            .set_client_secret(oauth2::ClientSecret::new(secret.to_owned()))
+            .set_token_uri(TokenUrl::new(format!("{}/oauth/token", server.url)).unwrap())
+            .set_auth_type(auth_type)
+    };
+    for auth_type in [AuthType::BasicAuth, AuthType::RequestBody] {
+        let good = client(auth_type.clone(), &credentials.client_secret);
+        let scope = Scope::new("anything".to_owned());
+        let token = good.exchange_client_credentials().add_scope(scope).request_async(&over_http).await.unwrap();
+        assert_eq!(token.expires_in(), Some(Duration::from_secs(7200)));
+        assert_eq!(deliver(&server, token.access_token().secret()).await, 200);
+
+        let wrong = client(auth_type, "wrong").exchange_client_credentials().request_async(&over_http).await;
+        match wrong.unwrap_err() {
+            RequestTokenError::ServerResponse(error) => {
+                assert_eq!(error.error(), &BasicErrorResponseType::InvalidClient);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

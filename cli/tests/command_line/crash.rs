@@ -1,0 +1,75 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use intake_cli::client::{Sender, webhook_url};
+use intake_cli::key_files::ensure_test_keys;
+use intake_cli::sample_bodies::{machnet_body, random_hex};
+use intake_cli::signing::{SignedDelivery, Signer};
+use intake_providers::provider::ProviderName;
+use intake_providers::timestamp::Timestamp;
+use intake_sqlite::DataDirectory;
+
+use crate::program::{Server, output, run};
+
+/// Sends one delivery after the other until the server is gone, and returns the event ids of those that were acknowledged.
+async fn send_until_killed(url: String, signer: &Signer, count: &AtomicUsize) -> Vec<String> {
+    let url = webhook_url(&url, ProviderName::Machnet.source_path()).unwrap();
+    let sender = Sender::new(&url).unwrap();
+    let mut acknowledged = Vec::new();
+    loop {
+        let id = random_hex(12);
+        let body = machnet_body(&id, &random_hex(12), "transaction_completed", Timestamp::EPOCH);
+        let delivery = SignedDelivery::new(signer, body, vec![]).unwrap();
+        match sender.post(&url, &delivery).await {
+            Ok(reply) if reply.status == 200 => {
+                acknowledged.push(id);
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(reply) => panic!("{reply:?}"),
+            Err(_) => return acknowledged,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_was_acknowledged_before_a_kill_is_recorded_exactly_once_after_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = DataDirectory::create(parent.path()).unwrap();
+    ensure_test_keys(&data).await.unwrap();
+    let key = std::fs::read_to_string(data.keys(ProviderName::Machnet)).unwrap();
+    let signer = Signer::read(ProviderName::Machnet, &key).unwrap();
+
+    let mut acknowledged = BTreeSet::new();
+    for round in 1..=3 {
+        let server = Server::start(data.path());
+        let url = server.url.clone();
+        let count = AtomicUsize::new(0);
+        let kill = async {
+            while count.load(Ordering::Relaxed) < 20 * round {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::task::block_in_place(|| server.kill());
+        };
+        let senders = async {
+            let send = || send_until_killed(url.clone(), &signer, &count);
+            let (one, two) = tokio::join!(send(), send());
+            [one, two].concat()
+        };
+        let ((), ids) = tokio::join!(kill, senders);
+        acknowledged.extend(ids);
+    }
+
+    let server = Server::start(data.path());
+    server.wait_until_drained();
+    let listed = output(&run(data.path(), &["events", "--json", "--limit", "1000000"]));
+    let mut recorded = BTreeSet::new();
+    for line in listed.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(entry["outcome"], "stored", "{entry}");
+        assert!(recorded.insert(entry["id"].as_str().unwrap().to_owned()), "recorded twice: {entry}");
+    }
+    let lost: Vec<_> = acknowledged.difference(&recorded).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    assert!(server.health().contains("\"dead_letters\":0"), "{}", server.health());
+}

@@ -1,0 +1,82 @@
+//! The scheduled function that empties a provider's queue.
+
+use std::time::Duration;
+
+use intake_aws::{Clients, DynamoLease, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use intake_broker::AmqpBroker;
+use intake_pipeline::config::DrainConfig;
+use intake_pipeline::drain::pause::MIN_PAUSE;
+use intake_pipeline::drain::{Drain, DrainFailure, DrainOutcome, DrainReport};
+use intake_pipeline::ports::SystemClock;
+use intake_providers::nowcerts;
+use intake_providers::provider::ProviderName;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::de::IgnoredAny;
+use tokio::time::Instant;
+
+use crate::deadline::end_by;
+use crate::{Error, environment_variable, report, start_telemetry};
+
+/// What is kept of an invocation's time for writing the counters.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// How long one run lasts outside of Lambda, where nobody sets an end. The secret is read anew with each.
+const CONTINUOUS_RUN: Duration = Duration::from_secs(15 * 60);
+
+/// The least time between two runs outside of Lambda.
+const CONTINUOUS_PAUSE: Duration = Duration::from_secs(5);
+
+type AwsDrain = Drain<AmqpBroker, SqsQueue, S3Payloads, SecretsManagerSecrets, DynamoLease, SystemClock>;
+
+/// Empties NowCerts' queues: as a Lambda function, once for each invocation; anywhere else, such as in a container, run after
+/// run until the process is ended. Which of the two it is, the environment says: Lambda sets `AWS_LAMBDA_RUNTIME_API`.
+///
+/// # Errors
+/// When Lambda's runtime API is gone. A run that fails is no error: it is logged and counted.
+pub async fn run_drain() -> Result<(), Error> {
+    let telemetry = start_telemetry();
+    let drain: Result<AwsDrain, _> = match DrainConfig::from_environment(environment_variable) {
+        Ok(config) => {
+            let clients = Clients::for_drain().await;
+            Ok(Drain {
+                provider: ProviderName::NowCerts,
+                broker: AmqpBroker,
+                queue: clients.queue(config.queue_url),
+                payloads: clients.payloads(config.payloads_bucket),
+                secrets: clients.secrets(config.secret_id),
+                read_account: nowcerts::read_account,
+                lease: clients.lease(config.events_table, ProviderName::NowCerts),
+                clock: SystemClock,
+                settings: config.settings,
+            })
+        }
+        Err(problems) => Err(problems),
+    };
+    let run = async |end_by: Instant| {
+        let report = match &drain {
+            Ok(drain) => drain.run(end_by).await,
+            Err(problems) => {
+                report(problems);
+                let report = DrainReport::not_begun(DrainFailure::ConfigurationInvalid);
+                report.write(ProviderName::NowCerts);
+                report
+            }
+        };
+        telemetry.flush();
+        report
+    };
+    if environment_variable("AWS_LAMBDA_RUNTIME_API").is_none() {
+        loop {
+            let report = run(Instant::now() + CONTINUOUS_RUN).await;
+            let is_paused = matches!(report.outcome, DrainOutcome::Paused(_));
+            tokio::time::sleep(if is_paused { MIN_PAUSE } else { CONTINUOUS_PAUSE }).await;
+        }
+    }
+    let run = &run;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| async move {
+        run(end_by(&event.context, MARGIN)).await;
+        // A run that failed has its own counter and alarm. As a failed invocation Lambda might run it again.
+        Ok::<_, Error>(())
+    }))
+    .await
+}

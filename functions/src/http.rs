@@ -1,0 +1,129 @@
+//! The functions behind the HTTP API.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use intake_aws::{Clients, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use intake_pipeline::config::{ConfigProblems, IntakeConfig, TokenEndpointConfig};
+use intake_pipeline::intake::{AnswerBy, Intake};
+use intake_pipeline::ports::SystemClock;
+use intake_pipeline::telemetry::Telemetry;
+use intake_pipeline::token_endpoint::TokenEndpoint;
+use intake_providers::webhook::Webhook;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use lambda_http::{Body, IntoResponse as _, Service};
+use lambda_runtime::{LambdaEvent, service_fn};
+
+use crate::deadline::end_by;
+use crate::{Error, environment_variable, report, start_telemetry};
+
+mod event;
+
+use event::Event;
+
+/// What is kept of an invocation's time for getting the answer out, where the function's timeout is shorter than the deadline.
+const MARGIN: Duration = Duration::from_millis(300);
+
+type AwsIntake<W> = Intake<W, SqsQueue, S3Payloads, SecretsManagerSecrets, SystemClock>;
+
+/// Runs the intake of a provider as a Lambda function behind an HTTP API, until Lambda ends the process.
+///
+/// # Errors
+/// When Lambda's runtime API is gone. Settings that can't be used are no error: every request is then answered "send it
+/// again".
+pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
+    let started = Instant::now();
+    let telemetry = start_telemetry();
+    let config = IntakeConfig::from_environment(environment_variable);
+    let problems = config.as_ref().err().cloned();
+    let intake: AwsIntake<W> = match config {
+        Ok(config) => {
+            let clients = Clients::for_intake().await;
+            Intake::new(
+                clients.queue(config.queue_url),
+                clients.payloads(config.payloads_bucket),
+                clients.secrets(config.secret_id),
+                SystemClock,
+                config.settings,
+            )
+        }
+        Err(_) => Intake::unconfigured(SystemClock),
+    };
+    let intake = intake.started_in(started.elapsed());
+
+    let unreadable = intake.clone();
+    serve(intake, move || unreadable.answer_unreadable(), problems, telemetry).await
+}
+
+/// Runs the token endpoint as a Lambda function behind an HTTP API, until Lambda ends the process.
+///
+/// # Errors
+/// When Lambda's runtime API is gone. Settings that can't be used are no error: nobody gets a token then.
+pub async fn run_token_endpoint() -> Result<(), Error> {
+    let telemetry = start_telemetry();
+    let config = TokenEndpointConfig::from_environment(environment_variable);
+    let problems = config.as_ref().err().cloned();
+    let endpoint = match config {
+        Ok(config) => {
+            let clients = Clients::for_intake().await;
+            TokenEndpoint::new(clients.secrets(config.secret_id), SystemClock, config.settings)
+        }
+        Err(_) => TokenEndpoint::unconfigured(SystemClock),
+    };
+    let unreadable = endpoint.clone();
+    serve(endpoint, move || unreadable.answer_unreadable(), problems, telemetry).await
+}
+
+/// Serves requests, reports what is wrong with the settings with each of them, and writes the counters after each.
+///
+/// No event makes an invocation fail, because API Gateway would then answer 500: an event that is not a request gets the
+/// answer of `unreadable`.
+async fn serve<S>(
+    service: S,
+    unreadable: impl Fn() -> Response<Full<Bytes>>,
+    problems: Option<ConfigProblems>,
+    telemetry: Telemetry,
+) -> Result<(), Error>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone,
+{
+    let unreadable = &unreadable;
+    lambda_runtime::run(service_fn(|LambdaEvent { payload: Event(request), context }| {
+        let mut service = service.clone();
+        if let Some(problems) = &problems {
+            report(problems);
+        }
+        async move {
+            let response = match request {
+                Ok(mut request) => {
+                    request.extensions_mut().insert(AnswerBy(end_by(&context, MARGIN)));
+                    let Ok(response) = service.call(request).await;
+                    response
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the request cannot be read");
+                    unreadable()
+                }
+            };
+            let response = api_gateway_response(response).await;
+            // Lambda may freeze the process once the response is out.
+            telemetry.flush();
+            Ok::<_, Error>(response)
+        }
+    }))
+    .await
+}
+
+/// The response in payload format 2.0, which `lambda_http` makes but does not hand out.
+async fn api_gateway_response(response: Response<Full<Bytes>>) -> ApiGatewayV2httpResponse {
+    let (head, body) = response.into_response().await.into_parts();
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = head.status.as_u16().into();
+    response.headers = head.headers;
+    response.is_base64_encoded = matches!(body, Body::Binary(_));
+    response.body = Some(body);
+    response
+}

@@ -1,0 +1,597 @@
+//! One queue of a run.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use intake_providers::amqp::{Account, QueueName};
+use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
+use intake_providers::provider::ProviderName;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::DrainSettings;
+use super::outcome::{Counters, DrainFailure};
+use super::ports::{BrokerError, BrokerFailure, Messages, Receipt, Received};
+use super::proof::SentProof;
+use super::window::Window;
+use crate::ports::{BatchQueue, Clock, Payloads, PortError};
+use crate::queue_message::{MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES, QueueMessage};
+use crate::telemetry;
+
+/// From how many returns to its queue on a message is warned of. By default a quorum queue of RabbitMQ 4 drops or
+/// dead-letters one after 20.
+const MANY_RETURNS: u64 = 5;
+
+/// How many messages our queue may refuse one by one, before it has accepted any, until that counts as refusing them all.
+const MAX_UNPROVEN_REFUSALS: u64 = 2;
+
+/// How long giving back may take once the time for everything else is up.
+const GIVING_BACK: Duration = Duration::from_secs(1);
+
+/// Why a queue is not emptied any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopReason {
+    Empty,
+    BudgetReached,
+    TimeUp,
+    Failed(DrainFailure),
+}
+
+/// What it takes to empty a queue.
+pub(super) struct ConsumerRun<'a, Q, P, E> {
+    pub(super) provider: ProviderName,
+    pub(super) queue: &'a Q,
+    pub(super) payloads: &'a P,
+    pub(super) clock: &'a E,
+    pub(super) settings: &'a DrainSettings,
+    pub(super) account: &'a Account,
+    /// The queue that is emptied.
+    pub(super) from: &'a QueueName,
+    pub(super) counters: &'a Counters,
+    /// What our queue accepted before the run took a message.
+    pub(super) proof: &'a SentProof,
+}
+
+/// A message that is out: neither acknowledged nor given back.
+struct Outstanding<R> {
+    receipt: R,
+    delivery_id: DeliveryId,
+    body_bytes: usize,
+    /// The body is still in memory, and counts as such.
+    holds_body: bool,
+    offloaded: bool,
+    redelivered: bool,
+    /// How often it was returned before, as a quorum queue counts.
+    delivery_count: u64,
+}
+
+/// Where the consumer of the queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consumer {
+    Open {
+        prefetch: u16,
+        /// How much of the prefetch is taken up by messages that stay in flight until the run ends.
+        stuck: u16,
+    },
+    /// Cancelled; what had been sent still arrives.
+    Closing,
+    Closed,
+}
+
+/// Messages in the order of their arrival.
+type Number = u64;
+
+/// What became of a batch.
+struct Sent {
+    numbers: Vec<Number>,
+    documents: Vec<QueueMessage>,
+    result: Result<Vec<Result<(), PortError>>, PortError>,
+}
+
+/// A batch that is being filled.
+#[derive(Default)]
+struct Batch {
+    numbers: Vec<Number>,
+    documents: Vec<QueueMessage>,
+    size_bytes: usize,
+    begun: Option<Instant>,
+}
+
+impl Batch {
+    fn takes(&self, document: &QueueMessage) -> bool {
+        self.documents.len() < MAX_BATCH_MESSAGES && self.size_bytes + document.text().len() <= MAX_MESSAGE_BYTES
+    }
+
+    fn add(&mut self, number: Number, document: QueueMessage) {
+        self.size_bytes += document.text().len();
+        self.numbers.push(number);
+        self.documents.push(document);
+        self.begun.get_or_insert_with(Instant::now);
+    }
+}
+
+/// Where a queue's messages stand.
+struct Progress<'a, R> {
+    /// Every message in flight. What our side refused stays here until the end.
+    outstanding: BTreeMap<Number, Outstanding<R>>,
+    /// Arrived, and not yet in a batch.
+    waiting: VecDeque<(Number, VerifiedDelivery)>,
+    filling: Batch,
+    in_flight: FuturesUnordered<BoxFuture<'a, Sent>>,
+    next: Number,
+    consumer: Consumer,
+    /// How many of the outstanding stay until the end.
+    stuck: usize,
+    window: Window,
+    /// The broker can still be told what became of a message.
+    connected: bool,
+    /// Our queue took none of a batch; nothing more is sent to it.
+    queue_failed: bool,
+    /// The store refused a large body; no other one is stored. What is small can still be sent.
+    payloads_failed: bool,
+}
+
+impl<R> Progress<'_, R> {
+    const fn failed(&self) -> bool {
+        self.queue_failed || self.payloads_failed
+    }
+
+    fn nothing_is_under_way(&self) -> bool {
+        self.waiting.is_empty() && self.filling.begun.is_none() && self.in_flight.is_empty()
+    }
+
+    /// Nothing more arrives until what is being filled is sent.
+    fn is_starved(&self) -> bool {
+        let all_out = match self.consumer {
+            Consumer::Open { prefetch, .. } => self.outstanding.len() >= usize::from(prefetch),
+            Consumer::Closing | Consumer::Closed => true,
+        };
+        all_out && self.in_flight.is_empty() && self.waiting.is_empty()
+    }
+
+    /// A message's body is not in memory any more.
+    fn release_body(&mut self, number: Number) {
+        if let Some(message) = self.outstanding.get_mut(&number)
+            && std::mem::take(&mut message.holds_body)
+        {
+            self.window.released(message.body_bytes);
+        }
+    }
+
+    /// Nothing more is sent, so no body is needed.
+    fn give_up_waiting(&mut self) {
+        let filling = std::mem::take(&mut self.filling).numbers;
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(number, _)| number);
+        for number in filling.into_iter().chain(waiting) {
+            self.release_body(number);
+        }
+    }
+
+    fn settled(&mut self, number: Number) -> Option<Outstanding<R>> {
+        self.release_body(number);
+        self.outstanding.remove(&number)
+    }
+
+    /// A message stays in flight until the run ends, and takes up a part of the consumer's prefetch for as long.
+    fn stays(&mut self, number: Number) {
+        self.release_body(number);
+        self.stuck += 1;
+        if let Consumer::Open { stuck, .. } = &mut self.consumer {
+            *stuck = stuck.saturating_add(1);
+        }
+    }
+}
+
+impl<'a, Q: BatchQueue, P: Payloads, E: Clock> ConsumerRun<'a, Q, P, E> {
+    /// Takes messages until the queue is empty, the budget is used up, or something ends it; then finishes what is in flight.
+    /// `messages` are consumed with `prefetch`.
+    pub(super) async fn run<M: Messages>(
+        &self,
+        mut messages: M,
+        prefetch: u16,
+        stop_at: Instant,
+        finish_by: Instant,
+        lease_lost: watch::Receiver<bool>,
+    ) -> StopReason {
+        let mut progress = Progress {
+            outstanding: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            filling: Batch::default(),
+            in_flight: FuturesUnordered::new(),
+            next: 0,
+            consumer: Consumer::Open { prefetch, stuck: 0 },
+            stuck: 0,
+            window: self.window(),
+            connected: true,
+            queue_failed: false,
+            payloads_failed: false,
+        };
+        let taking = timeout_at(finish_by, self.take(&mut messages, &mut progress, stop_at, lease_lost)).await;
+        let mut ending = taking.unwrap_or(StopReason::TimeUp);
+        let winding_down = self.wind_down(&mut messages, &mut progress, &mut ending);
+        if timeout_at(finish_by, winding_down).await.is_err() {
+            tracing::warn!(
+                provider = %self.provider, queue = %self.from,
+                "deadline reached; unfinished messages will be redelivered"
+            );
+        }
+        if progress.connected {
+            // What was sent and not even looked at when the time was up.
+            while let Some(Ok(Some(received))) = messages.next().now_or_never() {
+                self.keep(received, &mut progress);
+            }
+            let giving_back = timeout_at(finish_by + GIVING_BACK, self.give_back(&progress.outstanding)).await;
+            if let Ok(Err(error)) = giving_back {
+                self.broken(&mut ending, &error);
+            }
+        }
+        if ending == StopReason::TimeUp
+            && !progress.outstanding.is_empty()
+            && Counters::of(&self.counters.accepted) == 0
+        {
+            tracing::error!(provider = %self.provider, "our queue answered for none of the messages in time");
+            ending = StopReason::Failed(DrainFailure::QueueUnavailable);
+        }
+        ending
+    }
+
+    /// The window of a queue of which nothing has arrived.
+    pub(super) fn window(&self) -> Window {
+        Window::new(self.settings.prefetch, self.settings.in_flight_bytes)
+    }
+
+    async fn take<M: Messages>(
+        &self,
+        messages: &mut M,
+        progress: &mut Progress<'a, M::Receipt>,
+        stop_at: Instant,
+        mut lease_lost: watch::Receiver<bool>,
+    ) -> StopReason {
+        let mut quiet_since = Instant::now();
+        let mut ending = StopReason::Empty;
+        while progress.connected && !progress.failed() {
+            if let Err(error) = self.adjust(messages, progress).await {
+                progress.connected = false;
+                self.broken(&mut ending, &error);
+                break;
+            }
+            let room = progress.in_flight.len() < self.settings.batches_in_flight;
+            let is_filling = progress.filling.begun.is_some();
+            let is_quiet = progress.nothing_is_under_way() && matches!(progress.consumer, Consumer::Open { .. });
+            let send_at = match progress.filling.begun {
+                Some(begun) if !progress.is_starved() => begun + self.settings.linger,
+                _ => Instant::now(),
+            };
+            tokio::select! {
+                biased;
+                _ = lease_lost.wait_for(|lost| *lost) => return StopReason::Failed(DrainFailure::LeaseLost),
+                () = sleep_until(stop_at) => return StopReason::TimeUp,
+                Some(sent) = progress.in_flight.next() => {
+                    self.settle(sent, progress, &mut ending).await;
+                    // While it was out, the broker may have held back what comes next.
+                    quiet_since = Instant::now();
+                }
+                received = messages.next(), if progress.consumer != Consumer::Closed => match received {
+                    Ok(Some(received)) => {
+                        quiet_since = Instant::now();
+                        self.receive(received, progress, &mut ending).await;
+                        if Counters::of(&self.counters.received) >= self.settings.message_budget {
+                            return StopReason::BudgetReached;
+                        }
+                    }
+                    Ok(None) if progress.consumer == Consumer::Closing => progress.consumer = Consumer::Closed,
+                    Ok(None) => {
+                        progress.consumer = Consumer::Closed;
+                        tracing::error!(provider = %self.provider, queue = %self.from, "the broker ended the consumer");
+                        return StopReason::Failed(DrainFailure::BrokenOff(BrokerFailure::ConsumerCancelled));
+                    }
+                    Err(error) => {
+                        progress.connected = false;
+                        self.broken(&mut ending, &error);
+                    }
+                },
+                () = std::future::ready(()), if room && !progress.waiting.is_empty() => {
+                    self.fill(progress, &mut ending).await;
+                }
+                () = sleep_until(send_at), if room && is_filling => self.send(progress),
+                () = sleep_until(quiet_since + self.settings.idle), if is_quiet => return StopReason::Empty,
+            }
+        }
+        ending
+    }
+
+    /// Brings the consumer's prefetch to what the window allows.
+    async fn adjust<M: Messages>(
+        &self,
+        messages: &mut M,
+        progress: &mut Progress<'a, M::Receipt>,
+    ) -> Result<(), BrokerError> {
+        let wanted = progress.window.prefetch(self.counters.proven());
+        match (progress.consumer, wanted) {
+            (Consumer::Open { prefetch, stuck }, wanted) => {
+                let is_right = wanted.is_some_and(|wanted| {
+                    // Another consumer costs three answers of the broker; it is worth them when it may take twice as many.
+                    let is_close = wanted >= prefetch && wanted / 2 < prefetch;
+                    is_close && stuck.saturating_mul(2) < prefetch
+                });
+                if !is_right {
+                    messages.cancel().await?;
+                    progress.consumer = Consumer::Closing;
+                }
+            }
+            (Consumer::Closed, Some(prefetch)) => {
+                let in_flight = progress.outstanding.len() - progress.stuck;
+                if let Some(prefetch) = progress.window.beside(prefetch, in_flight) {
+                    messages.consume_again(prefetch).await?;
+                    progress.consumer = Consumer::Open { prefetch, stuck: 0 };
+                }
+            }
+            (Consumer::Closing, _) | (Consumer::Closed, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Cancels the consumer, takes what the broker had already sent, and waits for what is on its way to our queue.
+    async fn wind_down<M: Messages>(
+        &self,
+        messages: &mut M,
+        progress: &mut Progress<'a, M::Receipt>,
+        ending: &mut StopReason,
+    ) {
+        if progress.connected
+            && matches!(progress.consumer, Consumer::Open { .. })
+            && let Err(error) = messages.cancel().await
+        {
+            progress.connected = false;
+            self.broken(ending, &error);
+        }
+        while progress.connected && progress.consumer != Consumer::Closed {
+            match messages.next().await {
+                Ok(Some(received)) => self.receive(received, progress, ending).await,
+                Ok(None) => progress.consumer = Consumer::Closed,
+                Err(error) => {
+                    progress.connected = false;
+                    self.broken(ending, &error);
+                }
+            }
+        }
+        while progress.connected && !progress.queue_failed && !progress.waiting.is_empty() {
+            if progress.in_flight.len() >= self.settings.batches_in_flight {
+                self.settle_next(progress, ending).await;
+            } else {
+                self.fill(progress, ending).await;
+            }
+        }
+        if progress.connected && !progress.queue_failed && progress.filling.begun.is_some() {
+            self.send(progress);
+        }
+        while !progress.in_flight.is_empty() {
+            self.settle_next(progress, ending).await;
+        }
+    }
+
+    async fn settle_next<R: Receipt>(&self, progress: &mut Progress<'a, R>, ending: &mut StopReason) {
+        if let Some(sent) = progress.in_flight.next().await {
+            self.settle(sent, progress, ending).await;
+        }
+    }
+
+    /// Notes a message as in flight. If nothing more is done about it, it is requeued at the end.
+    fn keep<R>(&self, received: Received<R>, progress: &mut Progress<'a, R>) -> (Number, VerifiedDelivery) {
+        let Received { message, receipt } = received;
+        let redelivered = message.properties.redelivered;
+        let body_bytes = message.body.len();
+        let delivery_count = message.properties.delivery_count.unwrap_or(0);
+        let received_at = self.clock.now();
+        let delivery_id = self.clock.new_delivery_id(received_at);
+        telemetry::count_received(self.provider);
+        Counters::add(&self.counters.received);
+        if redelivered {
+            Counters::add(&self.counters.redelivered);
+        }
+        if delivery_count > MANY_RETURNS {
+            tracing::warn!(
+                provider = %self.provider, queue = %self.from, %delivery_id, delivery_count,
+                "a message comes back again and again; its queue may drop it after 20 returns"
+            );
+        }
+        let delivery = VerifiedDelivery::consumed(self.account.consumed(self.from, message), delivery_id, received_at);
+        let number = progress.next;
+        progress.next += 1;
+        progress.window.arrived(body_bytes);
+        self.counters.peak_body_bytes.fetch_max(progress.window.held_bytes() as u64, Ordering::Relaxed);
+        let outstanding = Outstanding {
+            receipt,
+            delivery_id,
+            body_bytes,
+            holds_body: true,
+            offloaded: false,
+            redelivered,
+            delivery_count,
+        };
+        progress.outstanding.insert(number, outstanding);
+        (number, delivery)
+    }
+
+    /// Takes a message in. One that our queue accepted as this run's proof is acknowledged, and not sent a second time.
+    async fn receive<R: Receipt>(
+        &self,
+        received: Received<R>,
+        progress: &mut Progress<'a, R>,
+        ending: &mut StopReason,
+    ) {
+        let redelivered = received.message.properties.redelivered;
+        let (number, delivery) = self.keep(received, progress);
+        if redelivered && self.proof.is_of(&delivery) {
+            let accepted = progress.settled(number).into_iter().collect();
+            self.acknowledge(accepted, progress, ending).await;
+        } else if progress.queue_failed {
+            progress.release_body(number);
+        } else {
+            progress.waiting.push_back((number, delivery));
+        }
+    }
+
+    /// Puts the next message into the batch that is being filled, and sends that when it is full.
+    async fn fill<R>(&self, progress: &mut Progress<'a, R>, ending: &mut StopReason) {
+        let Some((number, delivery)) = progress.waiting.pop_front() else { return };
+        let prepared = match QueueMessage::inline(&delivery) {
+            Ok(Some(document)) => Ok(document),
+            Ok(None) if progress.payloads_failed => return progress.stays(number),
+            Ok(None) => QueueMessage::offload(&delivery, self.payloads).await,
+            Err(unwritable) => Err(unwritable.into()),
+        };
+        let document = match prepared {
+            Ok(document) => document,
+            Err(error) => {
+                self.refused(&delivery.as_delivery().id, &error);
+                tracing::error!(provider = %self.provider, %error, "the store refused a large body; the run ends");
+                progress.stays(number);
+                progress.payloads_failed = true;
+                return fail(ending, DrainFailure::PayloadsUnavailable);
+            }
+        };
+        if document.offloaded() {
+            self.counters.payloads_proven.store(true, Ordering::Relaxed);
+            // It is in the store, and only its document is left.
+            progress.release_body(number);
+        }
+        if let Some(outstanding) = progress.outstanding.get_mut(&number) {
+            outstanding.offloaded = document.offloaded();
+        }
+        if !progress.filling.takes(&document) {
+            self.send(progress);
+        }
+        progress.filling.add(number, document);
+        if progress.filling.documents.len() == MAX_BATCH_MESSAGES {
+            self.send(progress);
+        }
+    }
+
+    fn send<R>(&self, progress: &mut Progress<'a, R>) {
+        let Batch { numbers, documents, .. } = std::mem::take(&mut progress.filling);
+        let queue = self.queue;
+        let sending = async move {
+            let result = queue.send_batch(&documents).await;
+            Sent { numbers, documents, result }
+        };
+        progress.in_flight.push(sending.boxed());
+    }
+
+    /// Acknowledges what our queue took of a batch. What it refused stays in flight.
+    async fn settle<R: Receipt>(&self, sent: Sent, progress: &mut Progress<'a, R>, ending: &mut StopReason) {
+        let Sent { numbers, documents, result } = sent;
+        let several = numbers.len() > 1;
+        let results = match result {
+            Ok(results) => results,
+            Err(error) => {
+                tracing::error!(provider = %self.provider, %error, "our queue took none of a batch; the run ends");
+                progress.queue_failed = true;
+                documents.iter().for_each(|document| self.counters.keep_refused(document.text()));
+                numbers.into_iter().for_each(|number| progress.stays(number));
+                progress.give_up_waiting();
+                return fail(ending, DrainFailure::QueueUnavailable);
+            }
+        };
+        let mut accepted = Vec::with_capacity(numbers.len());
+        for ((number, document), result) in numbers.into_iter().zip(documents).zip(results) {
+            match result {
+                Ok(()) => accepted.extend(progress.settled(number)),
+                Err(error) => {
+                    progress.stays(number);
+                    self.counters.keep_refused(document.text());
+                    if let Some(message) = progress.outstanding.get(&number) {
+                        self.refused(&message.delivery_id, &error);
+                    }
+                }
+            }
+        }
+        if accepted.is_empty() {
+            // One message alone may be one that our queue never takes, and must not hold up what comes after it.
+            let is_alone = Counters::of(&self.counters.refused) < MAX_UNPROVEN_REFUSALS || self.counters.proven().queue;
+            if several || !is_alone {
+                progress.queue_failed = true;
+                progress.give_up_waiting();
+                fail(ending, DrainFailure::QueueUnavailable);
+            }
+            return;
+        }
+        self.counters.queue_accepted();
+        self.acknowledge(accepted, progress, ending).await;
+    }
+
+    /// Acknowledges messages that our queue has.
+    async fn acknowledge<R: Receipt>(
+        &self,
+        accepted: Vec<Outstanding<R>>,
+        progress: &mut Progress<'a, R>,
+        ending: &mut StopReason,
+    ) {
+        for message in &accepted {
+            Counters::add(&self.counters.accepted);
+            telemetry::count_accepted(self.provider);
+            self.report(message, "accepted");
+        }
+        if !progress.connected {
+            return;
+        }
+        for acknowledged in join_all(accepted.iter().map(|message| message.receipt.acknowledge())).await {
+            match acknowledged {
+                Ok(()) => Counters::add(&self.counters.acknowledged),
+                Err(error) => {
+                    progress.connected = false;
+                    self.broken(ending, &error);
+                }
+            }
+        }
+    }
+
+    /// Puts what is still out back on its queue.
+    async fn give_back<R: Receipt>(&self, outstanding: &BTreeMap<Number, Outstanding<R>>) -> Result<(), BrokerError> {
+        for message in outstanding.values() {
+            message.receipt.give_back().await?;
+            Counters::add(&self.counters.returned);
+            self.counters.most_returns.fetch_max(message.delivery_count + 1, Ordering::Relaxed);
+            telemetry::count_returned(self.provider);
+            self.report(message, "returned");
+        }
+        Ok(())
+    }
+
+    fn refused(&self, delivery_id: &DeliveryId, error: &PortError) {
+        Counters::add(&self.counters.refused);
+        tracing::error!(provider = %self.provider, %delivery_id, %error, "the delivery cannot be queued");
+    }
+
+    fn report<R>(&self, message: &Outstanding<R>, outcome: &str) {
+        let key = &self.account.authenticated_by;
+        tracing::info!(
+            provider = self.provider.as_str(),
+            delivery_id = %message.delivery_id,
+            outcome,
+            queue = self.from.as_str(),
+            redelivered = message.redelivered,
+            account = key.account.as_str(),
+            key_fingerprint = key.fingerprint.as_str(),
+            body_bytes = message.body_bytes,
+            offloaded = message.offloaded,
+            "delivery"
+        );
+    }
+
+    fn broken(&self, ending: &mut StopReason, error: &BrokerError) {
+        tracing::error!(provider = %self.provider, queue = %self.from, %error, "the run broke off");
+        fail(ending, DrainFailure::BrokenOff(error.failure));
+    }
+}
+
+/// What failed first is what the run failed of.
+fn fail(ending: &mut StopReason, failure: DrainFailure) {
+    if !matches!(ending, StopReason::Failed(_)) {
+        *ending = StopReason::Failed(failure);
+    }
+}

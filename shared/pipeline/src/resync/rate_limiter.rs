@@ -1,0 +1,38 @@
+//! When the next call may be made.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Calls at even distances.
+///
+/// The first one waits too: a run that was cut off a moment ago may have made a call that nobody has noted.
+#[derive(Debug)]
+pub(super) struct RateLimiter {
+    distance: Duration,
+    next: Instant,
+    stop_at: Option<Instant>,
+}
+
+impl RateLimiter {
+    pub(super) fn new(calls_per_minute: NonZeroU32, stop_at: Option<Instant>) -> Self {
+        let distance = Duration::from_secs(60) / calls_per_minute.get();
+        Self { distance, next: Instant::now() + distance, stop_at }
+    }
+
+    /// Waits until a call may be made, and says whether one may be made at all: no call starts after the end of the time.
+    pub(super) async fn turn(&mut self) -> bool {
+        if self.stop_at.is_some_and(|stop_at| stop_at < self.next.max(Instant::now())) {
+            return false;
+        }
+        tokio::time::sleep_until(self.next).await;
+        self.next = Instant::now() + self.distance;
+        true
+    }
+
+    /// Lets no call be made for that long, whichever.
+    pub(super) fn hold(&mut self, pause: Duration) {
+        self.next = self.next.max(Instant::now() + pause);
+    }
+}

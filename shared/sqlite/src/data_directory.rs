@@ -1,0 +1,205 @@
+//! The directory that holds everything of one development server.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use intake_providers::account::AccountName;
+use intake_providers::provider::ProviderName;
+
+use crate::private_file::{FileLock, LockError, create_private_directory};
+
+/// Where the data lies unless told otherwise.
+pub const DEFAULT_PATH: &str = ".webhook-intake";
+
+/// A data directory.
+#[derive(Clone, Debug)]
+pub struct DataDirectory(PathBuf);
+
+/// Why a data directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirectoryError {
+    /// It can't be made or written.
+    #[error(
+        "the data directory {} cannot be written; give yourself the right to, or choose another with --data-directory",
+        path.display()
+    )]
+    Unwritable {
+        /// The directory, or the file in it.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// There is none.
+    #[error(
+        "there is no data in {}; start `demo` or `serve` first, or say with --data-directory where the data lies",
+        path.display()
+    )]
+    Missing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another server uses it.
+    #[error(
+        "another server is using the data directory {}; stop that one, or choose another with --data-directory",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+impl DataDirectory {
+    /// Opens a data directory, and makes it if it isn't there.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn create(path: &Path) -> Result<Self, DataDirectoryError> {
+        let unwritable = |path: &Path| {
+            let path = path.to_owned();
+            |source| DataDirectoryError::Unwritable { path, source }
+        };
+        create_private_directory(path).map_err(unwritable(path))?;
+        let keys = path.join("keys");
+        create_private_directory(&keys).map_err(unwritable(&keys))?;
+        // Keys and events stay out of whatever repository the directory lies in.
+        let ignore = path.join(".gitignore");
+        std::fs::write(&ignore, "*\n").map_err(unwritable(&ignore))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// A data directory, whether it is there or not.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Opens a data directory in which a server has run before.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn existing(path: &Path) -> Result<Self, DataDirectoryError> {
+        let directory = Self(path.to_owned());
+        if directory.database().is_file() {
+            Ok(directory)
+        } else {
+            Err(DataDirectoryError::Missing { path: path.to_owned() })
+        }
+    }
+
+    /// Claims the directory for a server.
+    ///
+    /// # Errors
+    /// When another server has it.
+    pub fn lock(&self) -> Result<FileLock, DataDirectoryError> {
+        self.lock_file("server.lock")
+    }
+
+    /// Claims the directory for a drain, which may run beside a server.
+    ///
+    /// # Errors
+    /// When another drain has it.
+    pub(crate) fn lock_drain(&self) -> Result<FileLock, DataDirectoryError> {
+        self.lock_file("drain.lock")
+    }
+
+    fn lock_file(&self, name: &str) -> Result<FileLock, DataDirectoryError> {
+        let path = self.0.join(name);
+        FileLock::take(&path).map_err(|error| match error {
+            LockError::Held => DataDirectoryError::InUse { path: self.0.clone() },
+            LockError::File(source) => DataDirectoryError::Unwritable { path, source },
+        })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The database with queue, payloads and ledger.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.0.join("intake.sqlite")
+    }
+
+    /// How far the resync of an account at NurtureCloud has come.
+    #[must_use]
+    pub fn resync_resume_point(&self, account: &AccountName) -> PathBuf {
+        self.0.join(format!("nurturecloud-resync-{account}.json"))
+    }
+
+    /// The pause after a drain that our side refused messages of. Removing it lifts the pause.
+    #[must_use]
+    pub fn drain_pause(&self) -> PathBuf {
+        self.0.join("nowcerts-pause.json")
+    }
+
+    /// The log of `demo`.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("demo.log")
+    }
+
+    /// The file with a provider's active keys, in the form of the secret on AWS.
+    #[must_use]
+    pub fn keys(&self, provider: ProviderName) -> PathBuf {
+        self.0.join("keys").join(format!("{provider}.json"))
+    }
+
+    /// The private key with which test deliveries of Accredit are signed.
+    #[must_use]
+    pub fn accredit_private_key(&self) -> PathBuf {
+        self.0.join("keys").join("accredit-private.pem")
+    }
+
+    /// The secret that ends the URL of NurtureCloud's test deliveries.
+    #[must_use]
+    pub fn nurturecloud_path_secret(&self) -> PathBuf {
+        self.0.join("keys").join("nurturecloud-path-secret")
+    }
+
+    /// The authority that issues tokens to Sterling, with its private keys, in the form of the secret on AWS.
+    #[must_use]
+    pub fn sterling_authority(&self) -> PathBuf {
+        self.0.join("keys").join("sterling-authority.json")
+    }
+
+    /// The client with which test deliveries of Sterling get their tokens.
+    #[must_use]
+    pub fn sterling_client(&self) -> PathBuf {
+        self.0.join("keys").join("sterling-client.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_on_the_same_directory_is_refused_until_the_first_is_gone() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(&parent.path().join("data")).unwrap();
+        let lock = directory.lock().unwrap();
+        let error = DataDirectory::create(directory.path()).unwrap().lock().unwrap_err().to_string();
+        assert!(error.starts_with("another server is using the data directory"), "{error}");
+        drop(lock);
+        directory.lock().unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named_with_what_to_do() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = DataDirectory::create(&file.join("data")).unwrap_err().to_string();
+        assert!(error.contains("file/data cannot be written") && error.contains("--data-directory"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_without_data_is_no_existing_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let error = DataDirectory::existing(parent.path()).unwrap_err().to_string();
+        assert!(error.starts_with("there is no data in"), "{error}");
+    }
+}

@@ -1,0 +1,224 @@
+//! One SQLite file, which queue, payload store and ledger share.
+//!
+//! The file is in write-ahead mode with `synchronous = FULL`: a commit returns after the disk has it, so what is acknowledged
+//! survives a crash of the process and of the machine. Several processes may use the file at once; every change is one
+//! immediate transaction.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use intake_pipeline::ports::PortError;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+/// The format of the file, in `PRAGMA user_version`.
+const FORMAT: i64 = 1;
+
+/// How long a transaction waits for another process to finish its own. It lies below the intake's deadline.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause between two tries to switch a new file to write-ahead mode.
+const SWITCH_PAUSE: Duration = Duration::from_millis(5);
+
+const TABLES: &str = "
+CREATE TABLE queue (
+    message_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    body TEXT NOT NULL,
+    visible_at INTEGER NOT NULL DEFAULT 0,
+    receive_count INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX queue_by_visibility ON queue (visible_at, message_id);
+
+CREATE TABLE dead_letters (
+    message_id INTEGER PRIMARY KEY,
+    body TEXT NOT NULL,
+    receive_count INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE payloads (
+    key TEXT PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE ledger (
+    partition TEXT NOT NULL,
+    sort TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    expires_at INTEGER,
+    provider TEXT NOT NULL,
+    outcome TEXT,
+    received_at INTEGER,
+    PRIMARY KEY (partition, sort)
+) STRICT;
+CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
+";
+
+/// An open database file. Clones share one connection.
+#[derive(Clone, Debug)]
+pub struct Database {
+    connection: Arc<Mutex<Connection>>,
+}
+
+/// Why a database file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// SQLite could not open or prepare it.
+    #[error(
+        "the database {} cannot be opened; check that its directory can be written and that the disk has space left",
+        path.display()
+    )]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's own words.
+        source: rusqlite::Error,
+    },
+    /// Another release wrote it.
+    #[error(
+        "the database {} has format {found} and this release knows format {FORMAT}; run the release that wrote it, or \
+         choose another --data-directory",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: i64,
+    },
+}
+
+impl Database {
+    /// Opens a database file, and makes it if it isn't there.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        let mut connection = Connection::open(path).map_err(failed)?;
+        let found = prepare(&mut connection).map_err(failed)?;
+        if found != FORMAT {
+            return Err(OpenError::UnknownFormat { path: path.to_owned(), found });
+        }
+        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// Runs one immediate transaction on a thread that may block, and commits it if the work succeeds. A caller that gives up
+    /// waiting doesn't stop it.
+    pub(crate) async fn transaction<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let connection = Arc::clone(&self.connection);
+        let run = move || {
+            // A panic in earlier work has rolled its transaction back, so the connection is as good as before.
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        match tokio::task::spawn_blocking(run).await {
+            Ok(result) => result.map_err(|error: WorkError| PortError::new(operation, &error)),
+            Err(error) => Err(PortError::new(operation, &error)),
+        }
+    }
+}
+
+/// Why work in a transaction failed; the transaction is rolled back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// serde's own words may quote what they read, so only the place is passed on.
+    #[error("the ledger's entry at {partition} {sort} is damaged (line {line}, column {column})")]
+    DamagedEntry { partition: String, sort: String, line: usize, column: usize },
+    #[error("there is no entity at {partition} {sort}, where one was expected")]
+    NoEntity { partition: String, sort: String },
+    #[error("the entry cannot be written as JSON: {0}")]
+    Unwritable(serde_json::Error),
+    #[error("one call puts two entries at {partition} {sort}")]
+    RepeatedKey { partition: String, sort: String },
+    #[error("there is no payload {0}")]
+    NoPayload(String),
+}
+
+/// Sets the connection up, makes the tables in a new file, and returns the file's format.
+fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    use_write_ahead_log(connection)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // On macOS only this makes the disk write out its own cache; elsewhere it changes nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut format: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if format == 0 {
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+        format = FORMAT;
+    }
+    transaction.commit()?;
+    Ok(format)
+}
+
+/// Switches the file to write-ahead mode, which is kept in the file. SQLite does not wait for the lock that the switch takes, so
+/// of several that open a new file at once all but one would fail.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && started.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(SWITCH_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_an_unknown_format_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("intake.sqlite");
+        drop(Database::open(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+        let error = Database::open(&path).unwrap_err().to_string();
+        assert!(error.contains("intake.sqlite has format 7"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named_with_what_to_check() {
+        let error = Database::open(Path::new("/nowhere/at/all.sqlite")).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/at/all.sqlite cannot be opened; check"), "{error}");
+    }
+
+    #[test]
+    fn a_commit_waits_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+        let connection = database.connection.lock().unwrap();
+        let journal_mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        assert_eq!((journal_mode.as_str(), synchronous), ("wal", 2));
+    }
+
+    #[test]
+    fn many_may_open_one_new_file_at_once() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("intake.sqlite");
+            std::thread::scope(|scope| {
+                let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| Database::open(&path).map(drop))).collect();
+                for thread in opened {
+                    thread.join().unwrap().unwrap();
+                }
+            });
+        }
+    }
+}

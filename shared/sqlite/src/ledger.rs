@@ -1,0 +1,672 @@
+//! The ledger as a table, and the listing of what it holds.
+
+use std::collections::HashSet;
+
+use intake_pipeline::entities::{ENTITY_SORT, EntityEntry};
+use intake_pipeline::ledger::{
+    Condition, ConditionalPut, Entry, EntryKey, EventEntry, Occurrence, Outcome, PutOutcome,
+};
+use intake_pipeline::ports::{Ledger, PortError};
+use intake_providers::delivery::DeliveryId;
+use intake_providers::provider::ProviderName;
+use intake_providers::timestamp::Timestamp;
+use rusqlite::{OptionalExtension as _, Transaction};
+
+use crate::database::{Database, WorkError};
+
+/// The ledger in a database file.
+#[derive(Clone, Debug)]
+pub struct SqliteLedger(Database);
+
+/// Which entries to list.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Of this provider only.
+    pub provider: Option<ProviderName>,
+    /// With this outcome only.
+    pub outcome: Option<Outcome>,
+    /// Received at this time or later.
+    pub since: Option<Timestamp>,
+    /// The latest so many.
+    pub most: Option<u32>,
+}
+
+/// An entry that says what became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// Where it lies.
+    pub key: EntryKey,
+    /// The entry: an event, a conflict or a quarantine.
+    pub entry: Entry,
+}
+
+impl SqliteLedger {
+    /// The ledger in this file.
+    #[must_use]
+    pub const fn new(database: Database) -> Self {
+        Self(database)
+    }
+
+    /// Lists what became of events, in the order in which they were received.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn list(&self, filter: EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
+        self.0
+            .transaction("sqlite list events", move |transaction| {
+                // A limit of -1 is none.
+                let sql = "SELECT partition, sort, entry FROM ledger
+                     WHERE outcome IS NOT NULL AND (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR outcome = ?2)
+                         AND received_at >= ?3
+                     ORDER BY received_at DESC, rowid DESC LIMIT ?4";
+                let mut statement = transaction.prepare(sql)?;
+                let since = filter.since.map_or(i64::MIN, Timestamp::unix_milliseconds);
+                let parameters = (
+                    filter.provider.map(ProviderName::as_str),
+                    filter.outcome.map(Outcome::as_str),
+                    since,
+                    filter.most.map_or(-1, i64::from),
+                );
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+                };
+                let mut events = statement
+                    .query_map(parameters, read)?
+                    .map(|row| {
+                        let (partition, sort, text) = row?;
+                        let key = EntryKey { partition, sort };
+                        Ok(RecordedEvent { entry: parse(&key, &text)?, key })
+                    })
+                    .collect::<Result<Vec<_>, WorkError>>()?;
+                events.reverse();
+                // The events of one delivery are recorded in any order.
+                events.sort_by_key(RecordedEvent::made);
+                Ok(events)
+            })
+            .await
+    }
+}
+
+impl SqliteLedger {
+    /// Lists entities: those of every component of every business, in the order of component and id.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
+        self.0
+            .transaction("sqlite list entities", |transaction| {
+                let mut statement = transaction.prepare("SELECT partition, entry FROM ledger WHERE sort = ?1")?;
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+                let mut entities = Vec::new();
+                for row in statement.query_map((ENTITY_SORT,), read)? {
+                    let (partition, text) = row?;
+                    let key = EntryKey { partition, sort: ENTITY_SORT.to_owned() };
+                    if let Entry::Entity(entity) = parse(&key, &text)? {
+                        entities.push(*entity);
+                    }
+                }
+                entities.sort_by(|one, other| one.entity.cmp(&other.entity));
+                Ok(entities)
+            })
+            .await
+    }
+
+    /// The events of one entity, in the order of their arrival.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
+        let partition = entity.partition.clone();
+        self.0
+            .transaction("sqlite list an entity's events", move |transaction| {
+                let sql = "SELECT sort, entry FROM ledger WHERE partition = ?1 AND sort >= 'event#' AND sort < 'event$'
+                     ORDER BY sort";
+                let mut statement = transaction.prepare(sql)?;
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+                let mut events = Vec::new();
+                for row in statement.query_map((&partition,), read)? {
+                    let (sort, text) = row?;
+                    if let Entry::Event(event) = parse(&EntryKey { partition: partition.clone(), sort }, &text)? {
+                        events.push(*event);
+                    }
+                }
+                Ok(events)
+            })
+            .await
+    }
+}
+
+impl RecordedEvent {
+    /// The delivery that made it.
+    #[must_use]
+    pub fn delivery_id(&self) -> Option<DeliveryId> {
+        self.made().map(|(_, occurrence)| occurrence.delivery_id)
+    }
+
+    /// When it was received, and which event of which delivery made it.
+    const fn made(&self) -> Option<(Timestamp, Occurrence)> {
+        match &self.entry {
+            Entry::Event(event) | Entry::Conflict(event) => Some((event.received_at, event.occurrence)),
+            Entry::Quarantine(quarantine) => Some((quarantine.received_at, quarantine.occurrence)),
+            Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => None,
+        }
+    }
+}
+
+impl Ledger for SqliteLedger {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
+        let puts = puts.to_vec();
+        self.0.transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts)).await
+    }
+
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        let key = key.clone();
+        self.0
+            .transaction("sqlite get entity", move |transaction| match at(transaction, &key)? {
+                None => Ok(None),
+                Some((Entry::Entity(entity), _)) => Ok(Some(*entity)),
+                Some(_) => Err(WorkError::NoEntity { partition: key.partition, sort: key.sort }),
+            })
+            .await
+    }
+
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        let key = key.clone();
+        self.0
+            .transaction("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry)))
+            .await
+    }
+}
+
+fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut]) -> Result<PutOutcome, WorkError> {
+    let mut keys = HashSet::new();
+    if let Some(put) = puts.iter().find(|put| !keys.insert(&put.key)) {
+        // DynamoDB refuses such a transaction as well; taking it here would hide the mistake until deployment.
+        let EntryKey { partition, sort } = put.key.clone();
+        return Err(WorkError::RepeatedKey { partition, sort });
+    }
+    let existing = puts.iter().map(|put| existing(transaction, now_seconds, put)).collect::<Result<Vec<_>, _>>()?;
+    if existing.iter().any(Option::is_some) {
+        return Ok(PutOutcome::ConditionFailed(existing));
+    }
+    let mut statement = transaction.prepare(
+        "INSERT OR REPLACE INTO ledger (partition, sort, entry, expires_at, provider, outcome, received_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for ConditionalPut { key, entry, .. } in puts {
+        let text = serde_json::to_string(entry).map_err(WorkError::Unwritable)?;
+        let columns = Columns::of(entry);
+        statement.execute((
+            &key.partition,
+            &key.sort,
+            text,
+            columns.expires_at,
+            columns.provider.as_str(),
+            columns.outcome.map(Outcome::as_str),
+            columns.received_at.map(Timestamp::unix_milliseconds),
+        ))?;
+    }
+    Ok(PutOutcome::Done)
+}
+
+/// The entry that keeps the put from happening.
+fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPut) -> Result<Option<Entry>, WorkError> {
+    let found = at(transaction, &put.key)?;
+    let gives_way = match (put.condition, &found) {
+        (Condition::Always, _) => true,
+        (Condition::Absent, found) => found.is_none(),
+        (Condition::AbsentOrExpired, None) => true,
+        (Condition::AbsentOrExpired, Some((_, expires_at))) => {
+            expires_at.is_some_and(|expires_at| expires_at <= now_seconds)
+        }
+        (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == version,
+        // DynamoDB refuses such a put as well, and has nothing to show for it.
+        (Condition::Version(_), _) => {
+            let EntryKey { partition, sort } = put.key.clone();
+            return Err(WorkError::NoEntity { partition, sort });
+        }
+    };
+    Ok(found.filter(|_| !gives_way).map(|(entry, _)| entry))
+}
+
+/// The entry at a key, and until when it counts.
+fn at(transaction: &Transaction<'_>, key: &EntryKey) -> Result<Option<(Entry, Option<i64>)>, WorkError> {
+    let mut statement =
+        transaction.prepare("SELECT entry, expires_at FROM ledger WHERE partition = ?1 AND sort = ?2")?;
+    let found: Option<(String, Option<i64>)> =
+        statement.query_row((&key.partition, &key.sort), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    found.map(|(text, expires_at)| Ok((parse(key, &text)?, expires_at))).transpose()
+}
+
+fn parse(key: &EntryKey, text: &str) -> Result<Entry, WorkError> {
+    serde_json::from_str(text).map_err(|error| WorkError::DamagedEntry {
+        partition: key.partition.clone(),
+        sort: key.sort.clone(),
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+/// What is copied out of an entry, to be asked for.
+struct Columns {
+    provider: ProviderName,
+    outcome: Option<Outcome>,
+    received_at: Option<Timestamp>,
+    expires_at: Option<i64>,
+}
+
+impl Columns {
+    const fn of(entry: &Entry) -> Self {
+        match entry {
+            Entry::Event(event) | Entry::Conflict(event) => Self {
+                provider: event.provider,
+                outcome: Some(event.outcome),
+                received_at: Some(event.received_at),
+                expires_at: None,
+            },
+            Entry::Quarantine(quarantine) => Self {
+                provider: quarantine.provider,
+                outcome: Some(quarantine.outcome),
+                received_at: Some(quarantine.received_at),
+                expires_at: None,
+            },
+            Entry::Alias(alias) | Entry::Hint(alias) => {
+                Self { provider: alias.provider, outcome: None, received_at: None, expires_at: Some(alias.expires_at) }
+            }
+            Entry::Entity(entity) => {
+                Self { provider: entity.provider, outcome: None, received_at: None, expires_at: None }
+            }
+            Entry::Progress(progress) => Self {
+                provider: progress.provider,
+                outcome: None,
+                received_at: None,
+                expires_at: Some(progress.expires_at),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+    use std::path::Path;
+
+    use intake_pipeline::ledger::{
+        AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, TimeIndex,
+    };
+    use intake_pipeline::ports::PayloadKey;
+    use intake_providers::account::AccountName;
+    use intake_providers::delivery::Sha256Digest;
+    use intake_providers::entity::EntityReference;
+    use intake_providers::event::EventIndex;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ledger(directory: &Path) -> SqliteLedger {
+        SqliteLedger::new(Database::open(&directory.join("intake.sqlite")).unwrap())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_milliseconds(seconds * 1000).unwrap()
+    }
+
+    fn key(partition: &str, sort: &str) -> EntryKey {
+        EntryKey { partition: partition.to_owned(), sort: sort.to_owned() }
+    }
+
+    fn occurrence(received_at: Timestamp) -> Occurrence {
+        Occurrence { delivery_id: DeliveryId::new(received_at, [7; 10]), index: EventIndex(3) }
+    }
+
+    fn time_index() -> TimeIndex {
+        TimeIndex { time_bucket: "machnet#1970-01-01T00#1".to_owned(), time_order: "x".to_owned() }
+    }
+
+    fn event(id: &str, provider: ProviderName, outcome: Outcome, received_at: Timestamp) -> EventEntry {
+        EventEntry {
+            outcome,
+            provider,
+            account: AccountName::new("main").unwrap(),
+            id: id.to_owned(),
+            source: format!("{}/main", provider.source_path()),
+            event_type: "machnet.transaction_completed".to_owned(),
+            subject: Some("txn".to_owned()),
+            time: None,
+            datacontenttype: "application/json".to_owned(),
+            data: EventData::Inline { data: "{\"id\": \"\u{1f600}\"}".to_owned() },
+            envelope: None,
+            digest: Sha256Digest::of(id.as_bytes()),
+            occurrence: occurrence(received_at),
+            received_at,
+            key_fingerprint: "01ab".to_owned(),
+            attributes: BTreeMap::from([("user_id".to_owned(), "u".to_owned())]),
+            repeat_of: None,
+            same_job_as: Some("other".to_owned()),
+            entity: None,
+            time_index: time_index(),
+        }
+    }
+
+    fn stored(id: &str, seconds: i64) -> Entry {
+        Entry::Event(Box::new(event(id, ProviderName::Machnet, Outcome::Stored, at(seconds))))
+    }
+
+    fn alias(owner: &str, expires_at: i64) -> Entry {
+        Entry::Alias(AliasEntry {
+            provider: ProviderName::Machnet,
+            owner: owner.to_owned(),
+            owner_id: owner.to_owned(),
+            expires_at,
+        })
+    }
+
+    fn quarantine(seconds: i64) -> Entry {
+        Entry::Quarantine(Box::new(QuarantineEntry {
+            outcome: Outcome::Quarantined,
+            provider: ProviderName::Accredit,
+            reason: "the content is not JSON".to_owned(),
+            document: "{}".to_owned(),
+            data: None,
+            occurrence: occurrence(at(seconds)),
+            received_at: at(seconds),
+            time_index: time_index(),
+        }))
+    }
+
+    fn absent(key: EntryKey, entry: Entry) -> ConditionalPut {
+        ConditionalPut { key, entry, condition: Condition::Absent }
+    }
+
+    fn absent_or_expired(key: EntryKey, entry: Entry) -> ConditionalPut {
+        ConditionalPut { key, entry, condition: Condition::AbsentOrExpired }
+    }
+
+    #[tokio::test]
+    async fn a_refused_put_changes_nothing_and_returns_what_was_in_the_way_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let (first, taken) = (key("a", "event"), key("s", "alias"));
+        let puts = [absent(first.clone(), stored("1", 1)), absent_or_expired(taken.clone(), alias("a", 100))];
+        assert_eq!(ledger.put(at(1), &puts).await.unwrap(), PutOutcome::Done);
+
+        let second = key("b", "event");
+        let puts = [absent(second.clone(), stored("2", 2)), absent_or_expired(taken, alias("b", 200))];
+        let refused = PutOutcome::ConditionFailed(vec![None, Some(alias("a", 100))]);
+        assert_eq!(ledger.put(at(99), &puts).await.unwrap(), refused);
+        let again = [absent(second, stored("3", 3))];
+        assert_eq!(
+            ledger.put(at(99), &again).await.unwrap(),
+            PutOutcome::Done,
+            "the refused put left something behind"
+        );
+
+        let again = [absent(first, stored("4", 4))];
+        assert_eq!(ledger.put(at(99), &again).await.unwrap(), PutOutcome::ConditionFailed(vec![Some(stored("1", 1))]));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_free_again_from_the_very_second_in_which_it_expires() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let name = key("s", "alias");
+        let put = |owner, expires_at| [absent_or_expired(name.clone(), alias(owner, expires_at))];
+        ledger.put(at(1), &put("a", 100)).await.unwrap();
+        let refused = PutOutcome::ConditionFailed(vec![Some(alias("a", 100))]);
+        assert_eq!(ledger.put(at(99), &put("b", 200)).await.unwrap(), refused);
+        assert_eq!(ledger.put(at(100), &put("b", 200)).await.unwrap(), PutOutcome::Done);
+        assert_eq!(
+            ledger.put(at(100), &[absent(name.clone(), alias("c", 300))]).await.unwrap(),
+            PutOutcome::ConditionFailed(vec![Some(alias("b", 200))])
+        );
+    }
+
+    #[tokio::test]
+    async fn two_puts_at_one_key_in_one_call_are_an_error_as_they_are_on_dynamodb() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let puts = [absent(key("a", "event"), stored("1", 1)), absent(key("a", "event"), stored("1", 1))];
+        let error = ledger.put(at(1), &puts).await.unwrap_err();
+        assert_eq!(error.to_string(), "sqlite put entries failed: one call puts two entries at a event");
+    }
+
+    #[tokio::test]
+    async fn events_are_listed_by_provider_outcome_and_time_and_names_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let repeat = Entry::Event(Box::new(event("2", ProviderName::Machnet, Outcome::Repeat, at(20))));
+        let mut conflict = event("1", ProviderName::Machnet, Outcome::Conflict, at(30));
+        conflict.data =
+            EventData::Payload { data_key: PayloadKey::new("events/1".to_owned()), data_size_bytes: 300_000 };
+        let entries = [
+            (key("q", "00000"), quarantine(40)),
+            (key("a", "event"), stored("1", 10)),
+            (key("s", "alias"), alias("a", 100)),
+            (key("b", "event"), repeat),
+            (key("a", "conflict#1"), Entry::Conflict(Box::new(conflict))),
+        ];
+        for (key, entry) in &entries {
+            ledger.put(at(50), &[absent(key.clone(), entry.clone())]).await.unwrap();
+        }
+        let list = async |filter| {
+            let listed = ledger.list(filter).await.unwrap();
+            listed.into_iter().map(|event| event.key.partition + "/" + &event.key.sort).collect::<Vec<_>>()
+        };
+        assert_eq!(list(EventFilter::default()).await, ["a/event", "b/event", "a/conflict#1", "q/00000"]);
+        let accredit = EventFilter { provider: Some(ProviderName::Accredit), ..EventFilter::default() };
+        assert_eq!(list(accredit).await, ["q/00000"]);
+        let conflicts = EventFilter { outcome: Some(Outcome::Conflict), ..EventFilter::default() };
+        assert_eq!(list(conflicts).await, ["a/conflict#1"]);
+        let late = EventFilter { since: Some(at(20)), ..EventFilter::default() };
+        assert_eq!(list(late).await, ["b/event", "a/conflict#1", "q/00000"]);
+        let latest = EventFilter { most: Some(2), ..EventFilter::default() };
+        assert_eq!(list(latest).await, ["a/conflict#1", "q/00000"]);
+        let whole = ledger.list(EventFilter::default()).await.unwrap();
+        assert!(whole.iter().all(|event| entries.contains(&(event.key.clone(), event.entry.clone()))));
+    }
+
+    fn version(number: u64) -> Entry {
+        let entity = EntityReference {
+            account: AccountName::new("main").unwrap(),
+            component: "agent".to_owned(),
+            organisation: "o".to_owned(),
+            business_id: "b".to_owned(),
+            id: "1".to_owned(),
+        };
+        Entry::Entity(Box::new(EntityEntry {
+            provider: ProviderName::NurtureCloud,
+            entity,
+            component_and_id: "agent#1".to_owned(),
+            version: number,
+            deleted: false,
+            content: None,
+            existence: None,
+        }))
+    }
+
+    #[tokio::test]
+    async fn an_entity_is_put_over_the_version_that_was_read_and_over_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let here = key("e", ENTITY_SORT);
+        let over = |entry, condition| [ConditionalPut { key: here.clone(), entry, condition }];
+        assert_eq!(ledger.entity(&here).await.unwrap(), None);
+        assert!(ledger.put(at(1), &over(version(2), Condition::Version(1))).await.is_err(), "nothing is there");
+        ledger.put(at(1), &over(version(1), Condition::Absent)).await.unwrap();
+        assert_eq!(ledger.put(at(1), &over(version(2), Condition::Version(1))).await.unwrap(), PutOutcome::Done);
+        let refused = PutOutcome::ConditionFailed(vec![Some(version(2))]);
+        assert_eq!(ledger.put(at(1), &over(version(2), Condition::Version(1))).await.unwrap(), refused);
+        assert_eq!(ledger.put(at(1), &over(version(1), Condition::Absent)).await.unwrap(), refused);
+        assert_eq!(ledger.entity(&here).await.unwrap().map(|entity| entity.version), Some(2));
+        assert_eq!(ledger.entities().await.unwrap().len(), 1);
+        assert!(ledger.list(EventFilter::default()).await.unwrap().is_empty(), "an entity is no event");
+    }
+
+    #[tokio::test]
+    async fn an_entity_s_history_is_in_the_order_of_arrival_and_holds_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let entries = [
+            (key("e", "event#2"), stored("second", 1)),
+            (key("e", "event#1"), stored("first", 2)),
+            (key("e", ENTITY_SORT), version(1)),
+            (key("other", "event#1"), stored("other", 1)),
+        ];
+        for (key, entry) in entries {
+            ledger.put(at(50), &[absent(key, entry)]).await.unwrap();
+        }
+        let history = ledger.history(&key("e", ENTITY_SORT)).await.unwrap();
+        assert_eq!(history.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn progress_replaces_what_was_saved_before_and_is_found_but_not_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let delivery_id = occurrence(at(1)).delivery_id;
+        let progress = |next_index| {
+            Entry::Progress(ProgressEntry {
+                provider: ProviderName::Sterling,
+                delivery_id,
+                events: 1_000,
+                next_index: EventIndex(next_index),
+                outcomes: OutcomeCounts { stored: next_index, ..OutcomeCounts::default() },
+                expires_at: 60,
+            })
+        };
+        let key = ProgressEntry::key(delivery_id);
+        assert_eq!(ledger.find(&key).await.unwrap(), None);
+        for next_index in [300, 200] {
+            let entry = progress(next_index);
+            let put = ConditionalPut { key: key.clone(), entry: entry.clone(), condition: Condition::Always };
+            assert_eq!(ledger.put(at(0), &[put]).await.unwrap(), PutOutcome::Done);
+            assert_eq!(ledger.find(&key).await.unwrap(), Some(entry));
+        }
+        assert_eq!(ledger.list(EventFilter::default()).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn the_events_of_a_delivery_are_listed_in_their_order_however_they_were_recorded() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        for index in [2, 0, 1] {
+            let mut entry = event(&index.to_string(), ProviderName::Machnet, Outcome::Stored, at(1));
+            entry.occurrence.index = EventIndex(index);
+            let put = absent(key(&format!("machnet#{index}"), "event"), Entry::Event(Box::new(entry)));
+            ledger.put(at(1), &[put]).await.unwrap();
+        }
+        let listed = ledger.list(EventFilter::default()).await.unwrap();
+        let partitions: Vec<&str> = listed.iter().map(|event| event.key.partition.as_str()).collect();
+        assert_eq!(partitions, ["machnet#0", "machnet#1", "machnet#2"]);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_entry_is_named_and_not_quoted() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        ledger.put(at(1), &[absent(key("a", "event"), stored("1", 1))]).await.unwrap();
+        rusqlite::Connection::open(directory.path().join("intake.sqlite"))
+            .unwrap()
+            .execute("UPDATE ledger SET entry = 'hunter2'", ())
+            .unwrap();
+        let error = ledger.put(at(1), &[absent(key("a", "event"), stored("1", 1))]).await.unwrap_err().to_string();
+        assert!(error.contains("the ledger's entry at a event is damaged (line 1"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_two_writers_on_two_connections_exactly_one_gets_each_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledgers = [ledger(directory.path()), ledger(directory.path())];
+        let writer = |ledger: SqliteLedger, name: &'static str| {
+            tokio::spawn(async move {
+                let mut won = Vec::new();
+                for number in 0..40 {
+                    let put = absent(key(&number.to_string(), "event"), stored(name, number));
+                    match ledger.put(at(1), &[put]).await.unwrap() {
+                        PutOutcome::Done => won.push(number),
+                        PutOutcome::ConditionFailed(found) => assert!(matches!(found.as_slice(), [Some(_)])),
+                    }
+                }
+                won
+            })
+        };
+        let [one, two] = &ledgers;
+        let (first, second) = tokio::join!(writer(one.clone(), "a"), writer(two.clone(), "b"));
+        let mut won = [first.unwrap(), second.unwrap()].concat();
+        won.sort_unstable();
+        assert_eq!(won, (0..40).collect::<Vec<_>>());
+    }
+
+    /// The ledger as a plain map, to compare with.
+    #[derive(Default)]
+    struct Model(HashMap<EntryKey, Entry>);
+
+    impl Model {
+        fn put(&mut self, now: i64, puts: &[ConditionalPut]) -> PutOutcome {
+            let blocks = |put: &ConditionalPut| {
+                let found = self.0.get(&put.key)?;
+                match (found, put.condition) {
+                    (Entry::Alias(alias) | Entry::Hint(alias), Condition::AbsentOrExpired)
+                        if alias.expires_at <= now =>
+                    {
+                        None
+                    }
+                    _ => Some(found.clone()),
+                }
+            };
+            let found: Vec<_> = puts.iter().map(blocks).collect();
+            if found.iter().any(Option::is_some) {
+                return PutOutcome::ConditionFailed(found);
+            }
+            self.0.extend(puts.iter().map(|put| (put.key.clone(), put.entry.clone())));
+            PutOutcome::Done
+        }
+    }
+
+    fn any_put() -> impl Strategy<Value = ConditionalPut> {
+        let entry = prop_oneof![
+            (0..3_i64).prop_map(|id| stored(&id.to_string(), id)),
+            (0..10_i64).prop_map(|expires_at| alias("a", expires_at)),
+            Just(quarantine(1)),
+        ];
+        let condition = prop_oneof![Just(Condition::Absent), Just(Condition::AbsentOrExpired)];
+        ("[ab]", "[xy]", entry, condition).prop_map(|(partition, sort, entry, condition)| ConditionalPut {
+            key: key(&partition, &sort),
+            entry,
+            condition,
+        })
+    }
+
+    fn any_call() -> impl Strategy<Value = (i64, Vec<ConditionalPut>)> {
+        let puts = prop::collection::vec(any_put(), 1..4).prop_map(|mut puts| {
+            let mut keys = HashSet::new();
+            puts.retain(|put| keys.insert(put.key.clone()));
+            puts
+        });
+        (0..10_i64, puts)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_calls_are_answered_as_a_plain_map_answers_them(calls in prop::collection::vec(any_call(), 1..12)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let ledger = ledger(directory.path());
+            let mut model = Model::default();
+            for (now, puts) in calls {
+                let answered = runtime.block_on(ledger.put(at(now), &puts)).unwrap();
+                prop_assert_eq!(answered, model.put(now, &puts));
+            }
+            let mut listed: Vec<_> = runtime.block_on(ledger.list(EventFilter::default())).unwrap()
+                .into_iter().map(|event| event.key).collect();
+            let mut expected: Vec<_> = model.0.into_iter()
+                .filter(|(_, entry)| !matches!(entry, Entry::Alias(_) | Entry::Hint(_))).map(|(key, _)| key).collect();
+            listed.sort();
+            expected.sort();
+            prop_assert_eq!(listed, expected);
+        }
+    }
+}

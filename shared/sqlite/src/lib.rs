@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod data_directory;
+mod database;
+mod key_file;
+mod lease;
+mod ledger;
+mod payloads;
+pub mod private_file;
+mod queue;
+mod resume_file;
+
+pub use data_directory::{DEFAULT_PATH, DataDirectory, DataDirectoryError};
+pub use database::{Database, OpenError};
+pub use key_file::KeyFile;
+pub use lease::FileLease;
+pub use ledger::{EventFilter, RecordedEvent, SqliteLedger};
+pub use payloads::SqlitePayloads;
+pub use queue::{MAX_RECEIVES, QueueDepth, SqliteQueue};
+pub use resume_file::{ResumeFile, ResumeFileError};

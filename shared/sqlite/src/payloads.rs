@@ -1,0 +1,68 @@
+//! The payload store as a table.
+
+use bytes::Bytes;
+use intake_pipeline::ports::{PayloadKey, Payloads, PortError};
+use rusqlite::OptionalExtension as _;
+
+use crate::database::{Database, WorkError};
+
+/// The payload store in a database file.
+#[derive(Clone, Debug)]
+pub struct SqlitePayloads(Database);
+
+impl SqlitePayloads {
+    /// The payload store in this file.
+    #[must_use]
+    pub const fn new(database: Database) -> Self {
+        Self(database)
+    }
+}
+
+impl Payloads for SqlitePayloads {
+    async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
+        let key = key.as_str().to_owned();
+        self.0
+            .transaction("sqlite put payload", move |transaction| {
+                let sql =
+                    "INSERT INTO payloads (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET bytes = ?2";
+                transaction.execute(sql, (key, &*bytes))?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        let key = key.as_str().to_owned();
+        self.0
+            .transaction("sqlite get payload", move |transaction| {
+                let sql = "SELECT bytes FROM payloads WHERE key = ?1";
+                let bytes: Option<Vec<u8>> = transaction.query_row(sql, [&key], |row| row.get(0)).optional()?;
+                bytes.map(Bytes::from).ok_or(WorkError::NoPayload(key))
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_come_back_as_they_were_stored_and_storing_again_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let payloads = SqlitePayloads::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
+        let key = PayloadKey::new("deliveries/machnet/2026/11/21/1".to_owned());
+        let bytes = Bytes::from_iter((0..2_000_000_u32).map(|number| number.to_le_bytes()[0]));
+        payloads.put(&key, bytes.clone()).await.unwrap();
+        payloads.put(&key, bytes.clone()).await.unwrap();
+        assert_eq!(payloads.get(&key).await.unwrap(), bytes);
+    }
+
+    #[tokio::test]
+    async fn a_payload_that_is_not_there_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let payloads = SqlitePayloads::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
+        let error = payloads.get(&PayloadKey::new("events/none".to_owned())).await.unwrap_err();
+        assert_eq!(error.to_string(), "sqlite get payload failed: there is no payload events/none");
+    }
+}

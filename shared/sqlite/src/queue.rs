@@ -1,0 +1,378 @@
+//! The queue as a table that behaves like SQS: a received message is hidden for a while and comes again unless it is deleted,
+//! and after too many receives it becomes a dead letter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use intake_pipeline::ports::{BatchQueue, PortError, Queue};
+use intake_pipeline::processor::QueueRecord;
+use intake_pipeline::queue_message::QueueMessage;
+use intake_providers::timestamp::Timestamp;
+use tokio::sync::Notify;
+
+use crate::database::Database;
+
+/// How often a message is handed out before it becomes a dead letter.
+pub const MAX_RECEIVES: u32 = 5;
+
+/// The queue in a database file. Clones share one waker.
+#[derive(Clone, Debug)]
+pub struct SqliteQueue {
+    database: Database,
+    sent: Arc<Notify>,
+}
+
+/// How many messages there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// On the queue, those that are being worked on included.
+    pub queued: u64,
+    /// Given up.
+    pub dead_letters: u64,
+}
+
+impl SqliteQueue {
+    /// The queue in this file.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database, sent: Arc::new(Notify::new()) }
+    }
+
+    /// Waits until something is sent through this value or a clone of it. What was sent since the last wait counts.
+    pub async fn sent(&self) {
+        self.sent.notified().await;
+    }
+
+    /// Takes up to `most` visible messages, oldest first, and hides them until `visibility` has passed. Messages that were
+    /// received [`MAX_RECEIVES`] times become dead letters instead.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn receive(
+        &self,
+        now: Timestamp,
+        most: u32,
+        visibility: Duration,
+    ) -> Result<Vec<QueueRecord>, PortError> {
+        let hidden_until = now.plus(visibility).unix_milliseconds();
+        let now = now.unix_milliseconds();
+        let (records, given_up) = self
+            .database
+            .transaction("sqlite receive", move |transaction| {
+                let given_up = transaction.execute(
+                    "INSERT INTO dead_letters (message_id, body, receive_count)
+                     SELECT message_id, body, receive_count FROM queue WHERE visible_at <= ?1 AND receive_count >= ?2",
+                    (now, MAX_RECEIVES),
+                )?;
+                if given_up > 0 {
+                    let sql = "DELETE FROM queue WHERE visible_at <= ?1 AND receive_count >= ?2";
+                    transaction.execute(sql, (now, MAX_RECEIVES))?;
+                }
+                let mut statement = transaction.prepare(
+                    "UPDATE queue SET visible_at = ?1, receive_count = receive_count + 1 WHERE message_id IN
+                         (SELECT message_id FROM queue WHERE visible_at <= ?2 ORDER BY message_id LIMIT ?3)
+                     RETURNING message_id, body, receive_count",
+                )?;
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?));
+                let mut rows: Vec<(i64, String, u32)> =
+                    statement.query_map((hidden_until, now, most), read)?.collect::<Result<_, _>>()?;
+                // RETURNING promises no order.
+                rows.sort_unstable_by_key(|(message_id, _, _)| *message_id);
+                let records = rows.into_iter().map(|(message_id, body, receive_count)| QueueRecord {
+                    message_id: message_id.to_string(),
+                    body,
+                    receive_count,
+                });
+                Ok((records.collect(), given_up))
+            })
+            .await?;
+        if given_up > 0 {
+            tracing::error!(messages = given_up, "given up after {MAX_RECEIVES} receives; they are dead letters now");
+        }
+        Ok(records)
+    }
+
+    /// Removes messages that are done. Those that are gone already don't matter.
+    ///
+    /// # Errors
+    /// When the database doesn't answer; the messages then come again.
+    pub async fn delete(&self, message_ids: Vec<String>) -> Result<(), PortError> {
+        self.database
+            .transaction("sqlite delete", move |transaction| {
+                let mut statement = transaction.prepare("DELETE FROM queue WHERE message_id = ?1")?;
+                for message_id in &message_ids {
+                    statement.execute([message_id])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Hides a received message until `visibility` has passed from now, whatever was left of the time before. It does nothing
+    /// if the message was received again meanwhile.
+    ///
+    /// # Errors
+    /// When the database doesn't answer; the message then comes again when its time is up.
+    pub async fn change_visibility(
+        &self,
+        now: Timestamp,
+        message_id: String,
+        receive_count: u32,
+        visibility: Duration,
+    ) -> Result<(), PortError> {
+        let hidden_until = now.plus(visibility).unix_milliseconds();
+        self.database
+            .transaction("sqlite change visibility", move |transaction| {
+                let sql = "UPDATE queue SET visible_at = ?1 WHERE message_id = ?2 AND receive_count = ?3";
+                transaction.execute(sql, (hidden_until, message_id, receive_count))?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Makes every message visible. For the start of the only process that receives: whoever hid a message is gone.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn release_all(&self) -> Result<(), PortError> {
+        self.database
+            .transaction("sqlite release", |transaction| {
+                transaction.execute("UPDATE queue SET visible_at = 0", ())?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Puts every dead letter back on the queue, to be tried as often as a new message, and returns how many there were.
+    ///
+    /// # Errors
+    /// When the database doesn't answer; nothing has moved then.
+    pub async fn redrive(&self) -> Result<usize, PortError> {
+        let moved = self
+            .database
+            .transaction("sqlite redrive", |transaction| {
+                let moved = transaction
+                    .execute("INSERT INTO queue (message_id, body) SELECT message_id, body FROM dead_letters", ())?;
+                transaction.execute("DELETE FROM dead_letters", ())?;
+                Ok(moved)
+            })
+            .await?;
+        self.sent.notify_one();
+        Ok(moved)
+    }
+
+    /// How many messages there are.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn depth(&self) -> Result<QueueDepth, PortError> {
+        self.database
+            .transaction("sqlite queue depth", |transaction| {
+                let sql = "SELECT (SELECT count(*) FROM queue), (SELECT count(*) FROM dead_letters)";
+                let (queued, dead_letters): (i64, i64) =
+                    transaction.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(QueueDepth { queued: queued.unsigned_abs(), dead_letters: dead_letters.unsigned_abs() })
+            })
+            .await
+    }
+
+    /// Puts a text on the queue, whatever it is.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn insert(&self, body: String) -> Result<(), PortError> {
+        self.database
+            .transaction("sqlite send", move |transaction| {
+                transaction.execute("INSERT INTO queue (body) VALUES (?1)", [body])?;
+                Ok(())
+            })
+            .await?;
+        self.sent.notify_one();
+        Ok(())
+    }
+}
+
+impl Queue for SqliteQueue {
+    async fn send(&self, document: &QueueMessage) -> Result<(), PortError> {
+        self.insert(document.text().to_owned()).await
+    }
+}
+
+impl BatchQueue for SqliteQueue {
+    async fn check(&self) -> Result<(), PortError> {
+        self.depth().await.map(|_| ())
+    }
+
+    /// One transaction: every document is on the queue, or none is.
+    async fn send_batch(&self, documents: &[QueueMessage]) -> Result<Vec<Result<(), PortError>>, PortError> {
+        let bodies: Vec<String> = documents.iter().map(|document| document.text().to_owned()).collect();
+        self.database
+            .transaction("sqlite send batch", move |transaction| {
+                let mut statement = transaction.prepare("INSERT INTO queue (body) VALUES (?1)")?;
+                for body in &bodies {
+                    statement.execute([body])?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.sent.notify_one();
+        Ok(documents.iter().map(|_| Ok(())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn queue(directory: &Path) -> SqliteQueue {
+        SqliteQueue::new(Database::open(&directory.join("intake.sqlite")).unwrap())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_milliseconds(seconds * 1000).unwrap()
+    }
+
+    async fn bodies(queue: &SqliteQueue, now: Timestamp) -> Vec<(String, u32)> {
+        let records = queue.receive(now, 10, MINUTE).await.unwrap();
+        records.into_iter().map(|record| (record.body, record.receive_count)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_received_message_is_hidden_until_its_time_is_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        queue.insert("a".to_owned()).await.unwrap();
+        assert_eq!(bodies(&queue, at(0)).await, [("a".to_owned(), 1)]);
+        assert_eq!(bodies(&queue, at(59)).await, []);
+        assert_eq!(bodies(&queue, at(60)).await, [("a".to_owned(), 2)]);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_message_never_comes_again_and_its_id_is_not_used_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        queue.insert("a".to_owned()).await.unwrap();
+        let first = queue.receive(at(0), 10, MINUTE).await.unwrap().remove(0).message_id;
+        queue.delete(vec![first.clone(), first.clone(), "none".to_owned()]).await.unwrap();
+        assert_eq!(bodies(&queue, at(1000)).await, []);
+        queue.insert("b".to_owned()).await.unwrap();
+        assert_ne!(queue.receive(at(1000), 10, MINUTE).await.unwrap().remove(0).message_id, first);
+    }
+
+    #[tokio::test]
+    async fn messages_come_oldest_first_and_no_more_than_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        for body in ["a", "b", "c"] {
+            queue.insert(body.to_owned()).await.unwrap();
+        }
+        let taken = queue.receive(at(0), 2, MINUTE).await.unwrap();
+        assert_eq!(taken.iter().map(|record| record.body.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(bodies(&queue, at(0)).await, [("c".to_owned(), 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_message_received_five_times_is_a_dead_letter_and_can_be_put_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        queue.insert("poison".to_owned()).await.unwrap();
+        for receive in 1..=5 {
+            assert_eq!(bodies(&queue, at(i64::from(receive) * 60)).await, [("poison".to_owned(), receive)]);
+        }
+        queue.insert("good".to_owned()).await.unwrap();
+        assert_eq!(bodies(&queue, at(360)).await, [("good".to_owned(), 1)]);
+        assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 1, dead_letters: 1 });
+        assert_eq!(queue.redrive().await.unwrap(), 1);
+        assert_eq!(bodies(&queue, at(360)).await, [("poison".to_owned(), 1)]);
+        assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 2, dead_letters: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_fifth_receive_that_is_still_worked_on_is_no_dead_letter_yet() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        queue.insert("given up".to_owned()).await.unwrap();
+        queue.insert("in work".to_owned()).await.unwrap();
+        for receive in 1..=4 {
+            bodies(&queue, at(receive * 60)).await;
+        }
+        let in_work = queue.receive(at(300), 2, MINUTE).await.unwrap().remove(1);
+        assert_eq!((in_work.body.as_str(), in_work.receive_count), ("in work", 5));
+        queue.change_visibility(at(300), in_work.message_id, 5, MINUTE * 2).await.unwrap();
+        assert_eq!(bodies(&queue, at(419)).await, []);
+        assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 1, dead_letters: 1 });
+    }
+
+    #[tokio::test]
+    async fn visibility_is_changed_by_the_latest_receiver_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        queue.insert("a".to_owned()).await.unwrap();
+        let first = queue.receive(at(0), 1, MINUTE).await.unwrap().remove(0);
+        queue.change_visibility(at(0), first.message_id.clone(), 1, Duration::from_secs(2)).await.unwrap();
+        assert_eq!(bodies(&queue, at(1)).await, []);
+        assert_eq!(bodies(&queue, at(2)).await, [("a".to_owned(), 2)]);
+        queue.change_visibility(at(2), first.message_id, 1, Duration::ZERO).await.unwrap();
+        assert_eq!(bodies(&queue, at(3)).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_restart_finds_what_was_taken_and_not_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let before = queue(directory.path());
+        before.insert("a".to_owned()).await.unwrap();
+        bodies(&before, at(0)).await;
+        drop(before);
+        let after = queue(directory.path());
+        assert_eq!(bodies(&after, at(1)).await, []);
+        after.release_all().await.unwrap();
+        assert_eq!(bodies(&after, at(1)).await, [("a".to_owned(), 2)]);
+    }
+
+    #[tokio::test]
+    async fn a_sender_wakes_whoever_waits_even_when_it_was_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        queue.insert("a".to_owned()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), queue.clone().sent()).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_connections_hand_out_every_message_exactly_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let queues = [queue(directory.path()), queue(directory.path())];
+        let sender = |queue: SqliteQueue, name: &'static str| {
+            tokio::spawn(async move {
+                for number in 0..40 {
+                    queue.insert(format!("{name}{number}")).await.unwrap();
+                }
+            })
+        };
+        let [one, two] = &queues;
+        let (first, second) = tokio::join!(sender(one.clone(), "a"), sender(two.clone(), "b"));
+        first.unwrap();
+        second.unwrap();
+
+        let receiver = |queue: SqliteQueue| {
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                loop {
+                    let records = queue.receive(at(0), 3, MINUTE).await.unwrap();
+                    if records.is_empty() {
+                        return seen;
+                    }
+                    seen.extend(records.into_iter().map(|record| record.body));
+                }
+            })
+        };
+        let (first, second) = tokio::join!(receiver(one.clone()), receiver(two.clone()));
+        let seen: Vec<String> = [first.unwrap(), second.unwrap()].concat();
+        assert_eq!(seen.len(), 80);
+        assert_eq!(seen.into_iter().collect::<BTreeSet<_>>().len(), 80);
+    }
+}
