@@ -9,8 +9,8 @@ use std::future::Future;
 #[cfg(feature = "aws")]
 use intake_aws::SecretDocument;
 use intake_pipeline::ports::SecretText;
+use intake_providers::ProviderName;
 use intake_providers::oauth::authority::{Authority, AuthorityError};
-use intake_providers::provider::ProviderName;
 use serde_json::Value;
 
 use crate::stored_document::{self, DocumentError, Found, StoredDocument, Version};

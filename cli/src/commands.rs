@@ -10,8 +10,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::ports::PortError;
+use intake_providers::ProviderName;
 use intake_providers::oauth::access_token::NoSigningKey;
-use intake_providers::provider::ProviderName;
+use intake_providers::registry::webhook_route;
 
 use crate::authority_store::StoreError;
 use crate::client::SendError;
@@ -281,13 +282,15 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
 
 /// Reads a provider's name, and lists the names in the help.
 fn provider_parser() -> impl TypedValueParser<Value = ProviderName> {
-    PossibleValuesParser::new(ProviderName::ALL.map(ProviderName::as_str)).try_map(|name| name.parse::<ProviderName>())
+    PossibleValuesParser::new(ProviderName::ALL.iter().map(|provider| provider.as_str()))
+        .try_map(|name| name.parse::<ProviderName>())
 }
 
 /// Reads the name of a provider that sends us requests, and lists the names in the help.
 fn webhook_parser() -> impl TypedValueParser<Value = ProviderName> {
-    let with_webhook = ProviderName::ALL.into_iter().filter(|provider| provider.webhook_path().is_some());
-    PossibleValuesParser::new(with_webhook.map(ProviderName::as_str)).try_map(|name| name.parse::<ProviderName>())
+    let with_webhook = ProviderName::ALL.iter().filter(|provider| webhook_route(**provider).is_some());
+    PossibleValuesParser::new(with_webhook.map(|provider| provider.as_str()))
+        .try_map(|name| name.parse::<ProviderName>())
 }
 
 /// Reads an outcome's name, and lists the names in the help.

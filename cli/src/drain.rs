@@ -3,8 +3,9 @@
 use intake_broker::AmqpBroker;
 use intake_pipeline::drain::{Drain, DrainSettings};
 use intake_pipeline::ports::{PortError, SecretText, Secrets, SystemClock};
-use intake_providers::nowcerts;
-use intake_providers::provider::ProviderName;
+use intake_providers::nowcerts::NowCerts;
+use intake_providers::provider::Provider as _;
+use intake_providers::queue_source::QueueSource as _;
 use intake_sqlite::{DataDirectory, Database, FileLease, KeyFile, SqlitePayloads, SqliteQueue};
 
 /// The drain on the ports of this machine.
@@ -14,12 +15,12 @@ pub type LocalDrain = Drain<AmqpBroker, SqliteQueue, SqlitePayloads, AccountSecr
 #[must_use]
 pub fn drain(directory: &DataDirectory, database: &Database, queue: SqliteQueue, secret: AccountSecret) -> LocalDrain {
     Drain {
-        provider: ProviderName::NowCerts,
+        provider: NowCerts::NAME,
         broker: AmqpBroker,
         queue,
         payloads: SqlitePayloads::new(database.clone()),
         secrets: secret,
-        read_account: nowcerts::read_account,
+        read_account: NowCerts::read_account,
         lease: FileLease::new(directory.clone()),
         clock: SystemClock,
         settings: DrainSettings::default(),
@@ -62,12 +63,12 @@ mod tests {
         let account = serde_json::json!({
             "account": "main", "connection_string": "host=b;username=u;password=p", "queue": "events", "tls": true,
         });
-        let account = nowcerts::read_account(&account.to_string()).unwrap();
+        let account = NowCerts::read_account(&account.to_string()).unwrap();
         let mut documents = Vec::new();
         for number in 0..3_u8 {
             let message = account.consumed(&account.queue, Message::default());
             let id = DeliveryId::new(Timestamp::EPOCH, [number; 10]);
-            let delivery = VerifiedDelivery::consumed(message, id, Timestamp::EPOCH);
+            let delivery = VerifiedDelivery::new(message, id, Timestamp::EPOCH);
             documents.push(QueueMessage::prepare(&delivery, &SqlitePayloads::new(database.clone())).await.unwrap());
         }
         queue.check().await.unwrap();

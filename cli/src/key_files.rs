@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
-use intake_providers::provider::ProviderName;
 use intake_providers::timestamp::Timestamp;
 use intake_sqlite::DataDirectory;
 use intake_sqlite::private_file::{create_private_file, remove_if_present, replace_private_file};
@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority_store::{self, First, StoreError, StoredAuthority};
 use crate::path_secrets::{self, PathSecretError};
-use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH, TOKEN_PATH};
+use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH};
 use crate::stored_document::{self, StoredDocument};
+use intake_providers::oauth::TOKEN_PATH;
 
 /// The account of test keys.
 pub const TEST_ACCOUNT: &str = "main";
@@ -239,7 +240,7 @@ async fn ensure_nurturecloud_secret(directory: &DataDirectory) -> Result<(), Tes
 /// # Errors
 /// [`TestKeyError`].
 pub async fn ensure_test_keys(directory: &DataDirectory) -> Result<(), TestKeyError> {
-    for provider in ProviderName::ALL {
+    for &provider in ProviderName::ALL {
         let keys = directory.keys(provider);
         match provider {
             ProviderName::Accredit => {

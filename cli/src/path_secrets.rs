@@ -3,7 +3,7 @@
 use intake_pipeline::ports::SecretText;
 use intake_providers::account::{AccountName, InvalidAccountName};
 use intake_providers::active_keys::MAX_ACTIVE_KEYS;
-use intake_providers::delivery::Sha256Digest;
+use intake_providers::digest::Sha256Digest;
 use intake_providers::path_secret::{PathSecret, PathSecretHash};
 use intake_providers::signature::KeyFingerprint;
 use rsa::rand_core::{OsRng, RngCore as _};

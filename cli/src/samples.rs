@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use intake_pipeline::intake::IntakeSettings;
 use intake_pipeline::ports::{PayloadKey, Payloads, PortError};
 use intake_pipeline::queue_message::QueueMessage;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::accredit::Accredit;
 use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
@@ -18,7 +19,6 @@ use intake_providers::nurturecloud::NurtureCloud;
 use intake_providers::oauth::access_token::{self, NoSigningKey};
 use intake_providers::oauth::authority::{Authority, ClientSecret};
 use intake_providers::oauth::client_id::{ClientId, InvalidClientId};
-use intake_providers::provider::ProviderName;
 use intake_providers::request::UnverifiedRequest;
 use intake_providers::sterling::Sterling;
 use intake_providers::timestamp::{InvalidTimestamp, Timestamp};
@@ -35,8 +35,8 @@ use crate::sample_bodies::{
     NurtureCloudEntity, SterlingEvent, accredit_body, machnet_body, nurturecloud_array_body, nurturecloud_body,
     sterling_body,
 };
-use crate::server::TOKEN_PATH;
 use crate::signing::{SignedDelivery, Signer, SignerError};
+use intake_providers::oauth::TOKEN_PATH;
 
 /// When every sample is said to have arrived, in the three ways in which AWS writes a time.
 const ARRIVAL: &str = "2026-11-21T09:30:00.000Z";
@@ -254,14 +254,14 @@ async fn document<W: Webhook>(
     arrival: Timestamp,
     number: u8,
 ) -> Result<QueueMessage, SamplesError> {
-    let mismatched = || SamplesError::Mismatched(W::PROVIDER);
+    let mismatched = || SamplesError::Mismatched(W::NAME);
     let keys = W::read_keys(secret).map_err(|_| mismatched())?.keys;
     let mut headers = HeaderMap::new();
     for (name, value) in delivery.headers() {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).map_err(|_| mismatched())?);
     }
-    let path = delivery.path(W::PROVIDER.source_path());
-    let proof = W::proof(&path, &headers).map_err(|_| mismatched())?;
+    let path = delivery.path(W::NAME.source_path());
+    let proof = W::credential(&path, &headers).map_err(|_| mismatched())?;
     let request =
         W::verify(UnverifiedRequest::new(headers, delivery.body), &proof, &keys, arrival).map_err(|_| mismatched())?;
     let delivery = VerifiedDelivery::new(request, DeliveryId::new(arrival, [number; 10]), arrival);

@@ -13,11 +13,9 @@ use intake_pipeline::intake::{Intake, IntakeSettings};
 use intake_pipeline::key_cache::MIN_REREAD_INTERVAL;
 use intake_pipeline::ports::SystemClock;
 use intake_pipeline::token_endpoint::TokenEndpoint;
-use intake_providers::accredit::Accredit;
-use intake_providers::machnet::Machnet;
-use intake_providers::nurturecloud::NurtureCloud;
-use intake_providers::provider::ProviderName;
-use intake_providers::sterling::Sterling;
+use intake_providers::ProviderName;
+use intake_providers::oauth::TOKEN_PATH;
+use intake_providers::registry::{VisitWebhooks, visit_webhooks, webhook_route};
 use intake_providers::webhook::Webhook;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -31,9 +29,6 @@ use intake_sqlite::{Database, OpenError, SqlitePayloads, SqliteQueue};
 
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
-
-/// The path of the token endpoint.
-pub const TOKEN_PATH: &str = "/oauth/token";
 
 /// How long requests that have begun may take to end after the server was told to stop. The intake answers in three seconds.
 const GRACE: Duration = Duration::from_secs(5);
@@ -131,7 +126,7 @@ impl Server {
     /// The URL of a provider's webhook as it is shown, if it has one.
     #[must_use]
     pub fn webhook_url(&self, provider: ProviderName) -> Option<String> {
-        shown_webhook_path(provider).map(|path| format!("http://{}{path}", self.address))
+        webhook_route(provider).map(|route| format!("http://{}{}", self.address, route.shown()))
     }
 
     /// The URL of the token endpoint.
@@ -174,22 +169,10 @@ impl Server {
     fn router(&self) -> Router {
         let queue = self.queue.clone();
         let mut router = Router::new().route("/health", get(move || health(queue.clone()))).fallback(not_found);
-        for provider in ProviderName::ALL {
-            let path = provider.source_path();
-            router = match provider {
-                // The intake reads the secret from the path itself.
-                ProviderName::NurtureCloud => {
-                    router.route_service(&format!("{path}/{{secret}}"), self.intake::<NurtureCloud>())
-                }
-                ProviderName::Accredit => router.route_service(path, self.intake::<Accredit>()),
-                ProviderName::Machnet => router.route_service(path, self.intake::<Machnet>()),
-                ProviderName::NowCerts => router,
-                ProviderName::Sterling => router
-                    .route_service(path, self.intake::<Sterling>())
-                    .route_service(TOKEN_PATH, self.token_endpoint()),
-            };
-        }
-        router
+        router = router.route_service(TOKEN_PATH, self.token_endpoint());
+        let mut routes = Routes { server: self, router };
+        visit_webhooks(&mut routes);
+        routes.router
     }
 
     fn token_endpoint(&self) -> TokenEndpoint<KeyFile, SystemClock> {
@@ -200,18 +183,24 @@ impl Server {
         Intake::new(
             self.queue.clone(),
             SqlitePayloads::new(self.database.clone()),
-            KeyFile::new(self.directory.keys(W::PROVIDER)),
+            KeyFile::new(self.directory.keys(W::NAME)),
             SystemClock,
             settings(),
         )
     }
 }
 
-/// The path of a provider's webhook as it is shown: a secret that ends it is not.
-#[must_use]
-pub fn shown_webhook_path(provider: ProviderName) -> Option<String> {
-    let path = provider.webhook_path()?;
-    Some(if provider == ProviderName::NurtureCloud { format!("{path}/<secret>") } else { path.to_owned() })
+/// Adds the route of each webhook. The intake reads the secret of a path itself.
+struct Routes<'a> {
+    server: &'a Server,
+    router: Router,
+}
+
+impl VisitWebhooks for Routes<'_> {
+    fn visit<W: Webhook>(&mut self) {
+        let router = std::mem::take(&mut self.router);
+        self.router = router.route_service(&W::ROUTE.pattern(), self.server.intake::<W>());
+    }
 }
 
 fn settings() -> IntakeSettings {
@@ -279,7 +268,8 @@ struct Problem {
 }
 
 async fn not_found() -> Response {
-    let paths: Vec<String> = ProviderName::ALL.into_iter().filter_map(shown_webhook_path).collect();
+    let paths: Vec<String> =
+        ProviderName::ALL.iter().filter_map(|provider| Some(webhook_route(*provider)?.shown())).collect();
     let paths = paths.join(", ");
     let problem = Problem {
         r#type: "urn:webhook-intake:problem:not-found",

@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
 use intake_providers::signature::hmac_sha256::{HmacSecret, WeakSecret};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
@@ -221,7 +221,7 @@ mod tests {
         let keys = W::read_keys(secret).unwrap().keys;
         let (name, value) = signer.sign(body).unwrap();
         let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_str(&value).unwrap())]);
-        let proof = W::proof(W::PROVIDER.source_path(), &headers).unwrap();
+        let proof = W::credential(W::NAME.source_path(), &headers).unwrap();
         W::verify(UnverifiedRequest::new(headers, body.into()), &proof, &keys, Timestamp::EPOCH).is_ok()
     }
 
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_key_that_cannot_sign_is_explained_and_not_repeated() {
         let text = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
-        for provider in ProviderName::ALL {
+        for &provider in ProviderName::ALL {
             let error = Signer::read(provider, text).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
             assert!(error.to_string().contains("in the data directory's keys"), "{error}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use intake_pipeline::ports::{Clock as _, PortError, SystemClock};
 use intake_pipeline::processor::{Processor, ProcessorSettings};
-use intake_providers::split::Splitter;
+use intake_providers::registry::Settings;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The processor, fed from the queue.
 pub struct Worker {
     queue: SqliteQueue,
-    processor: Processor<SqliteLedger, SqlitePayloads, Splitter, SystemClock>,
+    processor: Processor<SqliteLedger, SqlitePayloads, Settings, SystemClock>,
 }
 
 impl Worker {
@@ -39,7 +39,7 @@ impl Worker {
         let processor = Processor::new(
             SqliteLedger::new(database.clone()),
             SqlitePayloads::new(database),
-            Splitter::default(),
+            Settings::default(),
             SystemClock,
             ProcessorSettings::default(),
         );

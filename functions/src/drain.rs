@@ -8,8 +8,7 @@ use intake_pipeline::config::DrainConfig;
 use intake_pipeline::drain::pause::MIN_PAUSE;
 use intake_pipeline::drain::{Drain, DrainFailure, DrainOutcome, DrainReport};
 use intake_pipeline::ports::SystemClock;
-use intake_providers::nowcerts;
-use intake_providers::provider::ProviderName;
+use intake_providers::queue_source::QueueSource;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
@@ -28,24 +27,24 @@ const CONTINUOUS_PAUSE: Duration = Duration::from_secs(5);
 
 type AwsDrain = Drain<AmqpBroker, SqsQueue, S3Payloads, SecretsManagerSecrets, DynamoLease, SystemClock>;
 
-/// Empties NowCerts' queues: as a Lambda function, once for each invocation; anywhere else, such as in a container, run after
+/// Empties a provider's queues: as a Lambda function, once for each invocation; anywhere else, such as in a container, run after
 /// run until the process is ended. Which of the two it is, the environment says: Lambda sets `AWS_LAMBDA_RUNTIME_API`.
 ///
 /// # Errors
 /// When Lambda's runtime API is gone. A run that fails is no error: it is logged and counted.
-pub async fn run_drain() -> Result<(), Error> {
+pub async fn run_drain<S: QueueSource>() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let drain: Result<AwsDrain, _> = match DrainConfig::from_environment(environment_variable) {
         Ok(config) => {
             let clients = Clients::for_drain().await;
             Ok(Drain {
-                provider: ProviderName::NowCerts,
+                provider: S::NAME,
                 broker: AmqpBroker,
                 queue: clients.queue(config.queue_url),
                 payloads: clients.payloads(config.payloads_bucket),
                 secrets: clients.secrets(config.secret_id),
-                read_account: nowcerts::read_account,
-                lease: clients.lease(config.events_table, ProviderName::NowCerts),
+                read_account: S::read_account,
+                lease: clients.lease(config.events_table, S::NAME),
                 clock: SystemClock,
                 settings: config.settings,
             })
@@ -58,7 +57,7 @@ pub async fn run_drain() -> Result<(), Error> {
             Err(problems) => {
                 report(problems);
                 let report = DrainReport::not_begun(DrainFailure::ConfigurationInvalid);
-                report.write(ProviderName::NowCerts);
+                report.write(S::NAME);
                 report
             }
         };

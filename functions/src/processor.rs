@@ -7,8 +7,7 @@ use intake_aws::Clients;
 use intake_pipeline::config::ProcessorConfig;
 use intake_pipeline::ports::{Clock, Ledger, Payloads, SystemClock};
 use intake_pipeline::processor::{Processor, QueueRecord};
-use intake_providers::split::{Split, Splitter};
-use intake_providers::{machnet, nowcerts};
+use intake_providers::split::Split;
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 
 use crate::deadline::end_by;
@@ -30,15 +29,10 @@ pub async fn run_processor() -> Result<(), Error> {
     let processor = match ProcessorConfig::from_environment(environment_variable) {
         Ok(config) => {
             let clients = Clients::for_processor().await;
-            let splitter = Splitter {
-                machnet: machnet::Splitter { repeat_window: config.machnet_repeat_window },
-                nurturecloud: config.nurturecloud,
-                nowcerts: nowcerts::Splitter { id_pointer: config.nowcerts_id_pointer },
-            };
             Ok(Processor::new(
                 clients.ledger(config.events_table, config.entities_table),
                 clients.payloads(config.payloads_bucket),
-                splitter,
+                config.providers,
                 SystemClock,
                 config.settings,
             ))

@@ -13,8 +13,8 @@ use intake_pipeline::entities::Change;
 use intake_pipeline::ledger::{Entry, Outcome};
 use intake_pipeline::ports::{Clock as _, SystemClock};
 use intake_pipeline::telemetry::json_lines;
+use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
-use intake_providers::provider::ProviderName;
 use intake_providers::timestamp::Timestamp;
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -30,8 +30,9 @@ use super::{CommandError, Listen, invocation, print};
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::drain::drain;
 use crate::key_files::ensure_test_keys;
-use crate::server::{DEFAULT_ADDRESS, Server, TOKEN_PATH, stop_signal};
+use crate::server::{DEFAULT_ADDRESS, Server, stop_signal};
 use crate::signing::SignedDelivery;
+use intake_providers::oauth::TOKEN_PATH;
 use intake_sqlite::DataDirectory;
 use intake_sqlite::{EventFilter, SqliteLedger, SqliteQueue};
 
@@ -64,8 +65,8 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let ledger = SqliteLedger::new(database.clone());
     let token_url = server.token_url();
     let urls: Vec<(ProviderName, String)> = ProviderName::ALL
-        .into_iter()
-        .filter_map(|provider| server.webhook_url(provider).map(|url| (provider, url)))
+        .iter()
+        .filter_map(|&provider| server.webhook_url(provider).map(|url| (provider, url)))
         .collect();
     let address = server.address();
     let signal = stop_signal()?;

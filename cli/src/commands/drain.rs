@@ -7,7 +7,7 @@ use std::time::Duration;
 use intake_pipeline::drain::{DrainOutcome, DrainReport};
 use intake_pipeline::ports::SecretText;
 use intake_pipeline::telemetry::json_lines;
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use intake_pipeline::ledger::{Entry, Outcome};
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use super::describe::{in_seconds, remark, short_id, short_type, table};

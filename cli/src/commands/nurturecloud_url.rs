@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use intake_pipeline::intake::IntakeSettings;
 use intake_pipeline::key_cache::MIN_REREAD_INTERVAL;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::path_secret::PathSecret;
-use intake_providers::provider::ProviderName;
 use reqwest::Url;
 
 use super::describe::table;

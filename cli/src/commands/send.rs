@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use bytes::Bytes;
 use intake_pipeline::ports::{Clock as _, SystemClock};
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -18,8 +18,9 @@ use crate::sample_bodies::{
     NurtureCloudEntity, SterlingEvent, accredit_body, machnet_body, nurturecloud_body, random_hex, random_uuid,
     sterling_body,
 };
-use crate::server::{DEFAULT_ADDRESS, TOKEN_PATH};
+use crate::server::DEFAULT_ADDRESS;
 use crate::signing::{SignedDelivery, Signer};
+use intake_providers::oauth::TOKEN_PATH;
 use intake_sqlite::DataDirectory;
 
 #[derive(Debug, clap::Args)]

@@ -5,11 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use intake_pipeline::telemetry::json_lines;
-use intake_providers::accredit::Accredit;
-use intake_providers::machnet::Machnet;
-use intake_providers::nurturecloud::NurtureCloud;
-use intake_providers::provider::ProviderName;
-use intake_providers::sterling::Sterling;
+use intake_providers::registry::{VisitWebhooks, visit_webhooks};
 use intake_providers::webhook::Webhook;
 use tracing::level_filters::LevelFilter;
 
@@ -37,23 +33,33 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let directory = DataDirectory::create(data_directory)?;
     let server = Server::start(arguments.listen.listen, directory.clone()).await?;
     let stop = stop_signal()?;
-    let mut text =
-        format!("Serving on http://{} until Ctrl-C; data in {}.\n", server.address(), data_directory.display());
-    for provider in ProviderName::ALL {
-        let Some(url) = server.webhook_url(provider) else { continue };
-        let keys = match provider {
-            ProviderName::Accredit => keys_in_words::<Accredit>(&directory),
-            ProviderName::Machnet => keys_in_words::<Machnet>(&directory),
-            ProviderName::NurtureCloud => keys_in_words::<NurtureCloud>(&directory),
-            ProviderName::Sterling => keys_in_words::<Sterling>(&directory),
-            ProviderName::NowCerts => continue,
-        };
-        let _ = writeln!(text, "  POST {url}  {keys}");
-    }
+    let text = format!("Serving on http://{} until Ctrl-C; data in {}.\n", server.address(), data_directory.display());
+    let mut webhooks = Webhooks { server: &server, directory: &directory, text };
+    visit_webhooks(&mut webhooks);
+    let mut text = webhooks.text;
     let _ = writeln!(text, "  POST {}  {}", server.token_url(), authority_in_words(&directory));
     print(&text)?;
     server.run(stop).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Describes each webhook on a line.
+struct Webhooks<'a> {
+    server: &'a Server,
+    directory: &'a DataDirectory,
+    text: String,
+}
+
+impl VisitWebhooks for Webhooks<'_> {
+    fn visit<W: Webhook>(&mut self) {
+        let _ = writeln!(
+            self.text,
+            "  POST http://{}{}  {}",
+            self.server.address(),
+            W::ROUTE.shown(),
+            keys_in_words::<W>(self.directory)
+        );
+    }
 }
 
 fn authority_in_words(directory: &DataDirectory) -> String {
@@ -67,16 +73,13 @@ fn authority_in_words(directory: &DataDirectory) -> String {
 
 /// How many keys verify, or what to do when none does.
 fn keys_in_words<W: Webhook>(directory: &DataDirectory) -> String {
-    let path = directory.keys(W::PROVIDER);
+    let path = directory.keys(W::NAME);
     let place = path.display();
     let Ok(text) = std::fs::read_to_string(&path) else {
-        return match W::PROVIDER {
-            ProviderName::NurtureCloud => {
-                "no secret yet, so nothing verifies: make one with `nurturecloud-url`".to_owned()
-            }
-            ProviderName::Accredit | ProviderName::Machnet | ProviderName::NowCerts | ProviderName::Sterling => {
-                format!("no keys yet, so nothing verifies: put the provider's secret into {place}, or run `demo` once")
-            }
+        return if W::ROUTE.ends_with_secret() {
+            format!("no secret yet, so nothing verifies: make one with `{}-url`", W::NAME)
+        } else {
+            format!("no keys yet, so nothing verifies: put the provider's secret into {place}, or run `demo` once")
         };
     };
     match W::read_keys(&text) {

@@ -6,7 +6,7 @@ use intake_cli::client::{Sender, webhook_url};
 use intake_cli::key_files::ensure_test_keys;
 use intake_cli::sample_bodies::{machnet_body, random_hex};
 use intake_cli::signing::{SignedDelivery, Signer};
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 use intake_sqlite::DataDirectory;
 

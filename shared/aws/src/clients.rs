@@ -3,7 +3,7 @@
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sqs::config::SharedHttpClient;
 use aws_smithy_http_client::{Builder, tls};
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
 
 use crate::timeouts::{self, Budget, ContentionBudget};
 use crate::{DynamoLease, DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue};

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use intake_pipeline::drain::pause::{Pause, PauseReason, RefusedDocument};
 use intake_pipeline::drain::ports::{Lease, LeaseOwner, Taken};
 use intake_pipeline::ports::PortError;
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use crate::port_error::port_error;

@@ -1,12 +1,12 @@
 //! Settings from environment variables: read once, checked whole, every problem reported together. An empty variable is one
 //! that is not set.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use intake_providers::nowcerts::JsonPointer;
-use intake_providers::nurturecloud;
+use intake_providers::registry;
+pub use intake_providers::settings::ConfigProblems;
+use intake_providers::settings::Reader;
 use tracing::level_filters::LevelFilter;
 
 use crate::drain::DrainSettings;
@@ -17,16 +17,6 @@ use crate::telemetry::TelemetrySettings;
 mod resync;
 
 pub use resync::{MAX_CALLS_PER_MINUTE, MAX_LOOKBACK_DAYS, ResyncConfig};
-
-/// Everything that is wrong with the settings.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct ConfigProblems(Vec<String>);
-
-impl fmt::Display for ConfigProblems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the settings cannot be used: {}", self.0.join("; "))
-    }
-}
 
 /// Settings of a webhook function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +37,12 @@ impl IntakeConfig {
     /// # Errors
     /// All problems at once.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
-        let mut reader = Reader::new(variable);
+        let mut reader = Reader::new(&variable);
         let config = Self {
             queue_url: reader.required("QUEUE_URL", "the queue's URL"),
             payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
             secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the keys"),
-            settings: reader.intake_settings(),
+            settings: intake_settings(&mut reader),
         };
         reader.finish(config)
     }
@@ -73,17 +63,17 @@ impl TokenEndpointConfig {
     /// # Errors
     /// All problems at once.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
-        let mut reader = Reader::new(variable);
+        let mut reader = Reader::new(&variable);
         let config = Self {
             secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the signing keys"),
-            settings: reader.intake_settings(),
+            settings: intake_settings(&mut reader),
         };
         reader.finish(config)
     }
 }
 
 /// Settings of the processor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ProcessorConfig {
     /// `EVENTS_TABLE`: the ledger's table.
     pub events_table: String,
@@ -91,13 +81,8 @@ pub struct ProcessorConfig {
     pub entities_table: String,
     /// `PAYLOADS_BUCKET`: the bucket for bodies and data that are too large for the queue and the table.
     pub payloads_bucket: String,
-    /// `MACHNET_REPEAT_WINDOW_SECONDS`: for how long a state that Machnet reported is remembered.
-    pub machnet_repeat_window: Duration,
-    /// `NURTURECLOUD_ORGANISATION` and `NURTURECLOUD_BUSINESSES` (ids with commas between them): whose entities are taken.
-    /// Every one's where they are not set.
-    pub nurturecloud: nurturecloud::Splitter,
-    /// `NOWCERTS_ID_POINTER`: the JSON pointer to the id of an event of NowCerts.
-    pub nowcerts_id_pointer: Option<JsonPointer>,
+    /// The settings of each provider, which its own file names.
+    pub providers: registry::Settings,
     /// The flow's own settings: `EVENT_CONCURRENCY`.
     pub settings: ProcessorSettings,
 }
@@ -108,23 +93,12 @@ impl ProcessorConfig {
     /// # Errors
     /// All problems at once.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
-        let mut reader = Reader::new(variable);
-        let default_window = intake_providers::machnet::Splitter::default().repeat_window.as_secs();
+        let mut reader = Reader::new(&variable);
         let config = Self {
             events_table: reader.required("EVENTS_TABLE", "the name of the events table"),
             entities_table: reader.required("ENTITIES_TABLE", "the name of the entities table"),
             payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
-            nurturecloud: nurturecloud::Splitter {
-                organisation: reader.optional("NURTURECLOUD_ORGANISATION"),
-                businesses: reader.list("NURTURECLOUD_BUSINESSES").into_iter().collect(),
-            },
-            machnet_repeat_window: Duration::from_secs(reader.number(
-                "MACHNET_REPEAT_WINDOW_SECONDS",
-                default_window,
-                0..=31_536_000,
-            )),
-            nowcerts_id_pointer: reader
-                .parsed("NOWCERTS_ID_POINTER", None, "a JSON pointer such as /Id", |text| text.parse().ok().map(Some)),
+            providers: registry::Settings::read(&mut reader),
             settings: ProcessorSettings {
                 event_concurrency: reader.number(
                     "EVENT_CONCURRENCY",
@@ -159,7 +133,7 @@ impl DrainConfig {
     /// # Errors
     /// All problems at once.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
-        let mut reader = Reader::new(variable);
+        let mut reader = Reader::new(&variable);
         let defaults = DrainSettings::default();
         let config = Self {
             queue_url: reader.required("QUEUE_URL", "the queue's URL"),
@@ -190,7 +164,7 @@ impl TelemetrySettings {
     /// used gives way to its default, and is returned as a problem beside the settings.
     #[must_use]
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> (Self, Option<ConfigProblems>) {
-        let mut reader = Reader::new(variable);
+        let mut reader = Reader::new(&variable);
         let defaults = Self::default();
         let settings = Self {
             metrics_namespace: reader.optional("METRICS_NAMESPACE").unwrap_or(defaults.metrics_namespace),
@@ -201,72 +175,21 @@ impl TelemetrySettings {
                 |text| LevelFilter::from_str(text).ok(),
             ),
         };
-        let problems = (!reader.problems.is_empty()).then_some(ConfigProblems(reader.problems));
-        (settings, problems)
+        (settings, reader.problems())
     }
 }
 
-struct Reader<F> {
-    variable: F,
-    problems: Vec<String>,
-}
-
-impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    const fn new(variable: F) -> Self {
-        Self { variable, problems: Vec::new() }
-    }
-
-    fn optional(&self, name: &str) -> Option<String> {
-        (self.variable)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn list(&self, name: &str) -> Vec<String> {
-        let text = self.optional(name).unwrap_or_default();
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-    }
-
-    fn required(&mut self, name: &str, meaning: &str) -> String {
-        self.optional(name).unwrap_or_else(|| {
-            self.problems.push(format!("{name} is not set; it is {meaning}"));
-            String::new()
-        })
-    }
-
-    fn parsed<T>(&mut self, name: &str, default: T, expected: &str, parse: impl Fn(&str) -> Option<T>) -> T {
-        let Some(text) = self.optional(name) else {
-            return default;
-        };
-        parse(&text).unwrap_or_else(|| {
-            self.problems.push(format!("{name} is {text:?} and should be {expected}"));
-            default
-        })
-    }
-
-    fn number<N: FromStr + PartialOrd + fmt::Display>(
-        &mut self,
-        name: &str,
-        default: N,
-        range: std::ops::RangeInclusive<N>,
-    ) -> N {
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parsed(name, default, &expected, |text| text.parse().ok().filter(|number| range.contains(number)))
-    }
-
-    fn intake_settings(&mut self) -> IntakeSettings {
-        let defaults = IntakeSettings::default();
-        let deadline = whole(defaults.deadline.as_millis());
-        IntakeSettings {
-            deadline: Duration::from_millis(self.number("DEADLINE_MILLISECONDS", deadline, 100..=29_000)),
-            secret_refresh: Duration::from_secs(self.number(
-                "SECRET_REFRESH_SECONDS",
-                defaults.secret_refresh.as_secs(),
-                15..=86_400,
-            )),
-        }
-    }
-
-    fn finish<T>(self, config: T) -> Result<T, ConfigProblems> {
-        if self.problems.is_empty() { Ok(config) } else { Err(ConfigProblems(self.problems)) }
+/// The settings that intakes and the token endpoint have in common.
+fn intake_settings(reader: &mut Reader<'_>) -> IntakeSettings {
+    let defaults = IntakeSettings::default();
+    let deadline = whole(defaults.deadline.as_millis());
+    IntakeSettings {
+        deadline: Duration::from_millis(reader.number("DEADLINE_MILLISECONDS", deadline, 100..=29_000)),
+        secret_refresh: Duration::from_secs(reader.number(
+            "SECRET_REFRESH_SECONDS",
+            defaults.secret_refresh.as_secs(),
+            15..=86_400,
+        )),
     }
 }
 
@@ -328,8 +251,9 @@ mod tests {
         .unwrap();
         assert_eq!(config.settings, ProcessorSettings::default());
         let businesses = ["a".to_owned(), "b".to_owned()].into();
-        assert_eq!(config.nurturecloud, nurturecloud::Splitter { organisation: None, businesses });
-        assert_eq!(config.machnet_repeat_window, Duration::from_secs(43_200));
+        assert_eq!(config.providers.nurturecloud.businesses, businesses);
+        assert_eq!(config.providers.nurturecloud.organisation, None);
+        assert_eq!(config.providers.machnet.repeat_window, Duration::from_secs(43_200));
     }
 
     #[test]
@@ -345,8 +269,8 @@ mod tests {
             }
         };
         let config = ProcessorConfig::from_environment(settings("/data/Id")).unwrap();
-        assert_eq!(config.nowcerts_id_pointer, "/data/Id".parse().ok());
-        assert_eq!(ProcessorConfig::from_environment(settings("")).unwrap().nowcerts_id_pointer, None);
+        assert_eq!(config.providers.nowcerts.id_pointer, "/data/Id".parse().ok());
+        assert_eq!(ProcessorConfig::from_environment(settings("")).unwrap().providers.nowcerts.id_pointer, None);
         let problems = ProcessorConfig::from_environment(settings("$.Id")).unwrap_err().to_string();
         assert!(problems.contains("NOWCERTS_ID_POINTER is \"$.Id\" and should be a JSON pointer"), "{problems}");
     }

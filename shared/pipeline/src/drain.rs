@@ -16,8 +16,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use intake_providers::ProviderName;
 use intake_providers::amqp::{Account, AccountProblems, QueueName};
-use intake_providers::provider::ProviderName;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 

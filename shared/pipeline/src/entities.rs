@@ -4,10 +4,11 @@
 //! there. It is deleted exactly when the winner of *existence* is a deletion. Since the winner doesn't depend on the order in which
 //! events are processed, neither does the entity. What an event changed does: it is said as seen by who follows the changes.
 
-use intake_providers::delivery::{DeliveryId, Sha256Digest};
+use intake_providers::ProviderName;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::digest::Sha256Digest;
 use intake_providers::entity::{EntityReference, EntityState, EntityUpdate};
 use intake_providers::event::EventIndex;
-use intake_providers::provider::ProviderName;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +92,7 @@ pub struct EntityEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentRegister>,
     /// Whether it is there. Absent while only updates are known; it is there then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "life", default, skip_serializing_if = "Option::is_none")]
     pub existence: Option<ExistenceRegister>,
 }
 

@@ -21,8 +21,9 @@ use http_body::Body;
 use http_body_util::Full;
 use intake_providers::active_keys::MatchedKey;
 use intake_providers::answer::{Answer, Fault, Rejection};
+use intake_providers::authentic::Authentic;
 use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
-use intake_providers::request::{UnverifiedRequest, VerifiedRequest};
+use intake_providers::request::UnverifiedRequest;
 use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::{KeyFreshness, VerifyError, Webhook};
 use serde::Serialize;
@@ -89,7 +90,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Intake<W, Q, P, S,
         let parts = Parts {
             queue,
             payloads,
-            keys: KeyCache::new(W::PROVIDER.as_str(), secrets, W::read_keys, settings.secret_refresh),
+            keys: KeyCache::new(W::NAME.as_str(), secrets, W::read_keys, settings.secret_refresh),
         };
         Self::with(Some(parts), clock, settings.deadline)
     }
@@ -177,7 +178,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
     }
 
     fn begin(&self) -> Progress {
-        telemetry::count_received(W::PROVIDER);
+        telemetry::count_received(W::NAME);
         let received_at = self.clock.now();
         Progress {
             received_at,
@@ -207,7 +208,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
         let Some(parts) = &self.parts else {
             return Err(Answer::RetryLater(Fault::ConfigurationInvalid));
         };
-        let proof = W::proof(head.uri.path(), &head.headers).map_err(Answer::Rejected)?;
+        let proof = W::credential(head.uri.path(), &head.headers).map_err(Answer::Rejected)?;
         let body = problem::collect(body, MAX_BODY_BYTES).await.map_err(Answer::Rejected)?;
         progress.body_bytes.store(body.len() as u64, Ordering::Relaxed);
 
@@ -217,7 +218,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
         let delivery = VerifiedDelivery::new(request, progress.delivery_id, progress.received_at);
 
         let unavailable = |error: PortError| {
-            tracing::error!(provider = %W::PROVIDER, delivery_id = %progress.delivery_id, %error, "the delivery cannot be queued");
+            tracing::error!(provider = %W::NAME, delivery_id = %progress.delivery_id, %error, "the delivery cannot be queued");
             Answer::RetryLater(Fault::QueueUnavailable)
         };
         let document = QueueMessage::prepare(&delivery, &parts.payloads).await.map_err(unavailable)?;
@@ -232,26 +233,26 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
     fn report(&self, answer: &Answer, progress: &Progress, duration: Duration) {
         let (outcome, reason) = match answer {
             Answer::Accepted => {
-                telemetry::count_accepted(W::PROVIDER);
+                telemetry::count_accepted(W::NAME);
                 ("accepted", None)
             }
             Answer::Rejected(refusal) => {
-                telemetry::count_rejection(W::PROVIDER, refusal);
+                telemetry::count_rejection(W::NAME, refusal);
                 ("rejected", Some(refusal.reason()))
             }
             // Given up while the queue was asked: nobody can say whether it has the delivery.
             Answer::RetryLater(trouble) if progress.undecided.load(Ordering::Relaxed) => {
-                telemetry::count_unknown(W::PROVIDER);
+                telemetry::count_unknown(W::NAME);
                 ("unknown", Some(trouble.reason()))
             }
             Answer::RetryLater(trouble) => {
-                telemetry::count_fault(W::PROVIDER, *trouble);
+                telemetry::count_fault(W::NAME, *trouble);
                 ("rejected", Some(trouble.reason()))
             }
         };
         let matched = progress.matched.get();
         tracing::info!(
-            provider = W::PROVIDER.as_str(),
+            provider = W::NAME.as_str(),
             delivery_id = %progress.delivery_id,
             outcome,
             reason,
@@ -270,9 +271,9 @@ impl<W: Webhook, Q, P, S: Secrets> Parts<W, Q, P, S> {
     async fn verify(
         &self,
         request: UnverifiedRequest,
-        proof: &W::Proof,
+        proof: &W::Credential,
         now: Timestamp,
-    ) -> Result<VerifiedRequest, Answer> {
+    ) -> Result<Authentic, Answer> {
         let mut keys = self.keys.keys().await.map_err(|_logged| Answer::RetryLater(Fault::SecretsUnavailable))?;
         let unproved = match attempt::<W>(request, proof, keys.get(), now)? {
             Ok(verified) => return Ok(verified),
@@ -299,10 +300,10 @@ impl<W: Webhook, Q, P, S: Secrets> Parts<W, Q, P, S> {
 /// Checks a request against keys, and hands it back when newer ones may help.
 fn attempt<W: Webhook>(
     request: UnverifiedRequest,
-    proof: &W::Proof,
+    proof: &W::Credential,
     keys: Option<&W::Keys>,
     now: Timestamp,
-) -> Result<Result<VerifiedRequest, UnverifiedRequest>, Answer> {
+) -> Result<Result<Authentic, UnverifiedRequest>, Answer> {
     let Some(keys) = keys else { return Ok(Err(request)) };
     match W::verify(request, proof, keys, now) {
         Ok(verified) => Ok(Ok(verified)),

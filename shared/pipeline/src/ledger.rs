@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
-use intake_providers::delivery::{DeliveryId, Sha256Digest};
+use intake_providers::delivery::DeliveryId;
+use intake_providers::digest::Sha256Digest;
 use intake_providers::event::EventIndex;
-use intake_providers::provider::ProviderName;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -99,7 +99,7 @@ enum RecordError {
 /// Turns queue documents into recorded events.
 pub struct Processor<L, P, X, E> {
     recorder: Recorder<L, P, E>,
-    splitter: X,
+    providers: X,
     settings: ProcessorSettings,
 }
 
@@ -124,8 +124,8 @@ struct State {
 
 impl<L: Ledger, P: Payloads, X: Split, E: Clock> Processor<L, P, X, E> {
     /// A processor on these ports.
-    pub const fn new(ledger: L, payloads: P, splitter: X, clock: E, settings: ProcessorSettings) -> Self {
-        Self { recorder: Recorder::new(ledger, payloads, clock), splitter, settings }
+    pub const fn new(ledger: L, payloads: P, providers: X, clock: E, settings: ProcessorSettings) -> Self {
+        Self { recorder: Recorder::new(ledger, payloads, clock), providers, settings }
     }
 
     /// Works through a batch until `stop_at`, and returns the message ids of the records that must be redelivered.
@@ -227,7 +227,7 @@ impl<L: Ledger, P: Payloads, X: Split, E: Clock> Processor<L, P, X, E> {
         let fetched = document.fetch(self.recorder.payloads()).await?;
         let delivery = state.delivery.get_or_init(|| fetched);
         let recording = Recording::of(delivery);
-        let events = match self.splitter.split(delivery) {
+        let events = match self.providers.split(delivery) {
             Ok(events) => events,
             Err(reason) => {
                 let outcome = self.recorder.quarantine(&recording, EventIndex(0), &reason, None).await?;

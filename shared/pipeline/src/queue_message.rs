@@ -8,9 +8,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use intake_providers::ProviderName;
 use intake_providers::active_keys::MatchedKey;
-use intake_providers::delivery::{Delivery, DeliveryId, KeptHeader, Sha256Digest, VerifiedDelivery};
-use intake_providers::provider::ProviderName;
+use intake_providers::authentic::KeptHeader;
+use intake_providers::delivery::{Delivery, DeliveryId, VerifiedDelivery};
+use intake_providers::digest::Sha256Digest;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use intake_providers::delivery::{Delivery, Sha256Digest};
+use intake_providers::delivery::Delivery;
+use intake_providers::digest::Sha256Digest;
 use intake_providers::event::{Alias, Event, EventIndex, Malformed};
 use intake_providers::timestamp::Timestamp;
 use tokio::sync::OnceCell;

@@ -5,8 +5,8 @@
 
 use std::io::Write as _;
 
+use intake_providers::ProviderName;
 use intake_providers::answer::{Fault, Rejection};
-use intake_providers::provider::ProviderName;
 use metrics_cloudwatch_embedded::Collector;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;

@@ -96,8 +96,9 @@ mod tests {
     use crate::event::Identity;
     use crate::machnet::Machnet;
     use crate::nurturecloud::NurtureCloud;
-    use crate::provider::ProviderName;
-    use crate::split::{Split as _, Splitter};
+    use crate::registry::Settings;
+    use crate::registry::name::ProviderName;
+    use crate::split::Split as _;
     use crate::testing::delivery;
     use crate::webhook::Webhook;
 
@@ -131,8 +132,8 @@ mod tests {
     fn names(provider: ProviderName, headers: &[(&str, &str)], body: &[u8], account: &str) -> Vec<String> {
         let mut delivery = delivery(provider, headers, body);
         delivery.authenticated_by.account = AccountName::new(account).unwrap();
-        let splitter = Splitter::default();
-        let events = splitter.split(&delivery).unwrap();
+        let settings = Settings::default();
+        let events = settings.split(&delivery).unwrap();
         let mut names = Vec::new();
         for event in events.map(Result::unwrap) {
             names.push(event.source);

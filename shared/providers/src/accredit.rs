@@ -15,12 +15,15 @@ use serde::Deserialize;
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Rejection};
+use crate::authentic::Authentic;
 use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
 use crate::event::{Alias, Event, Identity, Malformed};
-use crate::provider::ProviderName;
-use crate::request::{UnverifiedRequest, VerifiedRequest};
+use crate::provider::Provider;
+use crate::registry::name::ProviderName;
+use crate::request::UnverifiedRequest;
 use crate::signature::rsa_sha256::{Padding, RsaPublicKey};
+use crate::split::Events;
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
@@ -54,10 +57,8 @@ struct KeyEntry {
 }
 
 impl Webhook for Accredit {
-    const PROVIDER: ProviderName = ProviderName::Accredit;
-
     type Keys = ActiveKeys<RsaPublicKey>;
-    type Proof = RsaSignature;
+    type Credential = RsaSignature;
 
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
         let form = r#"{"account": "...", "public_key": "...", "padding": "pkcs1-v1.5" or "pss" (may be left out)}"#;
@@ -72,7 +73,7 @@ impl Webhook for Accredit {
         keys.is_empty()
     }
 
-    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Rejection> {
+    fn credential(_path: &str, headers: &HeaderMap) -> Result<Self::Credential, Rejection> {
         let value = signature_header(headers, SIGNATURE_HEADER)?;
         STANDARD
             .decode(value.trim_ascii())
@@ -87,13 +88,13 @@ impl Webhook for Accredit {
 
     fn verify(
         request: UnverifiedRequest,
-        proof: &Self::Proof,
+        credential: &Self::Credential,
         keys: &Self::Keys,
         _now: Timestamp,
-    ) -> Result<VerifiedRequest, VerifyError> {
-        let matched = keys.matching(|key| key.verify(request.body(), &proof.0), RsaPublicKey::fingerprint);
+    ) -> Result<Authentic, VerifyError> {
+        let matched = keys.matching(|key| key.verify(request.body(), &credential.0), RsaPublicKey::fingerprint);
         match matched {
-            Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
+            Some(key) => Ok(request.verified(Self::NAME, key, &KEPT_HEADERS)),
             None => Err(VerifyError::NoKeyMatches(request)),
         }
     }
@@ -114,8 +115,18 @@ impl Webhook for Accredit {
     }
 }
 
+impl Provider for Accredit {
+    const NAME: ProviderName = ProviderName::Accredit;
+
+    type Settings = ();
+
+    fn split<'a>(delivery: &'a Delivery, (): &'a ()) -> Result<Events<'a>, Malformed> {
+        event(delivery).map(Events::one)
+    }
+}
+
 /// The one event of a delivery.
-pub(crate) fn split(delivery: &Delivery) -> Result<Event, Malformed> {
+fn event(delivery: &Delivery) -> Result<Event, Malformed> {
     let content = Object::read(&delivery.body)?;
     // The identity is the bytes themselves; this only looks for what makes JSON ambiguous.
     content.canonical(|_| true)?;
@@ -132,9 +143,9 @@ pub(crate) fn split(delivery: &Delivery) -> Result<Event, Malformed> {
     }
 
     Ok(Event {
-        provider: ProviderName::Accredit,
+        provider: delivery.provider,
         identity: Identity::new(
-            ProviderName::Accredit,
+            delivery.provider,
             delivery.account(),
             [b"event".as_slice(), delivery.sha256.as_bytes()],
         ),
@@ -150,7 +161,7 @@ pub(crate) fn split(delivery: &Delivery) -> Result<Event, Malformed> {
         attributes,
         repeat_alias: None,
         job_hint: job_id.filter(|job_id| job_id.len() <= MAX_JOB_ID_BYTES).map(|job_id| Alias {
-            name: Identity::new(ProviderName::Accredit, delivery.account(), [b"job".as_slice(), job_id.as_bytes()]),
+            name: Identity::new(delivery.provider, delivery.account(), [b"job".as_slice(), job_id.as_bytes()]),
             lifetime: JOB_HINT_LIFETIME,
         }),
         entity: None,

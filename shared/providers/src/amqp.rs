@@ -1,7 +1,7 @@
 //! Messages of AMQP 0-9-1, and the accounts with which they are consumed.
 //!
 //! A message is as good as verified when we consumed it from the provider's broker with a login of our own: the broker decides
-//! who publishes. So a [`ConsumedMessage`] is only made by the [`Account`] whose login was used.
+//! who publishes. So an [`Account`] can vouch for what was consumed with its login.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::active_keys::MatchedKey;
-use crate::delivery::KeptHeader;
-use crate::provider::ProviderName;
+use crate::authentic::{Authentic, KeptHeader};
+use crate::registry::name::ProviderName;
 
 /// The property that names the message, where the publisher sets it.
 pub const MESSAGE_ID_HEADER: &str = "amqp-message-id";
@@ -139,8 +139,8 @@ pub struct Account {
 impl Account {
     /// Vouches for a message that was consumed from a queue with this account's login.
     #[must_use]
-    pub fn consumed(&self, queue: &QueueName, message: Message) -> ConsumedMessage {
-        ConsumedMessage {
+    pub fn consumed(&self, queue: &QueueName, message: Message) -> Authentic {
+        Authentic {
             provider: self.provider,
             authenticated_by: self.authenticated_by.clone(),
             headers: message.properties.kept_headers(queue),
@@ -233,28 +233,6 @@ impl Properties {
             keep(OMITTED_HEADERS_HEADER, (all - own).to_string().into_bytes());
         }
         kept
-    }
-}
-
-/// A message that was consumed with the login of an account. Only [`Account::consumed`] makes one:
-///
-/// ```compile_fail
-/// # use intake_providers::{amqp::ConsumedMessage, provider::ProviderName};
-/// # fn forged(key: intake_providers::active_keys::MatchedKey) -> ConsumedMessage {
-/// ConsumedMessage { provider: ProviderName::NowCerts, authenticated_by: key, headers: Vec::new(), body: "{}".into() }
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-pub struct ConsumedMessage {
-    provider: ProviderName,
-    authenticated_by: MatchedKey,
-    headers: Vec<KeptHeader>,
-    body: Bytes,
-}
-
-impl ConsumedMessage {
-    pub(crate) fn into_parts(self) -> (ProviderName, MatchedKey, Vec<KeptHeader>, Bytes) {
-        (self.provider, self.authenticated_by, self.headers, self.body)
     }
 }
 

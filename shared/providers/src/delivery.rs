@@ -5,14 +5,13 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::account::AccountName;
 use crate::active_keys::MatchedKey;
-use crate::amqp::ConsumedMessage;
-use crate::provider::ProviderName;
-use crate::request::VerifiedRequest;
+use crate::authentic::{Authentic, KeptHeader};
+use crate::digest::Sha256Digest;
+use crate::registry::name::ProviderName;
 use crate::timestamp::Timestamp;
 
 /// What we call a delivery: a UUID of version 7, so that ids sort by arrival.
@@ -46,73 +45,6 @@ impl FromStr for DeliveryId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Uuid::parse_str(text).map(Self).map_err(|_| InvalidDeliveryId(text.to_owned()))
     }
-}
-
-/// A SHA-256 digest; its text is 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Sha256Digest([u8; 32]);
-
-impl Sha256Digest {
-    /// The digest of these bytes.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// The digest of several parts, each prefixed with its length in eight bytes, so that no two lists of parts run together
-    /// into the same bytes.
-    #[must_use]
-    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut hasher = Sha256::new();
-        for part in parts {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        Self(hasher.finalize().into())
-    }
-
-    /// The raw bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for Sha256Digest {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sha256Digest {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut digest = [0; 32];
-        hex::decode_to_slice(&text, &mut digest)
-            .map_err(|_| serde::de::Error::custom("a SHA-256 digest is 64 hex digits"))?;
-        Ok(Self(digest))
-    }
-}
-
-/// A header that was kept: its name in lower case and its value to the byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptHeader {
-    /// Lower-case name.
-    pub name: String,
-    /// The value's bytes; HTTP does not promise text.
-    pub value: Vec<u8>,
 }
 
 /// A delivery as the processor reads it. Making one proves nothing; what may go on the queue is a [`VerifiedDelivery`].
@@ -158,33 +90,15 @@ impl Delivery {
     }
 }
 
-/// A delivery whose request was verified, or whose message we consumed with our own login; the only thing that a queue takes.
+/// A delivery of authentic content; the only thing that a queue takes.
 #[derive(Clone, Debug)]
 pub struct VerifiedDelivery(Delivery);
 
 impl VerifiedDelivery {
-    /// Makes a delivery of a verified request. There is no other way to get one from a request.
+    /// Makes a delivery of authentic content. There is no other way to get one.
     #[must_use]
-    pub fn new(request: VerifiedRequest, id: DeliveryId, received_at: Timestamp) -> Self {
-        let (provider, authenticated_by, headers, body) = request.into_parts();
-        Self::of(provider, authenticated_by, headers, body, id, received_at)
-    }
-
-    /// Makes a delivery of a message that was consumed with the login of an account.
-    #[must_use]
-    pub fn consumed(message: ConsumedMessage, id: DeliveryId, received_at: Timestamp) -> Self {
-        let (provider, authenticated_by, headers, body) = message.into_parts();
-        Self::of(provider, authenticated_by, headers, body, id, received_at)
-    }
-
-    fn of(
-        provider: ProviderName,
-        authenticated_by: MatchedKey,
-        headers: Vec<KeptHeader>,
-        body: Bytes,
-        id: DeliveryId,
-        received_at: Timestamp,
-    ) -> Self {
+    pub fn new(authentic: Authentic, id: DeliveryId, received_at: Timestamp) -> Self {
+        let Authentic { provider, authenticated_by, headers, body } = authentic;
         let sha256 = Sha256Digest::of(&body);
         Self(Delivery { id, provider, authenticated_by, received_at, headers, body, sha256 })
     }
@@ -199,13 +113,6 @@ impl VerifiedDelivery {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_that_join_to_the_same_bytes_have_different_digests() {
-        let digest = |parts: [&str; 2]| Sha256Digest::of_parts(parts.map(str::as_bytes));
-        assert_ne!(digest(["ab", "c"]), digest(["a", "bc"]));
-        assert_ne!(digest(["abc", ""]), digest(["", "abc"]));
-    }
 
     #[test]
     fn ids_sort_by_arrival() {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::AccountName;
 use crate::event::Identity;
-use crate::provider::ProviderName;
+use crate::registry::name::ProviderName;
 
 /// Which thing of an account at a provider. The same organisation, business and id under two accounts are two entities.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

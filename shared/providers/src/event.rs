@@ -7,10 +7,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountName;
-use crate::delivery::Sha256Digest;
+use crate::digest::Sha256Digest;
 use crate::entity::EntityUpdate;
 use crate::json::characters_of;
-use crate::provider::ProviderName;
+use crate::registry::name::ProviderName;
 
 /// The most characters of a name that is quoted from content.
 const MAX_QUOTED_CHARACTERS: usize = 64;

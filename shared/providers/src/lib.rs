@@ -5,9 +5,11 @@ pub mod accredit;
 pub mod active_keys;
 pub mod amqp;
 pub mod answer;
+pub mod authentic;
 pub mod canonical_json;
 pub mod date;
 pub mod delivery;
+pub mod digest;
 pub mod entity;
 pub mod event;
 pub mod json;
@@ -17,12 +19,17 @@ pub mod nurturecloud;
 pub mod oauth;
 pub mod path_secret;
 pub mod provider;
+pub mod queue_source;
+pub mod registry;
 pub mod request;
+pub mod settings;
 pub mod signature;
 pub mod split;
 pub mod sterling;
 pub mod timestamp;
 pub mod webhook;
+
+pub use registry::ProviderName;
 
 #[cfg(test)]
 mod testing;

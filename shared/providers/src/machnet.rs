@@ -13,12 +13,17 @@ use serde::Deserialize;
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Rejection};
+use crate::authentic::Authentic;
 use crate::canonical_json::Object;
-use crate::delivery::{Delivery, Sha256Digest};
+use crate::delivery::Delivery;
+use crate::digest::Sha256Digest;
 use crate::event::{Alias, Event, Identity, Malformed};
-use crate::provider::ProviderName;
-use crate::request::{UnverifiedRequest, VerifiedRequest};
+use crate::provider::Provider;
+use crate::registry::name::ProviderName;
+use crate::request::UnverifiedRequest;
+use crate::settings::Reader;
 use crate::signature::hmac_sha256::HmacSecret;
+use crate::split::Events;
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
@@ -46,10 +51,8 @@ struct KeyEntry {
 }
 
 impl Webhook for Machnet {
-    const PROVIDER: ProviderName = ProviderName::Machnet;
-
     type Keys = ActiveKeys<HmacSecret>;
-    type Proof = [u8; 32];
+    type Credential = [u8; 32];
 
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
         read_key_set(secret, r#"{"account": "...", "secret": "..."}"#, |entry: KeyEntry| {
@@ -63,7 +66,7 @@ impl Webhook for Machnet {
         keys.is_empty()
     }
 
-    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Rejection> {
+    fn credential(_path: &str, headers: &HeaderMap) -> Result<Self::Credential, Rejection> {
         let value = signature_header(headers, SIGNATURE_HEADER)?;
         let mut tag = [0; 32];
         hex::decode_to_slice(value, &mut tag)
@@ -73,13 +76,13 @@ impl Webhook for Machnet {
 
     fn verify(
         request: UnverifiedRequest,
-        proof: &Self::Proof,
+        credential: &Self::Credential,
         keys: &Self::Keys,
         _now: Timestamp,
-    ) -> Result<VerifiedRequest, VerifyError> {
-        let matched = keys.matching(|secret| secret.verify(request.body(), proof), HmacSecret::fingerprint);
+    ) -> Result<Authentic, VerifyError> {
+        let matched = keys.matching(|secret| secret.verify(request.body(), credential), HmacSecret::fingerprint);
         match matched {
-            Some(key) => Ok(request.proved(Self::PROVIDER, key, &KEPT_HEADERS)),
+            Some(key) => Ok(request.verified(Self::NAME, key, &KEPT_HEADERS)),
             None => Err(VerifyError::NoKeyMatches(request)),
         }
     }
@@ -107,23 +110,39 @@ impl Webhook for Machnet {
     }
 }
 
-/// Makes events of Machnet's deliveries.
-#[derive(Clone, Debug)]
-pub struct Splitter {
+/// How Machnet's deliveries are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
     /// For how long a reported state is remembered, so that the same state under a new id is marked a repeat.
     pub repeat_window: Duration,
 }
 
-impl Default for Splitter {
+impl Default for Settings {
     /// Twelve hours: Machnet's "10 more times every hour" takes ten.
     fn default() -> Self {
         Self { repeat_window: Duration::from_secs(12 * 60 * 60) }
     }
 }
 
-impl Splitter {
+impl Provider for Machnet {
+    const NAME: ProviderName = ProviderName::Machnet;
+
+    type Settings = Settings;
+
+    fn settings(reader: &mut Reader<'_>) -> Settings {
+        let seconds = Settings::default().repeat_window.as_secs();
+        let seconds = reader.number("MACHNET_REPEAT_WINDOW_SECONDS", seconds, 0..=31_536_000);
+        Settings { repeat_window: Duration::from_secs(seconds) }
+    }
+
+    fn split<'a>(delivery: &'a Delivery, settings: &'a Settings) -> Result<Events<'a>, Malformed> {
+        settings.event(delivery).map(Events::one)
+    }
+}
+
+impl Settings {
     /// The one event of a delivery.
-    pub(crate) fn split(&self, delivery: &Delivery) -> Result<Event, Malformed> {
+    fn event(&self, delivery: &Delivery) -> Result<Event, Malformed> {
         let content = Object::read(&delivery.body)?;
         let id = event_id(&content)?;
         let name = content.text("event_name")?;
@@ -150,8 +169,8 @@ impl Splitter {
         }
 
         Ok(Event {
-            provider: ProviderName::Machnet,
-            identity: Identity::new(ProviderName::Machnet, delivery.account(), [b"event".as_slice(), id.as_bytes()]),
+            provider: delivery.provider,
+            identity: Identity::new(delivery.provider, delivery.account(), [b"event".as_slice(), id.as_bytes()]),
             id,
             source: delivery.source(),
             event_type: format!("machnet.{name}"),
@@ -163,7 +182,7 @@ impl Splitter {
             digest: Sha256Digest::of(compared.as_bytes()),
             attributes,
             repeat_alias: Some(Alias {
-                name: Identity::new(ProviderName::Machnet, delivery.account(), [b"state".as_slice(), state.as_bytes()]),
+                name: Identity::new(delivery.provider, delivery.account(), [b"state".as_slice(), state.as_bytes()]),
                 lifetime: self.repeat_window,
             }),
             job_hint: None,

@@ -11,20 +11,23 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::amqp::{
-    CONTENT_TYPE_HEADER, DELIVERY_COUNT_HEADER, EXCHANGE_HEADER, MESSAGE_ID_HEADER, QUEUE_HEADER, REDELIVERED_HEADER,
-    ROUTING_KEY_HEADER, TIMESTAMP_HEADER, TYPE_HEADER,
+    Account, AccountProblems, CONTENT_TYPE_HEADER, DELIVERY_COUNT_HEADER, EXCHANGE_HEADER, MESSAGE_ID_HEADER,
+    QUEUE_HEADER, REDELIVERED_HEADER, ROUTING_KEY_HEADER, TIMESTAMP_HEADER, TYPE_HEADER,
 };
 use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
-use crate::delivery::{Delivery, Sha256Digest};
-use crate::event::{Alias, Event, Identity};
+use crate::delivery::Delivery;
+use crate::digest::Sha256Digest;
+use crate::event::{Alias, Event, Identity, Malformed};
 use crate::json::Json;
-use crate::provider::ProviderName;
+use crate::provider::Provider;
+use crate::queue_source::QueueSource;
+use crate::registry::name::ProviderName;
+use crate::settings::Reader;
+use crate::split::Events;
 use crate::timestamp::Timestamp;
 
 mod account;
 mod connection_string;
-
-pub use account::read_account;
 
 /// For how long content without an id is remembered, so that it is marked a repeat when it comes again. NowCerts keeps at
 /// least three days of events for a replay, and a delivery of ours may lie 18 days in the queue and the dead-letter queue.
@@ -73,16 +76,42 @@ impl JsonPointer {
     }
 }
 
-/// Makes events of NowCerts' messages.
-#[derive(Clone, Debug, Default)]
-pub struct Splitter {
+/// NowCerts' queue.
+#[derive(Clone, Copy, Debug)]
+pub struct NowCerts;
+
+/// How NowCerts' messages are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
     /// Where an event's id lies, for messages without a `message_id`.
     pub id_pointer: Option<JsonPointer>,
 }
 
-impl Splitter {
+impl Provider for NowCerts {
+    const NAME: ProviderName = ProviderName::NowCerts;
+
+    type Settings = Settings;
+
+    fn settings(reader: &mut Reader<'_>) -> Settings {
+        let id_pointer = reader
+            .parsed("NOWCERTS_ID_POINTER", None, "a JSON pointer such as /Id", |text| text.parse().ok().map(Some));
+        Settings { id_pointer }
+    }
+
+    fn split<'a>(delivery: &'a Delivery, settings: &'a Settings) -> Result<Events<'a>, Malformed> {
+        Ok(Events::one(settings.event(delivery)))
+    }
+}
+
+impl QueueSource for NowCerts {
+    fn read_account(secret: &str) -> Result<Account, AccountProblems> {
+        account::read_account(secret)
+    }
+}
+
+impl Settings {
     /// The one event of a message.
-    pub(crate) fn split(&self, delivery: &Delivery) -> Event {
+    fn event(&self, delivery: &Delivery) -> Event {
         let header = |name| delivery.header_text(name).filter(|value| !value.is_empty());
         let kind = header(TYPE_HEADER);
         let timestamp = header(TIMESTAMP_HEADER);
@@ -103,7 +132,7 @@ impl Splitter {
             }
         }
         Event {
-            provider: ProviderName::NowCerts,
+            provider: delivery.provider,
             identity: identified.identity,
             id: identified.id,
             source: delivery.source(),
@@ -130,7 +159,7 @@ impl Splitter {
     fn identify(&self, delivery: &Delivery, timestamp: Option<&str>, kind: Option<&str>) -> Identified {
         let known = |by: &'static str, id: String| Identified {
             by,
-            identity: Identity::new(ProviderName::NowCerts, delivery.account(), [by.as_bytes(), id.as_bytes()]),
+            identity: Identity::new(delivery.provider, delivery.account(), [by.as_bytes(), id.as_bytes()]),
             id,
             repeat_alias: None,
         };
@@ -148,7 +177,7 @@ impl Splitter {
         ];
         Identified {
             repeat_alias: Some(Alias {
-                name: Identity::new(ProviderName::NowCerts, delivery.account(), seen),
+                name: Identity::new(delivery.provider, delivery.account(), seen),
                 lifetime: REPEAT_MEMORY,
             }),
             ..known("delivery", delivery.id.to_string())

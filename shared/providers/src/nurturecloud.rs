@@ -12,17 +12,21 @@ use serde::Deserialize;
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, MatchedKey, ReadKeySet, read_key_set};
 use crate::answer::{Answer, Fault, Rejection};
+use crate::authentic::Authentic;
 use crate::canonical_json::Object;
-use crate::delivery::{Delivery, Sha256Digest};
+use crate::delivery::Delivery;
+use crate::digest::Sha256Digest;
 use crate::entity::{EntityReference, EntityState, EntityUpdate};
 use crate::event::{Envelope, Event, Malformed, MalformedEvent};
 use crate::json::Json;
 use crate::path_secret::PathSecretHash;
-use crate::provider::ProviderName;
-use crate::request::{UnverifiedRequest, VerifiedRequest};
+use crate::provider::Provider;
+use crate::registry::name::ProviderName;
+use crate::request::UnverifiedRequest;
+use crate::settings::Reader;
 use crate::split::{Events, MAX_EVENTS};
 use crate::timestamp::Timestamp;
-use crate::webhook::{KeyFreshness, VerifyError, Webhook};
+use crate::webhook::{KeyFreshness, VerifyError, Webhook, WebhookRoute};
 
 pub mod component;
 pub mod resync;
@@ -46,10 +50,10 @@ struct KeyEntry {
 }
 
 impl Webhook for NurtureCloud {
-    const PROVIDER: ProviderName = ProviderName::NurtureCloud;
+    const ROUTE: WebhookRoute = WebhookRoute::with_secret(Self::NAME.source_path());
 
     type Keys = ActiveKeys<PathSecretHash>;
-    type Proof = PathSecretHash;
+    type Credential = PathSecretHash;
 
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
         read_key_set(secret, r#"{"account": "...", "secret_sha256": "64 hex digits"}"#, |entry: KeyEntry| {
@@ -62,19 +66,19 @@ impl Webhook for NurtureCloud {
         keys.is_empty()
     }
 
-    fn proof(path: &str, _headers: &HeaderMap) -> Result<Self::Proof, Rejection> {
+    fn credential(path: &str, _headers: &HeaderMap) -> Result<Self::Credential, Rejection> {
         PathSecretHash::of_path(path).ok_or(Rejection::PathSecretMalformed)
     }
 
     fn verify(
         request: UnverifiedRequest,
-        proof: &Self::Proof,
+        credential: &Self::Credential,
         keys: &Self::Keys,
         _now: Timestamp,
-    ) -> Result<VerifiedRequest, VerifyError> {
-        let matched = keys.iter().find(|(_, hash)| hash.is_of_the_same_secret(proof));
+    ) -> Result<Authentic, VerifyError> {
+        let matched = keys.iter().find(|(_, hash)| hash.is_of_the_same_secret(credential));
         match matched.map(|(account, hash)| MatchedKey { account: account.clone(), fingerprint: hash.fingerprint() }) {
-            Some(key) => Ok(request.proved(Self::PROVIDER, key, &["content-type", "user-agent"])),
+            Some(key) => Ok(request.verified(Self::NAME, key, &["content-type", "user-agent"])),
             None => Err(VerifyError::NoKeyMatches(request)),
         }
     }
@@ -101,12 +105,12 @@ impl Webhook for NurtureCloud {
     }
 }
 
-/// Makes events of NurtureCloud's deliveries.
+/// How NurtureCloud's deliveries are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Splitter {
-    /// The only organisation whose entities are taken; every one's if there is none.
+pub struct Settings {
+    /// If set, entities of other organisations are quarantined. Unset accepts all.
     pub organisation: Option<String>,
-    /// The only businesses whose entities are taken; every one's if there is none.
+    /// If set, entities of other businesses are quarantined. Empty accepts all.
     pub businesses: BTreeSet<String>,
 }
 
@@ -119,9 +123,26 @@ struct Notification {
     envelope: Option<Envelope>,
 }
 
-impl Splitter {
+impl Provider for NurtureCloud {
+    const NAME: ProviderName = ProviderName::NurtureCloud;
+
+    type Settings = Settings;
+
+    fn settings(reader: &mut Reader<'_>) -> Settings {
+        Settings {
+            organisation: reader.optional("NURTURECLOUD_ORGANISATION"),
+            businesses: reader.list("NURTURECLOUD_BUSINESSES").into_iter().collect(),
+        }
+    }
+
+    fn split<'a>(delivery: &'a Delivery, settings: &'a Settings) -> Result<Events<'a>, Malformed> {
+        settings.events(delivery)
+    }
+}
+
+impl Settings {
     /// The events of a delivery: one per entity of its payload.
-    pub(crate) fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
+    fn events<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
         let object = Object::read(&delivery.body)?;
         if object.get("domainComponentName").is_some() && object.get("domainComponentNames").is_some() {
             return Err(Malformed::AmbiguousMembers { first: "domainComponentName", second: "domainComponentNames" });
@@ -173,8 +194,8 @@ impl Splitter {
             attributes.insert("domain_component_name".to_owned(), notification.written_component.clone());
         }
         Ok(Event {
-            provider: ProviderName::NurtureCloud,
-            identity: entity.identity(ProviderName::NurtureCloud),
+            provider: delivery.provider,
+            identity: entity.identity(delivery.provider),
             id: format!("{}.{index}", delivery.id),
             source: delivery.source(),
             event_type: format!("nurturecloud.{}.{}", notification.component, state_name(notification.state)),

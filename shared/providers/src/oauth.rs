@@ -6,6 +6,9 @@
 //! - [`token_request`]: reading a request for a token, and the errors of RFC 6749.
 //! - [`access_token`]: making a token and checking one.
 
+/// The path of the token endpoint.
+pub const TOKEN_PATH: &str = "/oauth/token";
+
 pub mod access_token;
 pub mod authority;
 pub mod client_id;

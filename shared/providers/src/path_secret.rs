@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::delivery::Sha256Digest;
+use crate::digest::Sha256Digest;
 use crate::signature::KeyFingerprint;
 
 /// The shortest secret, in characters: 32 bytes in base64url without padding. A shorter one never counts, whatever hashes

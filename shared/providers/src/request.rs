@@ -1,11 +1,11 @@
-//! A request on its way from unverified to verified.
+//! A request before it is verified.
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::active_keys::MatchedKey;
-use crate::delivery::KeptHeader;
-use crate::provider::ProviderName;
+use crate::authentic::{Authentic, KeptHeader};
+use crate::registry::name::ProviderName;
 
 /// A request that has proved nothing yet.
 #[derive(Debug)]
@@ -28,42 +28,21 @@ impl UnverifiedRequest {
         &self.body
     }
 
-    /// Only a provider's own check, in this crate, may call this.
-    pub(crate) fn proved(self, provider: ProviderName, by: MatchedKey, kept_headers: &[&str]) -> VerifiedRequest {
+    /// Only a provider's own check, in this crate, may call this:
+    ///
+    /// ```compile_fail
+    /// # use intake_providers::{ProviderName, active_keys::MatchedKey, request::UnverifiedRequest};
+    /// # fn forged(request: UnverifiedRequest, key: MatchedKey) {
+    /// request.verified(ProviderName::Machnet, key, &[]);
+    /// # }
+    /// ```
+    pub(crate) fn verified(self, provider: ProviderName, by: MatchedKey, kept_headers: &[&str]) -> Authentic {
         let headers = self
             .headers
             .iter()
             .filter(|(name, _)| kept_headers.contains(&name.as_str()))
             .map(|(name, value)| KeptHeader { name: name.as_str().to_owned(), value: value.as_bytes().to_vec() })
             .collect();
-        VerifiedRequest { provider, authenticated_by: by, headers, body: self.body }
-    }
-}
-
-/// A request that proved itself by one of the active keys. Nobody outside this crate can make one:
-///
-/// ```compile_fail
-/// # use intake_providers::{provider::ProviderName, request::UnverifiedRequest};
-/// # fn forged(request: UnverifiedRequest, key: intake_providers::active_keys::MatchedKey) {
-/// request.proved(ProviderName::Machnet, key, &[]);
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct VerifiedRequest {
-    provider: ProviderName,
-    authenticated_by: MatchedKey,
-    headers: Vec<KeptHeader>,
-    body: Bytes,
-}
-
-impl VerifiedRequest {
-    /// The key that proved it.
-    #[must_use]
-    pub const fn authenticated_by(&self) -> &MatchedKey {
-        &self.authenticated_by
-    }
-
-    pub(crate) fn into_parts(self) -> (ProviderName, MatchedKey, Vec<KeptHeader>, Bytes) {
-        (self.provider, self.authenticated_by, self.headers, self.body)
+        Authentic { provider, authenticated_by: by, headers, body: self.body }
     }
 }

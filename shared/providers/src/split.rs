@@ -4,8 +4,6 @@ use std::fmt;
 
 use crate::delivery::Delivery;
 use crate::event::{Event, Malformed, MalformedEvent};
-use crate::provider::ProviderName;
-use crate::{accredit, machnet, nowcerts, nurturecloud, sterling};
 
 /// Maximum number of events in a delivery; a delivery with more is quarantined as a whole.
 pub const MAX_EVENTS: usize = 100_000;
@@ -66,34 +64,12 @@ pub trait Split: Send + Sync + 'static {
     fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed>;
 }
 
-/// Every provider's way of making events, with the settings that it needs.
-#[derive(Clone, Debug, Default)]
-pub struct Splitter {
-    /// How Machnet's deliveries are read.
-    pub machnet: machnet::Splitter,
-    /// How NowCerts' messages are read.
-    pub nowcerts: nowcerts::Splitter,
-    /// Whose entities NurtureCloud may tell of.
-    pub nurturecloud: nurturecloud::Splitter,
-}
-
-impl Split for Splitter {
-    fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
-        match delivery.provider {
-            ProviderName::Accredit => accredit::split(delivery).map(Events::one),
-            ProviderName::Machnet => self.machnet.split(delivery).map(Events::one),
-            ProviderName::NowCerts => Ok(Events::one(self.nowcerts.split(delivery))),
-            ProviderName::NurtureCloud => self.nurturecloud.split(delivery),
-            ProviderName::Sterling => sterling::split(delivery),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::registry::{ProviderName, Settings};
     use crate::testing::delivery;
 
     /// Pieces of every provider's deliveries, put together at random; most of what comes out is JSON.
@@ -148,13 +124,13 @@ mod tests {
         ) {
             let body = place.replace('V', &value);
             for provider in ProviderName::ALL {
-                let (splitter, delivery) = (Splitter::default(), delivery(provider, &[], body.as_bytes()));
-                let Ok(events) = splitter.split(&delivery) else { continue };
+                let (settings, delivery) = (Settings::default(), delivery(*provider, &[], body.as_bytes()));
+                let Ok(events) = settings.split(&delivery) else { continue };
                 let len = events.len();
                 let all: Vec<_> = events.collect();
                 prop_assert_eq!(all.len(), len);
                 let skipped = skipped.index(len);
-                let rest: Vec<_> = splitter.split(&delivery).unwrap().skip(skipped).collect();
+                let rest: Vec<_> = settings.split(&delivery).unwrap().skip(skipped).collect();
                 prop_assert_eq!(&rest, &all[skipped..]);
                 for event in all {
                     let data = event.map_or_else(|malformed| malformed.data, |event| event.data);

@@ -11,14 +11,17 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::active_keys::{KeySetError, ReadKeySet};
 use crate::answer::{Answer, Fault, Rejection};
+use crate::authentic::Authentic;
 use crate::canonical_json::{Object, canonical};
-use crate::delivery::{Delivery, Sha256Digest};
+use crate::delivery::Delivery;
+use crate::digest::Sha256Digest;
 use crate::event::{Envelope, Event, Identity, Malformed, MalformedEvent};
 use crate::json::{Elements, Json};
 use crate::oauth::access_token::{self, MAX_TOKEN_BYTES, TokenProblem};
 use crate::oauth::authority::Verification;
-use crate::provider::ProviderName;
-use crate::request::{UnverifiedRequest, VerifiedRequest};
+use crate::provider::Provider;
+use crate::registry::name::ProviderName;
+use crate::request::UnverifiedRequest;
 use crate::split::{Events, MAX_EVENTS};
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook};
@@ -42,25 +45,34 @@ const MAX_REPEATED_BYTES: usize = 16 * 1024 * 1024;
 /// The members each of which says what an object is. With two of them it would be two things.
 const TELLING_MEMBERS: [&str; 3] = ["eventbatch", "events", "code"];
 
-/// The events of a delivery, in the order of the body.
-pub(crate) fn split(delivery: &Delivery) -> Result<Events<'_>, Malformed> {
-    let body = Json::read(&delivery.body)?;
-    if body.elements().is_none() {
-        // What is wrong with the one object of the body is wrong with the delivery.
-        Form::of(body).map_err(|reason| match reason {
-            Malformed::EmptyBatch => Malformed::NoEvents,
-            reason => reason,
-        })?;
+/// IBM Sterling's webhook.
+#[derive(Clone, Copy, Debug)]
+pub struct Sterling;
+
+impl Provider for Sterling {
+    const NAME: ProviderName = ProviderName::Sterling;
+
+    type Settings = ();
+
+    fn split<'a>(delivery: &'a Delivery, (): &'a ()) -> Result<Events<'a>, Malformed> {
+        let body = Json::read(&delivery.body)?;
+        if body.elements().is_none() {
+            // What is wrong with the one object of the body is wrong with the delivery.
+            Form::of(body).map_err(|reason| match reason {
+                Malformed::EmptyBatch => Malformed::NoEvents,
+                reason => reason,
+            })?;
+        }
+        let mut copies = HashMap::new();
+        let read = move |part: Part<'_>| {
+            event(delivery, &part, &mut copies).map_err(|reason| MalformedEvent {
+                reason,
+                // A part is cut out of this very body.
+                data: delivery.body.slice_ref(part.text.as_str().as_bytes()),
+            })
+        };
+        Events::counted(count(Parts::of(body))?, Parts::of(body).map(read))
     }
-    let mut copies = HashMap::new();
-    let read = move |part: Part<'_>| {
-        event(delivery, &part, &mut copies).map_err(|reason| MalformedEvent {
-            reason,
-            // A part is cut out of this very body.
-            data: delivery.body.slice_ref(part.text.as_str().as_bytes()),
-        })
-    };
-    Events::counted(count(Parts::of(body))?, Parts::of(body).map(read))
 }
 
 /// How many parts there are, as far as that counts; none when all of them are empty batches.
@@ -266,9 +278,9 @@ fn event(delivery: &Delivery, part: &Part<'_>, copies: &mut HashMap<Sha256Digest
     }
 
     Ok(Event {
-        provider: ProviderName::Sterling,
+        provider: delivery.provider,
         identity: Identity::new(
-            ProviderName::Sterling,
+            delivery.provider,
             delivery.account(),
             [b"event".as_slice(), digest.as_bytes(), copy.to_be_bytes().as_slice()],
         ),
@@ -320,18 +332,12 @@ impl Attributes {
     }
 }
 
-/// IBM Sterling's webhook.
-#[derive(Clone, Copy, Debug)]
-pub struct Sterling;
-
 /// A bearer token, as it came.
 pub struct BearerToken(String);
 
 impl Webhook for Sterling {
-    const PROVIDER: ProviderName = ProviderName::Sterling;
-
     type Keys = Verification;
-    type Proof = BearerToken;
+    type Credential = BearerToken;
 
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
         let keys = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
@@ -346,7 +352,7 @@ impl Webhook for Sterling {
         keys.keys.is_empty() || keys.issuer.is_empty() || keys.audience.is_empty()
     }
 
-    fn proof(_path: &str, headers: &HeaderMap) -> Result<Self::Proof, Rejection> {
+    fn credential(_path: &str, headers: &HeaderMap) -> Result<Self::Credential, Rejection> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = match (values.next(), values.next()) {
             (None, _) => return Err(Rejection::TokenMissing),
@@ -365,12 +371,12 @@ impl Webhook for Sterling {
 
     fn verify(
         request: UnverifiedRequest,
-        proof: &Self::Proof,
+        credential: &Self::Credential,
         keys: &Self::Keys,
         now: Timestamp,
-    ) -> Result<VerifiedRequest, VerifyError> {
-        match access_token::verify(&proof.0, keys, now) {
-            Ok(key) => Ok(request.proved(Self::PROVIDER, key, &["content-type", "user-agent"])),
+    ) -> Result<Authentic, VerifyError> {
+        match access_token::verify(&credential.0, keys, now) {
+            Ok(key) => Ok(request.verified(Self::NAME, key, &["content-type", "user-agent"])),
             // The document may be older than the key or the client.
             Err(TokenProblem::UnknownKey | TokenProblem::UnknownClient) => Err(VerifyError::NoKeyMatches(request)),
             Err(TokenProblem::Expired) => Err(VerifyError::Rejected(Rejection::TokenExpired)),

@@ -5,8 +5,10 @@ use http::HeaderMap;
 
 use crate::account::AccountName;
 use crate::active_keys::MatchedKey;
-use crate::delivery::{Delivery, DeliveryId, KeptHeader, Sha256Digest};
-use crate::provider::ProviderName;
+use crate::authentic::KeptHeader;
+use crate::delivery::{Delivery, DeliveryId};
+use crate::digest::Sha256Digest;
+use crate::registry::ProviderName;
 use crate::signature::KeyFingerprint;
 use crate::timestamp::Timestamp;
 

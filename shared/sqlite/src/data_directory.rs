@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
-use intake_providers::provider::ProviderName;
 
 use crate::private_file::{FileLock, LockError, create_private_directory};
 

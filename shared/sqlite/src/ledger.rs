@@ -7,8 +7,8 @@ use intake_pipeline::ledger::{
     Condition, ConditionalPut, Entry, EntryKey, EventEntry, Occurrence, Outcome, PutOutcome,
 };
 use intake_pipeline::ports::{Ledger, PortError};
+use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
-use intake_providers::provider::ProviderName;
 use intake_providers::timestamp::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
 
@@ -296,7 +296,7 @@ mod tests {
     };
     use intake_pipeline::ports::PayloadKey;
     use intake_providers::account::AccountName;
-    use intake_providers::delivery::Sha256Digest;
+    use intake_providers::digest::Sha256Digest;
     use intake_providers::entity::EntityReference;
     use intake_providers::event::EventIndex;
     use proptest::prelude::*;

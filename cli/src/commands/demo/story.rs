@@ -6,10 +6,10 @@ use bytes::Bytes;
 use intake_pipeline::entities::Change;
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_providers::ProviderName;
 use intake_providers::oauth::access_token::{self, LEEWAY};
 use intake_providers::oauth::authority::{Authority, AuthorityError};
 use intake_providers::oauth::client_id::ClientId;
-use intake_providers::provider::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use crate::authority_store::StoreError;
@@ -110,7 +110,7 @@ const fn refused(status: u16) -> Expected {
 /// Every delivery, in the order in which they must be sent. Ids are new in each run.
 pub(super) fn steps(directory: &DataDirectory) -> Result<Vec<Step>, CommandError> {
     let mut steps = Vec::new();
-    for provider in ProviderName::ALL {
+    for &provider in ProviderName::ALL {
         let first = steps.len() + 1;
         let requests = match provider {
             ProviderName::Accredit => complete(accredit(&signer(directory, provider)?, first)?),

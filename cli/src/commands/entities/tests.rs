@@ -1,11 +1,12 @@
 use intake_pipeline::entities::{Arrival, ContentRegister, ExistenceRegister};
 use intake_pipeline::ledger::{Condition, ConditionalPut, EventData};
 use intake_pipeline::ports::Ledger as _;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
-use intake_providers::delivery::{DeliveryId, Sha256Digest};
+use intake_providers::delivery::DeliveryId;
+use intake_providers::digest::Sha256Digest;
 use intake_providers::entity::{EntityReference, EntityState};
 use intake_providers::event::EventIndex;
-use intake_providers::provider::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use super::*;

@@ -6,11 +6,12 @@ use intake_pipeline::ledger::{
     QuarantineEntry, TimeIndex,
 };
 use intake_pipeline::ports::PayloadKey;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
-use intake_providers::delivery::{DeliveryId, Sha256Digest};
+use intake_providers::delivery::DeliveryId;
+use intake_providers::digest::Sha256Digest;
 use intake_providers::entity::{EntityReference, EntityState};
 use intake_providers::event::EventIndex;
-use intake_providers::provider::ProviderName;
 use serde_json::{Value, json};
 
 use super::*;

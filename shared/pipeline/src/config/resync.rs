@@ -37,11 +37,11 @@ impl ResyncConfig {
     /// # Errors
     /// All problems at once.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
-        let mut reader = Reader::new(variable);
+        let mut reader = Reader::new(&variable);
         let defaults = ResyncSettings::default();
-        let base_url = reader.base_url();
+        let base_url = base_url(&mut reader);
         let secret_id = reader.required("SECRET_ID", "the name or ARN of the secret with client id and client secret");
-        let plan = reader.plan();
+        let plan = plan(&mut reader);
         let entities_table = reader.required("ENTITIES_TABLE", "the name of the table for the resume point");
         let settings = ResyncSettings {
             calls_per_minute: NonZeroU32::new(reader.number(
@@ -52,54 +52,51 @@ impl ResyncConfig {
             .unwrap_or(defaults.calls_per_minute),
             lookback_days: reader.number("RESYNC_LOOKBACK_DAYS", defaults.lookback_days, 0..=MAX_LOOKBACK_DAYS),
         };
-        match (base_url, plan) {
-            (Some(base_url), Some(plan)) => reader.finish(Self { base_url, secret_id, plan, entities_table, settings }),
-            _ => Err(ConfigProblems(reader.problems)),
-        }
+        let config =
+            base_url.zip(plan).map(|(base_url, plan)| Self { base_url, secret_id, plan, entities_table, settings });
+        reader.finish(config)
     }
 }
 
-impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    /// The base URL; a problem is noted when there is none. Its text is never repeated, for it may hold credentials.
-    fn base_url(&mut self) -> Option<BaseUrl> {
-        let name = "NURTURECLOUD_BASE_URL";
-        let text = self.required(name, "the url of nurturecloud's api, such as https://HOST/v1");
-        if text.is_empty() {
-            return None;
-        }
-        text.parse().map_err(|error| self.problems.push(format!("{name} cannot be used: {error}"))).ok()
+/// The base URL; a problem is noted when there is none. Its text is never repeated, for it may hold credentials.
+fn base_url(reader: &mut Reader<'_>) -> Option<BaseUrl> {
+    let name = "NURTURECLOUD_BASE_URL";
+    let text = reader.required(name, "the url of nurturecloud's api, such as https://HOST/v1");
+    if text.is_empty() {
+        return None;
     }
+    text.parse().map_err(|error| reader.add_problem(format!("{name} cannot be used: {error}"))).ok()
+}
 
-    /// The plan; a problem is noted when there is none.
-    fn plan(&mut self) -> Option<ResyncPlan> {
-        let before = self.problems.len();
-        let businesses: Vec<BusinessId> =
-            self.listed("RESYNC_BUSINESSES", "the ids of the businesses to ask for, separated by commas");
-        let components: Vec<ComponentName> =
-            self.listed("RESYNC_COMPONENTS", "the components to ask for, separated by commas, such as contact,agent");
-        if self.problems.len() > before {
-            return None;
-        }
-        ResyncPlan::everything(&businesses, &components, None)
-            .map_err(|error| self.problems.push(format!("RESYNC_BUSINESSES and RESYNC_COMPONENTS: {error}")))
-            .ok()
+/// The plan; a problem is noted when there is none.
+fn plan(reader: &mut Reader<'_>) -> Option<ResyncPlan> {
+    let before = reader.problem_count();
+    let businesses: Vec<BusinessId> =
+        listed(reader, "RESYNC_BUSINESSES", "the ids of the businesses to ask for, separated by commas");
+    let components: Vec<ComponentName> =
+        listed(reader, "RESYNC_COMPONENTS", "the components to ask for, separated by commas, such as contact,agent");
+    if reader.problem_count() > before {
+        return None;
     }
+    ResyncPlan::everything(&businesses, &components, None)
+        .map_err(|error| reader.add_problem(format!("RESYNC_BUSINESSES and RESYNC_COMPONENTS: {error}")))
+        .ok()
+}
 
-    fn listed<T>(&mut self, name: &str, meaning: &str) -> Vec<T>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
-        let text = self.required(name, meaning);
-        let mut listed = Vec::new();
-        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            match item.parse() {
-                Ok(item) => listed.push(item),
-                Err(error) => self.problems.push(format!("{name}: {error}")),
-            }
+fn listed<T>(reader: &mut Reader<'_>, name: &str, meaning: &str) -> Vec<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    let text = reader.required(name, meaning);
+    let mut listed = Vec::new();
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        match item.parse() {
+            Ok(item) => listed.push(item),
+            Err(error) => reader.add_problem(format!("{name}: {error}")),
         }
-        listed
     }
+    listed
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use intake_providers::ProviderName;
 use intake_providers::amqp::{Account, QueueName};
 use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
-use intake_providers::provider::ProviderName;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -399,7 +399,7 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Clock> ConsumerRun<'a, Q, P, E> {
                 "a message comes back again and again; its queue may drop it after 20 returns"
             );
         }
-        let delivery = VerifiedDelivery::consumed(self.account.consumed(self.from, message), delivery_id, received_at);
+        let delivery = VerifiedDelivery::new(self.account.consumed(self.from, message), delivery_id, received_at);
         let number = progress.next;
         progress.next += 1;
         progress.window.arrived(body_bytes);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use super::pause::{MAX_REFUSED_DOCUMENT_BYTES, Pause, PauseReason, RefusedDocument};

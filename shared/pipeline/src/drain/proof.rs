@@ -7,9 +7,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use intake_providers::ProviderName;
 use intake_providers::amqp::{DELIVERY_COUNT_HEADER, REDELIVERED_HEADER};
-use intake_providers::delivery::{KeptHeader, Sha256Digest, VerifiedDelivery};
-use intake_providers::provider::ProviderName;
+use intake_providers::authentic::KeptHeader;
+use intake_providers::delivery::VerifiedDelivery;
+use intake_providers::digest::Sha256Digest;
 
 use super::outcome::Counters;
 use super::pause::{Pause, PauseReason};

@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::task::Poll;
 
-use intake_providers::nowcerts::read_account;
+use intake_providers::nowcerts::NowCerts;
+use intake_providers::queue_source::QueueSource as _;
 use proptest::prelude::*;
 
 use super::testing::{Batching, MAIN, MemoryBatchQueue, MemoryBroker, MemoryLease, PassingTime, REPLAY, TestPayloads};
@@ -32,7 +33,7 @@ pub(super) fn drain() -> TestDrain {
         queue: MemoryBatchQueue::default(),
         payloads: TestPayloads::default(),
         secrets: MemorySecrets::with(&account(false)),
-        read_account,
+        read_account: NowCerts::read_account,
         lease: MemoryLease::default(),
         clock: PassingTime::default(),
         settings: DrainSettings { prefetch: 40, batches_in_flight: 2, ..DrainSettings::default() },

@@ -39,8 +39,8 @@ impl Drop for IdentityGuard<'_> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use intake_providers::ProviderName;
     use intake_providers::account::AccountName;
-    use intake_providers::provider::ProviderName;
 
     use super::*;
 

@@ -3,7 +3,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use intake_providers::delivery::Delivery;
 use intake_providers::event::Malformed;
-use intake_providers::split::{Events, Splitter};
+use intake_providers::registry::Settings;
+use intake_providers::split::Events;
 
 use super::*;
 use crate::ledger::Entry;
@@ -15,7 +16,7 @@ mod long_deliveries;
 const BODY: &str = r#"{"id":"1","event_name":"transaction_processed","resource_id":"r"}"#;
 
 /// Reads Machnet's deliveries, and has a defect for one of them.
-struct Defective(Splitter);
+struct Defective(Settings);
 
 impl Split for Defective {
     fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
@@ -31,7 +32,7 @@ fn processor(ledger: &MemoryLedger) -> Processor<MemoryLedger, MemoryPayloads, D
     Processor::new(
         ledger.clone(),
         MemoryPayloads::default(),
-        Defective(Splitter::default()),
+        Defective(Settings::default()),
         TestSurroundings::default(),
         ProcessorSettings { event_concurrency: 2 },
     )

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::active_keys::MatchedKey;
 use intake_providers::delivery::Delivery;
 use intake_providers::event::Identity;
-use intake_providers::provider::ProviderName;
+use intake_providers::registry::Settings;
 use intake_providers::signature::KeyFingerprint;
-use intake_providers::split::{Split as _, Splitter};
+use intake_providers::split::Split as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -52,7 +53,7 @@ impl World {
 
 /// The delivery's event, with the resource in the place of an unsigned job id, so that both kinds of second names are about.
 fn event(delivery: &Delivery) -> Event {
-    let mut event = Splitter::default().split(delivery).unwrap().next().unwrap().unwrap();
+    let mut event = Settings::default().split(delivery).unwrap().next().unwrap().unwrap();
     let job = event.subject.clone().unwrap();
     let name = Identity::new(event.provider, delivery.account(), [b"job".as_slice(), job.as_bytes()]);
     event.job_hint = Some(Alias { name, lifetime: Duration::from_secs(24 * 60 * 60) });
@@ -296,8 +297,8 @@ fn sterling_batch(identifiers: &str) -> Delivery {
 }
 
 async fn record_all(world: &World, delivery: &Delivery) {
-    let (recorder, recording, splitter) = (world.recorder(), Recording::of(delivery), Splitter::default());
-    for (event, index) in splitter.split(delivery).unwrap().zip(0..) {
+    let (recorder, recording, providers) = (world.recorder(), Recording::of(delivery), Settings::default());
+    for (event, index) in providers.split(delivery).unwrap().zip(0..) {
         recorder.record(&recording, EventIndex(index), event.unwrap()).await.unwrap();
     }
 }
@@ -364,8 +365,8 @@ async fn large_envelopes_of_different_batches_are_stored_side_by_side_and_each_o
     let recording = Recording::of(&delivery);
 
     let started = tokio::time::Instant::now();
-    let splitter = Splitter::default();
-    let events = (0..).map(EventIndex).zip(splitter.split(&delivery).unwrap().map(Result::unwrap));
+    let providers = Settings::default();
+    let events = (0..).map(EventIndex).zip(providers.split(&delivery).unwrap().map(Result::unwrap));
     let work: FuturesUnordered<_> = events.map(|(index, event)| recorder.record(&recording, index, event)).collect();
     let outcomes: Vec<_> = work.collect().await;
 

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderMap;
+use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
-use intake_providers::provider::ProviderName;
-use intake_providers::split::{Split as _, Splitter};
+use intake_providers::registry::Settings;
+use intake_providers::split::Split as _;
 use tokio::time::Instant;
 
 use super::*;
@@ -114,8 +115,8 @@ impl World {
     /// Records the one event of a delivery, and returns its outcome with the write and read units that it took.
     async fn record(&self, delivery: &Delivery) -> (Outcome, u64, f64) {
         let recorder = Recorder::new(self.ledger.clone(), self.payloads.clone(), TestSurroundings::default());
-        let splitter = Splitter::default();
-        let event = splitter.split(delivery).unwrap().next().unwrap().unwrap();
+        let providers = Settings::default();
+        let event = providers.split(delivery).unwrap().next().unwrap().unwrap();
         self.ledger.taken();
         let outcome = recorder.record(&Recording::of(delivery), EventIndex(0), event).await.unwrap();
         let (writes, reads) = self.ledger.taken();
@@ -197,7 +198,7 @@ async fn a_replayed_notification_of_an_entity_costs_no_more_for_a_large_one_than
 #[tokio::test(start_paused = true)]
 async fn the_write_units_of_a_stored_event_are_known() {
     let mut table = String::new();
-    for provider in ProviderName::ALL {
+    for &provider in ProviderName::ALL {
         for size in SIZES_BYTES {
             let world = World::new();
             let (outcome, writes, reads) = world.record(&of(provider, 1, &body(provider, size, ""))).await;
@@ -214,7 +215,7 @@ async fn a_flood_of_replays_neither_fails_itself_nor_its_neighbours() {
     let processor = Processor::new(
         world.ledger.clone(),
         world.payloads.clone(),
-        Splitter::default(),
+        Settings::default(),
         TestSurroundings::default(),
         ProcessorSettings::default(),
     );

@@ -15,7 +15,7 @@ const LARGER_KEY: &str = include_str!("../../tests/keys/rsa-8192.xml");
 const LARGER_SIGNATURE: &str = include_str!("../../tests/keys/rsa-8192.pkcs1-v1.5.signature");
 
 fn event(headers: &[(&str, &str)], body: &[u8]) -> Result<Event, Malformed> {
-    split(&delivery(ProviderName::Accredit, headers, body))
+    super::event(&delivery(ProviderName::Accredit, headers, body))
 }
 
 fn secret(entries: &[serde_json::Value]) -> ActiveKeys<RsaPublicKey> {
@@ -26,7 +26,7 @@ fn secret(entries: &[serde_json::Value]) -> ActiveKeys<RsaPublicKey> {
 
 fn account_that_verifies(keys: &ActiveKeys<RsaPublicKey>, signature: &str, body: &'static [u8]) -> Option<String> {
     let headers = headers(&[(SIGNATURE_HEADER, signature.trim())]);
-    let proof = Accredit::proof("", &headers).unwrap();
+    let proof = Accredit::credential("", &headers).unwrap();
     let request = UnverifiedRequest::new(headers, Bytes::from_static(body));
     Some(Accredit::verify(request, &proof, keys, Timestamp::EPOCH).ok()?.authenticated_by().account.to_string())
 }
@@ -67,17 +67,17 @@ fn a_key_that_cannot_be_used_is_named_and_the_others_verify() {
 #[test]
 fn a_signature_header_must_be_there_once_and_hold_the_base64_of_a_signature() {
     let header = SIGNATURE_HEADER;
-    assert_eq!(Accredit::proof("", &headers(&[])).unwrap_err(), Rejection::SignatureMissing { header });
+    assert_eq!(Accredit::credential("", &headers(&[])).unwrap_err(), Rejection::SignatureMissing { header });
     let twice = headers(&[(header, SIGNATURE.trim()), (header, SIGNATURE.trim())]);
-    assert_eq!(Accredit::proof("", &twice).unwrap_err(), Rejection::SignatureRepeated { header });
+    assert_eq!(Accredit::credential("", &twice).unwrap_err(), Rejection::SignatureRepeated { header });
     let joined = format!("{0},{0}", SIGNATURE.trim());
     for malformed in ["", "abc", &"A".repeat(100), &"A".repeat(4_000), &joined] {
-        let refusal = Accredit::proof("", &headers(&[(header, malformed)])).unwrap_err();
+        let refusal = Accredit::credential("", &headers(&[(header, malformed)])).unwrap_err();
         assert!(matches!(refusal, Rejection::SignatureMalformed { .. }), "{malformed}");
     }
     let mut bytes = HeaderMap::new();
     bytes.insert(header, HeaderValue::from_bytes(b"\xff\xfe").unwrap());
-    assert!(matches!(Accredit::proof("", &bytes), Err(Rejection::SignatureMalformed { .. })));
+    assert!(matches!(Accredit::credential("", &bytes), Err(Rejection::SignatureMalformed { .. })));
 }
 
 #[test]

@@ -11,7 +11,7 @@ const SECRET: &str = "a test secret of thirty-two bytes";
 const OTHER_SECRET: &str = "another test secret, just as long";
 
 fn event(body: &[u8]) -> Result<Event, Malformed> {
-    Splitter::default().split(&delivery(ProviderName::Machnet, &[], body))
+    Settings::default().event(&delivery(ProviderName::Machnet, &[], body))
 }
 
 fn changed(body: &[u8], from: &str, to: &str) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn a_delivery_signed_with_any_active_secret_is_verified_and_the_key_is_named() {
         let signature = hex::encode_upper(secret.sign(CURRENT));
         let headers =
             headers(&[(SIGNATURE_HEADER, &signature), (EVENT_HEADER, "transaction_completed"), ("cookie", "c")]);
-        let proof = Machnet::proof("", &headers).unwrap();
+        let proof = Machnet::credential("", &headers).unwrap();
         let request = UnverifiedRequest::new(headers, Bytes::from_static(CURRENT));
         let verified = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
         assert_eq!(verified.authenticated_by().account.as_str(), account);
@@ -179,7 +179,7 @@ fn the_same_state_under_another_id_has_the_same_alias_and_another_state_has_anot
 fn the_signed_name_decides_and_a_different_header_is_written_down() {
     let split = |announced: &str| {
         let delivery = delivery(ProviderName::Machnet, &[(EVENT_HEADER, announced)], CURRENT);
-        Splitter::default().split(&delivery).unwrap()
+        Settings::default().event(&delivery).unwrap()
     };
     assert_eq!(split("transaction_completed").attributes.get("mismatched_event_header"), None);
     let mismatched = split("transaction_failed");
@@ -243,7 +243,7 @@ fn the_same_id_and_the_same_state_under_two_accounts_are_two_of_each() {
     let of = |account: &str| {
         let mut delivery = delivery(ProviderName::Machnet, &[], CURRENT);
         delivery.authenticated_by.account = AccountName::new(account).unwrap();
-        Splitter::default().split(&delivery).unwrap()
+        Settings::default().event(&delivery).unwrap()
     };
     let (main, other) = (of("main"), of("other"));
     assert_eq!((&main.id, main.digest), (&other.id, other.digest));

@@ -10,8 +10,8 @@ use super::connection_string::{ConnectionString, given};
 use crate::account::{AccountName, NAMED_TWICE};
 use crate::active_keys::MatchedKey;
 use crate::amqp::{Account, AccountProblems, Connection, Password, QueueName};
-use crate::delivery::Sha256Digest;
-use crate::provider::ProviderName;
+use crate::digest::Sha256Digest;
+use crate::registry::name::ProviderName;
 use crate::signature::hmac_sha256;
 
 const FORM: &str = r#"{"account": "...", "connection_string": "host=...;virtualHost=/;username=...;password=...", "queue": "...", "tls": true or false}, and optionally "password" and "replay_queue""#;
@@ -36,7 +36,7 @@ struct Document {
 ///
 /// # Errors
 /// All problems at once.
-pub fn read_account(secret: &str) -> Result<Account, AccountProblems> {
+pub(super) fn read_account(secret: &str) -> Result<Account, AccountProblems> {
     let document: Document = serde_json::from_str(secret).map_err(|error| {
         // serde's own words may quote what they read; the place is enough to find it.
         let (line, column) = (error.line(), error.column());

@@ -5,12 +5,12 @@ use crate::testing::delivery;
 
 const BODY: &[u8] = br#"{"Id": "e-1", "Name": "Policy", "Number": 12345678901234567890123}"#;
 
-fn splitter(pointer: &str) -> Splitter {
-    Splitter { id_pointer: (!pointer.is_empty()).then(|| pointer.parse().unwrap()) }
+fn settings(pointer: &str) -> Settings {
+    Settings { id_pointer: (!pointer.is_empty()).then(|| pointer.parse().unwrap()) }
 }
 
 fn event(headers: &[(&str, &str)], body: &[u8]) -> Event {
-    Splitter::default().split(&delivery(ProviderName::NowCerts, headers, body))
+    Settings::default().event(&delivery(ProviderName::NowCerts, headers, body))
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_message_id_identifies_an_event_whatever_the_queue_and_the_delivery() {
     let main = event(&[("amqp-message-id", "m-1"), ("amqp-queue", "events")], BODY);
     let mut replayed = delivery(ProviderName::NowCerts, &[("amqp-message-id", "m-1"), ("amqp-queue", "replay")], BODY);
     replayed.id = "0199d1f0-0000-7000-8000-000000000000".parse().unwrap();
-    let replayed = Splitter::default().split(&replayed);
+    let replayed = Settings::default().event(&replayed);
     assert_eq!((main.identity, &main.id, main.digest), (replayed.identity, &replayed.id, replayed.digest));
     assert_ne!(main.identity, event(&[("amqp-message-id", "m-2")], BODY).identity);
 }
@@ -60,14 +60,14 @@ fn the_message_id_identifies_an_event_whatever_the_queue_and_the_delivery() {
 #[test]
 fn a_pointer_finds_the_id_of_a_message_that_has_none() {
     for (pointer, id) in [("/Id", "e-1"), ("/Number", "12345678901234567890123")] {
-        let found = splitter(pointer).split(&delivery(ProviderName::NowCerts, &[("amqp-message-id", "")], BODY));
+        let found = settings(pointer).event(&delivery(ProviderName::NowCerts, &[("amqp-message-id", "")], BODY));
         assert_eq!((found.id.as_str(), found.attributes["identified_by"].as_str()), (id, "content"));
         assert_eq!(found.repeat_alias, None);
     }
-    let named = splitter("/Id").split(&delivery(ProviderName::NowCerts, &[("amqp-message-id", "m-1")], BODY));
+    let named = settings("/Id").event(&delivery(ProviderName::NowCerts, &[("amqp-message-id", "m-1")], BODY));
     assert_eq!(named.id, "m-1", "the message's own id comes first");
     let same_text = event(&[("amqp-message-id", "e-1")], BODY);
-    let by_pointer = splitter("/Id").split(&delivery(ProviderName::NowCerts, &[], BODY));
+    let by_pointer = settings("/Id").event(&delivery(ProviderName::NowCerts, &[], BODY));
     assert_ne!(same_text.identity, by_pointer.identity, "the two kinds of id are two name spaces");
 }
 
@@ -90,8 +90,8 @@ fn without_an_id_every_delivery_is_its_own_event_and_the_same_content_has_the_sa
     let first = delivery(ProviderName::NowCerts, &[("amqp-queue", "events")], BODY);
     let mut second = delivery(ProviderName::NowCerts, &[("amqp-queue", "replay"), ("amqp-redelivered", "true")], BODY);
     second.id = "0199d1f0-0000-7000-8000-000000000000".parse().unwrap();
-    for splitter in [splitter(""), splitter("/missing")] {
-        let (first, second) = (splitter.split(&first), splitter.split(&second));
+    for settings in [settings(""), settings("/missing")] {
+        let (first, second) = (settings.event(&first), settings.event(&second));
         assert_ne!(first.identity, second.identity);
         assert_eq!(first.attributes["identified_by"], "delivery");
         assert_eq!(first.repeat_alias, second.repeat_alias);
@@ -141,8 +141,8 @@ proptest! {
         kind in "\\PC{0,20}",
         pointer in prop::option::of("(/[a-z~0]{0,3}){1,3}"),
     ) {
-        let splitter = Splitter { id_pointer: pointer.and_then(|text| text.parse().ok()) };
-        let found = splitter.split(&delivery(ProviderName::NowCerts, &[("amqp-type", &kind)], &body));
+        let settings = Settings { id_pointer: pointer.and_then(|text| text.parse().ok()) };
+        let found = settings.event(&delivery(ProviderName::NowCerts, &[("amqp-type", &kind)], &body));
         prop_assert_eq!(&found.data[..], &body[..]);
         prop_assert!(!found.id.is_empty());
     }

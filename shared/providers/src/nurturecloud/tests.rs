@@ -11,8 +11,8 @@ const DELETED: &str = include_str!("../../tests/payloads/nurturecloud-agent-dele
 const BUSINESS: &str = "00000000-0000-0000-0000-000000000001";
 
 fn split(body: &str) -> Result<Vec<Result<Event, MalformedEvent>>, Malformed> {
-    let (splitter, delivery) = (Splitter::default(), delivery(ProviderName::NurtureCloud, &[], body.as_bytes()));
-    let events = splitter.split(&delivery)?;
+    let (settings, delivery) = (Settings::default(), delivery(ProviderName::NurtureCloud, &[], body.as_bytes()));
+    let events = settings.events(&delivery)?;
     let len = events.len();
     let found: Vec<_> = events.collect();
     assert_eq!(found.len(), len, "{body}");
@@ -158,8 +158,8 @@ fn an_entity_of_an_array_that_cannot_be_read_leaves_its_neighbours_and_their_ind
     assert!(broken.data.starts_with(b"{") && body.contains(std::str::from_utf8(&broken.data).unwrap()));
 
     let skipped: Vec<_> = {
-        let (splitter, delivery) = (Splitter::default(), delivery(ProviderName::NurtureCloud, &[], body.as_bytes()));
-        splitter.split(&delivery).unwrap().skip(2).map(|event| event.unwrap().id).collect()
+        let (settings, delivery) = (Settings::default(), delivery(ProviderName::NurtureCloud, &[], body.as_bytes()));
+        settings.events(&delivery).unwrap().skip(2).map(|event| event.unwrap().id).collect()
     };
     assert!(skipped.len() == 1 && skipped[0].ends_with(".2"), "{skipped:?}");
 }
@@ -195,26 +195,26 @@ fn a_notification_of_more_entities_than_are_recorded_is_malformed_whole() {
             format!(r#"{{"domainComponentName":"a","state":"Current","payload":[{payload}]}}"#).as_bytes(),
         )
     };
-    let len = |delivery: &Delivery| Splitter::default().split(delivery).map(|events| events.len());
+    let len = |delivery: &Delivery| Settings::default().events(delivery).map(|events| events.len());
     assert_eq!(len(&body(MAX_EVENTS)), Ok(MAX_EVENTS));
     assert_eq!(len(&body(MAX_EVENTS + 1)), Err(Malformed::TooManyEvents { limit: MAX_EVENTS }));
 }
 
 #[test]
 fn organisations_and_businesses_that_are_not_configured_are_malformed() {
-    let reason = |splitter: Splitter| {
-        splitter
-            .split(&delivery(ProviderName::NurtureCloud, &[], AGENT.as_bytes()))
+    let reason = |settings: Settings| {
+        settings
+            .events(&delivery(ProviderName::NurtureCloud, &[], AGENT.as_bytes()))
             .err()
             .map(|reason| reason.to_string())
     };
-    let ours = Splitter { organisation: Some("raywhite".to_owned()), businesses: [BUSINESS.to_owned()].into() };
+    let ours = Settings { organisation: Some("raywhite".to_owned()), businesses: [BUSINESS.to_owned()].into() };
     assert_eq!(reason(ours.clone()), None);
-    let other = Splitter { organisation: Some("other".to_owned()), ..ours.clone() };
+    let other = Settings { organisation: Some("other".to_owned()), ..ours.clone() };
     let expected =
         "the member \"organisationName\" is none that is configured; look at NURTURECLOUD_ORGANISATION if it should be";
     assert_eq!(reason(other).as_deref(), Some(expected));
-    let other = Splitter { businesses: ["b".to_owned(), "c".to_owned()].into(), ..ours };
+    let other = Settings { businesses: ["b".to_owned(), "c".to_owned()].into(), ..ours };
     let expected =
         "the member \"businessId\" is none that is configured; look at NURTURECLOUD_BUSINESSES if it should be";
     assert_eq!(reason(other).as_deref(), Some(expected));
@@ -229,7 +229,7 @@ fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
     ]});
     let keys = NurtureCloud::read_keys(&document.to_string()).unwrap().keys;
     let take = |secret: &str| {
-        let proof = NurtureCloud::proof(&format!("/webhooks/nurturecloud/{secret}"), &HeaderMap::new()).unwrap();
+        let proof = NurtureCloud::credential(&format!("/webhooks/nurturecloud/{secret}"), &HeaderMap::new()).unwrap();
         let request = UnverifiedRequest::new(HeaderMap::new(), Bytes::from_static(AGENT.as_bytes()));
         NurtureCloud::verify(request, &proof, &keys, Timestamp::EPOCH).ok()
     };
@@ -241,7 +241,7 @@ fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
     assert!(take(PathSecret::of_randomness([3; 32]).reveal()).is_none());
     // The hash itself opens nothing.
     assert!(take(&secrets[0].hash().digest().to_string()).is_none());
-    let refusal = NurtureCloud::proof("/webhooks/nurturecloud/short", &HeaderMap::new()).unwrap_err();
+    let refusal = NurtureCloud::credential("/webhooks/nurturecloud/short", &HeaderMap::new()).unwrap_err();
     assert_eq!(refusal, Rejection::PathSecretMalformed);
 }
 

@@ -16,7 +16,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
 use crate::account::AccountName;
-use crate::delivery::Sha256Digest;
+use crate::digest::Sha256Digest;
 use crate::oauth::client_id::{ClientId, InvalidClientId};
 use crate::timestamp::Timestamp;
 

@@ -8,7 +8,7 @@ const BATCH: &str = include_str!("../../tests/payloads/sterling-eventbatch.json"
 
 fn read(body: &str) -> Result<Vec<Result<Event, MalformedEvent>>, Malformed> {
     let delivery = delivery(ProviderName::Sterling, &[], body.as_bytes());
-    let events = split(&delivery)?;
+    let events = Sterling::split(&delivery, &())?;
     let len = events.len();
     let found: Vec<_> = events.collect();
     assert_eq!(found.len(), len, "{body}");
@@ -153,7 +153,7 @@ fn what_surrounds_a_batch_is_kept_once_with_all_its_events_to_the_byte() {
 #[test]
 fn events_share_the_memory_of_the_body() {
     let delivery = delivery(ProviderName::Sterling, &[], br#"[{"code":"c"},7]"#);
-    let found: Vec<_> = split(&delivery).unwrap().collect();
+    let found: Vec<_> = Sterling::split(&delivery, &()).unwrap().collect();
     assert_eq!(found[0].as_ref().unwrap().data.as_ptr(), delivery.body[1..].as_ptr());
     assert_eq!(found[1].as_ref().unwrap_err().data.as_ptr(), delivery.body[14..].as_ptr());
 }
@@ -219,8 +219,8 @@ fn a_delivery_of_more_events_than_are_recorded_is_malformed_whole_and_of_as_many
     let too_many = Malformed::TooManyEvents { limit: MAX_EVENTS };
     for (before, after) in [("[", "]"), (r#"{"events":["#, "]}"), (r#"{"eventbatch":["#, "]}")] {
         let body = |count| delivery(ProviderName::Sterling, &[], format!("{before}{}{after}", zeros(count)).as_bytes());
-        assert_eq!(split(&body(MAX_EVENTS)).map(|events| events.len()), Ok(MAX_EVENTS));
-        assert_eq!(split(&body(MAX_EVENTS + 1)).map(|events| events.len()), Err(too_many.clone()));
+        assert_eq!(Sterling::split(&body(MAX_EVENTS), &()).map(|events| events.len()), Ok(MAX_EVENTS));
+        assert_eq!(Sterling::split(&body(MAX_EVENTS + 1), &()).map(|events| events.len()), Err(too_many.clone()));
     }
 }
 
@@ -238,9 +238,9 @@ fn an_envelope_that_every_one_of_many_batches_would_repeat_is_malformed_whole() 
 fn skipped_events_count_as_copies_all_the_same() {
     let body = r#"[{"code":"c"},{"code":"d"},{"code":"c"},7,{"code":"c"}]"#;
     let delivery = delivery(ProviderName::Sterling, &[], body.as_bytes());
-    let all: Vec<_> = split(&delivery).unwrap().collect();
+    let all: Vec<_> = Sterling::split(&delivery, &()).unwrap().collect();
     for skipped in 0..5 {
-        let rest: Vec<_> = split(&delivery).unwrap().skip(skipped).collect();
+        let rest: Vec<_> = Sterling::split(&delivery, &()).unwrap().skip(skipped).collect();
         assert_eq!(rest, all[skipped..], "{skipped}");
     }
 }
@@ -261,7 +261,7 @@ fn a_delivery_without_events_or_of_another_form_is_malformed_whole() {
     assert_eq!(read("7"), Err(Malformed::NotAnObject));
     assert!(matches!(read("{"), Err(Malformed::NotJson(_))));
     let not_utf8 = delivery(ProviderName::Sterling, &[], b"\xff");
-    assert_eq!(split(&not_utf8).map(|events| events.len()), Err(Malformed::NotUtf8));
+    assert_eq!(Sterling::split(&not_utf8, &()).map(|events| events.len()), Err(Malformed::NotUtf8));
 }
 
 #[test]
@@ -282,19 +282,19 @@ fn attributes_of_unreasonable_number_or_size_stay_in_the_data_alone() {
 #[test]
 fn a_bearer_token_is_taken_from_the_header_whatever_the_scheme_s_case() {
     for value in ["Bearer abc.def-_.x", "bearer abc", "BEARER  abc="] {
-        assert!(Sterling::proof("", &headers(&[("authorization", value)])).is_ok(), "{value}");
+        assert!(Sterling::credential("", &headers(&[("authorization", value)])).is_ok(), "{value}");
     }
-    assert_eq!(Sterling::proof("", &headers(&[])).err(), Some(Rejection::TokenMissing));
+    assert_eq!(Sterling::credential("", &headers(&[])).err(), Some(Rejection::TokenMissing));
     let long = format!("Bearer {}", "a".repeat(MAX_TOKEN_BYTES + 1));
     for value in ["abc", "Basic abc", "Bearer", "Bearer ", "Bearer a,Bearer b", "Bearer a b", long.as_str()] {
         assert_eq!(
-            Sterling::proof("", &headers(&[("authorization", value)])).err(),
+            Sterling::credential("", &headers(&[("authorization", value)])).err(),
             Some(Rejection::TokenMalformed),
             "{value}"
         );
     }
     let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]);
-    assert_eq!(Sterling::proof("", &twice).err(), Some(Rejection::TokenMalformed));
+    assert_eq!(Sterling::credential("", &twice).err(), Some(Rejection::TokenMalformed));
 }
 
 #[test]

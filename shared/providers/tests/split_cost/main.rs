@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use intake_providers::split::{Split, Splitter};
+use intake_providers::registry::Settings;
+use intake_providers::split::Split;
 use peak_alloc::PeakAlloc;
 
 mod shapes;
@@ -22,14 +23,14 @@ const MAX_TIME: Duration = Duration::from_millis(1_500);
 /// split_cost -- --nocapture` prints the table for whole bodies.
 #[test]
 fn every_shape_of_a_delivery_is_read_within_bounded_memory_and_time() {
-    let splitter = Splitter { nowcerts: nowcerts(), ..Splitter::default() };
+    let providers = Settings { nowcerts: nowcerts(), ..Settings::default() };
     println!("{:>9} {:>8} {:>7}  shape", "peak", "time", "events");
     for (shape, delivery) in shapes::deliveries() {
         assert!(delivery.body.len() <= shapes::MAX_BODY_BYTES, "{shape}: {}", delivery.body.len());
         ALLOCATOR.reset_peak_usage();
         let before = ALLOCATOR.current_usage();
         let start = Instant::now();
-        let count = splitter.split(&delivery).map_or(0, Iterator::count);
+        let count = providers.split(&delivery).map_or(0, Iterator::count);
         let time = start.elapsed();
         let peak = ALLOCATOR.peak_usage() - before;
         println!("{:>6.1} MB {:>5} ms {count:>7}  {shape}", peak as f64 / 1e6, time.as_millis());
@@ -38,6 +39,6 @@ fn every_shape_of_a_delivery_is_read_within_bounded_memory_and_time() {
     }
 }
 
-fn nowcerts() -> intake_providers::nowcerts::Splitter {
-    intake_providers::nowcerts::Splitter { id_pointer: Some("/1".parse().unwrap()) }
+fn nowcerts() -> intake_providers::nowcerts::Settings {
+    intake_providers::nowcerts::Settings { id_pointer: Some("/1".parse().unwrap()) }
 }

@@ -1,10 +1,11 @@
 //! Bodies of up to 4 MiB whose shape makes reading them as costly as it gets.
 
 use bytes::Bytes;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::active_keys::MatchedKey;
-use intake_providers::delivery::{Delivery, DeliveryId, Sha256Digest};
-use intake_providers::provider::ProviderName;
+use intake_providers::delivery::{Delivery, DeliveryId};
+use intake_providers::digest::Sha256Digest;
 use intake_providers::signature::KeyFingerprint;
 use intake_providers::timestamp::Timestamp;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use intake_providers::delivery::Sha256Digest;
-use intake_providers::provider::ProviderName;
+use intake_providers::ProviderName;
+use intake_providers::digest::Sha256Digest;
 use intake_providers::timestamp::Timestamp;
 
 use super::*;
@@ -109,7 +109,7 @@ impl World {
         let processor = Processor::new(
             self.ledger.clone(),
             self.payloads.clone(),
-            Splitter::default(),
+            Settings::default(),
             TestSurroundings::default(),
             ProcessorSettings::default(),
         );
@@ -247,7 +247,7 @@ async fn bodies_of_at_most_8_mib_are_open_at_once() {
     let processor = Processor::new(
         world.ledger,
         payloads.clone(),
-        Splitter::default(),
+        Settings::default(),
         TestSurroundings::default(),
         ProcessorSettings::default(),
     );
@@ -363,8 +363,8 @@ async fn a_short_delivery_neither_reads_nor_writes_progress() {
 async fn an_event_that_cannot_be_recorded_keeps_no_other_event_from_being_recorded() {
     let world = World::default();
     let delivery = sterling(1, 1_000);
-    let splitter = Splitter::default();
-    let poisoned = splitter.split(&delivery).unwrap().nth(3).unwrap().unwrap().identity.partition_key();
+    let providers = Settings::default();
+    let poisoned = providers.split(&delivery).unwrap().nth(3).unwrap().unwrap().identity.partition_key();
     world.ledger.watch().poison.insert(poisoned);
     let record = world.record(&delivery).await;
     assert_eq!(world.receive(std::slice::from_ref(&record), INVOCATION).await, [delivery.id.to_string()]);
@@ -379,8 +379,8 @@ async fn an_event_that_cannot_be_recorded_keeps_no_other_event_from_being_record
 async fn a_ledger_that_is_down_is_not_asked_for_every_event_of_a_long_delivery() {
     let world = World::default();
     let delivery = sterling(1, 1_000);
-    let splitter = Splitter::default();
-    for event in splitter.split(&delivery).unwrap() {
+    let providers = Settings::default();
+    for event in providers.split(&delivery).unwrap() {
         world.ledger.watch().poison.insert(event.unwrap().identity.partition_key());
     }
     let record = world.record(&delivery).await;

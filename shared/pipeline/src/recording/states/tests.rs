@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
-use intake_providers::delivery::{Delivery, DeliveryId, Sha256Digest, VerifiedDelivery};
+use intake_providers::delivery::{Delivery, DeliveryId, VerifiedDelivery};
+use intake_providers::digest::Sha256Digest;
 use intake_providers::entity::{EntityReference, EntityState};
 use intake_providers::event::EventIndex;
 use intake_providers::nurturecloud::NurtureCloud;
 use intake_providers::path_secret::PathSecret;
-use intake_providers::provider::ProviderName;
+use intake_providers::registry::Settings;
 use intake_providers::request::UnverifiedRequest;
-use intake_providers::split::{Split as _, Splitter};
+use intake_providers::split::Split as _;
 use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::Webhook as _;
 use proptest::prelude::*;
@@ -31,7 +33,7 @@ fn delivery(number: u8, milliseconds: u64, body: &str) -> Delivery {
     let keys = NurtureCloud::read_keys(&document.to_string()).unwrap().keys;
     let path = format!("/webhooks/nurturecloud/{}", secret.reveal());
     let received_at = Timestamp::parse(DAY).unwrap().plus(Duration::from_millis(milliseconds));
-    let proof = NurtureCloud::proof(&path, &HeaderMap::new()).unwrap();
+    let proof = NurtureCloud::credential(&path, &HeaderMap::new()).unwrap();
     let request = UnverifiedRequest::new(HeaderMap::new(), Bytes::from(body.to_owned()));
     let request = NurtureCloud::verify(request, &proof, &keys, received_at).unwrap();
     let id = DeliveryId::new(received_at, [number; 10]);
@@ -77,8 +79,8 @@ impl World {
         let recorder = self.recorder();
         let recording = Recording::of(delivery);
         let mut outcomes = Vec::new();
-        let splitter = Splitter::default();
-        for (event, index) in splitter.split(delivery).unwrap().zip(0..) {
+        let providers = Settings::default();
+        for (event, index) in providers.split(delivery).unwrap().zip(0..) {
             outcomes.push(recorder.record(&recording, EventIndex(index), event.unwrap()).await?);
         }
         Ok(outcomes)
@@ -389,7 +391,7 @@ proptest! {
         // The model: all events by entity, in the order of arrival.
         let mut model: BTreeMap<String, Vec<(Arrival, intake_providers::event::Event)>> = BTreeMap::new();
         for delivery in &deliveries {
-            for (event, index) in Splitter::default().split(delivery).unwrap().zip(0..) {
+            for (event, index) in Settings::default().split(delivery).unwrap().zip(0..) {
                 let event = event.unwrap();
                 let id = event.entity.as_ref().unwrap().entity.id.clone();
                 let arrival =

@@ -1,0 +1,136 @@
+//! What is done for each provider of the list. Each call is monomorphic.
+
+use crate::accredit::Accredit;
+use crate::delivery::Delivery;
+use crate::event::Malformed;
+use crate::machnet::Machnet;
+use crate::nowcerts::NowCerts;
+use crate::nurturecloud::NurtureCloud;
+use crate::provider::Provider;
+use crate::queue_source::QueueSource;
+use crate::registry::name::ProviderName;
+use crate::settings::Reader;
+use crate::split::{Events, Split};
+use crate::sterling::Sterling;
+use crate::webhook::{Webhook, WebhookRoute};
+
+/// Does something for each webhook.
+pub trait VisitWebhooks {
+    /// Called once with each webhook, in the order of the list.
+    fn visit<W: Webhook>(&mut self);
+}
+
+/// Does something for each provider whose queue we consume.
+pub trait VisitQueueSources {
+    /// Called once with each of them, in the order of the list.
+    fn visit<Q: QueueSource>(&mut self);
+}
+
+macro_rules! dispatch {
+    ($($(#[$doc:meta])* $provider:ident = $module:ident ($source:ident),)+) => {
+        /// Every provider's settings, by which its deliveries are read.
+        #[derive(Clone, Debug, Default)]
+        pub struct Settings {
+            $($(#[$doc])* pub $module: <$provider as Provider>::Settings,)+
+        }
+
+        impl Settings {
+            /// Reads the settings of every provider; what is wrong with them is noted with the reader.
+            #[must_use]
+            pub fn read(reader: &mut Reader<'_>) -> Self {
+                Self { $($module: $provider::settings(reader),)+ }
+            }
+        }
+
+        impl Split for Settings {
+            fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
+                match delivery.provider {
+                    $(ProviderName::$provider => $provider::split(delivery, &self.$module),)+
+                }
+            }
+        }
+
+        /// Visits every webhook.
+        pub fn visit_webhooks(visitor: &mut impl VisitWebhooks) {
+            $(visit!($source webhook visitor $provider);)+
+        }
+
+        /// Visits every provider whose queue we consume.
+        pub fn visit_queue_sources(visitor: &mut impl VisitQueueSources) {
+            $(visit!($source queue visitor $provider);)+
+        }
+
+        /// Where a provider delivers to; none for one whose queue we consume.
+        #[must_use]
+        pub const fn webhook_route(provider: ProviderName) -> Option<WebhookRoute> {
+            match provider {
+                $(ProviderName::$provider => route!($source $provider),)+
+            }
+        }
+    };
+}
+
+macro_rules! visit {
+    (webhook webhook $visitor:ident $provider:ident) => {
+        $visitor.visit::<$provider>()
+    };
+    (queue queue $visitor:ident $provider:ident) => {
+        $visitor.visit::<$provider>()
+    };
+    ($source:ident $wanted:ident $visitor:ident $provider:ident) => {};
+}
+
+macro_rules! route {
+    (webhook $provider:ident) => {
+        Some(<$provider as Webhook>::ROUTE)
+    };
+    (queue $provider:ident) => {
+        None
+    };
+}
+
+providers!(dispatch);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Names(Vec<ProviderName>);
+
+    impl VisitWebhooks for Names {
+        fn visit<W: Webhook>(&mut self) {
+            self.0.push(W::NAME);
+        }
+    }
+
+    impl VisitQueueSources for Names {
+        fn visit<Q: QueueSource>(&mut self) {
+            self.0.push(Q::NAME);
+        }
+    }
+
+    #[test]
+    fn every_provider_is_visited_once_as_the_one_or_the_other() {
+        let (mut webhooks, mut queues) = (Names::default(), Names::default());
+        visit_webhooks(&mut webhooks);
+        visit_queue_sources(&mut queues);
+        for provider in ProviderName::ALL {
+            let has_webhook = webhooks.0.iter().filter(|name| *name == provider).count();
+            let has_queue = queues.0.iter().filter(|name| *name == provider).count();
+            assert_eq!(has_webhook + has_queue, 1, "{provider}");
+            assert_eq!(webhook_route(*provider).is_some(), has_webhook == 1, "{provider}");
+        }
+    }
+
+    #[test]
+    fn a_provider_is_listed_under_its_own_name() {
+        struct Paths;
+        impl VisitWebhooks for Paths {
+            fn visit<W: Webhook>(&mut self) {
+                assert_eq!(W::ROUTE.path(), W::NAME.source_path());
+            }
+        }
+        visit_webhooks(&mut Paths);
+    }
+}
