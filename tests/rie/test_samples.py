@@ -202,12 +202,3 @@ def test_the_sample_batch_is_processed(stack: Stack, environments: dict[str, dic
             json.loads(line) for line in (tmp_path / "processor.log").read_text().splitlines() if line[:1] == "{"
         ]
         assert [each["delivery_id"] for each in records if each.get("delivery_id") == delivery_id] == [delivery_id]
-
-
-def test_the_samples_are_those_that_the_command_writes() -> None:
-    """The command's own check; it also runs with the tests of its crate."""
-    done = subprocess.run(
-        [BINARIES / "webhook-intake", "sample-events", "--check"], cwd=template.ROOT, capture_output=True, text=True
-    )
-
-    assert done.returncode == 0, done.stderr
