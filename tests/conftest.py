@@ -37,9 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One process where the caller names what to run; otherwise more than processors, for most of the tests wait."""
-    named = [argument for argument in config.args if not Path(argument).is_dir()]
-    is_selection = named or config.option.keyword or config.option.markexpr or config.option.lf or config.option.stepwise
-    return 0 if is_selection else 2 * (os.cpu_count() or 1)
+    names_files = any(not Path(argument).is_dir() for argument in config.args)
+    narrows = any(config.getoption(option, False) for option in ["keyword", "markexpr", "lf", "stepwise"])
+    # With more than six, the longest file would still take as long.
+    return 0 if names_files or narrows else min(2 * len(os.sched_getaffinity(0)), 6)
 
 
 # These come first, in this order; the others take less than half a minute each. What waits longest goes beside the rest.

@@ -55,8 +55,8 @@ class NowCerts:
         try:
             yield found
         finally:
-            thread.join(timeout=90)
-        lines = wait_until(lambda: self.lines()[before:], timeout=10, what="the run's line")
+            thread.join(timeout=120)
+        lines = wait_until(lambda: self.lines()[before:], what="the run's line")
         found.extend(lines)
 
     def lease(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class NowCerts:
         return sum(line["outcome"] == "accepted" for line in self.stack.deliveries("nowcerts"))
 
     def wait_for_accepted(self, count: int) -> None:
-        wait_until(lambda: self.accepted() >= count, timeout=40, what=f"{count} accepted deliveries")
+        wait_until(lambda: self.accepted() >= count, what=f"{count} accepted deliveries")
 
     def drain_all(self) -> list[Line]:
         """Runs until the queue is empty."""
@@ -86,7 +86,7 @@ class NowCerts:
 
     def events(self) -> list[dict[str, Any]]:
         """What was recorded of this queue, once all of it is."""
-        wait_until(lambda: self.stack.messages() == 0, timeout=120, interval=0.5, what="the processing")
+        wait_until(lambda: self.stack.messages() == 0, timeout=240, interval=0.5, what="the processing")
         recorded = self.stack.events(provider="nowcerts")
         return [event for event in recorded if event["attributes"]["queue"] == self.queue]
 

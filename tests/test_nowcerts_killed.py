@@ -33,7 +33,7 @@ def kill_again_and_again(nowcerts: NowCerts, times: int) -> None:
             nowcerts.wait_for_accepted(begun + 1)
             time.sleep(0.4 * number)
             nowcerts.stack.restart("nowcerts")
-            thread.join(timeout=90)
+            thread.join(timeout=120)
         wait_until(lambda: nowcerts.lease().get("expires_at", 0) < time.time(), what="the end of the killed run's lease")
 
 

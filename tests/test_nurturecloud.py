@@ -495,7 +495,7 @@ def test_the_story_shuffled_ends_in_the_same_entity(stack: Stack, nurturecloud: 
 def test_many_deliveries_about_few_entities_at_once_end_as_their_arrival_says(
     stack: Stack, nurturecloud: Sender
 ) -> None:
-    wait_until(lambda: stack.messages() == 0, timeout=60, what="an empty queue")
+    wait_until(lambda: stack.messages() == 0, what="an empty queue")
     stack.restart("processor")
     books, before = Books(stack), stack.processes("processor")
     chance = random.Random(4)
@@ -558,7 +558,7 @@ def test_many_deliveries_about_few_entities_at_once_end_as_their_arrival_says(
     def counted() -> dict[Any, int]:
         return {key: value for key, value in books.counters().items() if key != ("failed", ())}
 
-    wait_until(lambda: counted() == books.expected_counters(), timeout=10, what="the balance of the counters")
+    wait_until(lambda: counted() == books.expected_counters(), what="the balance of the counters")
     processors = stack.processes("processor") - before
     print(
         f"\n{len(bodies)} deliveries, each twice on the queue: {len(events)} events about {len(ids)} entities,"

@@ -89,7 +89,7 @@ def invoke(url: str, event: bytes) -> Any:
                 return answer.read()
         return None
 
-    return json.loads(wait_until(attempt, timeout=10, what="the runtime interface emulator's start"))
+    return json.loads(wait_until(attempt, what="the runtime interface emulator's start"))
 
 
 @pytest.fixture(scope="module")

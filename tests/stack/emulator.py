@@ -74,7 +74,7 @@ class Emulator:
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_until(self._is_ready, timeout=60, what="the start of ministack")
+            wait_until(self._is_ready, what="the start of ministack")
         except AssertionError:
             self.stop()
             raise
