@@ -1,4 +1,4 @@
-"""NowCerts, when the function is killed in the middle of its work."""
+"""NowCerts, while a run goes on: the function is killed, the queue is deleted, or the broker raises an alarm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 from nowcerts import SEND_BATCH, NowCerts
-from publisher import publish
+from publisher import channel, publish
+from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
 from stack.wait import wait_until
 
@@ -77,3 +78,26 @@ def test_a_function_that_is_killed_loses_nothing_and_marks_what_has_no_id(
     print(f"published {count}, kept {len(events)}, marked repeat {len(extra)}, lost {count - len(copies)}")
     assert set(copies) == set(range(count)), "nothing is lost"
     assert len(extra) == len(events) - count, "every copy but the first is marked"
+
+
+def test_a_queue_that_is_deleted_ends_the_run_after_what_was_sent_is_safe(nowcerts: NowCerts, stack: Stack) -> None:
+    nowcerts.publish(1_000)
+    begun = nowcerts.accepted()
+    with stack.proxy.fault(SEND_BATCH, "slow"), nowcerts.running() as run:
+        nowcerts.wait_for_accepted(begun + 50)
+        with channel(nowcerts.rabbitmq) as owner:
+            owner.queue_delete(nowcerts.queue)
+    assert (run[0]["outcome"], run[0]["reason"]) == ("broken-off", "consumer-cancelled")
+    assert run[0]["accepted"] == run[0]["received"] > 50
+    assert len(nowcerts.events()) == run[0]["accepted"]
+
+
+def test_a_memory_alarm_of_the_broker_does_not_stop_a_consumer(nowcerts: NowCerts, rabbitmq: RabbitMq) -> None:
+    nowcerts.publish(200)
+    rabbitmq.control("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        wait_until(lambda: "Memory alarm" in rabbitmq.control("status"), interval=1, what="the alarm")
+        run = nowcerts.drain()
+    finally:
+        rabbitmq.control("set_vm_memory_high_watermark", "0.6")
+    assert (run["outcome"], run["acknowledged"]) == ("drained", 200)
