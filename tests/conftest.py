@@ -36,10 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process where the caller names what to run; otherwise more than processors, for most of the tests wait."""
+    """One process if files are named or tests selected; otherwise more than there are processors, since most tests wait."""
     names_files = any(not Path(argument).is_dir() for argument in config.args)
     narrows = any(config.getoption(option, False) for option in ["keyword", "markexpr", "lf", "stepwise"])
-    # With more than six, the longest file would still take as long.
+    # More than six would wait for the longest file.
     return 0 if names_files or narrows else min(2 * len(os.sched_getaffinity(0)), 6)
 
 
@@ -62,14 +62,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Takes over what a worker reports at its end."""
+    """Collects what a worker reports at its end."""
     output = getattr(node, "workeroutput", {})
     node.config.stash[LEFT_BEHIND] += [Path(file) for file in output.get("left_behind", [])]
     node.config.stash[SECRETS] |= output.get("secrets", {})
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Searches everything that the run left behind for every secret that any of its processes used."""
+    """Searches all that the processes of the run left behind for every secret that any of them used."""
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["left_behind"] = [str(file) for file in config.stash[LEFT_BEHIND]]
@@ -94,7 +94,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session", autouse=True)
 def left_behind_at_the_end(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The files to search, listed when everything else has ended: the first fixture is the last to go."""
+    """Lists the logs to search once everything else has ended: the fixture that is set up first is torn down last."""
     yield
     request.config.stash[LEFT_BEHIND] += logs(tmp_path_factory.getbasetemp())
 

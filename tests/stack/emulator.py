@@ -17,15 +17,14 @@ from .wait import wait_until
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
-
-_ports_given: set[int] = set()
+_given_ports: set[int] = set()
 
 
 def free_port() -> int:
-    """A port for somebody else to listen on, and never the same one twice.
+    """A port for another process to listen on; never the same one twice.
 
-    Each process of a run has a range of its own, and none of them is one that the system gives to connections: nobody takes
-    the port before it is used.
+    Each process of a run has a range of its own, below the ports that the system gives to connections, so that nothing else
+    takes the port before it is used.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = 10_000 + worker % 11 * 2_000
@@ -33,8 +32,8 @@ def free_port() -> int:
         port = random.randrange(first, first + 2_000)
         with contextlib.suppress(OSError), socket.socket() as listener:
             listener.bind(("127.0.0.1", port))
-            if port not in _ports_given:
-                _ports_given.add(port)
+            if port not in _given_ports:
+                _given_ports.add(port)
                 return port
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 
 class ProcessGroup:
-    """Ends as a whole, and at the latest with this process, however that ends: a worker that is cut off cannot clean up."""
+    """Ends as a whole, and no later than this process, even if this process is killed and cannot clean up."""
 
     def __init__(self, command: Sequence[str | Path], **options: Any) -> None:
         """Starts the command; the options are those of `subprocess.Popen`."""
         self.process = subprocess.Popen(command, start_new_session=True, **options)
-        # It reads from a pipe that nobody writes to and that breaks when this process is gone.
+        # It waits on a pipe that nobody writes to. The pipe closes when this process is gone.
         self._guard = subprocess.Popen(
             ["sh", "-c", 'read -r _; kill -KILL "-$1"', "sh", str(self.process.pid)],
             stdin=subprocess.PIPE,
@@ -29,7 +29,7 @@ class ProcessGroup:
         return self.process.poll()
 
     def stop(self, patience: float) -> None:
-        """Asks the group to end, and kills what is left of it after so many seconds."""
+        """Asks the group to end, and kills what is left of it after `patience` seconds."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
