@@ -1,31 +1,102 @@
 from __future__ import annotations
 
+import os
+import random
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from authority import Authority, FreshTokens, put_authority
 from confidential import secrets_so_far
+from nowcerts import LEASE, NowCerts
 from nurturecloud_api import NurtureCloudApi
-from secrecy import Report, left_behind, search
+from publisher import declare
+from secrecy import Report, in_the_emulator, logs, search
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner, PathSecret
 from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
 
 
+# What every process of this run left behind, and the secrets that it used.
+LEFT_BEHIND = pytest.StashKey[list[Path]]()
+SECRETS = pytest.StashKey[dict[str, str]]()
 SECRECY = pytest.StashKey[Report]()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # Being told to stop ends the emulator and the functions as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.stash[LEFT_BEHIND], config.stash[SECRETS] = [], {}
+
+
+# Several processes run the tests side by side, each with a stack of its own.
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process if files are named or tests selected; otherwise more than there are processors, since most tests wait."""
+    names_files = any(not Path(argument).is_dir() for argument in config.args)
+    narrows = any(config.getoption(option, False) for option in ["keyword", "markexpr", "lf", "stepwise"])
+    # More than six would wait for the longest file.
+    return 0 if names_files or narrows else min(2 * len(os.sched_getaffinity(0)), 6)
+
+
+# These come first, in this order. Each of the others takes less than half a minute.
+LONGEST = [
+    "test_nowcerts_cut_off.py",
+    "test_nowcerts_broker_away.py",
+    "test_nowcerts_failures.py",
+    "test_sterling.py",
+    "test_nowcerts.py",
+    "test_deploy.py",
+    "test_failures.py",
+    "test_nurturecloud.py",
+    "test_rotation.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Collects what a worker reports at its end."""
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[LEFT_BEHIND] += [Path(file) for file in output.get("left_behind", [])]
+    node.config.stash[SECRETS] |= output.get("secrets", {})
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Searches all that the processes of the run left behind for every secret that any of them used."""
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_behind"] = [str(file) for file in config.stash[LEFT_BEHIND]]
+        config.workeroutput["secrets"] = secrets_so_far()
+        return
+    report = search(sorted(config.stash[LEFT_BEHIND]), config.stash[SECRETS] | secrets_so_far())
+    if report.files:
+        config.stash[SECRECY] = report
+    if report.found:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        name = "the search for secrets"
+        failed = pytest.TestReport(name, (name, None, name), {}, "failed", f"secrets were found: {report}", "teardown")
+        config.hook.pytest_runtest_logreport(report=failed)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if SECRECY in config.stash:
-        terminalreporter.section("secrets")
-        terminalreporter.write_line(str(config.stash[SECRECY]))
+        report = config.stash[SECRECY]
+        terminalreporter.section("secrets", red=bool(report.found))
+        terminalreporter.write_line(str(report))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def left_behind_at_the_end(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lists the logs to search once everything else has ended: the fixture that is set up first is torn down last."""
+    yield
+    request.config.stash[LEFT_BEHIND] += logs(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +137,9 @@ def stack(
     authority: Authority,
     nurturecloud_api: NurtureCloudApi,
 ) -> Iterator[Stack]:
-    """The stack of template.yaml, deployed once for all tests, with one active key per provider.
+    """The stack of template.yaml, deployed once for all tests of this process, with one active key per provider.
 
-    At the end everything that the run has left behind is searched for the secrets that it used.
+    At its end, what lies in the emulator is kept for the search for secrets.
     """
     stack = Stack(tmp_path_factory.mktemp("stack"), nurturecloud_api.parameters)
     try:
@@ -77,10 +148,7 @@ def stack(
         stack.put_keys("nurturecloud", path_secret.key())
         put_authority(stack, authority)
         yield stack
-        files = left_behind(stack, tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("secrecy") / "left")
-        report = search(files, secrets_so_far())
-        request.config.stash[SECRECY] = report
-        assert report.found == []
+        request.config.stash[LEFT_BEHIND] += in_the_emulator(stack, tmp_path_factory.mktemp("secrecy") / "left")
     finally:
         stack.close()
 
@@ -93,6 +161,15 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
         yield rabbitmq
     finally:
         rabbitmq.close()
+
+
+@pytest.fixture
+def nowcerts(stack: Stack, rabbitmq: RabbitMq, request: pytest.FixtureRequest) -> NowCerts:
+    queue = f"{request.node.name[:80]}.{random.randrange(10**9)}"
+    declare(rabbitmq, queue)
+    # An outage of an earlier test may have left a pause.
+    stack.client("dynamodb").delete_item(TableName=stack.outputs["EventsTableName"], Key=LEASE)
+    return NowCerts(stack, rabbitmq, queue)
 
 
 @pytest.fixture

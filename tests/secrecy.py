@@ -67,7 +67,7 @@ def search(files: list[Path], secrets: dict[str, str]) -> Report:
         content = file.read_bytes()
         lines += content.count(b"\n")
         size_bytes += len(content)
-    if names:
+    if names and files:
         grep = ["grep", "--only-matching", "--text", "--with-filename", "--null", "--fixed-strings", "--file=-", "--"]
         done = subprocess.run(
             [*grep, *files],
@@ -90,11 +90,21 @@ def search(files: list[Path], secrets: dict[str, str]) -> Report:
 
 
 def left_behind(stack: Stack, run: Path, folder: Path) -> list[Path]:
-    """Every log of the run, and files in `folder` with what lies in the emulator.
+    """What a run with this stack has left behind so far."""
+    return sorted([*logs(run), *in_the_emulator(stack, folder)])
 
-    The logs are those of the functions' processes, of the emulator, of the functions' requests to AWS (with every document
-    that went to the queue) and of the answers that they gave.
+
+def logs(run: Path) -> list[Path]:
+    """Every log of a run.
+
+    They are those of the functions' processes, of the emulator, of the functions' requests to AWS (with every document that
+    went to the queue) and of the answers that they gave.
     """
+    return list(run.rglob("*.log"))
+
+
+def in_the_emulator(stack: Stack, folder: Path) -> list[Path]:
+    """Writes what lies in the emulator into files in `folder`, a new one."""
     folder.mkdir()
     for name, texts in {
         "events-table": (json.dumps(item, default=str) for item in stack.items()),
@@ -106,7 +116,7 @@ def left_behind(stack: Stack, run: Path, folder: Path) -> list[Path]:
         (folder / f"{name}.txt").write_text("".join(f"{text}\n" for text in texts))
     for number, key in enumerate(stack.objects("")):
         (folder / f"object-{number}.bin").write_bytes(key.encode() + b"\n" + stack.object(key))
-    return sorted([*run.rglob("*.log"), *folder.iterdir()])
+    return list(folder.iterdir())
 
 
 def cloudwatch_lines(stack: Stack) -> Iterator[str]:

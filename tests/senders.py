@@ -46,7 +46,7 @@ class Sender:
         def new_lines() -> list[Line]:
             return [line for line in self.stack.deliveries(self.provider) if line["delivery_id"] not in before]
 
-        lines = wait_until(new_lines, timeout=10, what=f"the line of a {self.provider} delivery; answered {answer}")
+        lines = wait_until(new_lines, what=f"the line of a {self.provider} delivery; answered {answer}")
         assert len(lines) == 1, lines
         assert lines[0]["status"] == answer.status
         return Sent(answer, lines[0])

@@ -16,7 +16,7 @@ def test_the_books_balance_over_every_kind_of_fate(
     stack: Stack, machnet: Sender, accredit: Sender, nurturecloud: Sender, sterling: Sender
 ) -> None:
     # A delivery given up half-way in another test may still be on its way.
-    wait_until(lambda: stack.messages() == 0, timeout=60, what="an empty queue")
+    wait_until(lambda: stack.messages() == 0, what="an empty queue")
     books = Books(stack)
 
     # Stored, duplicate, repeat, conflict and quarantined.
@@ -102,7 +102,7 @@ def test_the_books_balance_over_every_kind_of_fate(
 
     # The counters say the same as the lines. A record that came twice counts twice: they count at least once.
     assert sum(record["delivery_id"] == captured for record in books.records()) == 2
-    wait_until(lambda: books.counters() == books.expected_counters(), timeout=10, what="the balance of the counters")
+    wait_until(lambda: books.counters() == books.expected_counters(), what="the balance of the counters")
     counted = books.counters()
     for provider in PROVIDERS:
         labels = (("provider", provider),)

@@ -50,7 +50,7 @@ def test_each_watched_metric_is_one_that_the_functions_send(
         sent = stack.counters(provider).keys() | stack.counters("processor").keys()
         return expected - out_of_reach - sent
 
-    wait_until(lambda: not missing(), timeout=10, what=f"a metric for each of {missing()}")
+    wait_until(lambda: not missing(), what=f"a metric for each of {missing()}")
 
 
 def test_each_watched_metric_of_the_token_endpoint_is_one_that_it_sends(stack: Stack, authority: Authority) -> None:
@@ -83,7 +83,7 @@ def test_each_watched_metric_of_the_token_endpoint_is_one_that_it_sends(stack: S
     def missing() -> set[Metric]:
         return expected - out_of_reach - stack.counters(function).keys()
 
-    wait_until(lambda: not missing(), timeout=10, what=f"a metric for each of {missing()}")
+    wait_until(lambda: not missing(), what=f"a metric for each of {missing()}")
 
 
 def test_each_watched_metric_of_the_resync_is_one_that_it_sends(stack: Stack) -> None:
@@ -97,7 +97,7 @@ def test_each_watched_metric_of_the_resync_is_one_that_it_sends(stack: Stack) ->
     def missing() -> set[Metric]:
         return expected - stack.counters("nurturecloud-resync").keys()
 
-    wait_until(lambda: not missing(), timeout=10, what=f"a metric for each of {missing()}")
+    wait_until(lambda: not missing(), what=f"a metric for each of {missing()}")
 
 
 def test_the_metrics_are_in_the_namespace_that_the_alarms_watch(stack: Stack, machnet: Sender) -> None:

@@ -153,7 +153,7 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=100,
+            timeout=240,
         )
         assert done.returncode == 0, done.stdout
         return done.stdout

@@ -95,7 +95,12 @@ def test_secrets_manager_down_at_a_cold_start_means_send_it_again(stack: Stack, 
     assert refused.answer.status == SEND_AGAIN[sender.provider]
     assert refused.answer.seconds < DEADLINE_SECONDS
     assert refused.line["reason"] in {"secrets-unavailable", "deadline-exceeded"}
-    wait_until(lambda: sender.send(new_event(sender.provider)).answer.status == 200, interval=0.5, what="the recovery")
+    wait_until(
+        lambda: sender.send(new_event(sender.provider)).answer.status == 200,
+        timeout=20,
+        interval=0.5,
+        what="the recovery",
+    )
 
 
 def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, machnet: Sender) -> None:

@@ -63,9 +63,7 @@ def test_poison_fails_alone_and_ends_in_the_dead_letter_queue(
 
     [record] = stack.wait_for_record(str(captured["delivery_id"]))
     assert record["outcomes"] == "0=stored"
-    wait_until(
-        lambda: stack.messages("DeadLetterQueueUrl") == dead + len(poison), timeout=60, what="the end of the poison"
-    )
+    wait_until(lambda: stack.messages("DeadLetterQueueUrl") == dead + len(poison), what="the end of the poison")
     assert stack.messages() == 0
     assert len(stack.items(delivery_id=captured["delivery_id"])) == 1
     wait_until(

@@ -16,7 +16,8 @@ def test_the_adapter_against_a_real_rabbitmq(rabbitmq: RabbitMq) -> None:
         "RABBITMQ_TEST_PASSWORD": rabbitmq.password,
         "SSL_CERT_FILE": str(rabbitmq.roots),
     }
-    command = ["cargo", "test", "--locked", "-p", "broker", "--test", "rabbitmq", "--", "--ignored"]
+    # With the whole workspace chosen, what `cargo test --workspace` has built fits.
+    command = ["cargo", "test", "--locked", "--workspace", "--test", "rabbitmq", "--", "--ignored"]
     done = subprocess.run(command, cwd=template.ROOT, env=environment, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr

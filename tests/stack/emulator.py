@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
+import random
 import socket
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
+from .process_group import ProcessGroup
 from .wait import wait_until
 
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
+_given_ports: set[int] = set()
+
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port for another process to listen on; never the same one twice.
+
+    Each process of a run has a range of its own, below the ports that the system gives to connections, so that nothing else
+    takes the port before it is used.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + worker % 11 * 2_000
+    while True:
+        port = random.randrange(first, first + 2_000)
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            if port not in _given_ports:
+                _given_ports.add(port)
+                return port
 
 
 class Emulator:
-    """Runs in a process group of its own, so that the functions it started end with it."""
+    """Runs in a process group of its own, so that the functions that it started end with it."""
 
     def __init__(self, folder: Path, port: int | None = None, function_endpoint: str | None = None) -> None:
         self.port = port or free_port()
@@ -50,17 +64,16 @@ class Emulator:
             "SFTP_ENABLED": "0",
         }
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = ProcessGroup(
                 [Path(sys.executable).with_name("ministack")],
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         try:
-            wait_until(self._is_ready, timeout=60, what="the start of ministack")
+            wait_until(self._is_ready, what="the start of ministack")
         except AssertionError:
             self.stop()
             raise
@@ -74,11 +87,4 @@ class Emulator:
 
     def stop(self) -> None:
         """Ends the emulator and every process of its group."""
-        group = self._process.pid
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-        self._process.wait()
+        self._process.stop(patience=5)

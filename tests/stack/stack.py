@@ -164,7 +164,7 @@ class Stack:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=240,
         )
         (self.folder / "sam-deploy.log").write_text(done.stdout + done.stderr)
         if done.returncode:

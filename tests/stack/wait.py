@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 20, interval: float = 0.05, what: str = "it") -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 60, interval: float = 0.05, what: str = "it") -> T:
     """Calls `condition` until it returns something true, and returns that."""
     deadline = time.monotonic() + timeout
     while True:
