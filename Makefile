@@ -8,12 +8,12 @@ help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
 	@echo "make lint        formatting, clippy, licences and sources of dependencies, the template"
 	@echo "make advisories  look the dependencies up in the RustSec database (needs the network)"
-	@echo "make samples     write events/ anew"
+	@echo "make samples     regenerate the samples in events/"
 	@echo "make build       build the functions for Lambda"
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
 	@echo "make clean       remove what was built and installed"
 
-# The commands for a deployed stack are built in only where they are asked for; the end-to-end tests run them.
+# The commands for a deployed stack are behind a feature; the end-to-end tests run them.
 test: check-tools tools-test tools-rabbitmq tools-sam
 	cargo test --workspace --locked
 	cargo build --workspace --features intake-cli/aws --locked
@@ -36,7 +36,7 @@ samples:
 build: check-tools tools-sam tools-build
 	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build
 
-# Both read the stack's settings, the architecture among them, in samconfig.toml.
+# `sam build` and `sam deploy` both read the stack's settings, including the architecture, from samconfig.toml.
 deploy: build
 	$(SAM) deploy $(DEPLOY_ARGS)
 
