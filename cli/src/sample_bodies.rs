@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use intake_providers::timestamp::Timestamp;
-use rsa::rand_core::{OsRng, RngCore as _};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -191,11 +190,11 @@ pub fn random_uuid() -> String {
     as_uuid(&random_hex(16))
 }
 
-/// So many random bytes as hex digits.
+/// This number of random bytes as hex digits, for ids and never for secrets.
 #[must_use]
 pub fn random_hex(bytes: usize) -> String {
     let mut random = vec![0; bytes];
-    OsRng.fill_bytes(&mut random);
+    fastrand::fill(&mut random);
     hex::encode(random)
 }
 
