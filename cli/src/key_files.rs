@@ -11,9 +11,8 @@ use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_
 use intake_providers::timestamp::Timestamp;
 use intake_sqlite::DataDirectory;
 use intake_sqlite::private_file::{create_private_file, remove_if_present, replace_private_file};
-use rsa::RsaPrivateKey;
+use rsa::PrivateKey;
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
-use rsa::rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 
 use crate::authority_store::{self, First, StoreError, StoredAuthority};
@@ -63,6 +62,9 @@ pub enum TestKeyError {
     /// A public key could not be written as PEM.
     #[error("the public test key could not be written as pem")]
     PublicPem(#[from] rsa::pkcs8::spki::Error),
+    /// No secret could be made.
+    #[error("the operating system gave no randomness for a test key; try again")]
+    NoRandomness,
     /// Sterling's authority.
     #[error(transparent)]
     Authority(#[from] StoreError),
@@ -107,7 +109,7 @@ pub struct AccreditTestKey {
 /// # Errors
 /// [`TestKeyError`]; only when the operating system gives no randomness.
 pub fn new_accredit_key() -> Result<AccreditTestKey, TestKeyError> {
-    let key = RsaPrivateKey::new(&mut OsRng, TEST_KEY_BITS)?;
+    let key = PrivateKey::new(&mut getrandom::SysRng, TEST_KEY_BITS)?;
     let public_key = key.to_public_key().to_public_key_pem(LineEnding::LF)?;
     let entry = AccreditKeyDocument { account: TEST_ACCOUNT, public_key: &public_key, padding: "pkcs1-v1.5" };
     Ok(AccreditTestKey { secret: secret_document(entry)?, private_key: key.to_pkcs8_pem(LineEnding::LF)?.to_string() })
@@ -119,7 +121,7 @@ pub fn new_accredit_key() -> Result<AccreditTestKey, TestKeyError> {
 /// [`TestKeyError`].
 pub fn new_machnet_key() -> Result<String, TestKeyError> {
     let mut bytes = [0; 32];
-    OsRng.fill_bytes(&mut bytes);
+    getrandom::fill(&mut bytes).map_err(|_| TestKeyError::NoRandomness)?;
     Ok(secret_document(MachnetKeyDocument { account: TEST_ACCOUNT, secret: &hex::encode(bytes) })?)
 }
 

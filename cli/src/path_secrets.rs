@@ -6,7 +6,6 @@ use intake_providers::active_keys::MAX_ACTIVE_KEYS;
 use intake_providers::digest::Sha256Digest;
 use intake_providers::path_secret::{PathSecret, PathSecretHash};
 use intake_providers::signature::KeyFingerprint;
-use rsa::rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 
 use crate::stored_document::{DocumentError, StoredDocument};
@@ -94,7 +93,7 @@ pub enum PathSecretError {
 /// When the operating system has no randomness.
 pub fn generate() -> Result<PathSecret, PathSecretError> {
     let mut randomness = [0; 32];
-    OsRng.try_fill_bytes(&mut randomness).map_err(|_| PathSecretError::NoRandomness)?;
+    getrandom::fill(&mut randomness).map_err(|_| PathSecretError::NoRandomness)?;
     Ok(PathSecret::of_randomness(randomness))
 }
 

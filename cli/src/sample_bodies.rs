@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use intake_providers::timestamp::Timestamp;
-use rsa::rand_core::{OsRng, RngCore as _};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -10,7 +9,7 @@ use serde::Serialize;
 struct AccreditBody<'a> {
     event: &'a str,
     timestamp: Timestamp,
-    badge_export_zip_file_id: String,
+    badge_export_zip_file_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -24,10 +23,10 @@ struct MachnetBody<'a> {
     timestamp: String,
 }
 
-/// Accredit's published event, about the file whose id these 32 hex digits spell.
+/// Accredit's published event, about the file with this UUID.
 #[must_use]
 pub fn accredit_body(file_id: &str, timestamp: Timestamp) -> Bytes {
-    body(&AccreditBody { event: "BadgeExportZipFile.Created", timestamp, badge_export_zip_file_id: as_uuid(file_id) })
+    body(&AccreditBody { event: "BadgeExportZipFile.Created", timestamp, badge_export_zip_file_id: file_id })
 }
 
 /// An event of Machnet about a resource.
@@ -188,26 +187,17 @@ pub fn nurturecloud_array_body(component: &str, state: &str, entities: &[Nurture
 /// A random UUID.
 #[must_use]
 pub fn random_uuid() -> String {
-    as_uuid(&random_hex(16))
+    let mut random = [0; 16];
+    fastrand::fill(&mut random);
+    uuid::Builder::from_random_bytes(random).into_uuid().to_string()
 }
 
-/// So many random bytes as hex digits.
+/// This number of random bytes as hex digits, for ids and never for secrets.
 #[must_use]
 pub fn random_hex(bytes: usize) -> String {
     let mut random = vec![0; bytes];
-    OsRng.fill_bytes(&mut random);
+    fastrand::fill(&mut random);
     hex::encode(random)
-}
-
-fn as_uuid(hex_digits: &str) -> String {
-    let mut uuid = String::new();
-    for (position, digit) in hex_digits.chars().enumerate() {
-        if matches!(position, 8 | 12 | 16 | 20) {
-            uuid.push('-');
-        }
-        uuid.push(digit);
-    }
-    uuid
 }
 
 fn body(document: &impl Serialize) -> Bytes {
@@ -223,7 +213,7 @@ mod tests {
     fn bodies_look_like_the_providers_own() {
         let time = Timestamp::parse("2026-11-21T09:30:00.250Z").unwrap();
         assert_eq!(
-            accredit_body("00112233445566778899aabbccddeeff", time),
+            accredit_body("00112233-4455-6677-8899-aabbccddeeff", time),
             r#"{"Event":"BadgeExportZipFile.Created","Timestamp":"2026-11-21T09:30:00.250Z","BadgeExportZipFileId":"00112233-4455-6677-8899-aabbccddeeff"}"#
         );
         let machnet = machnet_body("1", "2", "transaction_completed", time);

@@ -149,7 +149,7 @@ pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 7], Samp
     let accredit = Signer::read(ProviderName::Accredit, &keys.accredit_private_key)?;
     let machnet = Signer::read(ProviderName::Machnet, &keys.machnet_secret)?;
 
-    let accredit_request = accredit_delivery(&accredit, "6b8e64f2c1d94a5c8f3e0a7d5b219c40", "48213", arrival)?;
+    let accredit_request = accredit_delivery(&accredit, "6b8e64f2-c1d9-4a5c-8f3e-0a7d5b219c40", "48213", arrival)?;
     let machnet_request = machnet_delivery(&machnet, "5f8a2c19d0e34b6fa7c1e2d3", "8c1d2e3f4a5b6c7d8e9f0a1b", arrival)?;
 
     let contacts = [NurtureCloudEntity::named(CONTACT, "Ada"), NurtureCloudEntity::named(OTHER_CONTACT, "Grace")];
@@ -166,7 +166,7 @@ pub async fn make(keys: &SampleKeys) -> Result<[(&'static str, String); 7], Samp
     let batch = [
         document::<Accredit>(
             &keys.accredit_secret,
-            accredit_delivery(&accredit, "d2417f0b93c84e6fa1b58c7e60392f1a", "48214", arrival)?,
+            accredit_delivery(&accredit, "d2417f0b-93c8-4e6f-a1b5-8c7e60392f1a", "48214", arrival)?,
             arrival,
             1,
         )

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use intake_providers::ProviderName;
 use intake_providers::signature::hmac_sha256::{HmacSecret, WeakSecret};
-use rsa::RsaPrivateKey;
+use rsa::PrivateKey;
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::DecodePrivateKey as _;
@@ -78,8 +78,8 @@ impl Signer {
     pub fn read(provider: ProviderName, text: &str) -> Result<Self, SignerError> {
         match provider {
             ProviderName::Accredit => {
-                let key = RsaPrivateKey::from_pkcs8_pem(text)
-                    .or_else(|_| RsaPrivateKey::from_pkcs1_pem(text))
+                let key = PrivateKey::from_pkcs8_pem(text)
+                    .or_else(|_| PrivateKey::from_pkcs1_pem(text))
                     .map_err(|_| SignerError::NoPrivateKey)?;
                 Ok(Self::Accredit(Box::new(SigningKey::new(key))))
             }

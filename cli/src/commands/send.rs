@@ -216,7 +216,7 @@ impl Arguments {
     fn made_up_body(&self) -> Bytes {
         let now = SystemClock.now();
         match self.provider {
-            ProviderName::Accredit => accredit_body(&random_hex(16), now),
+            ProviderName::Accredit => accredit_body(&random_uuid(), now),
             ProviderName::Machnet => machnet_body(&random_hex(12), &random_hex(12), "transaction_completed", now),
             ProviderName::NurtureCloud => {
                 let id = self.id.clone().unwrap_or_else(random_uuid);

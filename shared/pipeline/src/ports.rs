@@ -172,8 +172,6 @@ impl Clock for SystemClock {
     }
 
     fn new_delivery_id(&self, received_at: Timestamp) -> DeliveryId {
-        // A version 4 UUID has fixed bits in its seventh and ninth byte only.
-        let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = uuid::Uuid::new_v4().into_bytes();
-        DeliveryId::new(received_at, [a, b, c, d, e, f, g, h, i, j])
+        DeliveryId::random(received_at)
     }
 }

@@ -1,5 +1,5 @@
 //! Prints what one signature check and one token cost on this machine:
-//! `cargo run --release -p providers --example signature_cost`.
+//! `cargo run --release -p intake-providers --example signature_cost`.
 //!
 //! Each number is the median over several batches of the mean time of one call. It is wall-clock time of a busy thread,
 //! which is CPU time as long as nothing else wants the core. Refused signatures are measured: they take as long as

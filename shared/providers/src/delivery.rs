@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,17 @@ impl DeliveryId {
     pub fn new(received_at: Timestamp, randomness: [u8; 10]) -> Self {
         let milliseconds = u64::try_from(received_at.unix_milliseconds()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &randomness).into_uuid())
+    }
+
+    /// An id from the moment of arrival and the operating system's randomness.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness.
+    #[must_use]
+    pub fn random(received_at: Timestamp) -> Self {
+        let since_epoch = Duration::from_millis(u64::try_from(received_at.unix_milliseconds()).unwrap_or(0));
+        let moment = uuid::Timestamp::from_unix(uuid::NoContext, since_epoch.as_secs(), since_epoch.subsec_nanos());
+        Self(Uuid::new_v7(moment))
     }
 }
 
@@ -121,5 +133,21 @@ mod tests {
         };
         assert!(id(1_795_257_000_001, 0) > id(1_795_257_000_000, 255));
         assert_eq!(id(1_795_257_000_000, 7).to_string().parse(), Ok(id(1_795_257_000_000, 7)));
+    }
+
+    #[test]
+    fn a_random_id_is_of_version_7_and_every_bit_beside_the_time_is_random() {
+        let received_at = Timestamp::from_unix_milliseconds(1_795_257_000_123).unwrap();
+        let fixed = DeliveryId::new(received_at, [0; 10]).0.as_u128();
+        let (mut ever_set, mut always_set) = (0, u128::MAX);
+        for _ in 0..128 {
+            let id = DeliveryId::random(received_at).0;
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+            ever_set |= id.as_u128();
+            always_set &= id.as_u128();
+        }
+        // 48 bits of time, 4 of the version, 2 of the variant.
+        assert_eq!(always_set, fixed);
+        assert_eq!((ever_set & !always_set).count_ones(), 74);
     }
 }

@@ -145,8 +145,8 @@ fn accredit(signer: &Signer, first: usize) -> Result<Deliveries, SignerError> {
         let headers = vec![("x-jobid", job.to_owned()), ("x-jobattempt", attempt.to_string())];
         SignedDelivery::new(signer, body.clone(), headers)
     };
-    let body = accredit_body(&random_hex(16), now);
-    let other = accredit_body(&random_hex(16), now);
+    let body = accredit_body(&random_uuid(), now);
+    let other = accredit_body(&random_uuid(), now);
     let malformed = Bytes::from_static(br#"{"Event":"BadgeExportZipFile.Created","#);
     Ok(vec![
         ("a new event".to_owned(), sign(&body, &job, 0)?, recorded(Outcome::Stored)),

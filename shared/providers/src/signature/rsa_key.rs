@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rsa::BigUint;
+use rsa::BoxedUint;
 use rsa::pkcs1;
 use rsa::pkcs1::der::asn1::{AnyRef, BitStringRef, OctetStringRef};
-use rsa::pkcs1::der::{Decode, NestedReader, Reader, SliceReader};
-use rsa::pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
-use rsa::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfo};
+use rsa::pkcs1::der::{Decode, Reader, SliceReader};
+use rsa::pkcs8::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use rsa::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef};
 use rsa::sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -112,7 +112,7 @@ pub enum RsaKeyError {
 }
 
 /// Reads the key in `text`, and checks that it is fit for signatures made with `padding`.
-pub(super) fn read(text: &str, padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+pub(super) fn read(text: &str, padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
     // A line break that went through JSON once too often arrives as two characters; neither is a base64 digit.
     let text = Zeroizing::new(text.replace("\\r", "\n").replace("\\n", "\n"));
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -136,7 +136,7 @@ pub(super) fn read(text: &str, padding: Padding) -> Result<rsa::RsaPublicKey, Rs
 
 /// PEM (RFC 7468) with any line breaks or none: keys come back from forms and settings on a single line. That is what
 /// the stricter reader of the `rsa` crate would refuse.
-fn read_pem(text: &str, padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+fn read_pem(text: &str, padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
     let mut blocks = text.split("-----BEGIN ").skip(1);
     let block = blocks.next().ok_or(RsaKeyError::Pem)?;
     let (label, rest) = block.split_once("-----").ok_or(RsaKeyError::Pem)?;
@@ -162,7 +162,7 @@ fn read_pem(text: &str, padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyErr
 
 /// The `RSAKeyValue` of XML signatures (XMLDSig core, section 4.5.2.2), which .NET's `ToXmlString` writes. `roxmltree`
 /// refuses document type declarations, so no entity can blow the text up.
-fn read_xml(text: &str) -> Result<rsa::RsaPublicKey, RsaKeyError> {
+fn read_xml(text: &str) -> Result<rsa::PublicKey, RsaKeyError> {
     let document = roxmltree::Document::parse(text).map_err(|_| RsaKeyError::Xml)?;
     let mut keys = document.descendants().filter(|node| node.tag_name().name() == "RSAKeyValue");
     let key = keys.next().ok_or(RsaKeyError::Xml)?;
@@ -176,26 +176,26 @@ fn read_xml(text: &str) -> Result<rsa::RsaPublicKey, RsaKeyError> {
     checked(xml_number(key, "Modulus")?, xml_number(key, "Exponent")?)
 }
 
-fn xml_number(key: roxmltree::Node<'_, '_>, name: &str) -> Result<BigUint, RsaKeyError> {
+fn xml_number(key: roxmltree::Node<'_, '_>, name: &str) -> Result<BoxedUint, RsaKeyError> {
     let mut elements = key.children().filter(|node| node.tag_name().name() == name);
     let (Some(element), None) = (elements.next(), elements.next()) else {
         return Err(RsaKeyError::Xml);
     };
     let base64: String = element.children().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
     let bytes = decode_base64(&base64).ok_or(RsaKeyError::Xml)?;
-    Ok(BigUint::from_bytes_be(&bytes))
+    Ok(number(&bytes))
 }
 
 /// The DER form of a `SubjectPublicKeyInfo` (RFC 5280) or of a PKCS#1 `RSAPublicKey` (RFC 8017), told apart by trying:
 /// no encoding is both.
-fn read_der(der: &[u8], padding: Padding) -> Result<rsa::RsaPublicKey, RsaKeyError> {
-    if let Ok(key) = pkcs1::RsaPublicKey::from_der(der) {
+fn read_der(der: &[u8], padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
+    if let Ok(key) = pkcs1::RsaPublicKeyRef::from_der(der) {
         return checked_pkcs1(&key);
     }
     if let Ok(info) = SubjectPublicKeyInfoRef::from_der(der) {
         check_algorithm(&info.algorithm, padding)?;
         let bytes = info.subject_public_key.as_bytes().ok_or(RsaKeyError::Der)?;
-        return checked_pkcs1(&pkcs1::RsaPublicKey::from_der(bytes).map_err(|_| RsaKeyError::Der)?);
+        return checked_pkcs1(&pkcs1::RsaPublicKeyRef::from_der(bytes).map_err(|_| RsaKeyError::Der)?);
     }
     if is_private_key(der) {
         return Err(RsaKeyError::PrivateKey);
@@ -210,10 +210,7 @@ fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>, padding: Padding) -> 
     let parameters = algorithm.parameters;
     if algorithm.oid == pkcs1::ALGORITHM_OID {
         // RFC 3279 wants a NULL here; some writers leave it out, and nothing depends on it.
-        return match parameters {
-            None | Some(AnyRef::NULL) => Ok(()),
-            Some(_) => Err(RsaKeyError::Der),
-        };
+        return if parameters.is_none_or(|found| found.is_null()) { Ok(()) } else { Err(RsaKeyError::Der) };
     }
     if algorithm.oid != RSASSA_PSS {
         return Err(RsaKeyError::NotRsa);
@@ -230,11 +227,11 @@ fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>, padding: Padding) -> 
 
 /// Compared by meaning and not as DER, since the NULL parameters of a hash may be left out (RFC 4055, section 2.1).
 fn are_our_pss_parameters(parameters: AnyRef<'_>) -> bool {
-    let is_sha256 = |hash: AlgorithmIdentifierRef<'_>| {
-        hash.oid == Sha256::OID && matches!(hash.parameters, None | Some(AnyRef::NULL))
+    let is_sha256 = |hash: AlgorithmIdentifierOwned| {
+        hash.oid == Sha256::OID && hash.parameters.is_none_or(|parameters| parameters.is_null())
     };
-    let ours = pkcs1::RsaPssParams::new::<Sha256>(PSS_SALT_BYTES);
-    parameters.decode_as::<pkcs1::RsaPssParams<'_>>().is_ok_and(|found| {
+    let ours = pkcs1::RsaPssParamsRef::new::<Sha256>(PSS_SALT_BYTES);
+    parameters.decode_as::<pkcs1::RsaPssParamsOwned>().is_ok_and(|found| {
         is_sha256(found.hash)
             && found.mask_gen.oid == ours.mask_gen.oid
             && found.mask_gen.parameters.is_some_and(is_sha256)
@@ -243,16 +240,24 @@ fn are_our_pss_parameters(parameters: AnyRef<'_>) -> bool {
     })
 }
 
-fn checked_pkcs1(key: &pkcs1::RsaPublicKey<'_>) -> Result<rsa::RsaPublicKey, RsaKeyError> {
-    checked(BigUint::from_bytes_be(key.modulus.as_bytes()), BigUint::from_bytes_be(key.public_exponent.as_bytes()))
+fn checked_pkcs1(key: &pkcs1::RsaPublicKeyRef<'_>) -> Result<rsa::PublicKey, RsaKeyError> {
+    checked(number(key.modulus.as_bytes()), number(key.public_exponent.as_bytes()))
 }
 
-fn checked(modulus: BigUint, exponent: BigUint) -> Result<rsa::RsaPublicKey, RsaKeyError> {
-    let bits = modulus.bits();
-    if !(MINIMUM_MODULUS_BITS..=MAXIMUM_MODULUS_BITS).contains(&bits) {
+/// The number that these big-endian bytes spell, in no more words than it needs: every later operation takes as long as
+/// the number is wide.
+fn number(bytes: &[u8]) -> BoxedUint {
+    let leading_zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    BoxedUint::from_be_slice_vartime(bytes.get(leading_zeros..).unwrap_or_default())
+}
+
+fn checked(modulus: BoxedUint, exponent: BoxedUint) -> Result<rsa::PublicKey, RsaKeyError> {
+    let bits = modulus.bit_width_vartime() as usize;
+    let accepted = MINIMUM_MODULUS_BITS..=MAXIMUM_MODULUS_BITS;
+    if !accepted.contains(&bits) {
         return Err(RsaKeyError::ModulusSize { bits });
     }
-    rsa::RsaPublicKey::new_with_max_size(modulus, exponent, MAXIMUM_MODULUS_BITS).map_err(|error| match error {
+    rsa::PublicKey::new_with_size_limits(modulus, exponent, accepted).map_err(|error| match error {
         rsa::Error::InvalidModulus => RsaKeyError::Modulus,
         _ => RsaKeyError::Exponent,
     })
@@ -268,11 +273,11 @@ fn is_private_key_text(text: &str) -> bool {
 
 /// PKCS#8, plain or encrypted, and PKCS#1.
 fn is_private_key(der: &[u8]) -> bool {
-    PrivateKeyInfo::from_der(der).is_ok()
-        || pkcs1::RsaPrivateKey::from_der(der).is_ok()
+    PrivateKeyInfoRef::from_der(der).is_ok()
+        || pkcs1::RsaPrivateKeyRef::from_der(der).is_ok()
         || is_sequence_of(der, |parts| {
             AlgorithmIdentifierRef::decode(parts)?;
-            OctetStringRef::decode(parts).map(|_| ())
+            <&OctetStringRef>::decode(parts).map(|_| ())
         })
 }
 
@@ -285,10 +290,7 @@ fn is_certificate(der: &[u8]) -> bool {
     })
 }
 
-fn is_sequence_of(
-    der: &[u8],
-    read_parts: impl for<'r> FnOnce(&mut NestedReader<'r, SliceReader<'_>>) -> pkcs1::der::Result<()>,
-) -> bool {
+fn is_sequence_of(der: &[u8], read_parts: impl FnOnce(&mut SliceReader<'_>) -> pkcs1::der::Result<()>) -> bool {
     SliceReader::new(der).is_ok_and(|mut reader| reader.sequence(read_parts).is_ok())
 }
 
@@ -330,7 +332,7 @@ mod tests {
 
     /// The PKCS#1 DER form, in base64, of a key that nobody has the private half of.
     fn made_up_key(modulus: &[u8], exponent: &[u8]) -> String {
-        let key = pkcs1::RsaPublicKey {
+        let key = pkcs1::RsaPublicKeyRef {
             modulus: UintRef::new(modulus).unwrap(),
             public_exponent: UintRef::new(exponent).unwrap(),
         };
@@ -444,8 +446,8 @@ mod tests {
     fn a_private_key_in_any_form_is_told_to_be_one_and_not_repeated() {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        let pkcs1 = PrivateKeyInfo::from_der(pkcs8.as_ref()).unwrap().private_key;
-        let parts = pkcs1::RsaPrivateKey::from_der(pkcs1).unwrap();
+        let pkcs1 = PrivateKeyInfoRef::from_der(pkcs8.as_ref()).unwrap().private_key.as_bytes();
+        let parts = pkcs1::RsaPrivateKeyRef::from_der(pkcs1).unwrap();
         let (pkcs8, pkcs1) = (STANDARD.encode(pkcs8.as_ref()), STANDARD.encode(pkcs1));
         let xml = format!(
             "<RSAKeyValue><Modulus>{}</Modulus><Exponent>AQAB</Exponent><D>{}</D></RSAKeyValue>",
@@ -560,9 +562,9 @@ mod tests {
 
     #[test]
     fn a_key_bound_to_pss_parameters_is_taken_when_they_permit_our_signatures() {
-        let ours = pkcs1::RsaPssParams::new::<Sha256>(32);
-        let sha512 = pkcs1::RsaPssParams::new::<Sha512>(32);
-        let salt_of = |salt_len| pkcs1::RsaPssParams { salt_len, ..ours.clone() };
+        let ours = pkcs1::RsaPssParamsRef::new::<Sha256>(32);
+        let sha512 = pkcs1::RsaPssParamsRef::new::<Sha512>(32);
+        let salt_of = |salt_len| pkcs1::RsaPssParamsRef { salt_len, ..ours.clone() };
         let mut without_null = ours.clone();
         without_null.hash.parameters = None;
         let mut other_hash = ours.clone();

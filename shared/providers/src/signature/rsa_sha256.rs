@@ -34,7 +34,7 @@ pub enum Padding {
 #[derive(Clone)]
 pub struct RsaPublicKey {
     padding: Padding,
-    key: rsa::RsaPublicKey,
+    key: rsa::PublicKey,
     parsed: ParsedPublicKey,
     fingerprint: KeyFingerprint,
 }
@@ -54,7 +54,7 @@ impl RsaPublicKey {
             Padding::Pkcs1V15 => &RSA_PKCS1_2048_8192_SHA256,
             Padding::Pss => &RSA_PSS_2048_8192_SHA256,
         };
-        let components = RsaPublicKeyComponents { n: key.n().to_bytes_be(), e: key.e().to_bytes_be() };
+        let components = RsaPublicKeyComponents { n: key.n_bytes(), e: key.e_bytes() };
         let parsed = components.to_parsed_public_key(algorithm).map_err(|_| RsaKeyError::Modulus)?;
         let canonical = key.to_public_key_der().map_err(|_| RsaKeyError::Der)?;
         let fingerprint = KeyFingerprint::from_hash(&Sha256::digest(canonical.as_bytes()), FINGERPRINT_DIGITS);
@@ -86,7 +86,7 @@ impl RsaPublicKey {
     /// The size of the modulus in bits, 2048 to 8192.
     #[must_use]
     pub fn modulus_bits(&self) -> usize {
-        self.key.n().bits()
+        self.key.n().bit_width_vartime() as usize
     }
 
     /// The size of the modulus, and so of every signature, in bytes.
@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn a_signature_plus_the_modulus_is_refused() {
         for Genuine { key, message, signature } in Genuine::all() {
-            let sum = (rsa::BigUint::from_bytes_be(&signature) + key.key.n()).to_bytes_be();
-            assert!(!verify(&key, &message, &sum), "{key:?}");
+            let sum = rsa::BoxedUint::from_be_slice_vartime(&signature).concatenating_add(key.key.n().as_ref());
+            assert!(!verify(&key, &message, &sum.to_be_bytes_trimmed_vartime()), "{key:?}");
         }
     }
 
@@ -240,7 +240,7 @@ mod tests {
             let size = signature.len();
             let mut one = vec![0; size];
             one[size - 1] = 1;
-            let modulus = key.key.n().to_bytes_be();
+            let modulus = key.key.n_bytes().into_vec();
             let mut modulus_less_one = modulus.clone();
             modulus_less_one[size - 1] -= 1;
             for trivial in [vec![0; size], one, vec![0xff; size], modulus, modulus_less_one] {
