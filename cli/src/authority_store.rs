@@ -8,7 +8,7 @@ use std::future::Future;
 
 #[cfg(feature = "aws")]
 use intake_aws::SecretDocument;
-use intake_pipeline::ports::SecretText;
+use intake_pipeline::secrets::SecretText;
 use intake_providers::oauth::authority::{Authority, AuthorityError};
 use intake_providers::provider::ProviderName;
 use serde_json::Value;

@@ -1,8 +1,10 @@
 //! The drain of NowCerts' queues on this machine.
 
 use intake_broker::AmqpBroker;
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::drain::{Drain, DrainSettings};
-use intake_pipeline::ports::{PortError, SecretText, Secrets, SystemClock};
+use intake_pipeline::port_error::PortError;
+use intake_pipeline::secrets::{SecretText, Secrets};
 use intake_providers::nowcerts;
 use intake_providers::provider::ProviderName;
 use intake_sqlite::{DataDirectory, Database, FileLease, KeyFile, SqlitePayloads, SqliteQueue};
@@ -46,7 +48,7 @@ impl Secrets for AccountSecret {
 
 #[cfg(test)]
 mod tests {
-    use intake_pipeline::ports::BatchQueue as _;
+    use intake_pipeline::queue::BatchQueue as _;
     use intake_pipeline::queue_message::QueueMessage;
     use intake_providers::amqp::Message;
     use intake_providers::delivery::{DeliveryId, VerifiedDelivery};

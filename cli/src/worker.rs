@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use intake_pipeline::ports::{Clock as _, PortError, SystemClock};
+use intake_pipeline::clock::{Clock as _, SystemClock};
+use intake_pipeline::port_error::PortError;
 use intake_pipeline::processor::{Processor, ProcessorSettings};
 use intake_providers::split::Splitter;
 use tokio::sync::watch;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use intake_aws::{Clients, DynamoLease, S3Payloads, SecretsManagerSecrets, SqsQueue};
 use intake_broker::AmqpBroker;
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::DrainConfig;
 use intake_pipeline::drain::pause::MIN_PAUSE;
 use intake_pipeline::drain::{Drain, DrainFailure, DrainOutcome, DrainReport};
-use intake_pipeline::ports::SystemClock;
 use intake_providers::nowcerts;
 use intake_providers::provider::ProviderName;
 use lambda_runtime::{LambdaEvent, service_fn};

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use intake_aws::Clients;
+use intake_pipeline::clock::{Clock, SystemClock};
 use intake_pipeline::config::ProcessorConfig;
-use intake_pipeline::ports::{Clock, Ledger, Payloads, SystemClock};
-use intake_pipeline::processor::{Processor, QueueRecord};
+use intake_pipeline::ledger::Ledger;
+use intake_pipeline::payloads::Payloads;
+use intake_pipeline::processor::{Processor, count_failed_record};
+use intake_pipeline::queue::QueueRecord;
 use intake_providers::split::{Split, Splitter};
 use intake_providers::{machnet, nowcerts};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
@@ -52,7 +55,7 @@ pub async fn run_processor() -> Result<(), Error> {
             Ok(processor) => process(processor, records, &event.context).await,
             Err(problems) => {
                 report(problems);
-                records.iter().for_each(|_| intake_pipeline::telemetry::count_failed_record());
+                records.iter().for_each(|_| count_failed_record());
                 records.into_iter().map(|record| record.message_id).collect()
             }
         };

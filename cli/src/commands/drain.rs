@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use intake_pipeline::drain::{DrainOutcome, DrainReport};
-use intake_pipeline::ports::SecretText;
+use intake_pipeline::secrets::SecretText;
 use intake_pipeline::telemetry::json_lines;
 use intake_providers::provider::ProviderName;
 use tokio::sync::watch;

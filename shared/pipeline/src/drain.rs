@@ -21,17 +21,23 @@ use intake_providers::provider::ProviderName;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use self::broker::{Broker, BrokerError, BrokerFailure, Session};
 use self::consumer_run::{ConsumerRun, StopReason};
+use self::lease::{Lease, LeaseOwner, Taken};
 use self::outcome::Counters;
 use self::pause::{Pause, PauseReason};
-use self::ports::{Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Session, Taken};
 use self::proof::SentProof;
-use crate::ports::{BatchQueue, Clock, Payloads, Secrets};
+use crate::clock::Clock;
+use crate::payloads::Payloads;
+use crate::queue::BatchQueue;
+use crate::secrets::Secrets;
 
+pub mod broker;
 mod consumer_run;
+mod counters;
+pub mod lease;
 pub mod outcome;
 pub mod pause;
-pub mod ports;
 mod proof;
 mod window;
 

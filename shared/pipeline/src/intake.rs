@@ -28,11 +28,16 @@ use intake_providers::webhook::{KeyFreshness, VerifyError, Webhook};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::key_cache::{KeyCache, Newer};
-use crate::ports::{Clock, Payloads, PortError, Queue, Secrets};
+use crate::payloads::Payloads;
+use crate::port_error::PortError;
 use crate::problem;
+use crate::queue::Queue;
 use crate::queue_message::QueueMessage;
-use crate::telemetry;
+use crate::secrets::Secrets;
+
+mod counters;
 
 /// The largest body that is taken, in bytes: 4 MiB. Lambda takes 6 MB, and a binary body arrives in base64.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -177,7 +182,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
     }
 
     fn begin(&self) -> Progress {
-        telemetry::count_received(W::PROVIDER);
+        counters::count_received(W::PROVIDER);
         let received_at = self.clock.now();
         Progress {
             received_at,
@@ -232,20 +237,20 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
     fn report(&self, answer: &Answer, progress: &Progress, duration: Duration) {
         let (outcome, reason) = match answer {
             Answer::Accepted => {
-                telemetry::count_accepted(W::PROVIDER);
+                counters::count_accepted(W::PROVIDER);
                 ("accepted", None)
             }
             Answer::Rejected(refusal) => {
-                telemetry::count_rejection(W::PROVIDER, refusal);
+                counters::count_rejection(W::PROVIDER, refusal);
                 ("rejected", Some(refusal.reason()))
             }
             // Given up while the queue was asked: nobody can say whether it has the delivery.
             Answer::RetryLater(trouble) if progress.undecided.load(Ordering::Relaxed) => {
-                telemetry::count_unknown(W::PROVIDER);
+                counters::count_unknown(W::PROVIDER);
                 ("unknown", Some(trouble.reason()))
             }
             Answer::RetryLater(trouble) => {
-                telemetry::count_fault(W::PROVIDER, *trouble);
+                counters::count_fault(W::PROVIDER, *trouble);
                 ("rejected", Some(trouble.reason()))
             }
         };

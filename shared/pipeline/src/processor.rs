@@ -23,14 +23,17 @@ use tokio::time::{Instant, timeout_at};
 
 use self::counters::Counters;
 use self::identities::IdentityLocks;
-use crate::ledger::Outcome;
-use crate::ports::{Clock, Ledger, Payloads};
+use crate::clock::Clock;
+use crate::ledger::{Ledger, Outcome};
+use crate::payloads::Payloads;
+use crate::queue::QueueRecord;
 use crate::queue_message::{DocumentError, InboundDocument};
 use crate::recording::{Recorder, Recording, RecordingError};
-use crate::telemetry;
 
 mod counters;
 mod identities;
+
+pub use counters::count_failed_record;
 
 /// From how many events on a delivery's progress is saved, and it takes turns with others of its kind.
 const MIN_LONG_DELIVERY_EVENTS: usize = 256;
@@ -68,17 +71,6 @@ impl Default for ProcessorSettings {
     fn default() -> Self {
         Self { event_concurrency: 32 }
     }
-}
-
-/// A message as the queue hands it over.
-#[derive(Clone, Debug)]
-pub struct QueueRecord {
-    /// The queue's id of the message, by which a failure is reported.
-    pub message_id: String,
-    /// The queue document.
-    pub body: String,
-    /// How often the message was received, this time included.
-    pub receive_count: u32,
 }
 
 /// Why a record failed.
@@ -148,7 +140,7 @@ impl<L: Ledger, P: Payloads, X: Split, E: Clock> Processor<L, P, X, E> {
         while let Some((message_id, is_done)) = work.next().await {
             if !is_done {
                 failed.insert(message_id);
-                telemetry::count_failed_record();
+                count_failed_record();
             }
         }
         order.into_iter().filter(|message_id| failed.contains(message_id)).collect()
@@ -349,7 +341,7 @@ impl State {
     }
 
     fn settle(&self, delivery: &Delivery, index: EventIndex, outcome: Outcome) {
-        telemetry::count_outcome(delivery.provider, outcome);
+        counters::count_outcome(delivery.provider, outcome);
         self.counters().settle(index, outcome);
     }
 

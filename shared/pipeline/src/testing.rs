@@ -16,10 +16,14 @@ use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::Webhook;
 use tracing::level_filters::LevelFilter;
 
-use crate::entities::EntityEntry;
-use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, PutOutcome};
-use crate::ports::{Clock, Ledger, PayloadKey, Payloads, PortError, Queue, SecretText, Secrets};
+use crate::clock::Clock;
+use crate::ledger::entity::EntityEntry;
+use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, PutOutcome};
+use crate::payloads::{PayloadKey, Payloads};
+use crate::port_error::PortError;
+use crate::queue::Queue;
 use crate::queue_message::QueueMessage;
+use crate::secrets::{SecretText, Secrets};
 use crate::telemetry::json_lines;
 
 pub(crate) const SECRET: &str = "a test secret of thirty-two bytes";

@@ -26,11 +26,11 @@ use intake_providers::oauth::token_request::{MAX_TOKEN_REQUEST_BYTES, TokenError
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::intake::{AnswerBy, IntakeSettings};
 use crate::key_cache::{KeyCache, Newer};
-use crate::ports::{Clock, Secrets};
 use crate::problem;
-use crate::telemetry;
+use crate::secrets::Secrets;
 
 /// How long the authority's document counts after it was last read. Whoever took a client or a signing key out of it, because
 /// it was stolen perhaps, must not see tokens issued for as long as the secret can't be read. Sterling keeps a token for an hour
@@ -214,11 +214,11 @@ impl NoToken {
 fn report(result: &Result<(ClientId, AccessToken), NoToken>, duration: Duration) {
     let (outcome, client_id, reason) = match result {
         Ok((client, _)) => {
-            telemetry::count_token_issued();
+            metrics::counter!("tokens_issued").increment(1);
             ("issued", Some(client.as_str()), None)
         }
         Err(no_token) => {
-            telemetry::count_token_refused(no_token.reason());
+            metrics::counter!("tokens_refused", "reason" => no_token.reason()).increment(1);
             ("refused", None, Some(no_token.reason()))
         }
     };

@@ -13,7 +13,9 @@ use intake_providers::provider::ProviderName;
 
 use super::outcome::Counters;
 use super::pause::{Pause, PauseReason};
-use crate::ports::{BatchQueue, PayloadKey, Payloads, PortError};
+use crate::payloads::{PayloadKey, Payloads};
+use crate::port_error::PortError;
+use crate::queue::BatchQueue;
 use crate::queue_message::QueueMessage;
 
 /// What a proof stores. Always the same bytes under the same key; it expires like a body.

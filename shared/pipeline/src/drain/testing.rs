@@ -13,11 +13,13 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
+use super::broker::{Broker, BrokerError, BrokerFailure, Messages, Receipt, Received, Session};
+use super::lease::{Lease, LeaseOwner, Taken};
 use super::pause::Pause;
-use super::ports::{
-    Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Messages, Receipt, Received, Session, Taken,
-};
-use crate::ports::{BatchQueue, Clock, PayloadKey, Payloads, PortError};
+use crate::clock::Clock;
+use crate::payloads::{PayloadKey, Payloads};
+use crate::port_error::PortError;
+use crate::queue::BatchQueue;
 use crate::queue_message::{MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES, QueueMessage};
 use crate::testing::MemoryPayloads;
 

@@ -11,8 +11,9 @@ use intake_providers::split::{Split as _, Splitter};
 use tokio::time::Instant;
 
 use super::*;
-use crate::entities::EntityEntry;
-use crate::processor::{Processor, ProcessorSettings, QueueRecord};
+use crate::ledger::entity::EntityEntry;
+use crate::processor::{Processor, ProcessorSettings};
+use crate::queue::QueueRecord;
 use crate::queue_message::QueueMessage;
 use crate::testing::{MemoryLedger, MemoryPayloads, TestSurroundings, delivery, verified};
 

@@ -9,7 +9,9 @@ use intake_providers::timestamp::Timestamp;
 
 use super::*;
 use crate::ledger::{ConditionalPut, EntryKey, OutcomeCounts, ProgressEntry, PutOutcome};
-use crate::ports::{PayloadKey, PortError};
+use crate::payloads::PayloadKey;
+use crate::port_error::PortError;
+use crate::queue::QueueRecord;
 use crate::queue_message::write_with_payload;
 use crate::testing::Lines;
 
@@ -87,7 +89,7 @@ impl Ledger for SlowLedger {
         self.ledger.put(now, puts).await
     }
 
-    async fn entity(&self, key: &EntryKey) -> Result<Option<crate::entities::EntityEntry>, PortError> {
+    async fn entity(&self, key: &EntryKey) -> Result<Option<crate::ledger::entity::EntityEntry>, PortError> {
         self.call(&key.partition, CALL).await;
         self.ledger.entity(key).await
     }

@@ -18,8 +18,8 @@ use intake_providers::webhook::Webhook as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entities::{Visibility, entity_key};
 use crate::ledger::EventEntry;
+use crate::ledger::entity::{Visibility, entity_key};
 use crate::testing::{Behaviour, MemoryLedger, MemoryPayloads, TestSurroundings};
 
 const DAY: &str = "2026-11-21T09:30:00Z";
