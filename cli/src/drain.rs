@@ -3,18 +3,16 @@
 use intake_broker::AmqpBroker;
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::drain::{Drain, DrainSettings};
-use intake_pipeline::port_error::PortError;
-use intake_pipeline::secrets::{SecretText, Secrets};
 use intake_providers::nowcerts;
 use intake_providers::provider::ProviderName;
-use intake_sqlite::{DataDirectory, Database, FileLease, KeyFile, SqlitePayloads, SqliteQueue};
+use intake_sqlite::{DataDirectory, Database, FileLease, LocalSecret, Sqlite, SqlitePayloads, SqliteQueue};
 
 /// The drain on the ports of this machine.
-pub type LocalDrain = Drain<AmqpBroker, SqliteQueue, SqlitePayloads, AccountSecret, FileLease, SystemClock>;
+pub type LocalDrain = Drain<Sqlite, AmqpBroker>;
 
 /// Makes the drain of NowCerts' queues into the queue of a data directory.
 #[must_use]
-pub fn drain(directory: &DataDirectory, database: &Database, queue: SqliteQueue, secret: AccountSecret) -> LocalDrain {
+pub fn drain(directory: &DataDirectory, database: &Database, queue: SqliteQueue, secret: LocalSecret) -> LocalDrain {
     Drain {
         provider: ProviderName::NowCerts,
         broker: AmqpBroker,
@@ -25,24 +23,6 @@ pub fn drain(directory: &DataDirectory, database: &Database, queue: SqliteQueue,
         lease: FileLease::new(directory.clone()),
         clock: SystemClock,
         settings: DrainSettings::default(),
-    }
-}
-
-/// Where the account is written down.
-#[derive(Debug)]
-pub enum AccountSecret {
-    /// In the data directory, in the form of the secret on AWS.
-    File(KeyFile),
-    /// As options of the command.
-    Given(SecretText),
-}
-
-impl Secrets for AccountSecret {
-    async fn fetch(&self) -> Result<SecretText, PortError> {
-        match self {
-            Self::File(file) => file.fetch().await,
-            Self::Given(text) => Ok(SecretText::new(text.reveal().to_owned())),
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use intake_providers::split::Splitter;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use intake_sqlite::{Database, SqliteLedger, SqlitePayloads, SqliteQueue};
+use intake_sqlite::{Database, Sqlite, SqliteLedger, SqlitePayloads, SqliteQueue};
 
 /// How many messages are taken at once; SQS hands out as many.
 const BATCH: u32 = 10;
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The processor, fed from the queue.
 pub struct Worker {
     queue: SqliteQueue,
-    processor: Processor<SqliteLedger, SqlitePayloads, Splitter, SystemClock>,
+    processor: Processor<Sqlite, Splitter>,
 }
 
 impl Worker {

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use intake_aws::Clients;
-use intake_pipeline::clock::{Clock, SystemClock};
+use intake_aws::{Aws, Clients};
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::ProcessorConfig;
-use intake_pipeline::ledger::Ledger;
-use intake_pipeline::payloads::Payloads;
 use intake_pipeline::processor::{Processor, count_failed_record};
 use intake_pipeline::queue::QueueRecord;
 use intake_providers::split::{Split, Splitter};
@@ -66,11 +64,7 @@ pub async fn run_processor() -> Result<(), Error> {
     .await
 }
 
-async fn process<L: Ledger, P: Payloads, X: Split, E: Clock>(
-    processor: &Processor<L, P, X, E>,
-    records: Vec<QueueRecord>,
-    context: &Context,
-) -> Vec<String> {
+async fn process<X: Split>(processor: &Processor<Aws, X>, records: Vec<QueueRecord>, context: &Context) -> Vec<String> {
     processor.process(records, end_by(context, MARGIN)).await
 }
 

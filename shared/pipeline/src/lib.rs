@@ -1,14 +1,17 @@
 #![doc = include_str!("../README.md")]
 
+pub mod answering;
 pub mod clock;
 pub mod config;
 pub mod drain;
 pub mod intake;
 pub mod key_cache;
+pub mod lease;
 pub mod ledger;
 pub mod payloads;
+pub mod platform;
 pub mod port_error;
-mod problem;
+pub mod problem;
 pub mod processor;
 pub mod queue;
 pub mod queue_message;

@@ -23,9 +23,8 @@ use tokio::time::{Instant, timeout_at};
 
 use self::counters::Counters;
 use self::identities::IdentityLocks;
-use crate::clock::Clock;
-use crate::ledger::{Ledger, Outcome};
-use crate::payloads::Payloads;
+use crate::ledger::Outcome;
+use crate::platform::Platform;
 use crate::queue::QueueRecord;
 use crate::queue_message::{DocumentError, InboundDocument};
 use crate::recording::{Recorder, Recording, RecordingError};
@@ -89,8 +88,8 @@ enum RecordError {
 }
 
 /// Turns queue documents into recorded events.
-pub struct Processor<L, P, X, E> {
-    recorder: Recorder<L, P, E>,
+pub struct Processor<P: Platform, X> {
+    recorder: Recorder<P>,
     splitter: X,
     settings: ProcessorSettings,
 }
@@ -114,9 +113,15 @@ struct State {
     counters: std::sync::Mutex<Counters>,
 }
 
-impl<L: Ledger, P: Payloads, X: Split, E: Clock> Processor<L, P, X, E> {
+impl<P: Platform, X: Split> Processor<P, X> {
     /// A processor on these ports.
-    pub const fn new(ledger: L, payloads: P, splitter: X, clock: E, settings: ProcessorSettings) -> Self {
+    pub const fn new(
+        ledger: P::Ledger,
+        payloads: P::Payloads,
+        splitter: X,
+        clock: P::Clock,
+        settings: ProcessorSettings,
+    ) -> Self {
         Self { recorder: Recorder::new(ledger, payloads, clock), splitter, settings }
     }
 

@@ -22,6 +22,7 @@ use crate::ledger::{
     Outcome, ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
 };
 use crate::payloads::{PayloadKey, Payloads};
+use crate::platform::Platform;
 use crate::port_error::PortError;
 use crate::queue_message::{self, UnwritableDocument};
 
@@ -106,20 +107,20 @@ impl<'a> Recording<'a> {
 }
 
 /// Records events in the ledger.
-pub struct Recorder<L, P, E> {
-    ledger: L,
-    payloads: P,
-    clock: E,
+pub struct Recorder<P: Platform> {
+    ledger: P::Ledger,
+    payloads: P::Payloads,
+    clock: P::Clock,
 }
 
-impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
+impl<P: Platform> Recorder<P> {
     /// A recorder on these ports.
-    pub const fn new(ledger: L, payloads: P, clock: E) -> Self {
+    pub const fn new(ledger: P::Ledger, payloads: P::Payloads, clock: P::Clock) -> Self {
         Self { ledger, payloads, clock }
     }
 
     /// The store for large bodies.
-    pub(crate) const fn payloads(&self) -> &P {
+    pub(crate) const fn payloads(&self) -> &P::Payloads {
         &self.payloads
     }
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Mutex;
 
-use intake_pipeline::drain::lease::{Lease, LeaseOwner, Taken};
-use intake_pipeline::drain::pause::Pause;
+use intake_pipeline::lease::pause::Pause;
+use intake_pipeline::lease::{Lease, LeaseOwner, Taken};
 use intake_pipeline::port_error::PortError;
 use intake_providers::timestamp::Timestamp;
 
@@ -92,7 +92,7 @@ impl Lease for FileLease {
 
 #[cfg(test)]
 mod tests {
-    use intake_pipeline::drain::pause::{PauseReason, RefusedDocument};
+    use intake_pipeline::lease::pause::{PauseReason, RefusedDocument};
 
     use super::*;
 

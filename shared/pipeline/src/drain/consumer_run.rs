@@ -19,7 +19,7 @@ use super::proof::SentProof;
 use super::window::Window;
 use super::{DrainSettings, counters};
 use crate::clock::Clock;
-use crate::payloads::Payloads;
+use crate::platform::Platform;
 use crate::port_error::PortError;
 use crate::queue::BatchQueue;
 use crate::queue_message::{MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES, QueueMessage};
@@ -44,11 +44,11 @@ pub(super) enum StopReason {
 }
 
 /// What it takes to empty a queue.
-pub(super) struct ConsumerRun<'a, Q, P, E> {
+pub(super) struct ConsumerRun<'a, P: Platform> {
     pub(super) provider: ProviderName,
-    pub(super) queue: &'a Q,
-    pub(super) payloads: &'a P,
-    pub(super) clock: &'a E,
+    pub(super) queue: &'a P::Queue,
+    pub(super) payloads: &'a P::Payloads,
+    pub(super) clock: &'a P::Clock,
     pub(super) settings: &'a DrainSettings,
     pub(super) account: &'a Account,
     /// The queue that is emptied.
@@ -188,7 +188,7 @@ impl<R> Progress<'_, R> {
     }
 }
 
-impl<'a, Q: BatchQueue, P: Payloads, E: Clock> ConsumerRun<'a, Q, P, E> {
+impl<'a, P: Platform> ConsumerRun<'a, P> {
     /// Takes messages until the queue is empty, the budget is used up, or something ends it; then finishes what is in flight.
     /// `messages` are consumed with `prefetch`.
     pub(super) async fn run<M: Messages>(

@@ -9,8 +9,8 @@ use intake_providers::timestamp::Timestamp;
 
 use super::broker::BrokerFailure;
 use super::counters;
-use super::pause::{MAX_REFUSED_DOCUMENT_BYTES, Pause, PauseReason, RefusedDocument};
 use super::window::Proven;
+use crate::lease::pause::{MAX_REFUSED_DOCUMENT_BYTES, Pause, PauseReason, RefusedDocument};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use intake_providers::delivery::{KeptHeader, Sha256Digest, VerifiedDelivery};
 use intake_providers::provider::ProviderName;
 
 use super::outcome::Counters;
-use super::pause::{Pause, PauseReason};
+use crate::lease::pause::{Pause, PauseReason};
 use crate::payloads::{PayloadKey, Payloads};
 use crate::port_error::PortError;
 use crate::queue::BatchQueue;

@@ -10,13 +10,13 @@ use super::{MAX_INLINE_CONTENT_BYTES, Recorder, Recording, RecordingError, entry
 use crate::clock::Clock;
 use crate::ledger::entity::{self, Applied, Arrival, Change, EntityChange, EntityEntry, Observation};
 use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Ledger, Occurrence, Outcome, PutOutcome};
-use crate::payloads::Payloads;
+use crate::platform::Platform;
 
 /// How often an entity's advance is tried again because another processor advanced it meanwhile. A batch holds ten records that
 /// are worked on at once, and all of them may be about one entity.
 const MAX_ROUNDS: usize = 40;
 
-impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
+impl<P: Platform> Recorder<P> {
     /// Records an event of an entity, and says what became of it, now or before.
     pub(super) async fn record_entity_event(
         &self,

@@ -8,8 +8,8 @@ use intake_providers::provider::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use super::*;
-use crate::ledger::{ConditionalPut, EntryKey, OutcomeCounts, ProgressEntry, PutOutcome};
-use crate::payloads::PayloadKey;
+use crate::ledger::{ConditionalPut, EntryKey, Ledger, OutcomeCounts, ProgressEntry, PutOutcome};
+use crate::payloads::{PayloadKey, Payloads};
 use crate::port_error::PortError;
 use crate::queue::QueueRecord;
 use crate::queue_message::write_with_payload;
@@ -108,11 +108,11 @@ struct World {
 
 impl World {
     async fn receive(&self, records: &[QueueRecord], time: Duration) -> Vec<String> {
-        let processor = Processor::new(
+        let processor = Processor::<Memory<SlowLedger>, _>::new(
             self.ledger.clone(),
             self.payloads.clone(),
             Splitter::default(),
-            TestSurroundings::default(),
+            TestClock::default(),
             ProcessorSettings::default(),
         );
         processor.process(records.to_vec(), Instant::now() + time).await
@@ -246,11 +246,11 @@ async fn bodies_of_at_most_8_mib_are_open_at_once() {
         records.push(world.record(&delivery(number, body)).await);
     }
     let payloads = WatchedPayloads { payloads: world.payloads, ledger: world.ledger.clone(), ..Default::default() };
-    let processor = Processor::new(
+    let processor = Processor::<Memory<SlowLedger, WatchedPayloads>, _>::new(
         world.ledger,
         payloads.clone(),
         Splitter::default(),
-        TestSurroundings::default(),
+        TestClock::default(),
         ProcessorSettings::default(),
     );
     assert!(processor.process(records, Instant::now() + INVOCATION).await.is_empty());

@@ -4,8 +4,11 @@ use std::future::Future;
 
 use intake_providers::timestamp::Timestamp;
 
-use super::pause::Pause;
 use crate::port_error::PortError;
+
+pub mod pause;
+
+use pause::Pause;
 
 /// Who holds a lease. New in every run.
 #[derive(Clone, Debug, PartialEq, Eq)]
