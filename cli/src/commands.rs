@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use intake_pipeline::ledger::Outcome;
-use intake_pipeline::ports::PortError;
+use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
 use intake_providers::oauth::access_token::NoSigningKey;
 use intake_providers::registry::webhook_route;

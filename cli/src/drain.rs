@@ -1,19 +1,19 @@
 //! The drain of NowCerts' queues on this machine.
 
 use intake_broker::AmqpBroker;
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::drain::{Drain, DrainSettings};
-use intake_pipeline::ports::{PortError, SecretText, Secrets, SystemClock};
 use intake_providers::nowcerts::NowCerts;
 use intake_providers::provider::Provider as _;
 use intake_providers::queue_source::QueueSource as _;
-use intake_sqlite::{DataDirectory, Database, FileLease, KeyFile, SqlitePayloads, SqliteQueue};
+use intake_sqlite::{DataDirectory, Database, FileLease, LocalSecret, Sqlite, SqlitePayloads, SqliteQueue};
 
 /// The drain on the ports of this machine.
-pub type LocalDrain = Drain<AmqpBroker, SqliteQueue, SqlitePayloads, AccountSecret, FileLease, SystemClock>;
+pub type LocalDrain = Drain<Sqlite, AmqpBroker>;
 
 /// Makes the drain of NowCerts' queues into the queue of a data directory.
 #[must_use]
-pub fn drain(directory: &DataDirectory, database: &Database, queue: SqliteQueue, secret: AccountSecret) -> LocalDrain {
+pub fn drain(directory: &DataDirectory, database: &Database, queue: SqliteQueue, secret: LocalSecret) -> LocalDrain {
     Drain {
         provider: NowCerts::NAME,
         broker: AmqpBroker,
@@ -27,27 +27,9 @@ pub fn drain(directory: &DataDirectory, database: &Database, queue: SqliteQueue,
     }
 }
 
-/// Where the account is written down.
-#[derive(Debug)]
-pub enum AccountSecret {
-    /// In the data directory, in the form of the secret on AWS.
-    File(KeyFile),
-    /// As options of the command.
-    Given(SecretText),
-}
-
-impl Secrets for AccountSecret {
-    async fn fetch(&self) -> Result<SecretText, PortError> {
-        match self {
-            Self::File(file) => file.fetch().await,
-            Self::Given(text) => Ok(SecretText::new(text.reveal().to_owned())),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use intake_pipeline::ports::BatchQueue as _;
+    use intake_pipeline::queue::BatchQueue as _;
     use intake_pipeline::queue_message::QueueMessage;
     use intake_providers::amqp::Message;
     use intake_providers::delivery::{DeliveryId, VerifiedDelivery};

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
@@ -281,7 +281,7 @@ fn write(path: &Path, text: &str) -> Result<(), TestKeyError> {
 
 #[cfg(test)]
 mod tests {
-    use intake_pipeline::ports::Secrets as _;
+    use intake_pipeline::secrets::Secrets as _;
     use intake_providers::accredit::Accredit;
     use intake_providers::machnet::Machnet;
     use intake_providers::nurturecloud::NurtureCloud;

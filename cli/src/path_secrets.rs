@@ -1,6 +1,6 @@
 //! NurtureCloud's active path secrets: a document with the hash of each, which commands change.
 
-use intake_pipeline::ports::SecretText;
+use intake_pipeline::secrets::SecretText;
 use intake_providers::account::{AccountName, InvalidAccountName};
 use intake_providers::active_keys::MAX_ACTIVE_KEYS;
 use intake_providers::digest::Sha256Digest;

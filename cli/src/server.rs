@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::{IntoResponse as _, Response};
+use axum::body::Body;
+use axum::response::Response;
 use axum::routing::get;
-use http::{StatusCode, header};
+use http::StatusCode;
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::intake::{Intake, IntakeSettings};
 use intake_pipeline::key_cache::MIN_REREAD_INTERVAL;
-use intake_pipeline::ports::SystemClock;
+use intake_pipeline::problem::{json, problem};
 use intake_pipeline::token_endpoint::TokenEndpoint;
 use intake_providers::ProviderName;
 use intake_providers::oauth::TOKEN_PATH;
@@ -22,10 +24,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::worker::Worker;
-use intake_sqlite::KeyFile;
 use intake_sqlite::private_file::FileLock;
 use intake_sqlite::{DataDirectory, DataDirectoryError};
 use intake_sqlite::{Database, OpenError, SqlitePayloads, SqliteQueue};
+use intake_sqlite::{KeyFile, LocalSecret, Sqlite};
 
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -175,15 +177,19 @@ impl Server {
         routes.router
     }
 
-    fn token_endpoint(&self) -> TokenEndpoint<KeyFile, SystemClock> {
-        TokenEndpoint::new(KeyFile::new(self.directory.sterling_authority()), SystemClock, settings())
+    fn token_endpoint(&self) -> TokenEndpoint<Sqlite> {
+        TokenEndpoint::new(
+            LocalSecret::File(KeyFile::new(self.directory.sterling_authority())),
+            SystemClock,
+            settings(),
+        )
     }
 
-    fn intake<W: Webhook>(&self) -> Intake<W, SqliteQueue, SqlitePayloads, KeyFile, SystemClock> {
+    fn intake<W: Webhook>(&self) -> Intake<W, Sqlite> {
         Intake::new(
             self.queue.clone(),
             SqlitePayloads::new(self.database.clone()),
-            KeyFile::new(self.directory.keys(W::NAME)),
+            LocalSecret::File(KeyFile::new(self.directory.keys(W::NAME))),
             SystemClock,
             settings(),
         )
@@ -249,41 +255,22 @@ async fn health(queue: SqliteQueue) -> Response {
     match queue.depth().await {
         Ok(depth) => {
             let health = Health { status: "ok", queued: Some(depth.queued), dead_letters: Some(depth.dead_letters) };
-            json(StatusCode::OK, "application/json", &health)
+            json(StatusCode::OK, &health).map(Body::new)
         }
         Err(error) => {
             tracing::error!(%error, "the database does not answer");
             let health = Health { status: "database unavailable", queued: None, dead_letters: None };
-            json(StatusCode::SERVICE_UNAVAILABLE, "application/json", &health)
+            json(StatusCode::SERVICE_UNAVAILABLE, &health).map(Body::new)
         }
     }
-}
-
-#[derive(Serialize)]
-struct Problem {
-    r#type: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: String,
 }
 
 async fn not_found() -> Response {
     let paths: Vec<String> =
         ProviderName::ALL.iter().filter_map(|provider| Some(webhook_route(*provider)?.shown())).collect();
     let paths = paths.join(", ");
-    let problem = Problem {
-        r#type: "urn:webhook-intake:problem:not-found",
-        title: "Not Found",
-        status: 404,
-        detail: format!(
-            "there is nothing at this path; the webhooks are at {paths}, tokens at {TOKEN_PATH}, and /health tells how the server is"
-        ),
-    };
-    json(StatusCode::NOT_FOUND, "application/problem+json", &problem)
-}
-
-fn json(status: StatusCode, content_type: &'static str, document: &impl Serialize) -> Response {
-    // Plain structs of text and numbers always serialise.
-    let body = serde_json::to_vec(document).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+    let detail = format!(
+        "there is nothing at this path; the webhooks are at {paths}, tokens at {TOKEN_PATH}, and /health tells how the server is"
+    );
+    problem(StatusCode::NOT_FOUND, "not-found", detail).map(Body::new)
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "aws")]
 use intake_aws::{ReplaceError, SecretDocument};
-use intake_pipeline::ports::{PortError, SecretText};
+use intake_pipeline::port_error::PortError;
+use intake_pipeline::secrets::SecretText;
 use intake_providers::digest::Sha256Digest;
 use intake_sqlite::private_file::{FileLock, LockError, read_if_present, replace_private_file};
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use intake_pipeline::ports::{Clock as _, PortError, SystemClock};
+use intake_pipeline::clock::{Clock as _, SystemClock};
+use intake_pipeline::port_error::PortError;
 use intake_pipeline::processor::{Processor, ProcessorSettings};
 use intake_providers::registry::Settings;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use intake_sqlite::{Database, SqliteLedger, SqlitePayloads, SqliteQueue};
+use intake_sqlite::{Database, Sqlite, SqliteLedger, SqlitePayloads, SqliteQueue};
 
 /// How many messages are taken at once; SQS hands out as many.
 const BATCH: u32 = 10;
@@ -29,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The processor, fed from the queue.
 pub struct Worker {
     queue: SqliteQueue,
-    processor: Processor<SqliteLedger, SqlitePayloads, Settings, SystemClock>,
+    processor: Processor<Sqlite, Settings>,
 }
 
 impl Worker {

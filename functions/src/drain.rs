@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use intake_aws::{Clients, DynamoLease, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use intake_aws::{Aws, Clients};
 use intake_broker::AmqpBroker;
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::DrainConfig;
-use intake_pipeline::drain::pause::MIN_PAUSE;
 use intake_pipeline::drain::{Drain, DrainFailure, DrainOutcome, DrainReport};
-use intake_pipeline::ports::SystemClock;
+use intake_pipeline::lease::pause::MIN_PAUSE;
 use intake_providers::queue_source::QueueSource;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
@@ -25,8 +25,6 @@ const CONTINUOUS_RUN: Duration = Duration::from_secs(15 * 60);
 /// The least time between two runs outside of Lambda.
 const CONTINUOUS_PAUSE: Duration = Duration::from_secs(5);
 
-type AwsDrain = Drain<AmqpBroker, SqsQueue, S3Payloads, SecretsManagerSecrets, DynamoLease, SystemClock>;
-
 /// Empties a provider's queues: as a Lambda function, once for each invocation; anywhere else, such as in a container, run after
 /// run until the process is ended. Which of the two it is, the environment says: Lambda sets `AWS_LAMBDA_RUNTIME_API`.
 ///
@@ -34,7 +32,7 @@ type AwsDrain = Drain<AmqpBroker, SqsQueue, S3Payloads, SecretsManagerSecrets, D
 /// When Lambda's runtime API is gone. A run that fails is no error: it is logged and counted.
 pub async fn run_drain<S: QueueSource>() -> Result<(), Error> {
     let telemetry = start_telemetry();
-    let drain: Result<AwsDrain, _> = match DrainConfig::from_environment(environment_variable) {
+    let drain: Result<Drain<Aws, AmqpBroker>, _> = match DrainConfig::from_environment(environment_variable) {
         Ok(config) => {
             let clients = Clients::for_drain().await;
             Ok(Drain {

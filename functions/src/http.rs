@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use intake_aws::{Clients, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use intake_aws::{Aws, Clients};
+use intake_pipeline::answering::AnswerBy;
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::{ConfigProblems, IntakeConfig, TokenEndpointConfig};
-use intake_pipeline::intake::{AnswerBy, Intake};
-use intake_pipeline::ports::SystemClock;
+use intake_pipeline::intake::Intake;
 use intake_pipeline::telemetry::Telemetry;
 use intake_pipeline::token_endpoint::TokenEndpoint;
 use intake_providers::webhook::Webhook;
@@ -27,8 +28,6 @@ use event::Event;
 /// What is kept of an invocation's time for getting the answer out, where the function's timeout is shorter than the deadline.
 const MARGIN: Duration = Duration::from_millis(300);
 
-type AwsIntake<W> = Intake<W, SqsQueue, S3Payloads, SecretsManagerSecrets, SystemClock>;
-
 /// Runs the intake of a provider as a Lambda function behind an HTTP API, until Lambda ends the process.
 ///
 /// # Errors
@@ -39,7 +38,7 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let config = IntakeConfig::from_environment(environment_variable);
     let problems = config.as_ref().err().cloned();
-    let intake: AwsIntake<W> = match config {
+    let intake: Intake<W, Aws> = match config {
         Ok(config) => {
             let clients = Clients::for_intake().await;
             Intake::new(
@@ -66,7 +65,7 @@ pub async fn run_token_endpoint() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let config = TokenEndpointConfig::from_environment(environment_variable);
     let problems = config.as_ref().err().cloned();
-    let endpoint = match config {
+    let endpoint: TokenEndpoint<Aws> = match config {
         Ok(config) => {
             let clients = Clients::for_intake().await;
             TokenEndpoint::new(clients.secrets(config.secret_id), SystemClock, config.settings)

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use intake_aws::Clients;
+use intake_aws::{Aws, Clients};
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::ProcessorConfig;
-use intake_pipeline::ports::{Clock, Ledger, Payloads, SystemClock};
-use intake_pipeline::processor::{Processor, QueueRecord};
+use intake_pipeline::processor::{Processor, count_failed_record};
+use intake_pipeline::queue::QueueRecord;
 use intake_providers::split::Split;
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 
@@ -46,7 +47,7 @@ pub async fn run_processor() -> Result<(), Error> {
             Ok(processor) => process(processor, records, &event.context).await,
             Err(problems) => {
                 report(problems);
-                records.iter().for_each(|_| intake_pipeline::telemetry::count_failed_record());
+                records.iter().for_each(|_| count_failed_record());
                 records.into_iter().map(|record| record.message_id).collect()
             }
         };
@@ -57,11 +58,7 @@ pub async fn run_processor() -> Result<(), Error> {
     .await
 }
 
-async fn process<L: Ledger, P: Payloads, X: Split, E: Clock>(
-    processor: &Processor<L, P, X, E>,
-    records: Vec<QueueRecord>,
-    context: &Context,
-) -> Vec<String> {
+async fn process<X: Split>(processor: &Processor<Aws, X>, records: Vec<QueueRecord>, context: &Context) -> Vec<String> {
     processor.process(records, end_by(context, MARGIN)).await
 }
 

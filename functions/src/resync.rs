@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use intake_aws::{Clients, DynamoResumePoints, SecretsManagerSecrets};
 use intake_outbound::{HttpSyncApi, NoClient};
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::{ConfigProblems, ResyncConfig};
-use intake_pipeline::ports::{PortError, Secrets as _, SystemClock};
+use intake_pipeline::port_error::PortError;
 use intake_pipeline::resync::{Resync, RunOutcome, RunReport};
+use intake_pipeline::secrets::Secrets as _;
 use intake_providers::date::Date;
 use intake_providers::nurturecloud::component::ComponentName;
 use intake_providers::nurturecloud::resync::{

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use intake_pipeline::ports::PortError;
+use intake_pipeline::port_error::PortError;
 use intake_providers::oauth::authority::{ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey, Verification};
 use intake_providers::timestamp::Timestamp;
 

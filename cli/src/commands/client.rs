@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::intake::IntakeSettings;
-use intake_pipeline::ports::{Clock as _, SystemClock};
 use intake_providers::account::AccountName;
 use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME};
 

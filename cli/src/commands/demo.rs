@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::drain::DrainOutcome;
-use intake_pipeline::entities::Change;
+use intake_pipeline::ledger::entity::Change;
 use intake_pipeline::ledger::{Entry, Outcome};
-use intake_pipeline::ports::{Clock as _, SystemClock};
 use intake_pipeline::telemetry::json_lines;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;

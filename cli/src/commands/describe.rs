@@ -1,7 +1,7 @@
 //! Entries of the ledger in words that fit a table.
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
-use intake_pipeline::entities::{Change, EntityChange};
+use intake_pipeline::ledger::entity::{Change, EntityChange};
 use intake_pipeline::ledger::{Entry, EventData};
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use intake_pipeline::drain::{DrainOutcome, DrainReport};
-use intake_pipeline::ports::SecretText;
+use intake_pipeline::secrets::SecretText;
 use intake_pipeline::telemetry::json_lines;
 use intake_providers::ProviderName;
 use tokio::sync::watch;
@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
 use super::{CommandError, invocation, print};
-use crate::drain::{AccountSecret, drain};
+use crate::drain::drain;
 use crate::terminal::EscapedJsonLines;
 use crate::worker::Worker;
-use intake_sqlite::KeyFile;
 use intake_sqlite::{DataDirectory, DataDirectoryError};
 use intake_sqlite::{Database, SqliteQueue};
+use intake_sqlite::{KeyFile, LocalSecret};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -56,7 +56,7 @@ pub(super) struct AccountOptions {
 
 impl AccountOptions {
     /// The account as it was given, if it was.
-    fn given(&self) -> Option<AccountSecret> {
+    fn given(&self) -> Option<LocalSecret> {
         let document = serde_json::json!({
             "account": "main",
             "connection_string": self.connection_string.as_ref()?,
@@ -65,15 +65,15 @@ impl AccountOptions {
             "replay_queue": self.replay_queue,
             "tls": self.tls,
         });
-        Some(AccountSecret::Given(SecretText::new(document.to_string())))
+        Some(LocalSecret::Given(SecretText::new(document.to_string())))
     }
 
-    fn in_file(directory: &DataDirectory) -> AccountSecret {
-        AccountSecret::File(KeyFile::new(directory.keys(ProviderName::NowCerts)))
+    fn in_file(directory: &DataDirectory) -> LocalSecret {
+        LocalSecret::File(KeyFile::new(directory.keys(ProviderName::NowCerts)))
     }
 
     /// The account as it was given, or else the one in the data directory if there is one.
-    pub(super) fn any(&self, directory: &DataDirectory) -> Option<AccountSecret> {
+    pub(super) fn any(&self, directory: &DataDirectory) -> Option<LocalSecret> {
         let is_there = directory.keys(ProviderName::NowCerts).exists();
         self.given().or_else(|| is_there.then(|| Self::in_file(directory)))
     }

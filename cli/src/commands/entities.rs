@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use intake_pipeline::entities::{EntityEntry, Visibility};
 use intake_pipeline::ledger::Entry;
+use intake_pipeline::ledger::entity::{EntityEntry, Visibility};
 use intake_providers::account::AccountName;
 use intake_providers::nurturecloud::component::component_name;
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use intake_outbound::{HttpSyncApi, NoClient};
+use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::{MAX_CALLS_PER_MINUTE, MAX_LOOKBACK_DAYS};
-use intake_pipeline::ports::{SecretText, SystemClock};
 use intake_pipeline::resync::{Answered, Next, Reason, Resync, ResyncSettings, RunOutcome, RunReport};
+use intake_pipeline::secrets::SecretText;
 use intake_providers::account::AccountName;
 use intake_providers::date::Date;
 use intake_providers::nurturecloud::component::ComponentName;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::ProviderName;
 use reqwest::Url;
 use serde::Deserialize;

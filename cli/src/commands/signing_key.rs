@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::oauth::authority::{Authority, NewSigningKey, ROTATION_MARGIN, SigningKey};
 use intake_providers::timestamp::Timestamp;
 

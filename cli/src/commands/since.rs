@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::timestamp::Timestamp;
 
 /// Why a text is no point in time.

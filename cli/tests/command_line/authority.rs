@@ -5,7 +5,7 @@ use intake_cli::client::{SendError, Sender, webhook_url};
 use intake_cli::key_files::ClientCredentials;
 use intake_cli::sample_bodies::{SterlingEvent, random_hex, sterling_body};
 use intake_cli::signing::SignedDelivery;
-use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::timestamp::Timestamp;
 use oauth2::basic::{BasicClient, BasicErrorResponseType};
 use oauth2::{AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse as _, TokenUrl};

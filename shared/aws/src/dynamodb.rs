@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
-use intake_pipeline::entities::EntityEntry;
-use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, PutOutcome};
-use intake_pipeline::ports::{Ledger, PortError};
+use intake_pipeline::ledger::entity::EntityEntry;
+use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, PutOutcome};
+use intake_pipeline::port_error::PortError;
 use intake_providers::timestamp::Timestamp;
 use tokio::time::Instant;
 

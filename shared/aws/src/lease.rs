@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use intake_pipeline::drain::pause::{Pause, PauseReason, RefusedDocument};
-use intake_pipeline::drain::ports::{Lease, LeaseOwner, Taken};
-use intake_pipeline::ports::PortError;
+use intake_pipeline::lease::pause::{Pause, PauseReason, RefusedDocument};
+use intake_pipeline::lease::{Lease, LeaseOwner, Taken};
+use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 

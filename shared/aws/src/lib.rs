@@ -3,6 +3,7 @@
 mod clients;
 mod dynamodb;
 mod lease;
+mod platform;
 mod port_error;
 mod resume_points;
 mod s3;
@@ -16,6 +17,7 @@ pub mod timeouts;
 pub use clients::Clients;
 pub use dynamodb::DynamoLedger;
 pub use lease::DynamoLease;
+pub use platform::Aws;
 pub use resume_points::DynamoResumePoints;
 pub use s3::S3Payloads;
 pub use secret_documents::{ReplaceError, SecretDocument};

@@ -1,7 +1,7 @@
 //! Errors of the SDK as errors of a port.
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use intake_pipeline::ports::PortError;
+use intake_pipeline::port_error::PortError;
 
 /// The most characters of a service's own message that are repeated.
 const MAX_MESSAGE_CHARACTERS: usize = 240;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use intake_pipeline::ports::PortError;
+use intake_pipeline::port_error::PortError;
 use intake_pipeline::resync::{ResumePoints, Saved};
 
 use crate::port_error::port_error;

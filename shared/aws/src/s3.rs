@@ -8,7 +8,8 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use bytes::Bytes;
-use intake_pipeline::ports::{PayloadKey, Payloads, PortError};
+use intake_pipeline::payloads::{PayloadKey, Payloads};
+use intake_pipeline::port_error::PortError;
 
 use crate::port_error::port_error;
 use crate::timeouts::Budget;

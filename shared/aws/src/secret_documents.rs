@@ -11,7 +11,8 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_http_client::{Builder, tls};
-use intake_pipeline::ports::{PortError, SecretText};
+use intake_pipeline::port_error::PortError;
+use intake_pipeline::secrets::SecretText;
 
 use crate::port_error::port_error;
 use crate::timeouts::PROCESSOR;

@@ -1,7 +1,8 @@
 //! A secret in Secrets Manager.
 
 use aws_sdk_secretsmanager::Client;
-use intake_pipeline::ports::{PortError, SecretText, Secrets};
+use intake_pipeline::port_error::PortError;
+use intake_pipeline::secrets::{SecretText, Secrets};
 
 use crate::port_error::port_error;
 

@@ -2,7 +2,8 @@
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, QueueAttributeName, SendMessageBatchRequestEntry};
-use intake_pipeline::ports::{BatchQueue, PortError, Queue};
+use intake_pipeline::port_error::PortError;
+use intake_pipeline::queue::{BatchQueue, Queue};
 use intake_pipeline::queue_message::QueueMessage;
 
 use crate::port_error::{message_without_quotations, port_error};

@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use intake_pipeline::ports::{Payloads, PortError};
+use intake_pipeline::payloads::Payloads;
+use intake_pipeline::port_error::PortError;
 use serde_json::Value;
 
 use crate::Clients;
@@ -130,11 +131,11 @@ fn serve(mut stream: TcpStream, replies: &[Reply], log: &Mutex<Vec<Received>>) {
 pub(crate) struct NoPayloads;
 
 impl Payloads for NoPayloads {
-    async fn put(&self, _: &intake_pipeline::ports::PayloadKey, _: bytes::Bytes) -> Result<(), PortError> {
+    async fn put(&self, _: &intake_pipeline::payloads::PayloadKey, _: bytes::Bytes) -> Result<(), PortError> {
         panic!("nothing is to be stored")
     }
 
-    async fn get(&self, _: &intake_pipeline::ports::PayloadKey) -> Result<bytes::Bytes, PortError> {
+    async fn get(&self, _: &intake_pipeline::payloads::PayloadKey) -> Result<bytes::Bytes, PortError> {
         panic!("nothing is to be fetched")
     }
 }

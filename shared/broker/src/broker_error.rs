@@ -2,7 +2,7 @@
 
 use std::io;
 
-use intake_pipeline::drain::ports::{BrokerError, BrokerFailure};
+use intake_pipeline::drain::broker::{BrokerError, BrokerFailure};
 use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 

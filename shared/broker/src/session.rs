@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use intake_pipeline::drain::ports::{Broker, BrokerError, BrokerFailure, Messages, Receipt, Received, Session};
+use intake_pipeline::drain::broker::{Broker, BrokerError, BrokerFailure, Messages, Receipt, Received, Session};
 use intake_providers::amqp::{Connection, QueueName};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use intake_broker::{AmqpBroker, AmqpMessages};
-use intake_pipeline::drain::ports::{
+use intake_pipeline::drain::broker::{
     Broker as _, BrokerError, BrokerFailure, Messages as _, Receipt as _, Session as _,
 };
 use intake_providers::amqp::{Connection, Password, QueueName};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
-use intake_pipeline::ports::PortError;
+use intake_pipeline::port_error::PortError;
 use intake_pipeline::resync::{MAX_CALL_TIME, SyncApi};
 use intake_providers::nurturecloud::resync::{BaseUrl, Credentials, SyncAnswer, SyncCall};
 use reqwest::{Client, redirect, retry};

@@ -6,7 +6,7 @@
 //!
 //! What our side refuses is requeued, once, when the run ends. The first whole batch or large body that is refused ends the
 //! run and leaves a growing pause in the lease, and the run after it must see our side accept something before it connects
-//! ([`pause`], `proof`): a quorum queue drops a message that is returned again and again.
+//! ([`pause`](crate::lease::pause), `proof`): a quorum queue drops a message that is returned again and again.
 //!
 //! A run ends when nothing arrives any more, at its budget, or before its time is up; then the consumer is cancelled, and
 //! messages already delivered are still processed. A run that is cut off at any point loses nothing: what was not
@@ -21,17 +21,21 @@ use intake_providers::amqp::{Account, AccountProblems, QueueName};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use self::broker::{Broker, BrokerError, BrokerFailure, Session};
 use self::consumer_run::{ConsumerRun, StopReason};
 use self::outcome::Counters;
-use self::pause::{Pause, PauseReason};
-use self::ports::{Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Session, Taken};
 use self::proof::SentProof;
-use crate::ports::{BatchQueue, Clock, Payloads, Secrets};
+use crate::clock::Clock;
+use crate::lease::pause::{Pause, PauseReason};
+use crate::lease::{Lease, LeaseOwner, Taken};
+use crate::platform::Platform;
+use crate::queue::BatchQueue;
+use crate::secrets::Secrets;
 
+pub mod broker;
 mod consumer_run;
+mod counters;
 pub mod outcome;
-pub mod pause;
-pub mod ports;
 mod proof;
 mod window;
 
@@ -79,28 +83,28 @@ impl Default for DrainSettings {
 }
 
 /// The drain of one provider's queues.
-pub struct Drain<B, Q, P, S, L, E> {
+pub struct Drain<P: Platform, B> {
     /// Whose queues.
     pub provider: ProviderName,
     /// Where they are.
     pub broker: B,
     /// Our queue.
-    pub queue: Q,
+    pub queue: P::Queue,
     /// The store for large bodies.
-    pub payloads: P,
+    pub payloads: P::Payloads,
     /// The secret with the account.
-    pub secrets: S,
+    pub secrets: P::Secrets,
     /// How the provider writes the account down.
     pub read_account: fn(&str) -> Result<Account, AccountProblems>,
     /// What keeps others away.
-    pub lease: L,
+    pub lease: P::Lease,
     /// Time and randomness.
-    pub clock: E,
+    pub clock: P::Clock,
     /// The flow's own settings.
     pub settings: DrainSettings,
 }
 
-impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Clock> Drain<B, Q, P, S, L, E> {
+impl<P: Platform, B: Broker> Drain<P, B> {
     /// Empties the queues as far as it comes until `end_by`, and writes the run's line and counters.
     pub async fn run(&self, end_by: Instant) -> DrainReport {
         let started = Instant::now();
@@ -291,7 +295,7 @@ impl<B: Broker, Q: BatchQueue, P: Payloads, S: Secrets, L: Lease, E: Clock> Drai
         let mut ending = StopReason::Empty;
         let queues: Vec<&QueueName> = std::iter::once(&account.queue).chain(&account.replay_queue).collect();
         for queue in queues {
-            let emptying = ConsumerRun {
+            let emptying = ConsumerRun::<P> {
                 provider: self.provider,
                 queue: &self.queue,
                 payloads: &self.payloads,

@@ -7,7 +7,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +14,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
@@ -27,13 +25,17 @@ use intake_providers::request::UnverifiedRequest;
 use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::{KeyFreshness, VerifyError, Webhook};
 use serde::Serialize;
-use tokio::time::Instant;
 
+use crate::answering::{Guard, collect};
+use crate::clock::Clock;
 use crate::key_cache::{KeyCache, Newer};
-use crate::ports::{Clock, Payloads, PortError, Queue, Secrets};
+use crate::platform::Platform;
+use crate::port_error::PortError;
 use crate::problem;
+use crate::queue::Queue;
 use crate::queue_message::QueueMessage;
-use crate::telemetry;
+
+mod counters;
 
 /// The largest body that is taken, in bytes: 4 MiB. Lambda takes 6 MB, and a binary body arrives in base64.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -55,38 +57,37 @@ impl Default for IntakeSettings {
     }
 }
 
-/// When a request must be answered at the latest, for those who know: put into the request's extensions, it bounds the
-/// intake's own deadline. Lambda ends an invocation at its timeout, whatever the settings say.
-#[derive(Clone, Copy, Debug)]
-pub struct AnswerBy(pub Instant);
-
 /// The intake of one provider.
-pub struct Intake<W: Webhook, Q, P, S, E>(Arc<Inner<W, Q, P, S, E>>);
+pub struct Intake<W: Webhook, P: Platform>(Arc<Inner<W, P>>);
 
-impl<W: Webhook, Q, P, S, E> Clone for Intake<W, Q, P, S, E> {
+impl<W: Webhook, P: Platform> Clone for Intake<W, P> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-struct Inner<W: Webhook, Q, P, S, E> {
+struct Inner<W: Webhook, P: Platform> {
     /// Absent when the settings can't be used: then every request is answered "send it again".
-    parts: Option<Parts<W, Q, P, S>>,
-    clock: E,
-    deadline: Duration,
-    /// What starting took, in milliseconds, until the first request has been charged with it.
-    uncharged_start_milliseconds: AtomicU64,
+    parts: Option<Parts<W, P>>,
+    clock: P::Clock,
+    guard: Guard,
 }
 
-struct Parts<W: Webhook, Q, P, S> {
-    queue: Q,
-    payloads: P,
-    keys: KeyCache<W::Keys, S>,
+struct Parts<W: Webhook, P: Platform> {
+    queue: P::Queue,
+    payloads: P::Payloads,
+    keys: KeyCache<W::Keys, P::Secrets>,
 }
 
-impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Intake<W, Q, P, S, E> {
+impl<W: Webhook, P: Platform> Intake<W, P> {
     /// An intake on these ports.
-    pub fn new(queue: Q, payloads: P, secrets: S, clock: E, settings: IntakeSettings) -> Self {
+    pub fn new(
+        queue: P::Queue,
+        payloads: P::Payloads,
+        secrets: P::Secrets,
+        clock: P::Clock,
+        settings: IntakeSettings,
+    ) -> Self {
         let parts = Parts {
             queue,
             payloads,
@@ -97,12 +98,12 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Intake<W, Q, P, S,
 
     /// An intake whose settings can't be used. It tells the provider to send everything again, because a function that fails to
     /// start would be answered for by API Gateway, in words that count as a failure.
-    pub fn unconfigured(clock: E) -> Self {
+    pub fn unconfigured(clock: P::Clock) -> Self {
         Self::with(None, clock, IntakeSettings::default().deadline)
     }
 
-    fn with(parts: Option<Parts<W, Q, P, S>>, clock: E, deadline: Duration) -> Self {
-        Self(Arc::new(Inner { parts, clock, deadline, uncharged_start_milliseconds: AtomicU64::new(0) }))
+    fn with(parts: Option<Parts<W, P>>, clock: P::Clock, deadline: Duration) -> Self {
+        Self(Arc::new(Inner { parts, clock, guard: Guard::new(deadline) }))
     }
 
     /// The answer to a request that reached us in a form that can't be read: the provider's own "send it again".
@@ -115,19 +116,15 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Intake<W, Q, P, S,
     /// Charges the first request with the time that the process has taken to start.
     #[must_use]
     pub fn started_in(self, start: Duration) -> Self {
-        let milliseconds = u64::try_from(start.as_millis()).unwrap_or(u64::MAX);
-        self.0.uncharged_start_milliseconds.store(milliseconds, Ordering::Relaxed);
+        self.0.guard.charge_start(start);
         self
     }
 }
 
-impl<W, Q, P, S, E, B> tower::Service<Request<B>> for Intake<W, Q, P, S, E>
+impl<W, P, B> tower::Service<Request<B>> for Intake<W, P>
 where
     W: Webhook,
-    Q: Queue,
-    P: Payloads,
-    S: Secrets,
-    E: Clock,
+    P: Platform,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -156,29 +153,25 @@ struct Progress {
     matched: std::sync::OnceLock<MatchedKey>,
 }
 
-impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, E> {
+impl<W: Webhook, P: Platform> Inner<W, P> {
     async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let started = Instant::now();
-        let start = Duration::from_millis(self.uncharged_start_milliseconds.swap(0, Ordering::Relaxed));
         let progress = self.begin();
-        let own = started + self.deadline.saturating_sub(start);
-        let answer_by = request.extensions().get().map_or(own, |AnswerBy(latest)| own.min(*latest));
-        let work = AssertUnwindSafe(self.take(request, &progress)).catch_unwind();
-        let answer = match tokio::time::timeout_at(answer_by, work).await {
-            Ok(Ok(Ok(()))) => Answer::Accepted,
-            Ok(Ok(Err(answer))) => answer,
-            Ok(Err(_panic)) => Answer::RetryLater(Fault::Panic),
-            Err(_elapsed) => Answer::RetryLater(Fault::DeadlineExceeded),
+        let answer_by = request.extensions().get().copied();
+        let (result, duration) = self.guard.run(answer_by, self.take(request, &progress)).await;
+        let answer = match result {
+            Ok(Ok(())) => Answer::Accepted,
+            Ok(Err(answer)) => answer,
+            Err(fault) => Answer::RetryLater(fault),
         };
-        self.conclude(&answer, &progress, started.elapsed())
+        self.conclude(&answer, &progress, duration)
     }
 
     fn begin(&self) -> Progress {
-        telemetry::count_received(W::NAME);
+        counters::count_received(W::NAME);
         let received_at = self.clock.now();
         Progress {
             received_at,
@@ -209,7 +202,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
             return Err(Answer::RetryLater(Fault::ConfigurationInvalid));
         };
         let proof = W::credential(head.uri.path(), &head.headers).map_err(Answer::Rejected)?;
-        let body = problem::collect(body, MAX_BODY_BYTES).await.map_err(Answer::Rejected)?;
+        let body = collect(body, MAX_BODY_BYTES).await.map_err(Answer::Rejected)?;
         progress.body_bytes.store(body.len() as u64, Ordering::Relaxed);
 
         let request = UnverifiedRequest::new(head.headers, body);
@@ -233,20 +226,20 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
     fn report(&self, answer: &Answer, progress: &Progress, duration: Duration) {
         let (outcome, reason) = match answer {
             Answer::Accepted => {
-                telemetry::count_accepted(W::NAME);
+                counters::count_accepted(W::NAME);
                 ("accepted", None)
             }
             Answer::Rejected(refusal) => {
-                telemetry::count_rejection(W::NAME, refusal);
+                counters::count_rejection(W::NAME, refusal);
                 ("rejected", Some(refusal.reason()))
             }
             // Given up while the queue was asked: nobody can say whether it has the delivery.
             Answer::RetryLater(trouble) if progress.undecided.load(Ordering::Relaxed) => {
-                telemetry::count_unknown(W::NAME);
+                counters::count_unknown(W::NAME);
                 ("unknown", Some(trouble.reason()))
             }
             Answer::RetryLater(trouble) => {
-                telemetry::count_fault(W::NAME, *trouble);
+                counters::count_fault(W::NAME, *trouble);
                 ("rejected", Some(trouble.reason()))
             }
         };
@@ -267,7 +260,7 @@ impl<W: Webhook, Q: Queue, P: Payloads, S: Secrets, E: Clock> Inner<W, Q, P, S, 
     }
 }
 
-impl<W: Webhook, Q, P, S: Secrets> Parts<W, Q, P, S> {
+impl<W: Webhook, P: Platform> Parts<W, P> {
     async fn verify(
         &self,
         request: UnverifiedRequest,

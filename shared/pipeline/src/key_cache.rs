@@ -13,7 +13,8 @@ use intake_providers::active_keys::{KeySetError, ReadKeySet};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::ports::{PortError, Secrets};
+use crate::port_error::PortError;
+use crate::secrets::Secrets;
 
 /// The least time between two re-reads that requests can cause.
 pub const MIN_REREAD_INTERVAL: Duration = Duration::from_secs(15);

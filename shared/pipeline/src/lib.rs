@@ -1,17 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+pub mod answering;
+pub mod clock;
 pub mod config;
 pub mod drain;
-pub mod entities;
 pub mod intake;
 pub mod key_cache;
+pub mod lease;
 pub mod ledger;
-pub mod ports;
-mod problem;
+pub mod payloads;
+pub mod platform;
+pub mod port_error;
+pub mod problem;
 pub mod processor;
+pub mod queue;
 pub mod queue_message;
 pub mod recording;
 pub mod resync;
+pub mod secrets;
 pub mod telemetry;
 pub mod token_endpoint;
 

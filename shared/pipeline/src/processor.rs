@@ -24,13 +24,15 @@ use tokio::time::{Instant, timeout_at};
 use self::counters::Counters;
 use self::identities::IdentityLocks;
 use crate::ledger::Outcome;
-use crate::ports::{Clock, Ledger, Payloads};
+use crate::platform::Platform;
+use crate::queue::QueueRecord;
 use crate::queue_message::{DocumentError, InboundDocument};
 use crate::recording::{Recorder, Recording, RecordingError};
-use crate::telemetry;
 
 mod counters;
 mod identities;
+
+pub use counters::count_failed_record;
 
 /// From how many events on a delivery's progress is saved, and it takes turns with others of its kind.
 const MIN_LONG_DELIVERY_EVENTS: usize = 256;
@@ -70,17 +72,6 @@ impl Default for ProcessorSettings {
     }
 }
 
-/// A message as the queue hands it over.
-#[derive(Clone, Debug)]
-pub struct QueueRecord {
-    /// The queue's id of the message, by which a failure is reported.
-    pub message_id: String,
-    /// The queue document.
-    pub body: String,
-    /// How often the message was received, this time included.
-    pub receive_count: u32,
-}
-
 /// Why a record failed.
 #[derive(Debug, thiserror::Error)]
 enum RecordError {
@@ -97,8 +88,8 @@ enum RecordError {
 }
 
 /// Turns queue documents into recorded events.
-pub struct Processor<L, P, X, E> {
-    recorder: Recorder<L, P, E>,
+pub struct Processor<P: Platform, X> {
+    recorder: Recorder<P>,
     providers: X,
     settings: ProcessorSettings,
 }
@@ -122,9 +113,15 @@ struct State {
     counters: std::sync::Mutex<Counters>,
 }
 
-impl<L: Ledger, P: Payloads, X: Split, E: Clock> Processor<L, P, X, E> {
+impl<P: Platform, X: Split> Processor<P, X> {
     /// A processor on these ports.
-    pub const fn new(ledger: L, payloads: P, providers: X, clock: E, settings: ProcessorSettings) -> Self {
+    pub const fn new(
+        ledger: P::Ledger,
+        payloads: P::Payloads,
+        providers: X,
+        clock: P::Clock,
+        settings: ProcessorSettings,
+    ) -> Self {
         Self { recorder: Recorder::new(ledger, payloads, clock), providers, settings }
     }
 
@@ -148,7 +145,7 @@ impl<L: Ledger, P: Payloads, X: Split, E: Clock> Processor<L, P, X, E> {
         while let Some((message_id, is_done)) = work.next().await {
             if !is_done {
                 failed.insert(message_id);
-                telemetry::count_failed_record();
+                count_failed_record();
             }
         }
         order.into_iter().filter(|message_id| failed.contains(message_id)).collect()
@@ -349,7 +346,7 @@ impl State {
     }
 
     fn settle(&self, delivery: &Delivery, index: EventIndex, outcome: Outcome) {
-        telemetry::count_outcome(delivery.provider, outcome);
+        counters::count_outcome(delivery.provider, outcome);
         self.counters().settle(index, outcome);
     }
 

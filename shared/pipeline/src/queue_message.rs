@@ -16,7 +16,8 @@ use intake_providers::digest::Sha256Digest;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{PayloadKey, Payloads, PortError};
+use crate::payloads::{PayloadKey, Payloads};
+use crate::port_error::PortError;
 
 /// The version that is written, and the only one that is read so far.
 pub const VERSION: u32 = 1;

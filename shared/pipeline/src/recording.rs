@@ -17,14 +17,17 @@ use intake_providers::event::{Alias, Event, EventIndex, Malformed};
 use intake_providers::timestamp::Timestamp;
 use tokio::sync::OnceCell;
 
+use crate::clock::Clock;
 use crate::ledger::{
-    AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Occurrence, Outcome,
-    ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
+    AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger, Occurrence,
+    Outcome, ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
 };
-use crate::ports::{Clock, Ledger, PayloadKey, Payloads, PortError};
+use crate::payloads::{PayloadKey, Payloads};
+use crate::platform::Platform;
+use crate::port_error::PortError;
 use crate::queue_message::{self, UnwritableDocument};
 
-mod states;
+mod entity;
 
 /// Maximum size of an event's data in its entry, in bytes. Above it, one object of S3 costs less than the write units.
 pub const MAX_INLINE_DATA_BYTES: usize = 16 * 1024;
@@ -105,20 +108,20 @@ impl<'a> Recording<'a> {
 }
 
 /// Records events in the ledger.
-pub struct Recorder<L, P, E> {
-    ledger: L,
-    payloads: P,
-    clock: E,
+pub struct Recorder<P: Platform> {
+    ledger: P::Ledger,
+    payloads: P::Payloads,
+    clock: P::Clock,
 }
 
-impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
+impl<P: Platform> Recorder<P> {
     /// A recorder on these ports.
-    pub const fn new(ledger: L, payloads: P, clock: E) -> Self {
+    pub const fn new(ledger: P::Ledger, payloads: P::Payloads, clock: P::Clock) -> Self {
         Self { ledger, payloads, clock }
     }
 
     /// The store for large bodies.
-    pub(crate) const fn payloads(&self) -> &P {
+    pub(crate) const fn payloads(&self) -> &P::Payloads {
         &self.payloads
     }
 
@@ -162,7 +165,7 @@ impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
         event: Event,
     ) -> Result<Outcome, RecordingError> {
         if let Some(update) = &event.entity {
-            return self.record_state(recording, index, &event, update).await;
+            return self.record_entity_event(recording, index, &event, update).await;
         }
         let delivery = recording.delivery;
         let occurrence = Occurrence { delivery_id: delivery.id, index };

@@ -13,17 +13,18 @@ use std::time::Duration;
 use intake_providers::nurturecloud::resync::{ResyncPlan, SyncAnswer, SyncCall, Verdict};
 use tokio::time::Instant;
 
-use crate::ports::{Clock, PortError};
-use crate::telemetry;
+use crate::clock::Clock;
+use crate::port_error::PortError;
 
-mod ports;
+mod counters;
 mod rate_limiter;
 mod report;
 mod resume_point;
+mod sync_api;
 
-pub use ports::{ResumePoints, Saved, SyncApi};
 pub use report::{Answered, Next, NotAccepted, Reason, RunOutcome, RunReport};
-pub use resume_point::ResumePointError;
+pub use resume_point::{ResumePointError, ResumePoints, Saved};
+pub use sync_api::SyncApi;
 
 use rate_limiter::RateLimiter;
 use resume_point::{ResumePoint, Wanted};
@@ -108,7 +109,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
                 self.run_everything(wanted, &mut pace, &mut report, watch).await.unwrap_or_else(|ending| ending)
             }
         };
-        telemetry::count_resync_run(&report.ending, matches!(plan, ResyncPlan::Everything { .. }));
+        counters::count_run(&report.ending, matches!(plan, ResyncPlan::Everything { .. }));
         report.log(started.elapsed());
         report
     }
@@ -217,21 +218,21 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
             let status = answered.status();
             match next {
                 Next::Accepted => {
-                    telemetry::count_resync_accepted();
+                    counters::count_accepted();
                     return Settled::Accepted;
                 }
                 Next::NotAccepted { reason, hold } => {
-                    telemetry::count_resync_refused(reason);
+                    counters::count_not_accepted(reason);
                     pace.hold(hold);
                     return Settled::NotAccepted(NotAccepted { call: call.clone(), status, reason });
                 }
                 Next::Again { wait, .. } => pace.hold(wait),
                 Next::CredentialsWrong => {
-                    telemetry::count_resync_refused(Reason::CredentialsWrong);
+                    counters::count_not_accepted(Reason::CredentialsWrong);
                     return Settled::Ended { ending: RunOutcome::CredentialsWrong, in_vain: true };
                 }
                 Next::ToldToWait { wait } => {
-                    telemetry::count_resync_refused(Reason::Throttled);
+                    counters::count_not_accepted(Reason::Throttled);
                     return Settled::Ended { ending: RunOutcome::ToldToWait { wait }, in_vain: true };
                 }
             }

@@ -1,21 +1,16 @@
-//! One JSON line per delivery and per record, and the counters.
+//! The set-up of log lines and counters. What is logged and counted is in the flows.
 //!
 //! Counters go out as CloudWatch embedded metrics: a JSON line that CloudWatch reads as metrics. They count at least once: a
-//! redelivered record is counted again. The exact account is by distinct (delivery_id, index) over the lines.
+//! redelivered record is counted again. The exact numbers are those of the distinct (delivery_id, index) over the log lines.
 
 use std::io::Write as _;
 
-use intake_providers::ProviderName;
-use intake_providers::answer::{Fault, Rejection};
 use metrics_cloudwatch_embedded::Collector;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
-
-use crate::ledger::Outcome;
-use crate::resync::{Reason, RunOutcome};
 
 /// How telemetry is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,99 +85,6 @@ where
         .with_span_list(false)
         .with_writer(writer);
     tracing_subscriber::registry().with(filter).with(lines)
-}
-
-/// Counts a request that came.
-pub(crate) fn count_received(provider: ProviderName) {
-    metrics::counter!("received", "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a delivery that is durable.
-pub(crate) fn count_accepted(provider: ProviderName) {
-    metrics::counter!("accepted", "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a request that was refused.
-pub(crate) fn count_rejection(provider: ProviderName, refusal: &Rejection) {
-    metrics::counter!("rejected", "provider" => provider.as_str(), "reason" => refusal.reason()).increment(1);
-}
-
-/// Counts a request that we failed.
-pub(crate) fn count_fault(provider: ProviderName, trouble: Fault) {
-    metrics::counter!("rejected", "provider" => provider.as_str(), "reason" => trouble.reason()).increment(1);
-}
-
-/// Counts a delivery that may be on the queue or not.
-pub(crate) fn count_unknown(provider: ProviderName) {
-    metrics::counter!("unknown", "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a message that was given back to its queue.
-pub(crate) fn count_returned(provider: ProviderName) {
-    metrics::counter!("returned", "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a run of a drain that ended as it should.
-pub(crate) fn count_drained(provider: ProviderName) {
-    metrics::counter!("drained", "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a run of a drain that found another one at work.
-pub(crate) fn count_drain_busy(provider: ProviderName) {
-    metrics::counter!("drain_busy", "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a run of a drain that a pause kept from beginning.
-pub(crate) fn count_drain_paused(provider: ProviderName) {
-    metrics::counter!("drain_paused", "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a run of a drain that failed: once by its reason, and once without, as an alarm watches it.
-pub(crate) fn count_drain_failed(provider: ProviderName, reason: &'static str) {
-    metrics::counter!("drain_failed", "provider" => provider.as_str()).increment(1);
-    metrics::counter!("drain_failed", "provider" => provider.as_str(), "reason" => reason).increment(1);
-}
-
-/// Counts a token that was given to a client.
-pub(crate) fn count_token_issued() {
-    metrics::counter!("tokens_issued").increment(1);
-}
-
-/// Counts a request for a token that was refused, or that we failed.
-pub(crate) fn count_token_refused(reason: &'static str) {
-    metrics::counter!("tokens_refused", "reason" => reason).increment(1);
-}
-
-/// Counts what became of an event.
-pub(crate) fn count_outcome(provider: ProviderName, outcome: Outcome) {
-    metrics::counter!(outcome.as_str(), "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a record that failed and stays on the queue.
-pub fn count_failed_record() {
-    metrics::counter!("failed").increment(1);
-}
-
-/// Counts a call of the resync that was accepted.
-pub(crate) fn count_resync_accepted() {
-    metrics::counter!("resync_accepted").increment(1);
-}
-
-/// Counts a call of the resync that was not accepted.
-pub(crate) fn count_resync_refused(reason: Reason) {
-    metrics::counter!("resync_refused", "reason" => reason.as_str()).increment(1);
-}
-
-/// Counts a run of the resync that is complete, if it was about everything, or that failed. A run that is out of time or
-/// told to wait is neither: the next one goes on.
-pub(crate) fn count_resync_run(ending: &RunOutcome, is_about_everything: bool) {
-    match ending {
-        RunOutcome::Complete if is_about_everything => metrics::counter!("resync_completed").increment(1),
-        RunOutcome::Incomplete | RunOutcome::CredentialsWrong | RunOutcome::ResumePoint(_) => {
-            metrics::counter!("resync_failed").increment(1);
-        }
-        RunOutcome::Complete | RunOutcome::OutOfTime | RunOutcome::ToldToWait { .. } | RunOutcome::TakenOver => {}
-    }
 }
 
 #[cfg(test)]

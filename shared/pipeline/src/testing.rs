@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
@@ -16,10 +17,17 @@ use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::Webhook;
 use tracing::level_filters::LevelFilter;
 
-use crate::entities::EntityEntry;
-use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, PutOutcome};
-use crate::ports::{Clock, Ledger, PayloadKey, Payloads, PortError, Queue, SecretText, Secrets};
+use crate::clock::Clock;
+use crate::lease::pause::Pause;
+use crate::lease::{Lease, LeaseOwner, Taken};
+use crate::ledger::entity::EntityEntry;
+use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, PutOutcome};
+use crate::payloads::{PayloadKey, Payloads};
+use crate::platform::Platform;
+use crate::port_error::PortError;
+use crate::queue::{BatchQueue, Queue};
 use crate::queue_message::QueueMessage;
+use crate::secrets::{SecretText, Secrets};
 use crate::telemetry::json_lines;
 
 pub(crate) const SECRET: &str = "a test secret of thirty-two bytes";
@@ -83,6 +91,21 @@ impl Queue for MemoryQueue {
         behaviour.before("queue send").await?;
         self.documents.lock().unwrap().push(document.text().to_owned());
         behaviour.after("queue send")
+    }
+}
+
+impl BatchQueue for MemoryQueue {
+    async fn check(&self) -> Result<(), PortError> {
+        let behaviour = *self.behaviour.lock().unwrap();
+        behaviour.before("queue check").await
+    }
+
+    async fn send_batch(&self, documents: &[QueueMessage]) -> Result<Vec<Result<(), PortError>>, PortError> {
+        let mut results = Vec::new();
+        for document in documents {
+            results.push(self.send(document).await);
+        }
+        Ok(results)
     }
 }
 
@@ -214,24 +237,112 @@ impl Ledger for MemoryLedger {
     }
 }
 
+/// A lease whose time passes with tokio's clock.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryLease {
+    pub(crate) holder: Arc<Mutex<Option<(LeaseOwner, Timestamp)>>>,
+    pub(crate) pause: Arc<Mutex<Option<Pause>>>,
+    pub(crate) is_down: Arc<Mutex<bool>>,
+}
+
+impl MemoryLease {
+    fn answer(&self) -> Result<(), PortError> {
+        if *self.is_down.lock().unwrap() { Err(PortError::of("lease", "out of order")) } else { Ok(()) }
+    }
+
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        self.pause.lock().unwrap().clone()
+    }
+
+    /// As an operator does.
+    pub(crate) fn lift_pause(&self) {
+        if let Some(pause) = self.pause.lock().unwrap().as_mut() {
+            pause.until = Timestamp::EPOCH;
+        }
+    }
+}
+
+impl Lease for MemoryLease {
+    async fn take(&self, owner: &LeaseOwner, now: Timestamp, expires_at: Timestamp) -> Result<Taken, PortError> {
+        tokio::task::yield_now().await;
+        self.answer()?;
+        let mut holder = self.holder.lock().unwrap();
+        if holder.as_ref().is_some_and(|(_, expires_at)| *expires_at > now) {
+            return Ok(Taken::HeldByAnother);
+        }
+        let pause = self.pause();
+        Ok(match pause {
+            Some(pause) if pause.until > now => Taken::Paused(pause),
+            pause => {
+                *holder = Some((owner.clone(), expires_at));
+                Taken::Ours(pause)
+            }
+        })
+    }
+
+    async fn renew(&self, owner: &LeaseOwner, expires_at: Timestamp) -> Result<bool, PortError> {
+        tokio::task::yield_now().await;
+        self.answer()?;
+        let mut holder = self.holder.lock().unwrap();
+        let is_ours = holder.as_ref().is_some_and(|(holder, _)| holder == owner);
+        if is_ours {
+            *holder = Some((owner.clone(), expires_at));
+        }
+        Ok(is_ours)
+    }
+
+    async fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> Result<bool, PortError> {
+        tokio::task::yield_now().await;
+        self.answer()?;
+        let is_ours = self.holder.lock().unwrap().as_ref().is_some_and(|(holder, _)| holder == owner);
+        if is_ours {
+            *self.pause.lock().unwrap() = Some(pause.clone());
+        }
+        Ok(is_ours)
+    }
+
+    async fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> Result<(), PortError> {
+        tokio::task::yield_now().await;
+        self.answer()?;
+        let mut holder = self.holder.lock().unwrap();
+        if holder.as_ref().is_some_and(|(holder, _)| holder == owner) {
+            *holder = None;
+            *self.pause.lock().unwrap() = pause.cloned();
+        }
+        Ok(())
+    }
+}
+
+/// A platform in memory. A test may have a ledger or a payload store of its own.
+pub(crate) struct Memory<L = MemoryLedger, S = MemoryPayloads>(PhantomData<(L, S)>);
+
+impl<L: Ledger, S: Payloads> Platform for Memory<L, S> {
+    type Queue = MemoryQueue;
+    type Payloads = S;
+    type Secrets = MemorySecrets;
+    type Ledger = L;
+    type Lease = MemoryLease;
+    type Clock = TestClock;
+}
+
 /// Time that stands still until it is moved, and ids that count.
 #[derive(Clone)]
-pub(crate) struct TestSurroundings(Arc<Mutex<(Timestamp, u8)>>);
+pub(crate) struct TestClock(Arc<Mutex<(Timestamp, u8)>>);
 
-impl Default for TestSurroundings {
+impl Default for TestClock {
     fn default() -> Self {
         Self(Arc::new(Mutex::new((Timestamp::parse("2026-11-21T09:30:00Z").unwrap(), 0))))
     }
 }
 
-impl TestSurroundings {
+impl TestClock {
     pub(crate) fn pass(&self, time: Duration) {
         let mut state = self.0.lock().unwrap();
         state.0 = state.0.plus(time);
     }
 }
 
-impl Clock for TestSurroundings {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         self.0.lock().unwrap().0
     }

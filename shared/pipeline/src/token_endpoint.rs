@@ -6,14 +6,12 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
@@ -24,13 +22,13 @@ use intake_providers::oauth::authority::Authority;
 use intake_providers::oauth::client_id::ClientId;
 use intake_providers::oauth::token_request::{MAX_TOKEN_REQUEST_BYTES, TokenError, TokenRequest, check_content_type};
 use serde::Serialize;
-use tokio::time::Instant;
 
-use crate::intake::{AnswerBy, IntakeSettings};
+use crate::answering::{Guard, collect};
+use crate::clock::Clock;
+use crate::intake::IntakeSettings;
 use crate::key_cache::{KeyCache, Newer};
-use crate::ports::{Clock, Secrets};
+use crate::platform::Platform;
 use crate::problem;
-use crate::telemetry;
 
 /// How long the authority's document counts after it was last read. Whoever took a client or a signing key out of it, because
 /// it was stolen perhaps, must not see tokens issued for as long as the secret can't be read. Sterling keeps a token for an hour
@@ -38,32 +36,32 @@ use crate::telemetry;
 const MAX_AUTHORITY_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// The token endpoint.
-pub struct TokenEndpoint<S, E>(Arc<Inner<S, E>>);
+pub struct TokenEndpoint<P: Platform>(Arc<Inner<P>>);
 
-impl<S, E> Clone for TokenEndpoint<S, E> {
+impl<P: Platform> Clone for TokenEndpoint<P> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-struct Inner<S, E> {
+struct Inner<P: Platform> {
     /// Absent when the settings can't be used.
-    authority: Option<KeyCache<Authority, S>>,
-    clock: E,
-    deadline: Duration,
+    authority: Option<KeyCache<Authority, P::Secrets>>,
+    clock: P::Clock,
+    guard: Guard,
 }
 
-impl<S: Secrets, E: Clock> TokenEndpoint<S, E> {
+impl<P: Platform> TokenEndpoint<P> {
     /// An endpoint on these ports. The secret holds the authority's whole document.
-    pub fn new(secrets: S, clock: E, settings: IntakeSettings) -> Self {
+    pub fn new(secrets: P::Secrets, clock: P::Clock, settings: IntakeSettings) -> Self {
         let authority = KeyCache::new("sterling-token", secrets, read_authority, settings.secret_refresh)
             .with_max_age(MAX_AUTHORITY_AGE);
-        Self(Arc::new(Inner { authority: Some(authority), clock, deadline: settings.deadline }))
+        Self(Arc::new(Inner { authority: Some(authority), clock, guard: Guard::new(settings.deadline) }))
     }
 
     /// An endpoint whose settings can't be used. It says so to whoever asks, and gives no token.
-    pub fn unconfigured(clock: E) -> Self {
-        Self(Arc::new(Inner { authority: None, clock, deadline: IntakeSettings::default().deadline }))
+    pub fn unconfigured(clock: P::Clock) -> Self {
+        Self(Arc::new(Inner { authority: None, clock, guard: Guard::new(IntakeSettings::default().deadline) }))
     }
 
     /// The answer to a request that reached us in a form that can't be read.
@@ -86,7 +84,7 @@ fn read_authority(secret: &str) -> Result<ReadKeySet<Authority>, KeySetError> {
     Ok(ReadKeySet { keys, problems: Vec::new() })
 }
 
-impl<S: Secrets, E: Clock, B> tower::Service<Request<B>> for TokenEndpoint<S, E>
+impl<P: Platform, B> tower::Service<Request<B>> for TokenEndpoint<P>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -128,22 +126,16 @@ struct ErrorAnswer<'a> {
     error_description: String,
 }
 
-impl<S: Secrets, E: Clock> Inner<S, E> {
+impl<P: Platform> Inner<P> {
     async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let started = Instant::now();
-        let own = started + self.deadline;
-        let answer_by = request.extensions().get().map_or(own, |AnswerBy(latest)| own.min(*latest));
-        let work = AssertUnwindSafe(self.token(request)).catch_unwind();
-        let result = match tokio::time::timeout_at(answer_by, work).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_panic)) => Err(NoToken::Fault(Fault::Panic)),
-            Err(_elapsed) => Err(NoToken::Fault(Fault::DeadlineExceeded)),
-        };
-        report(&result, started.elapsed());
+        let answer_by = request.extensions().get().copied();
+        let (result, duration) = self.guard.run(answer_by, self.token(request)).await;
+        let result = result.unwrap_or_else(|fault| Err(NoToken::Fault(fault)));
+        report(&result, duration);
         respond(&result)
     }
 
@@ -158,7 +150,7 @@ impl<S: Secrets, E: Clock> Inner<S, E> {
         }
         let authority = self.authority.as_ref().ok_or(NoToken::Fault(Fault::ConfigurationInvalid))?;
         check_content_type(&head.headers).map_err(NoToken::Request)?;
-        let body = problem::collect(body, MAX_TOKEN_REQUEST_BYTES).await.map_err(NoToken::Body)?;
+        let body = collect(body, MAX_TOKEN_REQUEST_BYTES).await.map_err(NoToken::Body)?;
         let request = TokenRequest::read(&head.headers, &body).map_err(NoToken::Request)?;
 
         let keys = authority.keys().await.map_err(|_logged| NoToken::Fault(Fault::SecretsUnavailable))?;
@@ -214,11 +206,11 @@ impl NoToken {
 fn report(result: &Result<(ClientId, AccessToken), NoToken>, duration: Duration) {
     let (outcome, client_id, reason) = match result {
         Ok((client, _)) => {
-            telemetry::count_token_issued();
+            metrics::counter!("tokens_issued").increment(1);
             ("issued", Some(client.as_str()), None)
         }
         Err(no_token) => {
-            telemetry::count_token_refused(no_token.reason());
+            metrics::counter!("tokens_refused", "reason" => no_token.reason()).increment(1);
             ("refused", None, Some(no_token.reason()))
         }
     };

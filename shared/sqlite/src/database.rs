@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use intake_pipeline::ports::PortError;
+use intake_pipeline::port_error::PortError;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 /// The format of the file, in `PRAGMA user_version`.

@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::Mutex;
 
-use intake_pipeline::drain::pause::Pause;
-use intake_pipeline::drain::ports::{Lease, LeaseOwner, Taken};
-use intake_pipeline::ports::PortError;
+use intake_pipeline::lease::pause::Pause;
+use intake_pipeline::lease::{Lease, LeaseOwner, Taken};
+use intake_pipeline::port_error::PortError;
 use intake_providers::timestamp::Timestamp;
 
 use crate::data_directory::{DataDirectory, DataDirectoryError};
@@ -92,7 +92,7 @@ impl Lease for FileLease {
 
 #[cfg(test)]
 mod tests {
-    use intake_pipeline::drain::pause::{PauseReason, RefusedDocument};
+    use intake_pipeline::lease::pause::{PauseReason, RefusedDocument};
 
     use super::*;
 

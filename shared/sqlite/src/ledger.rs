@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use intake_pipeline::entities::{ENTITY_SORT, EntityEntry};
+use intake_pipeline::ledger::entity::{ENTITY_SORT, EntityEntry};
 use intake_pipeline::ledger::{
-    Condition, ConditionalPut, Entry, EntryKey, EventEntry, Occurrence, Outcome, PutOutcome,
+    Condition, ConditionalPut, Entry, EntryKey, EventEntry, Ledger, Occurrence, Outcome, PutOutcome,
 };
-use intake_pipeline::ports::{Ledger, PortError};
+use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
@@ -294,7 +294,7 @@ mod tests {
     use intake_pipeline::ledger::{
         AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, TimeIndex,
     };
-    use intake_pipeline::ports::PayloadKey;
+    use intake_pipeline::payloads::PayloadKey;
     use intake_providers::account::AccountName;
     use intake_providers::digest::Sha256Digest;
     use intake_providers::entity::EntityReference;

@@ -1,7 +1,8 @@
 //! The payload store as a table.
 
 use bytes::Bytes;
-use intake_pipeline::ports::{PayloadKey, Payloads, PortError};
+use intake_pipeline::payloads::{PayloadKey, Payloads};
+use intake_pipeline::port_error::PortError;
 use rusqlite::OptionalExtension as _;
 
 use crate::database::{Database, WorkError};

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use intake_pipeline::ports::{BatchQueue, PortError, Queue};
-use intake_pipeline::processor::QueueRecord;
+use intake_pipeline::port_error::PortError;
+use intake_pipeline::queue::{BatchQueue, Queue, QueueRecord};
 use intake_pipeline::queue_message::QueueMessage;
 use intake_providers::timestamp::Timestamp;
 use tokio::sync::Notify;

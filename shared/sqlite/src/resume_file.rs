@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use intake_pipeline::ports::PortError;
+use intake_pipeline::port_error::PortError;
 use intake_pipeline::resync::{ResumePoints, Saved};
 use intake_providers::account::AccountName;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use intake_pipeline::entities::Change;
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::ledger::Outcome;
-use intake_pipeline::ports::{Clock as _, SystemClock};
+use intake_pipeline::ledger::entity::Change;
 use intake_providers::ProviderName;
 use intake_providers::oauth::access_token::{self, LEEWAY};
 use intake_providers::oauth::authority::{Authority, AuthorityError};

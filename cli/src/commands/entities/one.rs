@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use intake_pipeline::entities::{EntityEntry, Followed, MAX_MERGES, MergeEnd, Visibility, entity_key, follow_merges};
+use intake_pipeline::ledger::entity::{EntityEntry, Visibility, entity_key};
+use intake_pipeline::ledger::merges::{Followed, MAX_MERGES, MergeEnd, follow_merges};
 use intake_pipeline::ledger::{EventData, EventEntry};
-use intake_pipeline::ports::PortError;
+use intake_pipeline::port_error::PortError;
 use intake_providers::entity::{EntityReference, EntityState};
 use serde::Serialize;
 

@@ -1,6 +1,5 @@
-use intake_pipeline::entities::{Arrival, ContentRegister, ExistenceRegister};
-use intake_pipeline::ledger::{Condition, ConditionalPut, EventData};
-use intake_pipeline::ports::Ledger as _;
+use intake_pipeline::ledger::entity::{Arrival, ContentRegister, ExistenceRegister};
+use intake_pipeline::ledger::{Condition, ConditionalPut, EventData, Ledger as _};
 use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::delivery::DeliveryId;
@@ -64,7 +63,7 @@ async fn ledger(entities: Vec<EntityEntry>) -> (tempfile::TempDir, SqliteLedger)
     let directory = tempfile::tempdir().unwrap();
     let ledger = SqliteLedger::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
     for entity in entities {
-        let key = intake_pipeline::entities::entity_key(entity.provider, &entity.entity);
+        let key = intake_pipeline::ledger::entity::entity_key(entity.provider, &entity.entity);
         let put = ConditionalPut { key, entry: Entry::Entity(Box::new(entity)), condition: Condition::Absent };
         ledger.put(Timestamp::EPOCH, &[put]).await.unwrap();
     }

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use intake_pipeline::entities::{Arrival, Change, ContentRegister, EntityChange, ExistenceRegister};
+use intake_pipeline::ledger::entity::{Arrival, Change, ContentRegister, EntityChange, ExistenceRegister};
 use intake_pipeline::ledger::{
     AliasEntry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, OutcomeCounts, ProgressEntry,
     QuarantineEntry, TimeIndex,
 };
-use intake_pipeline::ports::PayloadKey;
+use intake_pipeline::payloads::PayloadKey;
 use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::delivery::DeliveryId;

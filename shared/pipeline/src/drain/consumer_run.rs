@@ -13,14 +13,16 @@ use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::DrainSettings;
+use super::broker::{BrokerError, BrokerFailure, Messages, Receipt, Received};
 use super::outcome::{Counters, DrainFailure};
-use super::ports::{BrokerError, BrokerFailure, Messages, Receipt, Received};
 use super::proof::SentProof;
 use super::window::Window;
-use crate::ports::{BatchQueue, Clock, Payloads, PortError};
+use super::{DrainSettings, counters};
+use crate::clock::Clock;
+use crate::platform::Platform;
+use crate::port_error::PortError;
+use crate::queue::BatchQueue;
 use crate::queue_message::{MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES, QueueMessage};
-use crate::telemetry;
 
 /// From how many returns to its queue on a message is warned of. By default a quorum queue of RabbitMQ 4 drops or
 /// dead-letters one after 20.
@@ -42,11 +44,11 @@ pub(super) enum StopReason {
 }
 
 /// What it takes to empty a queue.
-pub(super) struct ConsumerRun<'a, Q, P, E> {
+pub(super) struct ConsumerRun<'a, P: Platform> {
     pub(super) provider: ProviderName,
-    pub(super) queue: &'a Q,
-    pub(super) payloads: &'a P,
-    pub(super) clock: &'a E,
+    pub(super) queue: &'a P::Queue,
+    pub(super) payloads: &'a P::Payloads,
+    pub(super) clock: &'a P::Clock,
     pub(super) settings: &'a DrainSettings,
     pub(super) account: &'a Account,
     /// The queue that is emptied.
@@ -186,7 +188,7 @@ impl<R> Progress<'_, R> {
     }
 }
 
-impl<'a, Q: BatchQueue, P: Payloads, E: Clock> ConsumerRun<'a, Q, P, E> {
+impl<'a, P: Platform> ConsumerRun<'a, P> {
     /// Takes messages until the queue is empty, the budget is used up, or something ends it; then finishes what is in flight.
     /// `messages` are consumed with `prefetch`.
     pub(super) async fn run<M: Messages>(
@@ -388,7 +390,7 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Clock> ConsumerRun<'a, Q, P, E> {
         let delivery_count = message.properties.delivery_count.unwrap_or(0);
         let received_at = self.clock.now();
         let delivery_id = self.clock.new_delivery_id(received_at);
-        telemetry::count_received(self.provider);
+        counters::count_received(self.provider);
         Counters::add(&self.counters.received);
         if redelivered {
             Counters::add(&self.counters.redelivered);
@@ -533,7 +535,7 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Clock> ConsumerRun<'a, Q, P, E> {
     ) {
         for message in &accepted {
             Counters::add(&self.counters.accepted);
-            telemetry::count_accepted(self.provider);
+            counters::count_accepted(self.provider);
             self.report(message, "accepted");
         }
         if !progress.connected {
@@ -556,7 +558,7 @@ impl<'a, Q: BatchQueue, P: Payloads, E: Clock> ConsumerRun<'a, Q, P, E> {
             message.receipt.give_back().await?;
             Counters::add(&self.counters.returned);
             self.counters.most_returns.fetch_max(message.delivery_count + 1, Ordering::Relaxed);
-            telemetry::count_returned(self.provider);
+            counters::count_returned(self.provider);
             self.report(message, "returned");
         }
         Ok(())

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::pause::{PauseReason, RefusedDocument};
 use super::testing::{Batching, Kind, MAIN, MemoryBroker};
 use super::tests::{TestDrain, drain, killed_after, run};
 use super::*;
+use crate::lease::pause::{PauseReason, RefusedDocument};
 use crate::queue_message::MAX_MESSAGE_BYTES;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -7,10 +7,10 @@ use std::time::Duration;
 use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
-use super::pause::{MAX_REFUSED_DOCUMENT_BYTES, Pause, PauseReason, RefusedDocument};
-use super::ports::BrokerFailure;
+use super::broker::BrokerFailure;
+use super::counters;
 use super::window::Proven;
-use crate::telemetry;
+use crate::lease::pause::{MAX_REFUSED_DOCUMENT_BYTES, Pause, PauseReason, RefusedDocument};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,11 +249,11 @@ impl DrainReport {
     pub fn write(&self, provider: ProviderName) {
         let (outcome, reason) = self.outcome.in_words();
         match self.outcome {
-            DrainOutcome::Failed(failure) => telemetry::count_drain_failed(provider, failure.reason()),
-            DrainOutcome::HeldByAnother(_) => telemetry::count_drain_busy(provider),
-            DrainOutcome::Paused(_) => telemetry::count_drain_paused(provider),
+            DrainOutcome::Failed(failure) => counters::count_failed(provider, failure.reason()),
+            DrainOutcome::HeldByAnother(_) => counters::count_busy(provider),
+            DrainOutcome::Paused(_) => counters::count_paused(provider),
             DrainOutcome::Idle | DrainOutcome::Drained | DrainOutcome::BudgetReached | DrainOutcome::TimeUp => {
-                telemetry::count_drained(provider);
+                counters::count_drained(provider);
             }
         }
         tracing::info!(

@@ -14,8 +14,10 @@ use intake_providers::delivery::VerifiedDelivery;
 use intake_providers::digest::Sha256Digest;
 
 use super::outcome::Counters;
-use super::pause::{Pause, PauseReason};
-use crate::ports::{BatchQueue, PayloadKey, Payloads, PortError};
+use crate::lease::pause::{Pause, PauseReason};
+use crate::payloads::{PayloadKey, Payloads};
+use crate::port_error::PortError;
+use crate::queue::BatchQueue;
 use crate::queue_message::QueueMessage;
 
 /// What a proof stores. Always the same bytes under the same key; it expires like a body.

@@ -13,13 +13,14 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::pause::Pause;
-use super::ports::{
-    Broker, BrokerError, BrokerFailure, Lease, LeaseOwner, Messages, Receipt, Received, Session, Taken,
-};
-use crate::ports::{BatchQueue, Clock, PayloadKey, Payloads, PortError};
+use super::broker::{Broker, BrokerError, BrokerFailure, Messages, Receipt, Received, Session};
+use crate::clock::Clock;
+use crate::payloads::{PayloadKey, Payloads};
+use crate::platform::Platform;
+use crate::port_error::PortError;
+use crate::queue::{BatchQueue, Queue};
 use crate::queue_message::{MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES, QueueMessage};
-use crate::testing::MemoryPayloads;
+use crate::testing::{MemoryLease, MemoryLedger, MemoryPayloads, MemorySecrets};
 
 pub(super) const MAIN: &str = "events";
 pub(super) const REPLAY: &str = "replay";
@@ -443,6 +444,12 @@ fn body(document: &str) -> String {
     document["body"]["text"].as_str().or(document["body"]["payload"]["key"].as_str()).unwrap().to_owned()
 }
 
+impl Queue for MemoryBatchQueue {
+    async fn send(&self, document: &QueueMessage) -> Result<(), PortError> {
+        self.send_batch(std::slice::from_ref(document)).await?.into_iter().collect()
+    }
+}
+
 impl BatchQueue for MemoryBatchQueue {
     async fn check(&self) -> Result<(), PortError> {
         yield_now().await;
@@ -523,80 +530,16 @@ impl Payloads for TestPayloads {
     }
 }
 
-/// A lease whose time passes with tokio's clock.
-#[derive(Clone, Default)]
-pub(super) struct MemoryLease {
-    pub(super) holder: Arc<Mutex<Option<(LeaseOwner, Timestamp)>>>,
-    pub(super) pause: Arc<Mutex<Option<Pause>>>,
-    pub(super) is_down: Arc<Mutex<bool>>,
-}
+/// The ports of a drain in memory.
+pub(super) enum DrainMemory {}
 
-impl MemoryLease {
-    fn answer(&self) -> Result<(), PortError> {
-        if *self.is_down.lock().unwrap() { Err(PortError::of("lease", "out of order")) } else { Ok(()) }
-    }
-
-    pub(super) fn pause(&self) -> Option<Pause> {
-        self.pause.lock().unwrap().clone()
-    }
-
-    /// As an operator does.
-    pub(super) fn lift_pause(&self) {
-        if let Some(pause) = self.pause.lock().unwrap().as_mut() {
-            pause.until = Timestamp::EPOCH;
-        }
-    }
-}
-
-impl Lease for MemoryLease {
-    async fn take(&self, owner: &LeaseOwner, now: Timestamp, expires_at: Timestamp) -> Result<Taken, PortError> {
-        yield_now().await;
-        self.answer()?;
-        let mut holder = self.holder.lock().unwrap();
-        if holder.as_ref().is_some_and(|(_, expires_at)| *expires_at > now) {
-            return Ok(Taken::HeldByAnother);
-        }
-        let pause = self.pause();
-        Ok(match pause {
-            Some(pause) if pause.until > now => Taken::Paused(pause),
-            pause => {
-                *holder = Some((owner.clone(), expires_at));
-                Taken::Ours(pause)
-            }
-        })
-    }
-
-    async fn renew(&self, owner: &LeaseOwner, expires_at: Timestamp) -> Result<bool, PortError> {
-        yield_now().await;
-        self.answer()?;
-        let mut holder = self.holder.lock().unwrap();
-        let is_ours = holder.as_ref().is_some_and(|(holder, _)| holder == owner);
-        if is_ours {
-            *holder = Some((owner.clone(), expires_at));
-        }
-        Ok(is_ours)
-    }
-
-    async fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> Result<bool, PortError> {
-        yield_now().await;
-        self.answer()?;
-        let is_ours = self.holder.lock().unwrap().as_ref().is_some_and(|(holder, _)| holder == owner);
-        if is_ours {
-            *self.pause.lock().unwrap() = Some(pause.clone());
-        }
-        Ok(is_ours)
-    }
-
-    async fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> Result<(), PortError> {
-        yield_now().await;
-        self.answer()?;
-        let mut holder = self.holder.lock().unwrap();
-        if holder.as_ref().is_some_and(|(holder, _)| holder == owner) {
-            *holder = None;
-            *self.pause.lock().unwrap() = pause.cloned();
-        }
-        Ok(())
-    }
+impl Platform for DrainMemory {
+    type Queue = MemoryBatchQueue;
+    type Payloads = TestPayloads;
+    type Secrets = MemorySecrets;
+    type Ledger = MemoryLedger;
+    type Lease = MemoryLease;
+    type Clock = PassingTime;
 }
 
 /// Time that passes with tokio's clock, and ids that count.

@@ -2,17 +2,17 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::task::Poll;
 
+use intake_providers::ProviderName;
 use intake_providers::nowcerts::NowCerts;
 use intake_providers::queue_source::QueueSource as _;
 use proptest::prelude::*;
 
-use super::testing::{Batching, MAIN, MemoryBatchQueue, MemoryBroker, MemoryLease, PassingTime, REPLAY, TestPayloads};
+use super::testing::{Batching, DrainMemory, MAIN, MemoryBatchQueue, MemoryBroker, PassingTime, REPLAY, TestPayloads};
 use super::*;
 use crate::queue_message;
-use crate::testing::{Lines, MemorySecrets};
+use crate::testing::{Lines, MemoryLease, MemorySecrets};
 
-pub(super) type TestDrain =
-    Drain<MemoryBroker, MemoryBatchQueue, TestPayloads, MemorySecrets, MemoryLease, PassingTime>;
+pub(super) type TestDrain = Drain<DrainMemory, MemoryBroker>;
 
 pub(super) const TIME: Duration = Duration::from_secs(60);
 
@@ -375,7 +375,7 @@ async fn a_defect_is_caught_and_reported_and_nothing_is_lost() {
     drain.queue.behave([Batching::Panic, Batching::Work]);
     assert_eq!(run(&drain).await.outcome, DrainOutcome::Failed(DrainFailure::Panic));
     assert_eq!(drain.broker.left(MAIN).len(), 5);
-    tokio::time::sleep(pause::MIN_PAUSE).await;
+    tokio::time::sleep(crate::lease::pause::MIN_PAUSE).await;
     assert_eq!(run(&drain).await.acknowledged, 5);
 }
 

@@ -6,18 +6,20 @@ use intake_providers::machnet::Machnet;
 use intake_providers::nurturecloud::NurtureCloud;
 use intake_providers::path_secret::PathSecret;
 use serde_json::Value;
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::answering::AnswerBy;
 use crate::queue_message;
 use crate::testing::{
-    Behaviour, Lines, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestSurroundings,
+    Behaviour, Lines, Memory, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestClock,
     secret_document, signature,
 };
 
 const BODY: &[u8] = br#"{"id":"1","event_name":"transaction_processed","resource_id":"r"}"#;
 
-type TestIntake = Intake<Machnet, MemoryQueue, MemoryPayloads, MemorySecrets, TestSurroundings>;
+type TestIntake = Intake<Machnet, Memory>;
 
 #[derive(Clone)]
 struct World {
@@ -31,13 +33,8 @@ fn world() -> World {
     let queue = MemoryQueue::default();
     let payloads = MemoryPayloads::default();
     let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
-    let intake = Intake::new(
-        queue.clone(),
-        payloads.clone(),
-        secrets.clone(),
-        TestSurroundings::default(),
-        IntakeSettings::default(),
-    );
+    let intake =
+        Intake::new(queue.clone(), payloads.clone(), secrets.clone(), TestClock::default(), IntakeSettings::default());
     World { queue, payloads, secrets, intake }
 }
 
@@ -221,7 +218,7 @@ async fn a_panic_means_send_it_again() {
 
 #[tokio::test(start_paused = true)]
 async fn without_usable_settings_every_delivery_is_sent_again() {
-    let world = World { intake: Intake::unconfigured(TestSurroundings::default()), ..world() };
+    let world = World { intake: Intake::unconfigured(TestClock::default()), ..world() };
     let (status, answer) = world.send(signed(BODY)).await;
     assert_eq!((status, &answer["type"]), (409, &Value::from("urn:webhook-intake:problem:send-again")));
 }
@@ -301,11 +298,11 @@ async fn a_secret_in_the_path_is_in_no_log_no_answer_and_no_document() {
     let (ours, theirs) = (PathSecret::of_randomness([1; 32]), PathSecret::of_randomness([2; 32]));
     let document = serde_json::json!({"keys": [{"account": "main", "secret_sha256": ours.hash().digest()}]});
     let (queue, payloads) = (MemoryQueue::default(), MemoryPayloads::default());
-    let intake: Intake<NurtureCloud, _, _, _, _> = Intake::new(
+    let intake: Intake<NurtureCloud, Memory> = Intake::new(
         queue.clone(),
         payloads.clone(),
         MemorySecrets::with(&document.to_string()),
-        TestSurroundings::default(),
+        TestClock::default(),
         IntakeSettings::default(),
     );
     let mut told = String::new();

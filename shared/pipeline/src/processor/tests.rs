@@ -9,7 +9,7 @@ use intake_providers::split::Events;
 use super::*;
 use crate::ledger::Entry;
 use crate::queue_message::QueueMessage;
-use crate::testing::{Behaviour, MemoryLedger, MemoryPayloads, TestSurroundings, delivery, verified};
+use crate::testing::{Behaviour, Memory, MemoryLedger, MemoryPayloads, TestClock, delivery, verified};
 
 mod long_deliveries;
 
@@ -28,12 +28,12 @@ impl Split for Defective {
     }
 }
 
-fn processor(ledger: &MemoryLedger) -> Processor<MemoryLedger, MemoryPayloads, Defective, TestSurroundings> {
+fn processor(ledger: &MemoryLedger) -> Processor<Memory, Defective> {
     Processor::new(
         ledger.clone(),
         MemoryPayloads::default(),
         Defective(Settings::default()),
-        TestSurroundings::default(),
+        TestClock::default(),
         ProcessorSettings { event_concurrency: 2 },
     )
 }

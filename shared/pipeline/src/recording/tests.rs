@@ -17,18 +17,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::Entry;
-use crate::testing::{Behaviour, MemoryLedger, MemoryPayloads, TestSurroundings, delivery};
+use crate::testing::{Behaviour, Memory, MemoryLedger, MemoryPayloads, TestClock, delivery};
 
-type TestRecorder = Recorder<MemoryLedger, MemoryPayloads, TestSurroundings>;
+type TestRecorder = Recorder<Memory>;
 
 struct World {
     ledger: MemoryLedger,
     payloads: MemoryPayloads,
-    clock: TestSurroundings,
+    clock: TestClock,
 }
 
 fn world() -> World {
-    World { ledger: MemoryLedger::default(), payloads: MemoryPayloads::default(), clock: TestSurroundings::default() }
+    World { ledger: MemoryLedger::default(), payloads: MemoryPayloads::default(), clock: TestClock::default() }
 }
 
 impl World {
@@ -361,7 +361,8 @@ async fn large_envelopes_of_different_batches_are_stored_side_by_side_and_each_o
     let delivery = Delivery { provider: ProviderName::Sterling, ..delivery(1, body) };
     let payloads = SlowPayloads::default();
     let keys = Arc::clone(&payloads.keys);
-    let recorder = Recorder::new(MemoryLedger::default(), payloads, TestSurroundings::default());
+    let recorder =
+        Recorder::<Memory<MemoryLedger, SlowPayloads>>::new(MemoryLedger::default(), payloads, TestClock::default());
     let recording = Recording::of(&delivery);
 
     let started = tokio::time::Instant::now();

@@ -12,10 +12,11 @@ use intake_providers::split::Split as _;
 use tokio::time::Instant;
 
 use super::*;
-use crate::entities::EntityEntry;
-use crate::processor::{Processor, ProcessorSettings, QueueRecord};
+use crate::ledger::entity::EntityEntry;
+use crate::processor::{Processor, ProcessorSettings};
+use crate::queue::QueueRecord;
 use crate::queue_message::QueueMessage;
-use crate::testing::{MemoryLedger, MemoryPayloads, TestSurroundings, delivery, verified};
+use crate::testing::{Memory, MemoryLedger, MemoryPayloads, TestClock, delivery, verified};
 
 /// What DynamoDB lets one partition write in a second, in units.
 /// Source: AWS, "Burst and adaptive capacity".
@@ -114,7 +115,8 @@ impl World {
 
     /// Records the one event of a delivery, and returns its outcome with the write and read units that it took.
     async fn record(&self, delivery: &Delivery) -> (Outcome, u64, f64) {
-        let recorder = Recorder::new(self.ledger.clone(), self.payloads.clone(), TestSurroundings::default());
+        let recorder =
+            Recorder::<Memory<MeteredLedger>>::new(self.ledger.clone(), self.payloads.clone(), TestClock::default());
         let providers = Settings::default();
         let event = providers.split(delivery).unwrap().next().unwrap().unwrap();
         self.ledger.taken();
@@ -212,11 +214,11 @@ async fn the_write_units_of_a_stored_event_are_known() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_replays_neither_fails_itself_nor_its_neighbours() {
     let world = World::new();
-    let processor = Processor::new(
+    let processor = Processor::<Memory<MeteredLedger>, _>::new(
         world.ledger.clone(),
         world.payloads.clone(),
         Settings::default(),
-        TestSurroundings::default(),
+        TestClock::default(),
         ProcessorSettings::default(),
     );
     let captured = body(ProviderName::Machnet, 250_000, "");

@@ -8,7 +8,7 @@ use intake_providers::nurturecloud::resync::{SyncAnswer, SyncCall};
 use intake_providers::timestamp::Timestamp;
 
 use super::resume_point::ResumePointError;
-use crate::ports::PortError;
+use crate::port_error::PortError;
 
 /// Why a call was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

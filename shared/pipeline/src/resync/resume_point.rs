@@ -6,6 +6,7 @@
 //! asked for less than it is owed.
 
 use std::collections::HashMap;
+use std::future::Future;
 
 use intake_providers::date::Date;
 use intake_providers::nurturecloud::component::ComponentName;
@@ -13,7 +14,7 @@ use intake_providers::nurturecloud::resync::{BusinessId, Pair, SyncCall, What};
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::PortError;
+use crate::port_error::PortError;
 
 const VERSION: u32 = 1;
 
@@ -37,6 +38,25 @@ pub enum ResumePointError {
     /// It could not be written as JSON.
     #[error("the resume point could not be written as json")]
     Json(#[source] serde_json::Error),
+}
+
+/// What became of a resume point that was to be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// It is there, and durable.
+    Done,
+    /// Another run has put its own there since; that one stays.
+    ChangedMeanwhile,
+}
+
+/// The place of the one document that tells how far the resync has come.
+pub trait ResumePoints: Send + Sync + 'static {
+    /// The document, unless there is none. It is the one that was saved last.
+    fn load(&self) -> impl Future<Output = Result<Option<String>, PortError>> + Send;
+
+    /// Puts a document in the place of the one that was seen last, atomically. A document that is there already counts
+    /// as done, because an earlier try may have taken effect.
+    fn save(&self, seen: Option<&str>, document: &str) -> impl Future<Output = Result<Saved, PortError>> + Send;
 }
 
 /// The progress, as it is kept.

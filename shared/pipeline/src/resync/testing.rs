@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{ResumePoints, Resync, ResyncSettings, RunReport, Saved, SyncApi};
-use crate::ports::{Clock, PortError};
+use crate::clock::Clock;
+use crate::port_error::PortError;
 
 /// What the API does with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::testing::{Lines, MemorySecrets, TestSurroundings};
+use crate::testing::{Lines, Memory, MemorySecrets, TestClock};
 
 const GRANT: &str = "grant_type=client_credentials";
 
@@ -15,7 +15,7 @@ struct World {
     secrets: MemorySecrets,
     authority: Authority,
     client_secret: ClientSecret,
-    endpoint: TokenEndpoint<MemorySecrets, TestSurroundings>,
+    endpoint: TokenEndpoint<Memory>,
 }
 
 fn world() -> World {
@@ -27,7 +27,7 @@ fn world() -> World {
     let client_secret = ClientSecret::generate().unwrap();
     authority.add_client_secret("ibm", None, &client_secret).unwrap();
     let secrets = MemorySecrets::with(&serde_json::to_string(&authority).unwrap());
-    let endpoint = TokenEndpoint::new(secrets.clone(), TestSurroundings::default(), IntakeSettings::default());
+    let endpoint = TokenEndpoint::new(secrets.clone(), TestClock::default(), IntakeSettings::default());
     World { secrets, authority, client_secret, endpoint }
 }
 
@@ -61,7 +61,7 @@ async fn a_client_that_proves_itself_gets_a_token_that_verifies() {
     assert_eq!((status, &answer["token_type"], &answer["expires_in"]), (200, &"Bearer".into(), &7_200.into()));
     let verification = world.authority.verification().unwrap();
     let token = answer["access_token"].as_str().unwrap();
-    let now = TestSurroundings::default().now();
+    let now = TestClock::default().now();
     assert_eq!(access_token::verify(token, &verification, now).unwrap().account.as_str(), "ibm");
 }
 
@@ -147,7 +147,7 @@ async fn what_is_our_fault_is_503_and_says_nothing_of_the_cause() {
     empty.secrets.set(Some(
         r#"{"issuer":"","audience":"","token_lifetime_seconds":7200,"secret_refresh_seconds":300,"keys":[],"clients":[]}"#,
     ));
-    let unconfigured = World { endpoint: TokenEndpoint::unconfigured(TestSurroundings::default()), ..world() };
+    let unconfigured = World { endpoint: TokenEndpoint::unconfigured(TestClock::default()), ..world() };
     for world in [unreadable, malformed, empty, unconfigured] {
         let (status, answer) = world.ask(world.genuine()).await;
         assert_eq!((status, &answer["error"]), (503, &"temporarily_unavailable".into()));

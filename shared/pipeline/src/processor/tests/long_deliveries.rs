@@ -8,8 +8,10 @@ use intake_providers::digest::Sha256Digest;
 use intake_providers::timestamp::Timestamp;
 
 use super::*;
-use crate::ledger::{ConditionalPut, EntryKey, OutcomeCounts, ProgressEntry, PutOutcome};
-use crate::ports::{PayloadKey, PortError};
+use crate::ledger::{ConditionalPut, EntryKey, Ledger, OutcomeCounts, ProgressEntry, PutOutcome};
+use crate::payloads::{PayloadKey, Payloads};
+use crate::port_error::PortError;
+use crate::queue::QueueRecord;
 use crate::queue_message::write_with_payload;
 use crate::testing::Lines;
 
@@ -87,7 +89,7 @@ impl Ledger for SlowLedger {
         self.ledger.put(now, puts).await
     }
 
-    async fn entity(&self, key: &EntryKey) -> Result<Option<crate::entities::EntityEntry>, PortError> {
+    async fn entity(&self, key: &EntryKey) -> Result<Option<crate::ledger::entity::EntityEntry>, PortError> {
         self.call(&key.partition, CALL).await;
         self.ledger.entity(key).await
     }
@@ -106,11 +108,11 @@ struct World {
 
 impl World {
     async fn receive(&self, records: &[QueueRecord], time: Duration) -> Vec<String> {
-        let processor = Processor::new(
+        let processor = Processor::<Memory<SlowLedger>, _>::new(
             self.ledger.clone(),
             self.payloads.clone(),
             Settings::default(),
-            TestSurroundings::default(),
+            TestClock::default(),
             ProcessorSettings::default(),
         );
         processor.process(records.to_vec(), Instant::now() + time).await
@@ -244,11 +246,11 @@ async fn bodies_of_at_most_8_mib_are_open_at_once() {
         records.push(world.record(&delivery(number, body)).await);
     }
     let payloads = WatchedPayloads { payloads: world.payloads, ledger: world.ledger.clone(), ..Default::default() };
-    let processor = Processor::new(
+    let processor = Processor::<Memory<SlowLedger, WatchedPayloads>, _>::new(
         world.ledger,
         payloads.clone(),
         Settings::default(),
-        TestSurroundings::default(),
+        TestClock::default(),
         ProcessorSettings::default(),
     );
     assert!(processor.process(records, Instant::now() + INVOCATION).await.is_empty());

@@ -20,9 +20,9 @@ use intake_providers::webhook::Webhook as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entities::{Visibility, entity_key};
 use crate::ledger::EventEntry;
-use crate::testing::{Behaviour, MemoryLedger, MemoryPayloads, TestSurroundings};
+use crate::ledger::entity::{Visibility, entity_key};
+use crate::testing::{Behaviour, Memory, MemoryLedger, MemoryPayloads, TestClock};
 
 const DAY: &str = "2026-11-21T09:30:00Z";
 
@@ -66,11 +66,11 @@ fn reference(id: &str) -> EntityReference {
 struct World {
     ledger: MemoryLedger,
     payloads: MemoryPayloads,
-    clock: TestSurroundings,
+    clock: TestClock,
 }
 
 impl World {
-    fn recorder(&self) -> Recorder<MemoryLedger, MemoryPayloads, TestSurroundings> {
+    fn recorder(&self) -> Recorder<Memory> {
         Recorder::new(self.ledger.clone(), self.payloads.clone(), self.clock.clone())
     }
 

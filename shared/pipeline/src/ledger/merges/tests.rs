@@ -1,7 +1,15 @@
-use super::*;
-use crate::ledger::{Condition, ConditionalPut, Entry};
-use crate::testing::MemoryLedger;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::digest::Sha256Digest;
+use intake_providers::entity::{EntityState, EntityUpdate};
+use intake_providers::event::EventIndex;
+use intake_providers::timestamp::Timestamp;
+
+use super::*;
+use crate::ledger::entity::{Arrival, Observation, apply};
+use crate::ledger::{Condition, ConditionalPut, Entry, EventData};
+use crate::testing::MemoryLedger;
 
 fn reference(id: &str) -> EntityReference {
     EntityReference {

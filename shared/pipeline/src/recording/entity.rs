@@ -7,17 +7,18 @@ use intake_providers::entity::EntityUpdate;
 use intake_providers::event::{Event, EventIndex};
 
 use super::{MAX_INLINE_CONTENT_BYTES, Recorder, Recording, RecordingError, entry, unexpected};
-use crate::entities::{self, Applied, Arrival, Change, EntityChange, EntityEntry, Observation};
-use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Occurrence, Outcome, PutOutcome};
-use crate::ports::{Clock, Ledger, Payloads};
+use crate::clock::Clock;
+use crate::ledger::entity::{self, Applied, Arrival, Change, EntityChange, EntityEntry, Observation};
+use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Ledger, Occurrence, Outcome, PutOutcome};
+use crate::platform::Platform;
 
 /// How often an entity's advance is tried again because another processor advanced it meanwhile. A batch holds ten records that
 /// are worked on at once, and all of them may be about one entity.
 const MAX_ROUNDS: usize = 40;
 
-impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
+impl<P: Platform> Recorder<P> {
     /// Records an event of an entity, and says what became of it, now or before.
-    pub(super) async fn record_state(
+    pub(super) async fn record_entity_event(
         &self,
         recording: &Recording<'_>,
         index: EventIndex,
@@ -31,7 +32,7 @@ impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
         let mut data = None;
         let envelope = self.place_envelope(recording, event).await?;
         let partition = event.identity.partition_key();
-        let entity_key = EntryKey { partition: partition.clone(), sort: entities::ENTITY_SORT.to_owned() };
+        let entity_key = EntryKey { partition: partition.clone(), sort: entity::ENTITY_SORT.to_owned() };
         let event_key = EntryKey { partition, sort: arrival.event_sort() };
 
         let mut before = self.ledger.entity(&entity_key).await?;
@@ -39,7 +40,7 @@ impl<L: Ledger, P: Payloads, E: Clock> Recorder<L, P, E> {
             let elsewhere = EventData::Elsewhere { same_data_as: event.id.clone() };
             let advance = |data: &EventData| {
                 let (provider, event_id, digest) = (event.provider, event.id.as_str(), event.digest);
-                entities::apply(before.as_ref(), &Observation { provider, event_id, update, arrival, digest, data })
+                entity::apply(before.as_ref(), &Observation { provider, event_id, update, arrival, digest, data })
             };
             let mut advanced = advance(data.as_ref().unwrap_or(&elsewhere));
             let outcome = advanced.outcome;

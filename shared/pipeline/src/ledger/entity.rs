@@ -12,14 +12,12 @@ use intake_providers::event::EventIndex;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{EntryKey, EventData, Outcome};
-use crate::ports::{Ledger, PortError};
+use super::data::EventData;
+use super::key::EntryKey;
+use super::outcome::Outcome;
 
 /// The sort key of an entity.
 pub const ENTITY_SORT: &str = "entity";
-
-/// How many merges are followed. A longer chain is reported.
-pub const MAX_MERGES: usize = 32;
 
 /// When an event arrived: what orders the events of an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -285,61 +283,8 @@ pub fn apply(before: Option<&EntityEntry>, observed: &Observation<'_>) -> Applie
     Applied { entity: after, change, outcome, same_data_as }
 }
 
-/// Where following merges led.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Followed {
-    /// The entities on the way, the first one included, and the one that it ends with.
-    pub path: Vec<EntityReference>,
-    /// How it ended.
-    pub end: MergeEnd,
-}
-
-/// How following merges ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MergeEnd {
-    /// At an entity that is not merged, there or gone.
-    At(Box<EntityEntry>),
-    /// At an entity of which nothing is known.
-    Unknown,
-    /// At an entity that is on the way already.
-    Cycle,
-    /// Nowhere within [`MAX_MERGES`] merges.
-    TooLong,
-}
-
-/// Follows the merges from an entity to the one that stands for it.
-///
-/// # Errors
-/// When the ledger does not answer.
-pub async fn follow_merges(
-    ledger: &impl Ledger,
-    provider: ProviderName,
-    from: EntityReference,
-) -> Result<Followed, PortError> {
-    let mut path = vec![from.clone()];
-    let mut at = from;
-    for _ in 0..=MAX_MERGES {
-        let Some(entity) = ledger.entity(&entity_key(provider, &at)).await? else {
-            return Ok(Followed { path, end: MergeEnd::Unknown });
-        };
-        let Visibility::Absent(Some(next)) = entity.visibility() else {
-            return Ok(Followed { path, end: MergeEnd::At(Box::new(entity)) });
-        };
-        let is_known = path.contains(next);
-        at = next.clone();
-        path.push(at.clone());
-        if is_known {
-            return Ok(Followed { path, end: MergeEnd::Cycle });
-        }
-    }
-    Ok(Followed { path, end: MergeEnd::TooLong })
-}
-
 /// Where an entity lies.
 #[must_use]
 pub fn entity_key(provider: ProviderName, entity: &EntityReference) -> EntryKey {
     EntryKey { partition: entity.identity(provider).partition_key(), sort: ENTITY_SORT.to_owned() }
 }
-
-#[cfg(test)]
-mod tests;

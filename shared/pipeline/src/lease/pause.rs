@@ -35,7 +35,7 @@ pub struct Pause {
 
 impl Pause {
     /// The pause after one more run that failed.
-    pub(super) fn after(
+    pub(crate) fn after(
         previous: Option<&Self>,
         now: Timestamp,
         reason: PauseReason,

@@ -1,0 +1,19 @@
+//! The ports on AWS, named together.
+
+use intake_pipeline::clock::SystemClock;
+use intake_pipeline::platform::Platform;
+
+use crate::{DynamoLease, DynamoLedger, S3Payloads, SecretsManagerSecrets, SqsQueue};
+
+/// AWS as a platform.
+#[derive(Debug)]
+pub enum Aws {}
+
+impl Platform for Aws {
+    type Queue = SqsQueue;
+    type Payloads = S3Payloads;
+    type Secrets = SecretsManagerSecrets;
+    type Ledger = DynamoLedger;
+    type Lease = DynamoLease;
+    type Clock = SystemClock;
+}

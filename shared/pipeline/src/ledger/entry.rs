@@ -1,0 +1,176 @@
+//! The ledger's entries.
+
+use std::collections::BTreeMap;
+
+use intake_providers::ProviderName;
+use intake_providers::account::AccountName;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::digest::Sha256Digest;
+use intake_providers::event::EventIndex;
+use intake_providers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::data::{EnvelopeData, EventData};
+use super::entity::{EntityChange, EntityEntry};
+use super::key::EntryKey;
+use super::outcome::{Outcome, OutcomeCounts};
+
+/// Which event of which delivery made an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Occurrence {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// The event's place in it.
+    pub index: EventIndex,
+}
+
+/// The time index: a range of hours is listed by asking each shard of each hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeIndex {
+    /// `<provider>#<hour>#<shard>`.
+    pub time_bucket: String,
+    /// `<received_at>#<delivery_id>#<index>`.
+    pub time_order: String,
+}
+
+/// In how many shards each provider's hour is written, so that one hour's writes are not one hot partition.
+pub const TIME_SHARDS: u8 = 4;
+
+/// An event that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventEntry {
+    /// Stored, repeat or conflict; for an event of an entity, duplicate as well.
+    pub outcome: Outcome,
+    /// Who sent it.
+    pub provider: ProviderName,
+    /// The account that it belongs to.
+    pub account: AccountName,
+    /// CloudEvents `id`.
+    pub id: String,
+    /// CloudEvents `source`.
+    pub source: String,
+    /// CloudEvents `type`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// CloudEvents `subject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// CloudEvents `time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// CloudEvents `datacontenttype`.
+    pub datacontenttype: String,
+    /// CloudEvents `data`.
+    #[serde(flatten)]
+    pub data: EventData,
+    /// What enclosed it in its delivery, where that says something.
+    #[serde(flatten)]
+    pub envelope: Option<EnvelopeData>,
+    /// The digest of the content as it is compared.
+    pub digest: Sha256Digest,
+    /// What made it.
+    #[serde(flatten)]
+    pub occurrence: Occurrence,
+    /// When its delivery arrived.
+    pub received_at: Timestamp,
+    /// The fingerprint of the key that proved it.
+    pub key_fingerprint: String,
+    /// Further facts by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// The id of the event whose state this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<String>,
+    /// The id of another event that came under the same unsigned job id. A hint; anybody may have caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_job_as: Option<String>,
+    /// What it changed about its entity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<EntityChange>,
+    /// The time index.
+    #[serde(flatten)]
+    pub time_index: TimeIndex,
+}
+
+/// A second name of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasEntry {
+    /// Whose event.
+    pub provider: ProviderName,
+    /// The partition key of the event that owns the name.
+    pub owner: String,
+    /// That event's id.
+    pub owner_id: String,
+    /// Until when it owns it, in seconds since 1970; from then on it is as if absent.
+    pub expires_at: i64,
+}
+
+/// Authentic content that could not be read as an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineEntry {
+    /// Always quarantined.
+    pub outcome: Outcome,
+    /// Who sent it.
+    pub provider: ProviderName,
+    /// Why it could not be read.
+    pub reason: String,
+    /// The whole delivery as a queue document, with its headers and its body (or the key of its body). Sent to the queue
+    /// again, it is judged again: events of it that are recorded stay as they are.
+    pub document: String,
+    /// The part of the body that could not be read, where the rest could and the part is small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// What made it.
+    #[serde(flatten)]
+    pub occurrence: Occurrence,
+    /// When its delivery arrived.
+    pub received_at: Timestamp,
+    /// The time index.
+    #[serde(flatten)]
+    pub time_index: TimeIndex,
+}
+
+/// How far the recording of a delivery with many events has come, so that a redelivered message goes on from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressEntry {
+    /// Who sent the delivery.
+    pub provider: ProviderName,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Number of events in the delivery. A release that splits it otherwise starts from its first event.
+    pub events: u32,
+    /// Every event below this index is recorded.
+    pub next_index: EventIndex,
+    /// What became of those events.
+    pub outcomes: OutcomeCounts,
+    /// When the entry may go, in seconds since 1970.
+    pub expires_at: i64,
+}
+
+impl ProgressEntry {
+    /// Key of a delivery's progress.
+    #[must_use]
+    pub fn key(delivery_id: DeliveryId) -> EntryKey {
+        EntryKey { partition: format!("progress#{delivery_id}"), sort: "progress".to_owned() }
+    }
+}
+
+/// An entry of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Entry {
+    /// The event itself.
+    Event(Box<EventEntry>),
+    /// An event with the identity of another one and other content, kept beside it.
+    Conflict(Box<EventEntry>),
+    /// A signed second name.
+    Alias(AliasEntry),
+    /// An unsigned second name.
+    Hint(AliasEntry),
+    /// What could not be read.
+    Quarantine(Box<QuarantineEntry>),
+    /// What is known of an entity.
+    Entity(Box<EntityEntry>),
+    /// How far a delivery with many events has come.
+    Progress(ProgressEntry),
+}

@@ -1,0 +1,80 @@
+//! Outcomes of events.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// New, and kept.
+    Stored,
+    /// The same event with the same content was here before; nothing more is kept.
+    Duplicate,
+    /// Kept, and marked as the same state as an earlier event reported.
+    Repeat,
+    /// The same event with other content was here before; this one is kept beside it.
+    Conflict,
+    /// Authentic, but it could not be read as an event; kept whole, with the reason.
+    Quarantined,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] = [Self::Stored, Self::Duplicate, Self::Repeat, Self::Conflict, Self::Quarantined];
+
+    /// The outcome as logs, metrics and entries name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Repeat => "repeat",
+            Self::Conflict => "conflict",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// Number of events by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeCounts {
+    /// Events stored.
+    pub stored: u32,
+    /// Duplicates.
+    pub duplicate: u32,
+    /// Repeats.
+    pub repeat: u32,
+    /// Conflicts.
+    pub conflict: u32,
+    /// Events quarantined.
+    pub quarantined: u32,
+}
+
+impl OutcomeCounts {
+    /// Counts one more event with this outcome.
+    pub const fn add(&mut self, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::Stored => &mut self.stored,
+            Outcome::Duplicate => &mut self.duplicate,
+            Outcome::Repeat => &mut self.repeat,
+            Outcome::Conflict => &mut self.conflict,
+            Outcome::Quarantined => &mut self.quarantined,
+        };
+        *count = count.saturating_add(1);
+    }
+}
+
+impl fmt::Display for OutcomeCounts {
+    /// Writes the outcomes that occurred, such as `stored=7,duplicate=2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [self.stored, self.duplicate, self.repeat, self.conflict, self.quarantined];
+        let mut separator = "";
+        for (outcome, count) in Outcome::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+            write!(f, "{separator}{}={count}", outcome.as_str())?;
+            separator = ",";
+        }
+        Ok(())
+    }
+}

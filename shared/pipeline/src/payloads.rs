@@ -1,0 +1,35 @@
+//! The claim check: what is too large for the queue or the ledger is stored elsewhere, and only its key goes along.
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::port_error::PortError;
+
+/// The store for what is too large for the queue or the ledger.
+pub trait Payloads: Send + Sync + 'static {
+    /// Stores bytes under a key. Keys are made so that storing again stores the same bytes.
+    fn put(&self, key: &PayloadKey, bytes: Bytes) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Fetches the bytes under a key.
+    fn get(&self, key: &PayloadKey) -> impl Future<Output = Result<Bytes, PortError>> + Send;
+}
+
+/// The key of a stored payload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct PayloadKey(String);
+
+impl PayloadKey {
+    /// A key as it was written down.
+    #[must_use]
+    pub const fn new(key: String) -> Self {
+        Self(key)
+    }
+
+    /// The key's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

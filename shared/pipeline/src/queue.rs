@@ -1,0 +1,37 @@
+//! The queue between the intakes and the processor.
+
+use std::future::Future;
+
+use crate::port_error::PortError;
+use crate::queue_message::QueueMessage;
+
+/// The queue between the intakes and the processor.
+pub trait Queue: Send + Sync + 'static {
+    /// Sends a document of at most [`crate::queue_message::MAX_MESSAGE_BYTES`]. Once this returns `Ok`, the document is durable.
+    fn send(&self, document: &QueueMessage) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// The queue, for those who send many documents at a time.
+pub trait BatchQueue: Send + Sync + 'static {
+    /// Asks whether the queue answers, before anything is taken for it.
+    fn check(&self) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Sends at most [`crate::queue_message::MAX_BATCH_MESSAGES`] documents of at most
+    /// [`crate::queue_message::MAX_MESSAGE_BYTES`] together, and says of each, in their order, whether it is durable. The
+    /// call as a whole fails when nothing is known of any of them.
+    fn send_batch(
+        &self,
+        documents: &[QueueMessage],
+    ) -> impl Future<Output = Result<Vec<Result<(), PortError>>, PortError>> + Send;
+}
+
+/// A message as the queue hands it over.
+#[derive(Clone, Debug)]
+pub struct QueueRecord {
+    /// The queue's id of the message, by which a failure is reported.
+    pub message_id: String,
+    /// The queue document.
+    pub body: String,
+    /// How often the message was received, this time included.
+    pub receive_count: u32,
+}

@@ -1,0 +1,19 @@
+//! The ports on one machine, named together.
+
+use intake_pipeline::clock::SystemClock;
+use intake_pipeline::platform::Platform;
+
+use crate::{FileLease, LocalSecret, SqliteLedger, SqlitePayloads, SqliteQueue};
+
+/// One machine as a platform.
+#[derive(Debug)]
+pub enum Sqlite {}
+
+impl Platform for Sqlite {
+    type Queue = SqliteQueue;
+    type Payloads = SqlitePayloads;
+    type Secrets = LocalSecret;
+    type Ledger = SqliteLedger;
+    type Lease = FileLease;
+    type Clock = SystemClock;
+}
