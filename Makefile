@@ -21,6 +21,8 @@ test: check-tools tools-test tools-rabbitmq tools-sam
 
 lint: check-tools tools-sam tools-lint
 	cargo fmt --all --check
+	@# The providers' files, which a macro declares, are known to rustfmt by their names only.
+	git ls-files -z '*.rs' | xargs -0 rustfmt --check --edition 2024
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --all-targets --features intake-cli/aws --locked -- -D warnings
 	$(TOOLS)/lint/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources

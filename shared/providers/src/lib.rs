@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+#[macro_use]
+pub mod registry;
+
 pub mod account;
-pub mod accredit;
 pub mod active_keys;
 pub mod amqp;
 pub mod answer;
@@ -13,21 +15,24 @@ pub mod digest;
 pub mod entity;
 pub mod event;
 pub mod json;
-pub mod machnet;
-pub mod nowcerts;
-pub mod nurturecloud;
 pub mod oauth;
 pub mod path_secret;
 pub mod provider;
 pub mod queue_source;
-pub mod registry;
 pub mod request;
 pub mod settings;
 pub mod signature;
 pub mod split;
-pub mod sterling;
 pub mod timestamp;
 pub mod webhook;
+
+macro_rules! modules {
+    ($($(#[$_doc:meta])* $_provider:ident = $module:ident ($_source:ident),)+) => {
+        $(pub mod $module;)+
+    };
+}
+
+providers!(modules);
 
 pub use registry::ProviderName;
 

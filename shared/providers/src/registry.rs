@@ -4,7 +4,8 @@
 //! is written. From the list come [`ProviderName`], the [`Settings`] of all providers with the way from a delivery to its events,
 //! the routes of the webhooks, and a visitor for whoever needs each webhook's type. A function names one type and links no other.
 
-/// Hands the list to a macro.
+/// Hands the list to a macro: for each provider the type, its module, and whether it has a `webhook` or a `queue`.
+#[macro_export]
 macro_rules! providers {
     ($make:ident) => {
         $make! {
