@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use intake_providers::delivery::Delivery;
 use intake_providers::digest::Sha256Digest;
-use intake_providers::event::{Alias, Event, EventIndex, Malformed};
+use intake_providers::event::{Event, EventIndex};
+use intake_providers::identity::Alias;
+use intake_providers::malformed::Malformed;
 use intake_providers::timestamp::Timestamp;
 use tokio::sync::OnceCell;
 

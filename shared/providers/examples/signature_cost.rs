@@ -12,7 +12,8 @@ use intake_providers::delivery::DeliveryId;
 use intake_providers::oauth::access_token;
 use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
 use intake_providers::signature::hmac_sha256::HmacSecret;
-use intake_providers::signature::rsa_sha256::{Padding, RsaPublicKey};
+use intake_providers::signature::rsa_padding::Padding;
+use intake_providers::signature::rsa_sha256::RsaPublicKey;
 use intake_providers::timestamp::Timestamp;
 
 const BATCHES: usize = 15;

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::accredit::Accredit;
     use crate::active_keys::{ActiveKeys, ReadKeySet};
-    use crate::event::Identity;
+    use crate::identity::Identity;
     use crate::machnet::Machnet;
     use crate::nurturecloud::NurtureCloud;
     use crate::registry::Settings;

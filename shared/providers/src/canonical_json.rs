@@ -6,14 +6,17 @@
 
 use std::cmp::Ordering;
 
-use crate::event::Malformed;
 use crate::json::{Json, Member, SEPARATORS, characters_of, end_of_value, not_json, text_of};
+use crate::malformed::Malformed;
 
-/// The deepest nesting that is read. The providers' own events stay below ten.
-pub const DEEPEST_LEVEL: usize = 64;
+/// Maximum nesting that is read, in levels. The providers' own events stay below ten.
+pub const MAX_DEPTH: usize = 64;
 
-/// The longest id, name or timestamp that is read, in bytes. Several of them must fit into one entry of the ledger.
+/// Maximum length of an id, name or timestamp, in bytes. Several of them must fit into one entry of the ledger.
 pub const MAX_TEXT_BYTES: usize = 8 * 1024;
+
+/// Maximum length of a name that is quoted from content, in characters.
+const MAX_QUOTED_CHARACTERS: usize = 64;
 
 /// A JSON object without repeated members, whose values are still text.
 #[derive(Clone, Debug, Default)]
@@ -145,14 +148,14 @@ struct Writer<'a> {
     rest: &'a str,
     text: String,
     /// The members that were written of the objects that are open.
-    members: Vec<PutOutcome>,
+    members: Vec<WrittenMember>,
     /// Where members change places.
     sorted: String,
 }
 
 /// Where a written member begins and ends.
 #[derive(Clone, Copy)]
-struct PutOutcome {
+struct WrittenMember {
     start: usize,
     end: usize,
 }
@@ -161,7 +164,7 @@ impl Writer<'_> {
     /// Writes the next value; `level` is how many arrays and objects enclose it.
     fn value(&mut self, level: usize) -> Result<(), Malformed> {
         match self.rest.as_bytes().first() {
-            Some(b'{' | b'[') if level >= DEEPEST_LEVEL => Err(Malformed::TooDeep { limit: DEEPEST_LEVEL }),
+            Some(b'{' | b'[') if level >= MAX_DEPTH => Err(Malformed::TooDeep { limit: MAX_DEPTH }),
             Some(b'{') => self.object(level + 1),
             Some(b'[') => self.array(level + 1),
             Some(b'"') => self.string(),
@@ -195,7 +198,7 @@ impl Writer<'_> {
             }
             let start = self.text.len();
             self.member(level)?;
-            self.members.push(PutOutcome { start, end: self.text.len() });
+            self.members.push(WrittenMember { start, end: self.text.len() });
         }
         self.sort_members(start, first)?;
         self.close('}');
@@ -223,7 +226,7 @@ impl Writer<'_> {
     fn sort_members(&mut self, start: usize, first: usize) -> Result<(), Malformed> {
         let text = self.text.as_str();
         let members = self.members.get_mut(first..).unwrap_or_default();
-        let written = |member: &PutOutcome| text.get(member.start..member.end).unwrap_or_default();
+        let written = |member: &WrittenMember| text.get(member.start..member.end).unwrap_or_default();
         if sort(members, written)? {
             self.sorted.clear();
             for member in members {
@@ -275,9 +278,18 @@ fn sort<'t, T>(members: &mut [T], written: impl Fn(&T) -> &'t str) -> Result<boo
     }
     members.sort_unstable_by(by_name);
     match members.array_windows().find(|[one, other]| by_name(one, other) == Ordering::Equal) {
-        Some([repeated, _]) => Err(Malformed::repeated(written(repeated))),
+        Some([repeated, _]) => Err(repeated_member(written(repeated))),
         None => Ok(true),
     }
+}
+
+/// The error for a member that comes more than once, whose written form begins the text. A long name is cut.
+fn repeated_member(written: &str) -> Malformed {
+    let mut name: String = characters_of(written).take(MAX_QUOTED_CHARACTERS).collect();
+    if characters_of(written).nth(MAX_QUOTED_CHARACTERS).is_some() {
+        name.push('…');
+    }
+    Malformed::RepeatedMember { name }
 }
 
 #[cfg(test)]
@@ -298,7 +310,7 @@ mod tests {
     fn plainly(text: &str, level: usize) -> Option<String> {
         let value: &RawValue = serde_json::from_str(text).ok()?;
         let parts: Vec<String> = match value.get().as_bytes()[0] {
-            b'{' | b'[' if level >= DEEPEST_LEVEL => return None,
+            b'{' | b'[' if level >= MAX_DEPTH => return None,
             b'{' => plain_members(value.get())?
                 .iter()
                 .map(|(name, value)| {
@@ -409,8 +421,8 @@ mod tests {
     #[test]
     fn nesting_beyond_the_limit_is_malformed_and_costs_no_stack() {
         let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-        assert!(canonical_text(&nested(DEEPEST_LEVEL)).is_ok());
-        assert_eq!(canonical_text(&nested(DEEPEST_LEVEL + 1)), Err(Malformed::TooDeep { limit: DEEPEST_LEVEL }));
+        assert!(canonical_text(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(canonical_text(&nested(MAX_DEPTH + 1)), Err(Malformed::TooDeep { limit: MAX_DEPTH }));
         assert!(canonical_text(&nested(500_000)).is_err());
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountName;
-use crate::event::Identity;
+use crate::identity::Identity;
 use crate::registry::name::ProviderName;
 
 /// Which thing of an account at a provider. The same organisation, business and id under two accounts are two entities.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::event::Malformed;
+use crate::malformed::Malformed;
 
 /// White space of JSON, and what separates the parts of an array or object.
 pub(crate) const SEPARATORS: [char; 6] = [' ', '\t', '\n', '\r', ',', ':'];

@@ -17,8 +17,10 @@ use crate::amqp::{
 use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
-use crate::event::{Alias, Event, Identity, Malformed};
+use crate::event::Event;
+use crate::identity::{Alias, Identity};
 use crate::json::Json;
+use crate::malformed::Malformed;
 use crate::provider::Provider;
 use crate::queue_source::QueueSource;
 use crate::registry::name::ProviderName;

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use crate::delivery::Delivery;
-use crate::event::Malformed;
+use crate::malformed::Malformed;
 use crate::registry::name::ProviderName;
 use crate::settings::Reader;
 use crate::split::Events;

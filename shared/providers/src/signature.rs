@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod hmac_sha256;
 mod rsa_key;
+pub mod rsa_padding;
 pub mod rsa_sha256;
 
 /// Names a key in logs, alarms and queue documents without revealing it, in lower-case hex digits.

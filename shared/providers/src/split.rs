@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::delivery::Delivery;
-use crate::event::{Event, Malformed, MalformedEvent};
+use crate::event::Event;
+use crate::malformed::{Malformed, MalformedEvent};
 
 /// Maximum number of events in a delivery; a delivery with more is quarantined as a whole.
 pub const MAX_EVENTS: usize = 100_000;

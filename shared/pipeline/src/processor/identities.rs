@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use intake_providers::event::Identity;
+use intake_providers::identity::Identity;
 use tokio::sync::OwnedMutexGuard;
 
 /// A lock for each identity that is worked on. Two events of one entity at once would only get in each other's way: one of them

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use intake_providers::delivery::Delivery;
-use intake_providers::event::Malformed;
+use intake_providers::malformed::Malformed;
 use intake_providers::registry::Settings;
 use intake_providers::split::Events;
 

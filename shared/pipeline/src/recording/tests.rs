@@ -9,7 +9,7 @@ use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::active_keys::MatchedKey;
 use intake_providers::delivery::Delivery;
-use intake_providers::event::Identity;
+use intake_providers::identity::Identity;
 use intake_providers::registry::Settings;
 use intake_providers::signature::KeyFingerprint;
 use intake_providers::split::Split as _;

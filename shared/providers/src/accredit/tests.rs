@@ -3,7 +3,7 @@ use http::HeaderValue;
 
 use super::*;
 use crate::answer::Fault;
-use crate::event::Malformed;
+use crate::malformed::Malformed;
 use crate::testing::{delivery, headers};
 
 const BODY: &[u8] = include_bytes!("../../tests/payloads/accredit-badge-export.json");

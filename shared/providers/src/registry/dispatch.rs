@@ -2,8 +2,8 @@
 
 use crate::accredit::Accredit;
 use crate::delivery::Delivery;
-use crate::event::Malformed;
 use crate::machnet::Machnet;
+use crate::malformed::Malformed;
 use crate::nowcerts::NowCerts;
 use crate::nurturecloud::NurtureCloud;
 use crate::provider::Provider;

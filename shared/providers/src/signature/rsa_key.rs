@@ -11,7 +11,7 @@ use rsa::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef};
 use rsa::sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::rsa_sha256::Padding;
+use super::rsa_padding::Padding;
 
 /// The smallest modulus accepted, in bits (NIST SP 800-131A disallows less for new signatures).
 pub const MINIMUM_MODULUS_BITS: usize = 2048;

@@ -9,26 +9,14 @@ use rsa::pkcs8::EncodePublicKey;
 use rsa::signature::Verifier;
 use rsa::traits::PublicKeyParts;
 use rsa::{pkcs1v15, pss};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::KeyFingerprint;
 use super::rsa_key;
 pub use super::rsa_key::{MAXIMUM_MODULUS_BITS, MINIMUM_MODULUS_BITS, RsaKeyError};
+use super::rsa_padding::Padding;
 
 const FINGERPRINT_DIGITS: usize = 16;
-
-/// How the digest is padded to the size of the modulus before it is signed. One key is only ever checked with one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Padding {
-    /// RSASSA-PKCS1-v1_5, what "SHA-256 with RSA" means unless something else is said.
-    #[default]
-    #[serde(rename = "pkcs1-v1.5")]
-    Pkcs1V15,
-    /// RSASSA-PSS with MGF1 over SHA-256 and a salt as long as the digest, 32 bytes.
-    #[serde(rename = "pss")]
-    Pss,
-}
 
 /// An RSA public key that is fit for checking signatures, and the padding that it is used with.
 #[derive(Clone)]
