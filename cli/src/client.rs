@@ -1,10 +1,10 @@
 //! Sends a signed delivery over HTTP, as a provider would.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use intake_outbound::{Limits, NoClient, http_client};
 use reqwest::{Client, RequestBuilder, Url};
 use serde::Deserialize;
 
@@ -59,8 +59,8 @@ pub enum SendError {
     #[error("this is no http or https url; write one such as http://127.0.0.1:8080/webhooks/machnet")]
     InvalidUrl,
     /// The client could not be made.
-    #[error("no http client could be made; if certificates are the cause, install the system's ca-certificates")]
-    Client(#[source] reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] NoClient),
     /// Nobody there.
     #[error("nobody answers at {url}; start the server with `serve` or `demo`, or choose another --url")]
     Unreachable {
@@ -121,15 +121,7 @@ impl Sender {
     /// # Errors
     /// When the HTTP client can't be made.
     pub fn new(url: &Url) -> Result<Self, SendError> {
-        // A redirect is no acknowledgement, so it is shown and not followed.
-        let mut builder = Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
-        if is_this_machine(url) {
-            builder = builder.no_proxy();
-        }
-        if url.scheme() == "http" {
-            builder = builder.tls_certs_only([]);
-        }
-        builder.build().map(Self).map_err(SendError::Client)
+        Ok(Self(http_client(url, Limits { connect: TIMEOUT, call: TIMEOUT })?))
     }
 
     /// Posts a delivery and returns the answer, whatever its status. A secret that the URL has to end with is the delivery's,
@@ -182,12 +174,6 @@ async fn exchange(url: &Url, request: RequestBuilder) -> Result<Reply, SendError
     Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
-pub(crate) fn is_this_machine(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,19 +186,6 @@ mod tests {
         assert_eq!(read("https://hooks.example.com/other").unwrap(), "https://hooks.example.com/other");
         for text in ["", "localhost:8080", "ftp://example.com/", "127.0.0.1"] {
             assert!(read(text).unwrap_err().to_string().contains("is no http or https url"), "{text}");
-        }
-    }
-
-    #[test]
-    fn this_machine_is_known_by_any_of_its_names() {
-        for (url, expected) in [
-            ("http://127.0.0.1:8080/", true),
-            ("http://localhost/", true),
-            ("http://[::1]:80/", true),
-            ("http://192.0.2.1/", false),
-            ("http://localhost.example.com/", false),
-        ] {
-            assert_eq!(is_this_machine(&Url::parse(url).unwrap()), expected, "{url}");
         }
     }
 }

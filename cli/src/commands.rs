@@ -13,6 +13,7 @@ use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
 use intake_providers::oauth::access_token::NoSigningKey;
 use intake_providers::registry::webhook_route;
+use strum::VariantArray as _;
 
 use crate::authority_store::StoreError;
 use crate::client::SendError;
@@ -295,8 +296,8 @@ fn webhook_parser() -> impl TypedValueParser<Value = ProviderName> {
 
 /// Reads an outcome's name, and lists the names in the help.
 fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
-    PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str))
-        .try_map(|name| Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name).ok_or("no outcome"))
+    PossibleValuesParser::new(Outcome::VARIANTS.iter().map(|outcome| outcome.as_str()))
+        .try_map(|name| name.parse::<Outcome>().map_err(|error| error.to_string()))
 }
 
 /// Prints a text that was laid out. What a terminal would obey is escaped; where a line break would change the layout, the

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use intake_outbound::is_this_machine;
 use intake_pipeline::intake::IntakeSettings;
 use intake_pipeline::key_cache::MIN_REREAD_INTERVAL;
 use intake_providers::ProviderName;
@@ -12,7 +13,6 @@ use reqwest::Url;
 
 use super::describe::table;
 use super::{CommandError, explain, print};
-use crate::client::is_this_machine;
 use crate::key_files::TEST_ACCOUNT;
 use crate::path_secrets::{self, PathSecretError, PathSecrets};
 use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH};

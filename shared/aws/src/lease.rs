@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use intake_pipeline::lease::pause::{Pause, PauseReason, RefusedDocument};
+use intake_pipeline::lease::pause::{Pause, RefusedDocument};
 use intake_pipeline::lease::{Lease, LeaseOwner, Taken};
 use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
@@ -158,7 +158,7 @@ fn pause(item: &Item) -> Option<Pause> {
     Some(Pause {
         until: Timestamp::from_unix_milliseconds(until).unwrap_or(Timestamp::EPOCH),
         failed_runs: number("failed_runs").and_then(|count| count.try_into().ok())?,
-        reason: text("pause_reason").and_then(|reason| PauseReason::parse(reason))?,
+        reason: text("pause_reason").and_then(|reason| reason.parse().ok())?,
         refused: text("refused_document").map(|document| RefusedDocument::stored(document.clone())),
     })
 }
@@ -188,6 +188,7 @@ fn seconds(instant: Timestamp) -> AttributeValue {
 mod tests {
     use std::time::Duration;
 
+    use intake_pipeline::lease::pause::PauseReason;
     use serde_json::{Value, json};
 
     use super::*;

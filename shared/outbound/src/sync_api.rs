@@ -7,17 +7,12 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::resync::{MAX_CALL_TIME, SyncApi};
 use intake_providers::nurturecloud::resync::{BaseUrl, Credentials, SyncAnswer, SyncCall};
-use reqwest::{Client, redirect, retry};
+use reqwest::Client;
+
+use crate::http_client::{Limits, NoClient, http_client};
 
 /// How long a connection may take, TLS included.
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(3);
-
-const USER_AGENT: &str = concat!("webhook-intake/", env!("CARGO_PKG_VERSION"));
-
-/// The HTTP client could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("no http client could be made; if certificates are the cause, install the system's ca-certificates")]
-pub struct NoClient(#[source] reqwest::Error);
 
 /// NurtureCloud's Data API. `Debug` doesn't show the credentials.
 #[derive(Clone, Debug)]
@@ -25,13 +20,6 @@ pub struct HttpSyncApi {
     client: Client,
     base_url: BaseUrl,
     authorization: HeaderValue,
-}
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    connect: Duration,
-    call: Duration,
 }
 
 impl HttpSyncApi {
@@ -44,22 +32,7 @@ impl HttpSyncApi {
     }
 
     fn within(limits: Limits, base_url: BaseUrl, credentials: &Credentials) -> Result<Self, NoClient> {
-        let mut builder = Client::builder()
-            .connect_timeout(limits.connect)
-            .timeout(limits.call)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .user_agent(USER_AGENT);
-        if base_url.is_this_machine() {
-            builder = builder.no_proxy();
-        }
-        if base_url.is_secure() {
-            builder = builder.https_only(true);
-        } else {
-            // Plain HTTP needs no certificates, so a machine without any can use it.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(NoClient)?;
+        let client = http_client(&base_url, limits)?;
         Ok(Self { client, base_url, authorization: credentials.authorization().clone() })
     }
 }

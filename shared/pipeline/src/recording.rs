@@ -182,19 +182,24 @@ impl<P: Platform> Recorder<P> {
         }
         let data = self.place(&event, MAX_INLINE_DATA_BYTES).await?;
         let envelope = self.place_envelope(recording, &event).await?;
-        let mut repeat_of = None;
-        let mut same_job_as = None;
+        // The entry is made once, because it holds the data; a round only changes what it has learned.
+        let entry = entry(delivery, occurrence, &event, data, envelope, Outcome::Stored);
+        let mut puts = vec![ConditionalPut {
+            key: EntryKey { partition, sort: EVENT_SORT.to_owned() },
+            entry: Entry::Event(Box::new(entry)),
+            condition: Condition::Absent,
+        }];
+        let mut repeat_of: Option<String> = None;
+        let mut same_job_as: Option<String> = None;
         for _ in 0..MAX_ROUNDS {
             let now = self.clock.now();
             let outcome = if repeat_of.is_some() { Outcome::Repeat } else { Outcome::Stored };
-            let mut entry = entry(delivery, occurrence, &event, data.clone(), envelope.clone(), outcome);
-            entry.repeat_of.clone_from(&repeat_of);
-            entry.same_job_as.clone_from(&same_job_as);
-            let mut puts = vec![ConditionalPut {
-                key: EntryKey { partition: partition.clone(), sort: EVENT_SORT.to_owned() },
-                entry: Entry::Event(Box::new(entry)),
-                condition: Condition::Absent,
-            }];
+            puts.truncate(1);
+            if let Some(Entry::Event(entry)) = puts.first_mut().map(|put| &mut put.entry) {
+                entry.outcome = outcome;
+                entry.repeat_of.clone_from(&repeat_of);
+                entry.same_job_as.clone_from(&same_job_as);
+            }
             let alias = event.repeat_alias.as_ref().filter(|_| repeat_of.is_none());
             let hint = event.job_hint.as_ref().filter(|_| same_job_as.is_none());
             puts.extend(alias.map(|alias| name(alias, "alias", Entry::Alias, &event, now)));

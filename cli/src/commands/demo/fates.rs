@@ -68,7 +68,7 @@ fn outcomes(log: &str, delivery_id: DeliveryId) -> Option<Vec<Outcome>> {
         .and_then(|line| {
             let named = line.outcomes.split(',').zip(0_usize..).map(|(named, index)| {
                 let name = named.strip_prefix(&format!("{index}="))?;
-                Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+                name.parse().ok()
             });
             named.collect()
         })

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 
 use intake_providers::amqp::{Connection, Message, QueueName};
+use strum::IntoStaticStr;
 
 /// A broker of AMQP. Nothing here declares, binds, purges or deletes: the queues are somebody else's.
 pub trait Broker: Send + Sync + 'static {
@@ -79,11 +80,14 @@ pub struct BrokerError {
 }
 
 /// What a broker's error comes to, and what to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum BrokerFailure {
     /// Nobody answers at the address, or not in time.
+    #[strum(serialize = "broker-unreachable")]
     Unreachable,
     /// TLS was not agreed on, or the certificate is not the host's.
+    #[strum(serialize = "tls-failed")]
     Tls,
     /// The login is refused.
     LoginRefused,
@@ -92,6 +96,7 @@ pub enum BrokerFailure {
     /// There is no such queue.
     UnknownQueue,
     /// Somebody else consumes the queue.
+    #[strum(serialize = "queue-in-use")]
     InUse,
     /// The login may not read the queue.
     AccessRefused,
@@ -106,19 +111,8 @@ pub enum BrokerFailure {
 impl BrokerFailure {
     /// The reason as logs and metrics name it.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Unreachable => "broker-unreachable",
-            Self::Tls => "tls-failed",
-            Self::LoginRefused => "login-refused",
-            Self::VirtualHostRefused => "virtual-host-refused",
-            Self::UnknownQueue => "unknown-queue",
-            Self::InUse => "queue-in-use",
-            Self::AccessRefused => "access-refused",
-            Self::ConsumerCancelled => "consumer-cancelled",
-            Self::ChannelClosed => "channel-closed",
-            Self::ConnectionLost => "connection-lost",
-        }
+    pub fn reason(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
+use strum::IntoStaticStr;
 
 use super::broker::BrokerFailure;
 use super::counters;
@@ -41,7 +42,8 @@ pub enum Holder {
 }
 
 /// Why a run failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum DrainFailure {
     /// The settings are incomplete or wrong.
     ConfigurationInvalid,
@@ -70,18 +72,10 @@ pub enum DrainFailure {
 impl DrainFailure {
     /// The reason as logs and metrics name it.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub fn reason(self) -> &'static str {
         match self {
-            Self::ConfigurationInvalid => "configuration-invalid",
-            Self::LeaseUnavailable => "lease-unavailable",
-            Self::LeaseLost => "lease-lost",
-            Self::SecretsUnavailable => "secrets-unavailable",
-            Self::AccountUnusable => "account-unusable",
-            Self::QueueUnavailable => PauseReason::QueueUnavailable.as_str(),
-            Self::PayloadsUnavailable => PauseReason::PayloadsUnavailable.as_str(),
-            Self::MessagesRefused => PauseReason::MessagesRefused.as_str(),
             Self::CannotConsume(failure) | Self::BrokenOff(failure) => failure.reason(),
-            Self::Panic => PauseReason::Panic.as_str(),
+            _ => self.into(),
         }
     }
 
@@ -106,7 +100,7 @@ impl DrainFailure {
 impl DrainOutcome {
     /// The outcome as logs name it, and its reason where there is one.
     #[must_use]
-    pub const fn in_words(self) -> (&'static str, Option<&'static str>) {
+    pub fn in_words(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Idle => ("idle", None),
             Self::Drained => ("drained", None),

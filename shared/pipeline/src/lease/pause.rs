@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// The pause after the first run that failed. It doubles with each further one.
 pub const MIN_PAUSE: Duration = Duration::from_secs(60);
@@ -54,8 +55,11 @@ impl Pause {
 }
 
 /// What failed before a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum PauseReason {
     /// Our queue took none of a batch, or didn't answer.
     QueueUnavailable,
@@ -68,29 +72,10 @@ pub enum PauseReason {
 }
 
 impl PauseReason {
-    const ALL: [Self; 4] = [Self::QueueUnavailable, Self::PayloadsUnavailable, Self::MessagesRefused, Self::Panic];
-
     /// The reason as logs, metrics and stores name it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueUnavailable => "queue-unavailable",
-            Self::PayloadsUnavailable => "payloads-unavailable",
-            Self::MessagesRefused => "messages-refused",
-            Self::Panic => "panic",
-        }
-    }
-
-    /// Reads a reason as a store has it.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
-    }
-}
-
-impl fmt::Display for PauseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -145,8 +130,8 @@ mod tests {
 
     #[test]
     fn a_reason_is_read_as_it_is_written_and_a_body_is_not_shown() {
-        for reason in PauseReason::ALL {
-            assert_eq!(PauseReason::parse(reason.as_str()), Some(reason));
+        for reason in PauseReason::VARIANTS {
+            assert_eq!(reason.as_str().parse(), Ok(*reason));
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
         assert_eq!(format!("{:?}", RefusedDocument::stored("secret".to_owned())), "RefusedDocument(6 bytes)");

@@ -11,6 +11,7 @@ use intake_providers::entity::{EntityReference, EntityState, EntityUpdate};
 use intake_providers::event::EventIndex;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::data::EventData;
 use super::key::EntryKey;
@@ -95,8 +96,9 @@ pub struct EntityEntry {
 }
 
 /// What an event changed, for who has followed every change before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Change {
     /// The entity was not known, and is there now.
     Created,
@@ -115,22 +117,10 @@ pub enum Change {
 }
 
 impl Change {
-    /// Every change.
-    pub const ALL: [Self; 7] =
-        [Self::Created, Self::Changed, Self::Deleted, Self::Merged, Self::Revived, Self::Late, Self::Unchanged];
-
     /// The change as entries and logs name it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Changed => "changed",
-            Self::Deleted => "deleted",
-            Self::Merged => "merged",
-            Self::Revived => "revived",
-            Self::Late => "late",
-            Self::Unchanged => "unchanged",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -3,10 +3,26 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
     /// New, and kept.
     Stored,
@@ -21,19 +37,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 5] = [Self::Stored, Self::Duplicate, Self::Repeat, Self::Conflict, Self::Quarantined];
-
     /// The outcome as logs, metrics and entries name it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stored => "stored",
-            Self::Duplicate => "duplicate",
-            Self::Repeat => "repeat",
-            Self::Conflict => "conflict",
-            Self::Quarantined => "quarantined",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -71,7 +78,7 @@ impl fmt::Display for OutcomeCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [self.stored, self.duplicate, self.repeat, self.conflict, self.quarantined];
         let mut separator = "";
-        for (outcome, count) in Outcome::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+        for (outcome, count) in Outcome::VARIANTS.iter().zip(counts).filter(|(_, count)| *count > 0) {
             write!(f, "{separator}{}={count}", outcome.as_str())?;
             separator = ",";
         }

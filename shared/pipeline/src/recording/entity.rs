@@ -28,44 +28,48 @@ impl<P: Platform> Recorder<P> {
         let delivery = recording.delivery;
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let arrival = Arrival { received_at: delivery.received_at, delivery_id: delivery.id, index };
-        // A duplicate's data is not stored, so where to is decided once it is known that the event is none.
-        let mut data = None;
         let envelope = self.place_envelope(recording, event).await?;
         let partition = event.identity.partition_key();
         let entity_key = EntryKey { partition: partition.clone(), sort: entity::ENTITY_SORT.to_owned() };
         let event_key = EntryKey { partition, sort: arrival.event_sort() };
+        // The entry is made once; a round only changes what follows from the entity that it found.
+        let elsewhere = EventData::Elsewhere { same_data_as: event.id.clone() };
+        let entry = entry(delivery, occurrence, event, elsewhere.clone(), envelope, Outcome::Stored);
+        let mut event_put = ConditionalPut {
+            key: event_key.clone(),
+            entry: Entry::Event(Box::new(entry)),
+            condition: Condition::Absent,
+        };
+        // A duplicate's data is not stored, so where to store it is decided once the event is known not to be one.
+        let mut placed = None;
 
         let mut before = self.ledger.entity(&entity_key).await?;
         for _ in 0..MAX_ROUNDS {
-            let elsewhere = EventData::Elsewhere { same_data_as: event.id.clone() };
-            let advance = |data: &EventData| {
+            let apply = |data: &EventData| {
                 let (provider, event_id, digest) = (event.provider, event.id.as_str(), event.digest);
                 entity::apply(before.as_ref(), &Observation { provider, event_id, update, arrival, digest, data })
             };
-            let mut advanced = advance(data.as_ref().unwrap_or(&elsewhere));
-            let outcome = advanced.outcome;
-            if outcome != Outcome::Duplicate && data.is_none() {
-                let placed = self.place(event, MAX_INLINE_CONTENT_BYTES).await?;
-                advanced = advance(&placed);
-                data = Some(placed);
+            let mut applied = apply(placed.as_ref().unwrap_or(&elsewhere));
+            let outcome = applied.outcome;
+            if outcome != Outcome::Duplicate && placed.is_none() {
+                applied = apply(placed.insert(self.place(event, MAX_INLINE_CONTENT_BYTES).await?));
             }
             let condition =
                 before.as_ref().map_or(Condition::Absent, |entity: &EntityEntry| Condition::Version(entity.version));
-            let own = match (&advanced.same_data_as, &data) {
-                (Some(same_data_as), _) => EventData::Elsewhere { same_data_as: same_data_as.clone() },
-                (None, Some(data)) => data.clone(),
-                (None, None) => elsewhere,
-            };
-            let mut entry = entry(delivery, occurrence, event, own, envelope.clone(), outcome);
-            entry.entity = Some(entity_change(&advanced, update, event));
-            let puts = [
-                ConditionalPut {
-                    key: event_key.clone(),
-                    entry: Entry::Event(Box::new(entry)),
-                    condition: Condition::Absent,
-                },
-                ConditionalPut { key: entity_key.clone(), entry: Entry::Entity(Box::new(advanced.entity)), condition },
-            ];
+            if let Entry::Event(entry) = &mut event_put.entry {
+                entry.outcome = outcome;
+                entry.entity = Some(entity_change(&applied, update, event));
+                match (&applied.same_data_as, &placed) {
+                    (Some(same_data_as), _) => {
+                        entry.data = EventData::Elsewhere { same_data_as: same_data_as.clone() };
+                    }
+                    (None, Some(placed)) if entry.data != *placed => entry.data = placed.clone(),
+                    (None, _) => {}
+                }
+            }
+            let entity_put =
+                ConditionalPut { key: entity_key.clone(), entry: Entry::Entity(Box::new(applied.entity)), condition };
+            let puts = [event_put, entity_put];
             let PutOutcome::ConditionFailed(existing) = self.ledger.put(self.clock.now(), &puts).await? else {
                 return Ok(outcome);
             };
@@ -77,23 +81,24 @@ impl<P: Platform> Recorder<P> {
                 (None, Some(_)) => return Err(unexpected(&entity_key)),
                 (None, None) => before = self.ledger.entity(&entity_key).await?,
             }
+            [event_put, _] = puts;
         }
         Err(RecordingError::Unsettled)
     }
 }
 
 /// What the event's entry says about the entity.
-fn entity_change(advanced: &Applied, update: &EntityUpdate, event: &Event) -> EntityChange {
-    let entity = &advanced.entity;
+fn entity_change(applied: &Applied, update: &EntityUpdate, event: &Event) -> EntityChange {
+    let entity = &applied.entity;
     let content = entity
         .content
         .as_ref()
-        .filter(|content| advanced.change == Change::Revived && content.digest != event.digest)
+        .filter(|content| applied.change == Change::Revived && content.digest != event.digest)
         .map(|content| content.data.clone());
     EntityChange {
         entity: update.entity.clone(),
         state: update.state,
-        change: advanced.change,
+        change: applied.change,
         version: entity.version,
         merged_into: entity.existence.as_ref().and_then(|life| life.merged_into.clone()),
         content,

@@ -6,12 +6,14 @@ use std::time::Duration;
 use http::StatusCode;
 use intake_providers::nurturecloud::resync::{SyncAnswer, SyncCall};
 use intake_providers::timestamp::Timestamp;
+use strum::IntoStaticStr;
 
 use super::resume_point::ResumePointError;
 use crate::port_error::PortError;
 
 /// Why a call was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// 4xx: this call is wrong.
     Refused,
@@ -28,17 +30,10 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The reason as logs and metrics have it.
+    /// The reason as logs and metrics name it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::UnexpectedAnswer => "unexpected-answer",
-            Self::Throttled => "throttled",
-            Self::ServerError => "server-error",
-            Self::NoAnswer => "no-answer",
-            Self::CredentialsWrong => "credentials-wrong",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -125,7 +120,8 @@ pub struct NotAccepted {
 }
 
 /// How a run ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum RunOutcome {
     /// Every call was accepted.
     Complete,
@@ -148,18 +144,10 @@ pub enum RunOutcome {
 }
 
 impl RunOutcome {
-    /// The ending as logs and summaries have it.
+    /// The outcome as logs and summaries name it.
     #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Incomplete => "incomplete",
-            Self::OutOfTime => "out-of-time",
-            Self::ToldToWait { .. } => "told-to-wait",
-            Self::CredentialsWrong => "credentials-wrong",
-            Self::TakenOver => "taken-over",
-            Self::ResumePoint(_) => "resume-point",
-        }
+    pub fn as_str(&self) -> &'static str {
+        self.into()
     }
 }
 
