@@ -1,12 +1,12 @@
 //! What the flows need from the outside world, as narrow as it can be. The adapters store and fetch; every decision is made
 //! in the flows.
 
-use std::fmt;
 use std::future::Future;
 
 use bytes::Bytes;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::entities::EntityEntry;
 use crate::ledger::{ConditionalPut, Entry, EntryKey, PutOutcome};
@@ -110,7 +110,8 @@ pub trait Secrets: Send + Sync + 'static {
 }
 
 /// A secret's text. It is wiped when dropped, and `Debug` doesn't show it.
-pub struct SecretText(zeroize::Zeroizing<String>);
+#[derive(Debug)]
+pub struct SecretText(SecretString);
 
 impl SecretText {
     /// Wraps a text.
@@ -122,13 +123,7 @@ impl SecretText {
     /// The text itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(..)")
+        self.0.expose_secret()
     }
 }
 
