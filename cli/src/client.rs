@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use intake_outbound::{Limits, NoClient, http_client};
 use reqwest::{Client, RequestBuilder, Url};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::key_files::ClientCredentials;
@@ -24,18 +25,12 @@ pub struct Reply {
 }
 
 /// A token, as the token endpoint gives it. `Debug` doesn't show it.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct Token {
     /// The token itself.
-    pub access_token: String,
+    pub access_token: SecretString,
     /// How long it is valid, in seconds.
     pub expires_in: u64,
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Token(valid for {} s)", self.expires_in)
-    }
 }
 
 /// The body of a token request.
@@ -45,7 +40,7 @@ pub const TOKEN_REQUEST_BODY: &str = "grant_type=client_credentials";
 #[must_use]
 pub fn token_request_headers(client: &ClientCredentials) -> [(&'static str, String); 2] {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let credentials = format!("{}:{}", encoded(&client.client_id), encoded(&client.client_secret));
+    let credentials = format!("{}:{}", encoded(&client.client_id), encoded(client.client_secret.expose_secret()));
     [
         ("authorization", format!("Basic {}", STANDARD.encode(credentials))),
         ("content-type", "application/x-www-form-urlencoded".to_owned()),

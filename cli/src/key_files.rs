@@ -8,11 +8,13 @@ use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
+use intake_providers::oauth::serialize_exposed;
 use intake_providers::timestamp::Timestamp;
 use intake_sqlite::DataDirectory;
 use intake_sqlite::private_file::{create_private_file, remove_if_present, replace_private_file};
 use rsa::PrivateKey;
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::authority_store::{self, First, StoreError, StoredAuthority};
@@ -101,7 +103,7 @@ pub struct AccreditTestKey {
     /// The active keys, in the form of the secret on AWS.
     pub secret: String,
     /// The private key as PEM.
-    pub private_key: String,
+    pub private_key: SecretString,
 }
 
 /// Makes a key pair for tests.
@@ -112,7 +114,10 @@ pub fn new_accredit_key() -> Result<AccreditTestKey, TestKeyError> {
     let key = PrivateKey::new(&mut getrandom::SysRng, TEST_KEY_BITS)?;
     let public_key = key.to_public_key().to_public_key_pem(LineEnding::LF)?;
     let entry = AccreditKeyDocument { account: TEST_ACCOUNT, public_key: &public_key, padding: "pkcs1-v1.5" };
-    Ok(AccreditTestKey { secret: secret_document(entry)?, private_key: key.to_pkcs8_pem(LineEnding::LF)?.to_string() })
+    Ok(AccreditTestKey {
+        secret: secret_document(entry)?,
+        private_key: key.to_pkcs8_pem(LineEnding::LF)?.as_str().into(),
+    })
 }
 
 /// Makes a shared secret for tests, in the form of the secret on AWS.
@@ -126,18 +131,13 @@ pub fn new_machnet_key() -> Result<String, TestKeyError> {
 }
 
 /// A client of the token endpoint with its secret, as it is written down. `Debug` doesn't show the secret.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ClientCredentials {
     /// The client id.
     pub client_id: String,
     /// The secret.
-    pub client_secret: String,
-}
-
-impl std::fmt::Debug for ClientCredentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ClientCredentials({})", self.client_id)
-    }
+    #[serde(serialize_with = "serialize_exposed")]
+    pub client_secret: SecretString,
 }
 
 /// The settings of an authority that is new.
@@ -214,7 +214,7 @@ async fn ensure_sterling_client(directory: &DataDirectory) -> Result<(), TestKey
         Ok((authority, ()))
     })
     .await?;
-    let client = ClientCredentials { client_id: TEST_CLIENT_ID.to_owned(), client_secret: secret.reveal().to_owned() };
+    let client = ClientCredentials { client_id: TEST_CLIENT_ID.to_owned(), client_secret: secret.reveal().into() };
     let text = serde_json::to_string_pretty(&client)? + "\n";
     replace_private_file(&path, &text).map_err(|source| TestKeyError::Unwritable { path, source })
 }
@@ -255,7 +255,7 @@ pub async fn ensure_test_keys(directory: &DataDirectory) -> Result<(), TestKeyEr
                         // A private key without its public half is what a run that was cut short left.
                         remove_if_present(&private_key)
                             .map_err(|source| TestKeyError::Unwritable { path: private_key.clone(), source })?;
-                        write(&private_key, &made.private_key)?;
+                        write(&private_key, made.private_key.expose_secret())?;
                         write(&keys, &made.secret)?;
                     }
                 }

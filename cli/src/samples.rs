@@ -24,6 +24,7 @@ use intake_providers::request::UnverifiedRequest;
 use intake_providers::sterling::Sterling;
 use intake_providers::timestamp::{InvalidTimestamp, Timestamp};
 use intake_providers::webhook::Webhook;
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use crate::authority_store::StoreError;
@@ -122,7 +123,7 @@ impl SampleKeys {
         };
         let mut authority = settings.make(issued_at)?;
         let secret = ClientSecret::generate().ok_or(StoreError::NoRandomness)?;
-        let client = ClientCredentials { client_id: "sample".to_owned(), client_secret: secret.reveal().to_owned() };
+        let client = ClientCredentials { client_id: "sample".to_owned(), client_secret: secret.reveal().into() };
         authority.add_client_secret(&client.client_id, None, &secret).map_err(StoreError::from)?;
         let verification = authority.verification().map_err(StoreError::from)?;
         let accredit = new_accredit_key()?;
@@ -130,7 +131,7 @@ impl SampleKeys {
         let account = AccountName::new(TEST_ACCOUNT).map_err(PathSecretError::from)?;
         Ok(Self {
             accredit_secret: accredit.secret,
-            accredit_private_key: accredit.private_key,
+            accredit_private_key: accredit.private_key.expose_secret().to_owned(),
             machnet_secret: new_machnet_key()?,
             nurturecloud_secret: json(&PathSecrets::only(account, &path_secret))?,
             nurturecloud_path_secret: format!("{}\n", path_secret.reveal()),

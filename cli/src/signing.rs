@@ -1,7 +1,5 @@
 //! Signs deliveries as the providers do.
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -13,9 +11,11 @@ use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::DecodePrivateKey as _;
 use rsa::sha2::Sha256;
 use rsa::signature::{SignatureEncoding as _, Signer as _};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-/// A provider's way of signing, with its key.
+/// A provider's way of signing, with its key. `Debug` doesn't show it.
+#[derive(Debug)]
 pub enum Signer {
     /// RSA with SHA-256 and PKCS#1 v1.5 padding, in base64.
     Accredit(Box<SigningKey<Sha256>>),
@@ -115,7 +115,7 @@ impl Signer {
 }
 
 /// A delivery with everything that is sent beside its body. `Debug` doesn't show its signature, token or secret.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct SignedDelivery {
     /// The body.
     pub body: Bytes,
@@ -124,11 +124,11 @@ pub struct SignedDelivery {
 }
 
 /// What proves a delivery.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Proof {
     None,
-    Header(&'static str, String),
-    PathSecret(String),
+    Header(&'static str, SecretString),
+    PathSecret(SecretString),
 }
 
 impl SignedDelivery {
@@ -139,27 +139,27 @@ impl SignedDelivery {
     pub fn new(signer: &Signer, body: Bytes, mut headers: Vec<(&'static str, String)>) -> Result<Self, SignerError> {
         headers.push(("content-type", "application/json".to_owned()));
         let (name, value) = signer.sign(&body)?;
-        Ok(Self { body, headers, proof: Proof::Header(name, value) })
+        Ok(Self { body, headers, proof: Proof::Header(name, value.into()) })
     }
 
     /// A JSON body with a bearer token beside it, as Sterling sends one.
     #[must_use]
     pub fn with_bearer_token(token: &str, body: Bytes) -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
-        Self { body, headers, proof: Proof::Header("authorization", format!("Bearer {token}")) }
+        Self { body, headers, proof: Proof::Header("authorization", format!("Bearer {token}").into()) }
     }
 
     /// A JSON body for a URL that ends with this secret, as NurtureCloud sends one.
     #[must_use]
     pub fn with_path_secret(secret: &str, body: Bytes) -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
-        Self { body, headers, proof: Proof::PathSecret(secret.to_owned()) }
+        Self { body, headers, proof: Proof::PathSecret(secret.into()) }
     }
 
     /// Every header by name.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let proof = match &self.proof {
-            Proof::Header(name, value) => Some((*name, value.as_str())),
+            Proof::Header(name, value) => Some((*name, value.expose_secret())),
             Proof::PathSecret(_) | Proof::None => None,
         };
         self.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(proof)
@@ -169,7 +169,7 @@ impl SignedDelivery {
     #[must_use]
     pub fn path(&self, webhook_path: &str) -> String {
         match &self.proof {
-            Proof::PathSecret(secret) => format!("{}/{secret}", webhook_path.trim_end_matches('/')),
+            Proof::PathSecret(secret) => format!("{}/{}", webhook_path.trim_end_matches('/'), secret.expose_secret()),
             Proof::Header(..) | Proof::None => webhook_path.to_owned(),
         }
     }
@@ -187,21 +187,6 @@ impl SignedDelivery {
     pub fn unsigned(mut self) -> Self {
         self.proof = Proof::None;
         self
-    }
-}
-
-impl fmt::Debug for SignedDelivery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedDelivery")
-            .field("body", &self.body)
-            .field("headers", &self.headers)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signer({})", self.provider())
     }
 }
 
@@ -228,12 +213,31 @@ mod tests {
     #[test]
     fn what_is_signed_here_is_verified_there() {
         let accredit = new_accredit_key().unwrap();
-        let signer = Signer::read(ProviderName::Accredit, &accredit.private_key).unwrap();
+        let signer = Signer::read(ProviderName::Accredit, accredit.private_key.expose_secret()).unwrap();
         assert!(verifies::<Accredit>(&accredit.secret, &signer, b"{}"));
         let machnet = new_machnet_key().unwrap();
         let signer = Signer::read(ProviderName::Machnet, &machnet).unwrap();
         assert!(verifies::<Machnet>(&machnet, &signer, b"{}"));
         assert!(!verifies::<Machnet>(&new_machnet_key().unwrap(), &signer, b"{}"));
+    }
+
+    #[test]
+    fn neither_a_signer_nor_a_delivery_shows_what_proves_it() {
+        let body = Bytes::from_static(b"{}");
+        let key = new_accredit_key().unwrap().private_key;
+        let signer = Signer::read(ProviderName::Accredit, key.expose_secret()).unwrap();
+        let signed = SignedDelivery::new(&signer, body.clone(), Vec::new()).unwrap();
+        let (_, signature) = signed.headers().last().unwrap();
+        assert_eq!(signature.len(), 344, "2048 bits in base64");
+        assert!(!format!("{signed:?}").contains(signature), "{signed:?}");
+        let shown = format!("{signer:?}");
+        assert!(shown.contains("d: \"...\", primes: \"&[...]\", precomputed: \"Some(...)\""), "{shown}");
+        for delivery in [
+            SignedDelivery::with_path_secret("hunter2", body.clone()),
+            SignedDelivery::with_bearer_token("hunter2", body),
+        ] {
+            assert!(!format!("{delivery:?}").contains("hunter2"), "{delivery:?}");
+        }
     }
 
     #[test]

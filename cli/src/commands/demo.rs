@@ -16,6 +16,7 @@ use intake_pipeline::telemetry::json_lines;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -148,13 +149,13 @@ async fn tell(
     let mut numbers = HashMap::new();
     let token_url = webhook_url(token_url, TOKEN_PATH)?;
     let client = test_client(directory)?;
-    let mut token = String::new();
+    let mut token = SecretString::default();
     for (Step { provider, what, sent, expected }, number) in story::steps(directory)?.into_iter().zip(1_u32..) {
         let url = webhook_url(&format!("http://{address}"), provider.source_path())?;
         let sender = Sender::new(&url)?;
         let delivery = match sent {
             Sent::Delivery(delivery) => Some(delivery),
-            Sent::WithToken(body) => Some(SignedDelivery::with_bearer_token(&token, body)),
+            Sent::WithToken(body) => Some(SignedDelivery::with_bearer_token(token.expose_secret(), body)),
             Sent::TokenRequest => None,
         };
         // One after the other, because a retry that overtakes its first try would be the one that is stored; and not two in one

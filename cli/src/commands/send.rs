@@ -1,5 +1,6 @@
 //! `send`: one signed delivery to any URL.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::ProviderName;
 use reqwest::Url;
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use super::{CommandError, print, webhook_parser};
@@ -157,7 +159,8 @@ async fn send_with_token(
     let post = async || {
         let token = token_sender.token(&token_url, &client).await?;
         print(&format!("{token_url}\n200 a token, valid for {} s\n", token.expires_in))?;
-        let text = if arguments.tamper { tampered_token(&token.access_token) } else { token.access_token };
+        let token = token.access_token.expose_secret();
+        let text = if arguments.tamper { Cow::Owned(tampered_token(token)) } else { Cow::Borrowed(token) };
         let delivery = SignedDelivery::with_bearer_token(&text, body.clone());
         Ok::<_, CommandError>(sender.post(&url, &delivery).await?)
     };
@@ -240,7 +243,7 @@ impl Arguments {
                 option: "--client-secret-file",
                 source,
             })?;
-            return Ok(ClientCredentials { client_id: client_id.clone(), client_secret: secret.trim().to_owned() });
+            return Ok(ClientCredentials { client_id: client_id.clone(), client_secret: secret.trim().into() });
         }
         test_client(&DataDirectory::at(data_directory))
     }

@@ -1,7 +1,8 @@
 //! Secrets and their text.
 
-use std::fmt;
 use std::future::Future;
+
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::port_error::PortError;
 
@@ -12,7 +13,8 @@ pub trait Secrets: Send + Sync + 'static {
 }
 
 /// A secret's text. It is wiped when dropped, and `Debug` doesn't show it.
-pub struct SecretText(zeroize::Zeroizing<String>);
+#[derive(Debug)]
+pub struct SecretText(SecretString);
 
 impl SecretText {
     /// Wraps a text.
@@ -24,12 +26,6 @@ impl SecretText {
     /// The text itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(..)")
+        self.0.expose_secret()
     }
 }

@@ -13,3 +13,15 @@ pub mod access_token;
 pub mod authority;
 pub mod client_id;
 pub mod token_request;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serializer;
+
+/// Writes a secret into a document that is secret as a whole, for `serialize_with`: a [`SecretString`] leaves it to each place
+/// where that is meant.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize_exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}

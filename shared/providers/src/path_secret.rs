@@ -7,8 +7,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 use crate::digest::Sha256Digest;
 use crate::signature::KeyFingerprint;
@@ -24,7 +25,8 @@ const FINGERPRINT_LABEL: &[u8] = b"webhook-intake path secret";
 const FINGERPRINT_DIGITS: usize = 8;
 
 /// A secret of ours, for as long as it takes to tell it to its user. `Debug` doesn't show it.
-pub struct PathSecret(Zeroizing<String>);
+#[derive(Debug)]
+pub struct PathSecret(SecretString);
 
 impl PathSecret {
     /// The secret that these random bytes make.
@@ -38,19 +40,13 @@ impl PathSecret {
     /// The secret itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 
     /// What is kept of it.
     #[must_use]
     pub fn hash(&self) -> PathSecretHash {
-        PathSecretHash(Sha256Digest::of(self.0.as_bytes()))
-    }
-}
-
-impl fmt::Debug for PathSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PathSecret(..)")
+        PathSecretHash(Sha256Digest::of(self.reveal().as_bytes()))
     }
 }
 
@@ -135,7 +131,7 @@ mod tests {
     #[test]
     fn neither_the_secret_nor_its_hash_can_be_printed() {
         let secret = PathSecret::of_randomness([7; 32]);
-        assert_eq!(format!("{secret:?}"), "PathSecret(..)");
+        assert!(!format!("{secret:?}").contains(secret.reveal()), "{secret:?}");
         let printed = format!("{:?}", secret.hash());
         assert!(!printed.contains(&secret.hash().digest().to_string()[..8]), "{printed}");
         assert_eq!(printed, format!("PathSecretHash({})", secret.hash().fingerprint()));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::active_keys::MatchedKey;
@@ -43,8 +44,9 @@ struct VerifiedClaims {
 }
 
 /// A token, as it is given to a client. `Debug` doesn't show it.
+#[derive(Debug)]
 pub struct AccessToken {
-    text: String,
+    text: SecretString,
     /// How long it is valid.
     pub expires_in: Duration,
 }
@@ -53,13 +55,7 @@ impl AccessToken {
     /// The token's text.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.text
-    }
-}
-
-impl std::fmt::Debug for AccessToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "AccessToken(valid for {:?})", self.expires_in)
+        self.text.expose_secret()
     }
 }
 
@@ -95,7 +91,7 @@ pub fn issue(
     };
     let text =
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&private_key)).map_err(|_| NoSigningKey)?;
-    Ok(AccessToken { text, expires_in })
+    Ok(AccessToken { text: text.into(), expires_in })
 }
 
 /// Why a token does not count.

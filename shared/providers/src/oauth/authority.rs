@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::Zeroizing;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::account::AccountName;
 use crate::digest::Sha256Digest;
 use crate::oauth::client_id::{ClientId, InvalidClientId};
+use crate::oauth::serialize_exposed;
 use crate::timestamp::Timestamp;
 
 /// How long a token is valid unless the document says otherwise: two hours.
@@ -62,7 +64,8 @@ pub struct SigningKey {
     /// The key's id in tokens: the first 16 hex digits of the SHA-256 of its public key.
     pub kid: String,
     /// The private key as PKCS#8 in base64.
-    private_key: Zeroizing<String>,
+    #[serde(serialize_with = "serialize_exposed")]
+    private_key: SecretString,
     /// Since when it verifies.
     pub added_at: Timestamp,
     /// Since when it signs.
@@ -189,21 +192,22 @@ pub enum AuthorityError {
 }
 
 /// A freshly made signing key in PKCS#8.
+#[derive(Debug)]
 #[must_use = "this is the only copy of the key"]
-pub struct NewSigningKey(Zeroizing<String>);
+pub struct NewSigningKey(SecretString);
 
 impl NewSigningKey {
     /// Makes a key from the operating system's randomness; nothing when that fails.
     #[must_use]
     pub fn generate() -> Option<Self> {
         let document = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).ok()?;
-        Some(Self(Zeroizing::new(STANDARD.encode(document.as_ref()))))
+        Some(Self(STANDARD.encode(document.as_ref()).into()))
     }
 }
 
 /// The id and the public key of a private key.
-fn public_key(private_key: &str) -> Option<(String, Vec<u8>)> {
-    let document = Zeroizing::new(STANDARD.decode(private_key).ok()?);
+fn public_key(private_key: &SecretString) -> Option<(String, Vec<u8>)> {
+    let document = Zeroizing::new(STANDARD.decode(private_key.expose_secret()).ok()?);
     let pair = Ed25519KeyPair::from_pkcs8(&document).ok()?;
     let public = pair.public_key().as_ref().to_vec();
     let kid = Sha256Digest::of(&public).to_string().chars().take(16).collect();
@@ -214,7 +218,7 @@ impl SigningKey {
     /// The private key in PKCS#8.
     #[must_use]
     pub(crate) fn pkcs8(&self) -> Option<Zeroizing<Vec<u8>>> {
-        STANDARD.decode(self.private_key.as_str()).ok().map(Zeroizing::new)
+        STANDARD.decode(self.private_key.expose_secret()).ok().map(Zeroizing::new)
     }
 }
 
@@ -443,13 +447,14 @@ impl std::fmt::Debug for Authority {
 }
 
 /// A client's secret. It is wiped when dropped, and `Debug` doesn't show it.
-pub struct ClientSecret(Zeroizing<String>);
+#[derive(Debug)]
+pub struct ClientSecret(SecretString);
 
 impl ClientSecret {
     /// A secret as it was presented.
     #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+    pub fn new(text: impl Into<SecretString>) -> Self {
+        Self(text.into())
     }
 
     /// A new secret: 256 random bits in base64url, which every way of encoding a form leaves as they are; nothing when the
@@ -464,17 +469,11 @@ impl ClientSecret {
     /// The text, for the one who is to be told.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 
     fn hash(&self) -> Sha256Digest {
-        Sha256Digest::of(self.0.as_bytes())
-    }
-}
-
-impl std::fmt::Debug for ClientSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ClientSecret(..)")
+        Sha256Digest::of(self.reveal().as_bytes())
     }
 }
 

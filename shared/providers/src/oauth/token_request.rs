@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, header};
+use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::oauth::authority::ClientSecret;
@@ -84,11 +85,11 @@ impl TokenRequest {
                 // Unknown parameters are ignored (section 3.2), and a scope changes nothing here.
                 _ => continue,
             };
-            if slot.replace(Zeroizing::new(value.into_owned())).is_some() {
+            if slot.replace(value.into_owned().into()).is_some() {
                 return Err(TokenError::InvalidRequest("a parameter comes more than once"));
             }
         }
-        match form.grant_type.as_ref().map(|grant| grant.as_str()) {
+        match form.grant_type.as_ref().map(|grant| grant.expose_secret()) {
             None | Some("") => return Err(TokenError::InvalidRequest("grant_type is missing")),
             Some("client_credentials") => {}
             Some(_) => return Err(TokenError::UnsupportedGrantType),
@@ -99,11 +100,11 @@ impl TokenRequest {
                     "the client authenticates both by the authorization header and in the body; use one of them",
                 ));
             }
-            (Some((id, _)), Some(other), None) if *other != id => {
+            (Some((id, _)), Some(other), None) if other.expose_secret() != id => {
                 return Err(TokenError::InvalidRequest("client_id is not the client of the authorization header"));
             }
             (Some(credentials), _, None) => credentials,
-            (None, Some(id), Some(secret)) => (id.to_string(), ClientSecret::new(secret.to_string())),
+            (None, Some(id), Some(secret)) => (id.expose_secret().to_owned(), ClientSecret::new(secret)),
             (None, _, _) => return Err(TokenError::InvalidClient),
         };
         Ok(Self { client_id, client_secret })
@@ -112,9 +113,9 @@ impl TokenRequest {
 
 #[derive(Default)]
 struct Form {
-    grant_type: Option<Zeroizing<String>>,
-    client_id: Option<Zeroizing<String>>,
-    client_secret: Option<Zeroizing<String>>,
+    grant_type: Option<SecretString>,
+    client_id: Option<SecretString>,
+    client_secret: Option<SecretString>,
 }
 
 /// The credentials of HTTP Basic. Both parts are form-encoded before they are joined (section 2.3.1).
@@ -134,11 +135,11 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, ClientSecret)>, TokenErr
     let colon = credentials.iter().position(|byte| *byte == b':').ok_or(TokenError::InvalidClient)?;
     let (id, secret) = credentials.split_at_checked(colon).ok_or(TokenError::InvalidClient)?;
     let secret = secret.get(1..).unwrap_or_default();
-    Ok(Some((form_decoded(id)?.to_string(), ClientSecret::new(form_decoded(secret)?.to_string()))))
+    Ok(Some((form_decoded(id)?, ClientSecret::new(form_decoded(secret)?))))
 }
 
 /// One form-encoded value.
-fn form_decoded(bytes: &[u8]) -> Result<Zeroizing<String>, TokenError> {
+fn form_decoded(bytes: &[u8]) -> Result<String, TokenError> {
     // An ampersand or an equals sign would be escaped, so they can only mean that the value wasn't encoded.
     let escaped: Vec<u8> = bytes
         .iter()
@@ -152,7 +153,7 @@ fn form_decoded(bytes: &[u8]) -> Result<Zeroizing<String>, TokenError> {
     if decoded.contains(char::REPLACEMENT_CHARACTER) {
         return Err(TokenError::InvalidClient);
     }
-    Ok(Zeroizing::new(decoded))
+    Ok(decoded)
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! HMAC-SHA256 (RFC 2104, FIPS 180-4) under a shared secret, the way Machnet signs the body of a webhook.
 
-use std::fmt;
-
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -54,6 +53,7 @@ pub enum WeakSecret {
 }
 
 /// A shared secret that passed the checks of [`HmacSecret::new`]. The copy in here is wiped when it is dropped.
+#[derive(Debug)]
 pub struct HmacSecret {
     key: KeyBlock,
     fingerprint: KeyFingerprint,
@@ -114,12 +114,6 @@ impl HmacSecret {
     }
 }
 
-impl fmt::Debug for HmacSecret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "HmacSecret({})", self.fingerprint)
-    }
-}
-
 /// Whether `tag` is the HMAC-SHA256 of `message` under `key`, which may be any bytes, in constant time.
 ///
 /// This is the check behind [`HmacSecret::verify`] without the judgement of the secret, so that it can be held against
@@ -137,22 +131,24 @@ pub(crate) fn fingerprint(secret: &[u8], message: &[u8]) -> KeyFingerprint {
 
 /// A key brought to the size of one SHA-256 block, the first step of HMAC (RFC 2104, section 2). In this form a `Hmac`
 /// can be made from it without a failure that would have to be answered each time.
-struct KeyBlock(Zeroizing<[u8; 64]>);
+#[derive(Debug)]
+struct KeyBlock(SecretBox<[u8; 64]>);
 
 impl KeyBlock {
     fn new(key: &[u8]) -> Self {
-        let mut block = Zeroizing::new([0; 64]);
+        let mut secret = SecretBox::new(Box::new([0; 64]));
+        let block = secret.expose_secret_mut();
         if key.len() > block.len() {
             let hash = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(key)));
             block.iter_mut().zip(hash.iter()).for_each(|(to, from)| *to = *from);
         } else {
             block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
         }
-        Self(block)
+        Self(secret)
     }
 
     fn keyed_with(&self, message: &[u8]) -> Hmac<Sha256> {
-        let mut hmac = Hmac::<Sha256>::new((&*self.0).into());
+        let mut hmac = Hmac::<Sha256>::new(self.0.expose_secret().into());
         hmac.update(message);
         hmac
     }
@@ -218,7 +214,11 @@ mod tests {
     #[test]
     fn a_secret_shows_only_its_fingerprint_when_it_is_printed() {
         let printed = format!("{:?}", HmacSecret::new(SECRET).unwrap());
-        assert_eq!(printed, "HmacSecret(59254906)");
+        assert!(printed.contains("59254906") && printed.contains("REDACTED"), "{printed}");
+        assert!(
+            !printed.contains(SECRET) && !printed.contains(&format!("{:?}", SECRET.as_bytes())[1..20]),
+            "{printed}"
+        );
     }
 
     #[test]

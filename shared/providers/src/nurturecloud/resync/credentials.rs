@@ -1,14 +1,14 @@
 //! With what we log in to the Data API: HTTP Basic (RFC 7617).
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-/// A client id and its secret. `Debug` shows neither.
+/// A client id and its secret. `Debug` shows neither, for the header's value is marked as sensitive.
+#[derive(Debug)]
 pub struct Credentials {
     /// The whole value of the header.
     authorization: HeaderValue,
@@ -66,9 +66,9 @@ fn listed(problems: &[CredentialProblem]) -> String {
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(default)]
-    client_id: Zeroizing<String>,
+    client_id: SecretString,
     #[serde(default)]
-    client_secret: Zeroizing<String>,
+    client_secret: SecretString,
 }
 
 impl Credentials {
@@ -109,19 +109,13 @@ impl Credentials {
     pub fn read(secret: &str) -> Result<Self, CredentialsError> {
         let document: Document = serde_json::from_str(secret)
             .map_err(|error| CredentialsError::Malformed { line: error.line(), column: error.column() })?;
-        Self::new(&document.client_id, &document.client_secret)
+        Self::new(document.client_id.expose_secret(), document.client_secret.expose_secret())
     }
 
     /// The value of the `Authorization` header, marked as sensitive.
     #[must_use]
     pub const fn authorization(&self) -> &HeaderValue {
         &self.authorization
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(..)")
     }
 }
 

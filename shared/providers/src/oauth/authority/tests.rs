@@ -95,7 +95,7 @@ fn what_the_webhook_gets_holds_no_secret_and_nothing_shows_one() {
     let mut authority = authority();
     let secret = ClientSecret::generate().unwrap();
     authority.add_client_secret("ibm", None, &secret).unwrap();
-    let private = authority.keys[0].private_key.to_string();
+    let private = authority.keys[0].private_key.expose_secret().to_owned();
     let whole = serde_json::to_string(&authority).unwrap();
     assert!(whole.contains(&private) && !whole.contains(secret.reveal()));
     let public = serde_json::to_string(&authority.verification().unwrap()).unwrap();
