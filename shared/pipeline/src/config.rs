@@ -93,8 +93,8 @@ pub struct ProcessorConfig {
     pub payloads_bucket: String,
     /// `MACHNET_REPEAT_WINDOW_SECONDS`: for how long a state that Machnet reported is remembered.
     pub machnet_repeat_window: Duration,
-    /// `NURTURECLOUD_ORGANISATION` and `NURTURECLOUD_BUSINESSES` (ids with commas between them): whose entities are taken.
-    /// Every one's where they are not set.
+    /// `NURTURECLOUD_ORGANISATION` and `NURTURECLOUD_BUSINESSES` (ids separated by commas): if set, entities of others are
+    /// quarantined. Unset accepts all.
     pub nurturecloud: nurturecloud::Splitter,
     /// `NOWCERTS_ID_POINTER`: the JSON pointer to the id of an event of NowCerts.
     pub nowcerts_id_pointer: Option<JsonPointer>,
