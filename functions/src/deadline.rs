@@ -1,4 +1,4 @@
-//! How much time an invocation has.
+//! The deadline of an invocation.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// 2000-01-01T00:00:00Z, in milliseconds since 1970. No invocation ends before that, and none may take 30 years.
 const YEAR_2000_MILLISECONDS: u64 = 946_684_800_000;
 
-/// The moment at which the work of an invocation must be done, `margin` before Lambda ends it.
+/// The instant by which the work of an invocation must be done: `margin` before Lambda ends it.
 pub(crate) fn end_by(context: &Context, margin: Duration) -> Instant {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Instant::now() + remaining(context.deadline, now).saturating_sub(margin)

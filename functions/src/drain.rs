@@ -16,20 +16,20 @@ use tokio::time::Instant;
 use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
 
-/// What is kept of an invocation's time for writing the counters.
+/// Share of an invocation's time that is reserved for writing the counters.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// How long one run lasts outside of Lambda, where nobody sets an end. The secret is read anew with each.
+/// How long one run lasts outside of Lambda, where nobody sets an end. Each reads the secret again.
 const CONTINUOUS_RUN: Duration = Duration::from_secs(15 * 60);
 
-/// The least time between two runs outside of Lambda.
+/// Minimum time between two runs outside of Lambda.
 const CONTINUOUS_PAUSE: Duration = Duration::from_secs(5);
 
 /// Empties a provider's queues: as a Lambda function, once for each invocation; anywhere else, such as in a container, run after
-/// run until the process is ended. Which of the two it is, the environment says: Lambda sets `AWS_LAMBDA_RUNTIME_API`.
+/// run until the process is ended. The environment decides which: Lambda sets `AWS_LAMBDA_RUNTIME_API`.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. A run that fails is no error: it is logged and counted.
+/// When Lambda's runtime API is gone. A run that fails is not an error: it is logged and counted.
 pub async fn run_drain<S: QueueSource>() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let drain: Result<Drain<Aws, AmqpBroker>, _> = match DrainConfig::from_environment(environment_variable) {

@@ -25,13 +25,13 @@ mod event;
 
 use event::Event;
 
-/// What is kept of an invocation's time for getting the answer out, where the function's timeout is shorter than the deadline.
+/// Share of an invocation's time that is reserved for sending the answer, if the function's timeout is shorter than the deadline.
 const MARGIN: Duration = Duration::from_millis(300);
 
 /// Runs the intake of a provider as a Lambda function behind an HTTP API, until Lambda ends the process.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. Settings that can't be used are no error: every request is then answered "send it
+/// When Lambda's runtime API is gone. Unusable settings are not an error: every request is then answered "send it
 /// again".
 pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     let started = Instant::now();
@@ -60,7 +60,7 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
 /// Runs the token endpoint as a Lambda function behind an HTTP API, until Lambda ends the process.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. Settings that can't be used are no error: nobody gets a token then.
+/// When Lambda's runtime API is gone. Unusable settings are not an error: no token is issued then.
 pub async fn run_token_endpoint() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let config = TokenEndpointConfig::from_environment(environment_variable);

@@ -14,17 +14,17 @@ use lambda_runtime::{Context, LambdaEvent, service_fn};
 use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
 
-/// What is kept of an invocation's time for reporting the records that were not done, and for writing the counters.
+/// Share of an invocation's time that is reserved for reporting the records that were not done, and for writing the counters.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The attribute of a message that says how often it was received.
+/// The attribute with the number of receives of a message.
 const RECEIVE_COUNT: &str = "ApproximateReceiveCount";
 
 /// Runs the processor as a Lambda function behind the queue, until Lambda ends the process.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. Settings that can't be used are no error: every record is then reported as failed and
-/// waits on the queue.
+/// When Lambda's runtime API is gone. Unusable settings are not an error: every record is then reported as failed and waits
+/// on the queue.
 pub async fn run_processor() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let processor = match ProcessorConfig::from_environment(environment_variable) {
@@ -75,7 +75,7 @@ fn queue_record(message: SqsMessage) -> Result<QueueRecord, NamelessMessage> {
     let receive_count = message.attributes.get(RECEIVE_COUNT).and_then(|count| count.parse().ok()).unwrap_or(1);
     Ok(QueueRecord {
         message_id: message.message_id.ok_or(NamelessMessage)?,
-        // A message without a body is no document, and fails as such.
+        // A message without a body is not one of ours, and fails as such.
         body: message.body.unwrap_or_default(),
         receive_count,
     })

@@ -21,17 +21,17 @@ use serde_json::Value;
 use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
 
-/// What is kept of an invocation's time for the call that is under way (10 s), for saving the progress twice (8 s each), and
+/// Share of an invocation's time that is reserved for the call in flight (10 s), for saving the progress twice (8 s each), and
 /// for writing the counters.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// How many calls a summary lists.
+/// Maximum number of calls that a summary lists.
 const MAX_LISTED: usize = 50;
 
 /// Runs the resync as a Lambda function, until Lambda ends the process.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. Settings that can't be used fail each invocation.
+/// When Lambda's runtime API is gone. Unusable settings fail each invocation.
 pub async fn run_resync() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let function = match ResyncConfig::from_environment(environment_variable) {
@@ -104,7 +104,7 @@ impl Function {
     }
 }
 
-/// A payload that was written by hand, and not well.
+/// A hand-written payload with a mistake.
 #[derive(Debug, thiserror::Error)]
 enum InvalidRequest {
     #[error(
@@ -115,7 +115,7 @@ enum InvalidRequest {
     Plan(#[from] InvalidPlan),
 }
 
-/// What a payload asks for. Whatever has none of the members of a request was sent by a schedule.
+/// What a payload asks for. One without the members of a request was sent by a schedule.
 fn plan(scheduled: &ResyncPlan, payload: &Value) -> Result<ResyncPlan, InvalidRequest> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

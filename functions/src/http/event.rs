@@ -92,7 +92,7 @@ impl HttpApiEvent<'_> {
     }
 }
 
-/// What a path can't hold as it is. Percent signs stay, because nothing tells whether they are already an encoding.
+/// What a path can't hold as it is. Percent signs stay, because they may already be an encoding.
 /// Source: RFC 3986, section 3.3, `pchar`.
 const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b' ')

@@ -34,7 +34,7 @@ const CONTENDED: [&str; 3] = ["TransactionConflict", "ThrottlingError", "Provisi
 /// A write that met another writer (`TransactionConflict`) or was throttled inside a transaction says nothing about some of
 /// its items, even if others were refused in the same answer. It is tried again until the answer is either "done" or a
 /// refusal that accounts for every item, because [`PutOutcome::ConditionFailed`] says of each put whether something was in its way. If
-/// that doesn't come within the budget, the call fails and the record comes again.
+/// that doesn't come within the budget, the call fails and the record is redelivered.
 ///
 /// A write that took effect although its answer was lost is refused when it is tried again, and the entry in its way is
 /// the one that it put.
@@ -255,7 +255,7 @@ fn to_entry(
         PortError::of(
             operation,
             format!(
-                "the item at {partition} {sort} is no entry that this version knows; deploy the version that wrote it"
+                "the item at {partition} {sort} is not an entry that this version knows; deploy the version that wrote it"
             ),
         )
     })

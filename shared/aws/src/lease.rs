@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use intake_pipeline::lease::pause::{Pause, RefusedDocument};
+use intake_pipeline::lease::pause::{Pause, RefusedMessage};
 use intake_pipeline::lease::{Lease, LeaseOwner, Taken};
 use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
@@ -17,7 +17,7 @@ use crate::port_error::port_error;
 const UPDATE_ITEM: &str = "dynamodb UpdateItem";
 const DELETE_ITEM: &str = "dynamodb DeleteItem";
 
-/// Nobody holds the lease, or its time is over, or it is ours; and no pause lasts.
+/// The lease is free, expired or ours, and no pause lasts.
 const IS_FREE: &str = "(attribute_not_exists(holder) OR expires_at <= :now OR holder = :holder) \
                        AND (attribute_not_exists(paused_until) OR paused_until <= :now)";
 
@@ -35,11 +35,11 @@ pub struct DynamoLease {
     key: String,
 }
 
-/// What became of an update.
+/// Result of an update.
 enum Updated {
     /// The item as it is now.
     Yes(Item),
-    /// The item that the condition refused, where the answer has it.
+    /// The existing item that the condition failed on, if the answer has it.
     Refused(Item),
 }
 
@@ -76,7 +76,7 @@ impl DynamoLease {
         }
     }
 
-    /// Writes a pause and removes attributes, if the lease is still ours. Says whether it is.
+    /// Writes a pause and removes attributes, if the lease is still ours. Returns whether it is.
     async fn put_pause(&self, owner: &LeaseOwner, pause: &Pause, remove: &[&str]) -> Result<bool, PortError> {
         let mut values = Item::from([
             holder(owner),
@@ -102,7 +102,7 @@ impl DynamoLease {
 }
 
 impl Lease for DynamoLease {
-    /// A take that took effect although its answer was lost is tried again by the SDK, and finds itself the holder.
+    /// If a take takes effect and its answer is lost, the SDK retries it, and the retry finds us as the holder.
     async fn take(&self, owner: &LeaseOwner, now: Timestamp, expires_at: Timestamp) -> Result<Taken, PortError> {
         let values = [holder(owner), value(":now", seconds(now)), value(":expires_at", seconds(expires_at))].into();
         let update = "SET holder = :holder, expires_at = :expires_at";
@@ -159,7 +159,7 @@ fn pause(item: &Item) -> Option<Pause> {
         until: Timestamp::from_unix_milliseconds(until).unwrap_or(Timestamp::EPOCH),
         failed_runs: number("failed_runs").and_then(|count| count.try_into().ok())?,
         reason: text("pause_reason").and_then(|reason| reason.parse().ok())?,
-        refused: text("refused_document").map(|document| RefusedDocument::stored(document.clone())),
+        refused: text("refused_document").map(|document| RefusedMessage::stored(document.clone())),
     })
 }
 
@@ -212,7 +212,7 @@ mod tests {
             until: Timestamp::parse("2026-11-21T09:34:00Z").unwrap(),
             failed_runs: 3,
             reason: PauseReason::QueueUnavailable,
-            refused: Some(RefusedDocument::stored("the document".to_owned())),
+            refused: Some(RefusedMessage::stored("the document".to_owned())),
         }
     }
 

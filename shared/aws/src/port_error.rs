@@ -3,7 +3,7 @@
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use intake_pipeline::port_error::PortError;
 
-/// The most characters of a service's own message that are repeated.
+/// Maximum length of a service's own message that is repeated, in characters.
 const MAX_MESSAGE_CHARACTERS: usize = 240;
 
 /// The error of a call, on one line: the service's error code and message, or how the call failed on the way.
@@ -43,7 +43,7 @@ pub(crate) fn message_without_quotations(message: &str) -> String {
         index.and_then(|index| characters.get(index)).is_some_and(|character| character.is_alphabetic())
     };
     let quotation = characters.iter().enumerate().position(|(index, character)| match character {
-        // An apostrophe, as in "can't", is no quotation mark.
+        // An apostrophe, as in "can't", is not a quotation mark.
         '\'' | '’' => !(is_letter(index.checked_sub(1)) && is_letter(index.checked_add(1))),
         '"' | '`' | '“' | '‘' | '«' | '(' | '[' | '{' | '<' => true,
         _ => false,

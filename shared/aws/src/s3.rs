@@ -61,7 +61,7 @@ impl S3Payloads {
         )
     }
 
-    /// S3 denies a missing object, too, to whoever may not list the bucket.
+    /// Without the permission to list the bucket, S3 also denies access to a missing object.
     fn missing_or_forbidden(&self, key: &PayloadKey, error: &SdkError<GetObjectError>) -> PortError {
         let denied = port_error(GET, error);
         PortError::of(

@@ -80,7 +80,7 @@ impl SecretDocument {
     /// Its current text and version; no text and no version when it never had a value.
     ///
     /// # Errors
-    /// When the service doesn't tell, or the secret holds no text.
+    /// When the service doesn't answer, or the secret holds no text.
     pub async fn read(&self) -> Result<(Option<SecretText>, String), PortError> {
         let secret = match self.client.get_secret_value().secret_id(&self.secret_id).send().await {
             Ok(secret) => secret,

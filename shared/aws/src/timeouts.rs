@@ -61,7 +61,7 @@ pub const INTAKE: Budget = Budget {
 /// longer, so there is room for one more only.
 pub const INTAKE_PAYLOADS: Budget = Budget { attempt: Duration::from_millis(1_400), attempts: 2, ..INTAKE };
 
-/// Every call of the processor, whose function has 30 seconds and whose records come again.
+/// Every call of the processor, which has 30 seconds and redelivers failed records.
 ///
 /// Long enough for throttling to pass, and three operations in a row, the most that one event usually needs, fit into the
 /// function's time.
@@ -74,7 +74,7 @@ pub const PROCESSOR: Budget = Budget {
     longest_pause: Duration::from_secs(2),
 };
 
-/// Every call of the drain. A batch holds up no other one, and the messages in it come again if it fails; but after the run
+/// Every call of the drain. A batch holds up no other one, and its messages are redelivered if it fails; but after the run
 /// has taken its last message, everything that is out must be sent within its margin of 12 s.
 pub const DRAIN: Budget = Budget { attempt: Duration::from_secs(4), operation: Duration::from_secs(9), ..PROCESSOR };
 

@@ -1,4 +1,4 @@
-//! What lapin's errors come to.
+//! lapin's errors as failures of the broker.
 
 use std::io;
 
@@ -6,10 +6,10 @@ use intake_pipeline::drain::broker::{BrokerError, BrokerFailure};
 use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
-/// The most characters of the broker's own words that are repeated.
+/// Maximum length of the broker's own words that are repeated, in characters.
 const MAX_MESSAGE_CHARACTERS: usize = 240;
 
-/// What was under way.
+/// What was in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Connecting {
@@ -63,7 +63,7 @@ fn is_of_tls(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
 }
 
-/// An error in words of our own.
+/// An error in our own words.
 pub(crate) fn in_words(failure: BrokerFailure, message: &str) -> BrokerError {
     BrokerError { failure, message: on_one_line(message) }
 }

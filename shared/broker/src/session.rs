@@ -162,7 +162,7 @@ impl Receipt for AmqpReceipt {
         settled(self.0.ack(BasicAckOptions::default()).await)
     }
 
-    async fn give_back(&self) -> Result<(), BrokerError> {
+    async fn requeue(&self) -> Result<(), BrokerError> {
         settled(self.0.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await)
     }
 }

@@ -120,7 +120,7 @@ async fn a_message_that_is_given_back_comes_again_and_a_quorum_queue_counts_that
         assert_eq!((found.redelivered, found.delivery_count), (redelivered, count));
         assert!(found.headers.is_empty());
         messages.cancel().await.unwrap();
-        received.receipt.give_back().await.unwrap();
+        received.receipt.requeue().await.unwrap();
         session.close().await.unwrap();
     }
 }
@@ -193,7 +193,7 @@ async fn a_quorum_queue_drops_a_message_that_is_returned_once_more_than_its_limi
         let received = within(messages.next()).await.unwrap().unwrap();
         assert_eq!(received.message.properties.delivery_count.unwrap_or(0), returned);
         messages.cancel().await.unwrap();
-        received.receipt.give_back().await.unwrap();
+        received.receipt.requeue().await.unwrap();
         session.close().await.unwrap();
     }
     let session = AmqpBroker.connect(&connection()).await.unwrap();

@@ -5,10 +5,10 @@ use intake_providers::timestamp::Timestamp;
 
 /// Time and randomness.
 pub trait Clock: Send + Sync + 'static {
-    /// The time by our clock.
+    /// The current time.
     fn now(&self) -> Timestamp;
 
-    /// A new id for a delivery that arrived then.
+    /// A new id for a delivery that arrived at this time.
     fn new_delivery_id(&self, received_at: Timestamp) -> DeliveryId;
 }
 

@@ -8,7 +8,7 @@
 //! run and leaves a growing pause in the lease, and the run after it must see our side accept something before it connects
 //! ([`pause`](crate::lease::pause), `proof`): a quorum queue drops a message that is returned again and again.
 //!
-//! A run ends when nothing arrives any more, at its budget, or before its time is up; then the consumer is cancelled, and
+//! A run ends when the queue is empty, at its message budget, or shortly before its deadline; then the consumer is cancelled, and
 //! messages already delivered are still processed. A run that is cut off at any point loses nothing: what was not
 //! acknowledged is redelivered.
 
@@ -41,29 +41,29 @@ mod window;
 
 pub use outcome::{DrainFailure, DrainOutcome, DrainReport, Holder};
 
-/// How long before the end of a run's time the connection is closed and the lease is given up, whatever is still under way.
+/// How long before a run's deadline the connection is closed and the lease released, whatever is still in flight.
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// Settings of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainSettings {
-    /// Maximum number of unacknowledged messages in flight. Times the largest body, it must fit into the function's memory: so
-    /// much arrives at once when large bodies follow small ones.
+    /// Maximum number of unacknowledged messages in flight. Multiplied by the largest body, it must fit into the function's
+    /// memory, because that much arrives at once when large bodies follow small ones.
     pub prefetch: u16,
-    /// How many bytes of bodies may be in memory before the run takes no more. The prefetch follows the sizes of the bodies, so
-    /// that this is seldom exceeded; when small bodies are followed by large ones, by what was under way already.
+    /// Maximum size of the bodies in memory, in bytes, before the run takes no more. The prefetch follows the sizes of the bodies,
+    /// so this is seldom exceeded; when large bodies follow small ones, by those that are in flight already.
     pub in_flight_bytes: usize,
-    /// How many batches may be on their way to our queue at once.
+    /// Maximum number of batches in flight to our queue.
     pub batches_in_flight: usize,
-    /// How long a batch that is not full waits for more.
+    /// How long a partial batch waits for more messages.
     pub linger: Duration,
-    /// How long nothing may come before the queue counts as empty.
+    /// How long no message may arrive before the queue counts as empty.
     pub idle: Duration,
-    /// After how many messages a run takes no more.
+    /// Maximum number of messages that a run takes.
     pub message_budget: u64,
-    /// How long before its time is up a run takes no more. What is out then must be worked off in this time.
+    /// How long before its deadline a run stops taking messages. Those in flight must be finished in this time.
     pub margin: Duration,
-    /// For how long the lease is taken. It is renewed in time; after a run that was killed, the next one waits for its end.
+    /// Duration of the lease. It is renewed before it ends; after a run that was killed, the next one waits for its end.
     pub lease: Duration,
 }
 
@@ -84,9 +84,9 @@ impl Default for DrainSettings {
 
 /// The drain of one provider's queues.
 pub struct Drain<P: Platform, B> {
-    /// Whose queues.
+    /// The provider of the queues.
     pub provider: ProviderName,
-    /// Where they are.
+    /// The provider's broker.
     pub broker: B,
     /// Our queue.
     pub queue: P::Queue,
@@ -94,18 +94,18 @@ pub struct Drain<P: Platform, B> {
     pub payloads: P::Payloads,
     /// The secret with the account.
     pub secrets: P::Secrets,
-    /// How the provider writes the account down.
+    /// Reads the account from the secret's text.
     pub read_account: fn(&str) -> Result<Account, AccountProblems>,
-    /// What keeps others away.
+    /// Keeps other runs out.
     pub lease: P::Lease,
-    /// Time and randomness.
+    /// Time and ids.
     pub clock: P::Clock,
     /// The flow's own settings.
     pub settings: DrainSettings,
 }
 
 impl<P: Platform, B: Broker> Drain<P, B> {
-    /// Empties the queues as far as it comes until `end_by`, and writes the run's line and counters.
+    /// Consumes the queues until they are empty or `end_by` is near, and writes the run's log line and counters.
     pub async fn run(&self, end_by: Instant) -> DrainReport {
         let started = Instant::now();
         let counters = Counters::default();
@@ -138,7 +138,7 @@ impl<P: Platform, B: Broker> Drain<P, B> {
         let outcome = self.work_while_held(&owner, end_by, &mut met, counters).await;
         let pause = counters.pause_after(outcome, met, self.clock.now());
         if let Err(error) = self.lease.release(&owner, pause.as_ref()).await {
-            tracing::warn!(provider = %self.provider, %error, "the lease cannot be given up; it ends by itself");
+            tracing::warn!(provider = %self.provider, %error, "the lease cannot be released; it ends by itself");
         }
         let pause = pause.filter(|pause| pause.until > self.clock.now());
         if let Some(Pause { until, reason, failed_runs, .. }) = &pause {
@@ -150,7 +150,7 @@ impl<P: Platform, B: Broker> Drain<P, B> {
         (outcome, pause)
     }
 
-    /// A defect is caught here, so that it leaves a pause as well: closing the connection returns messages.
+    /// A panic is caught here, so that it leaves a pause as well: closing the connection requeues messages.
     async fn work_while_held(
         &self,
         owner: &LeaseOwner,
@@ -251,7 +251,7 @@ impl<P: Platform, B: Broker> Drain<P, B> {
             return Ok(sent);
         }
         // Before its message is acknowledged without being sent again, the document must be gone from the lease. A run that
-        // found it there once more would take another message that is alike for this one.
+        // found it there once more would mistake another, equal message for this one.
         match self.lease.replace_pause(owner, pause).await {
             Ok(true) => Ok(sent),
             Ok(false) => Ok(SentProof::default()),
@@ -280,8 +280,8 @@ impl<P: Platform, B: Broker> Drain<P, B> {
         Ok(account)
     }
 
-    /// Empties the main queue, then the replay queue with what time is left.
-    #[expect(clippy::too_many_arguments, reason = "a run's own state, handed on once")]
+    /// Empties the main queue, then the replay queue in the time that is left.
+    #[expect(clippy::too_many_arguments, reason = "a run's own state, passed on once")]
     async fn empty_queues(
         &self,
         session: &B::Session,
@@ -292,10 +292,10 @@ impl<P: Platform, B: Broker> Drain<P, B> {
         lease_lost: &watch::Receiver<bool>,
         counters: &Counters,
     ) -> DrainOutcome {
-        let mut ending = StopReason::Empty;
+        let mut stop_reason = StopReason::Empty;
         let queues: Vec<&QueueName> = std::iter::once(&account.queue).chain(&account.replay_queue).collect();
         for queue in queues {
-            let emptying = ConsumerRun::<P> {
+            let consumer_run = ConsumerRun::<P> {
                 provider: self.provider,
                 queue: &self.queue,
                 payloads: &self.payloads,
@@ -306,12 +306,12 @@ impl<P: Platform, B: Broker> Drain<P, B> {
                 counters,
                 proof,
             };
-            let prefetch = emptying.window().prefetch(counters.proven()).unwrap_or(1);
+            let prefetch = consumer_run.window().prefetch(counters.proven()).unwrap_or(1);
             let consuming = timeout_at(finish_by, session.consume(queue, prefetch)).await;
             let messages = match consuming.unwrap_or_else(|_elapsed| Err(too_late())) {
                 Ok(messages) => messages,
                 Err(error) if error.failure == BrokerFailure::InUse => {
-                    tracing::info!(provider = %self.provider, %queue, %error, "somebody is at work");
+                    tracing::info!(provider = %self.provider, %queue, %error, "another consumer is at work");
                     return DrainOutcome::HeldByAnother(Holder::Queue);
                 }
                 Err(error) => {
@@ -320,12 +320,12 @@ impl<P: Platform, B: Broker> Drain<P, B> {
                 }
             };
             let stop_at = end_by.checked_sub(self.settings.margin).unwrap_or(end_by);
-            ending = emptying.run(messages, prefetch, stop_at, finish_by, lease_lost.clone()).await;
-            if ending != StopReason::Empty {
+            stop_reason = consumer_run.run(messages, prefetch, stop_at, finish_by, lease_lost.clone()).await;
+            if stop_reason != StopReason::Empty {
                 break;
             }
         }
-        match ending {
+        match stop_reason {
             StopReason::Failed(failure) => DrainOutcome::Failed(failure),
             _ if Counters::of(&counters.refused) > 0 => DrainOutcome::Failed(DrainFailure::MessagesRefused),
             StopReason::BudgetReached => DrainOutcome::BudgetReached,

@@ -2,8 +2,8 @@
 //!
 //! The flow is a tower service over plain `http` types, so that Lambda and the development server run the same code. The cheap
 //! checks come first: method, proof of the right form, size of the body. Then the keys, then the signature. Only what is
-//! verified becomes a delivery, and only what the queue has taken is answered "we have it". Whatever goes wrong on our side,
-//! a panic included, is answered in the provider's own way of "send it again", within the deadline.
+//! verified becomes a delivery, and only what is durable on the queue is acknowledged. Any fault of ours, a panic included, is
+//! answered in the provider's own way of "send it again", within the deadline.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,16 +37,15 @@ use crate::queue_message::QueueMessage;
 
 mod counters;
 
-/// The largest body that is taken, in bytes: 4 MiB. Lambda takes 6 MB, and a binary body arrives in base64.
+/// Maximum size of a body, in bytes: 4 MiB. Lambda takes 6 MB, and a binary body arrives in base64.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Settings of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntakeSettings {
-    /// The time for a whole request, in which the answer must be out. For the first request of a process, what it took to
-    /// start counts as well.
+    /// Maximum time until a request is answered. For the first request of a process it includes the time that starting took.
     pub deadline: Duration,
-    /// How old cached keys may get before they are read again.
+    /// Maximum age of cached keys before they are read again.
     pub secret_refresh: Duration,
 }
 
@@ -67,7 +66,7 @@ impl<W: Webhook, P: Platform> Clone for Intake<W, P> {
 }
 
 struct Inner<W: Webhook, P: Platform> {
-    /// Absent when the settings can't be used: then every request is answered "send it again".
+    /// `None` without usable settings: then every request is answered "send it again".
     parts: Option<Parts<W, P>>,
     clock: P::Clock,
     guard: Guard,
@@ -96,8 +95,8 @@ impl<W: Webhook, P: Platform> Intake<W, P> {
         Self::with(Some(parts), clock, settings.deadline)
     }
 
-    /// An intake whose settings can't be used. It tells the provider to send everything again, because a function that fails to
-    /// start would be answered for by API Gateway, in words that count as a failure.
+    /// An intake without usable settings. It answers every request "send it again": for a function that fails to start, API
+    /// Gateway would answer, with a status that may count as delivered or as final.
     pub fn unconfigured(clock: P::Clock) -> Self {
         Self::with(None, clock, IntakeSettings::default().deadline)
     }
@@ -106,7 +105,7 @@ impl<W: Webhook, P: Platform> Intake<W, P> {
         Self(Arc::new(Inner { parts, clock, guard: Guard::new(deadline) }))
     }
 
-    /// The answer to a request that reached us in a form that can't be read: the provider's own "send it again".
+    /// The answer to a request that can't be parsed: the provider's own "send it again".
     #[must_use]
     pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
         let progress = self.0.begin();
@@ -142,11 +141,11 @@ where
     }
 }
 
-/// What is known of a request for its line in the log, filled in as it goes along.
+/// What the request's log line reports, filled in on the way.
 struct Progress {
     received_at: Timestamp,
     delivery_id: DeliveryId,
-    /// The queue may have the delivery, and its answer is not known.
+    /// Whether the delivery may be on the queue although its answer is unknown.
     undecided: AtomicBool,
     offloaded: AtomicBool,
     body_bytes: AtomicU64,
@@ -188,7 +187,7 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
         respond(answer, W::status(answer), W::challenge(answer), progress.delivery_id)
     }
 
-    /// Takes a request as far as it goes. `Ok` means that the queue has the delivery.
+    /// Handles a request. `Ok` means that the delivery is on the queue.
     async fn take<B>(&self, request: Request<B>, progress: &Progress) -> Result<(), Answer>
     where
         B: Body<Data = Bytes> + Send,
@@ -229,18 +228,18 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
                 counters::count_accepted(W::NAME);
                 ("accepted", None)
             }
-            Answer::Rejected(refusal) => {
-                counters::count_rejection(W::NAME, refusal);
-                ("rejected", Some(refusal.reason()))
+            Answer::Rejected(rejection) => {
+                counters::count_rejection(W::NAME, rejection);
+                ("rejected", Some(rejection.reason()))
             }
-            // Given up while the queue was asked: nobody can say whether it has the delivery.
-            Answer::RetryLater(trouble) if progress.undecided.load(Ordering::Relaxed) => {
+            // Abandoned during the call to the queue, which may or may not have the delivery.
+            Answer::RetryLater(fault) if progress.undecided.load(Ordering::Relaxed) => {
                 counters::count_unknown(W::NAME);
-                ("unknown", Some(trouble.reason()))
+                ("unknown", Some(fault.reason()))
             }
-            Answer::RetryLater(trouble) => {
-                counters::count_fault(W::NAME, *trouble);
-                ("rejected", Some(trouble.reason()))
+            Answer::RetryLater(fault) => {
+                counters::count_fault(W::NAME, *fault);
+                ("rejected", Some(fault.reason()))
             }
         };
         let matched = progress.matched.get();
@@ -268,13 +267,13 @@ impl<W: Webhook, P: Platform> Parts<W, P> {
         now: Timestamp,
     ) -> Result<Authentic, Answer> {
         let mut keys = self.keys.keys().await.map_err(|_logged| Answer::RetryLater(Fault::SecretsUnavailable))?;
-        let unproved = match attempt::<W>(request, proof, keys.get(), now)? {
+        let unverified = match attempt::<W>(request, proof, keys.get(), now)? {
             Ok(verified) => return Ok(verified),
             Err(request) => request,
         };
-        let keys_are = match self.keys.newer_than(&keys).await {
+        let freshness = match self.keys.newer_than(&keys).await {
             Newer::Keys(newer) => {
-                if let Ok(verified) = attempt::<W>(unproved, proof, newer.get(), now)? {
+                if let Ok(verified) = attempt::<W>(unverified, proof, newer.get(), now)? {
                     return Ok(verified);
                 }
                 keys = newer;
@@ -284,13 +283,13 @@ impl<W: Webhook, P: Platform> Parts<W, P> {
             Newer::Unavailable => KeyFreshness::Stale,
         };
         match keys.get() {
-            Some(keys) if !W::is_unset(keys) => Err(W::no_key_matches(keys_are)),
+            Some(keys) if !W::is_unset(keys) => Err(W::no_key_matches(freshness)),
             _ => Err(Answer::RetryLater(Fault::NoActiveKey)),
         }
     }
 }
 
-/// Checks a request against keys, and hands it back when newer ones may help.
+/// Checks a request against keys, and returns it if newer ones may help.
 fn attempt<W: Webhook>(
     request: UnverifiedRequest,
     proof: &W::Credential,
@@ -301,7 +300,7 @@ fn attempt<W: Webhook>(
     match W::verify(request, proof, keys, now) {
         Ok(verified) => Ok(Ok(verified)),
         Err(VerifyError::NoKeyMatches(request)) => Ok(Err(request)),
-        Err(VerifyError::Rejected(refusal)) => Err(Answer::Rejected(refusal)),
+        Err(VerifyError::Rejected(rejection)) => Err(Answer::Rejected(rejection)),
     }
 }
 
@@ -318,9 +317,9 @@ fn respond(
 ) -> Response<Full<Bytes>> {
     let mut response = match answer {
         Answer::Accepted => problem::json(status, &Receipt { delivery_id }),
-        Answer::Rejected(refusal) => problem::problem(status, refusal.reason(), refusal.to_string()),
-        // Which part of ours failed is in our log; a stranger learns only that sending again is right.
-        Answer::RetryLater(trouble) => problem::problem(status, "send-again", trouble.to_string()),
+        Answer::Rejected(rejection) => problem::problem(status, rejection.reason(), rejection.to_string()),
+        // Which part of ours failed is in our log; a stranger only learns to send it again.
+        Answer::RetryLater(fault) => problem::problem(status, "send-again", fault.to_string()),
     };
     if let Some(challenge) = challenge {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -2,9 +2,9 @@
 //!
 //! Keys are read again when they are older than the refresh interval, and when a well-formed proof matches none of them, so
 //! that a rotation needs no deployment. A stranger can cause such a re-read, so there is at most one per
-//! [`MIN_REREAD_INTERVAL`]. While the secret can't be fetched, the last keys stay in use, unless the store has a maximum age and
-//! they have reached it. A secret that was fetched but is malformed leaves no key active: what was taken out is out, even when
-//! the edit had a typing error.
+//! [`MIN_REREAD_INTERVAL`]. While the secret can't be fetched, the last keys stay in use, unless the cache has a maximum age and
+//! they have reached it. A secret that was fetched but is malformed leaves no key active: a removed key is out, even when the
+//! edit had a typing error.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use crate::port_error::PortError;
 use crate::secrets::Secrets;
 
-/// The least time between two re-reads that requests can cause.
+/// Minimum interval between two re-reads that requests can cause.
 pub const MIN_REREAD_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The least time between two attempts while there are no keys, because none were ever read or the last are too old.
+/// Minimum interval between two attempts while there are no keys, because none were ever read or the last are too old.
 pub const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The keys in one secret.
@@ -56,11 +56,11 @@ pub enum KeyCacheError {
     #[error(transparent)]
     Fetch(#[from] PortError),
     /// The last attempt failed so recently that none was made.
-    #[error("the secret could not be read a moment ago; it is tried again after {} s", MIN_RETRY_INTERVAL.as_secs())]
+    #[error("the secret could not be read a moment ago; the next attempt is after {} s", MIN_RETRY_INTERVAL.as_secs())]
     TriedJustNow,
 }
 
-/// What looking for newer keys gave.
+/// Result of looking for newer keys.
 pub enum Newer<K> {
     /// Other keys.
     Keys(Arc<Keys<K>>),
@@ -71,7 +71,7 @@ pub enum Newer<K> {
 }
 
 impl<K, S: Secrets> KeyCache<K, S> {
-    /// A store that reads its secret at the first use. `holder` names it in the log.
+    /// A cache that reads its secret at the first use. `holder` names it in the log.
     pub fn new(
         holder: &'static str,
         secrets: S,
@@ -82,8 +82,8 @@ impl<K, S: Secrets> KeyCache<K, S> {
         Self { secrets, holder, read, refresh, max_age: None, state }
     }
 
-    /// The same store with a maximum age of its keys: once it is this long since they were read, they are dropped, and there
-    /// are none until the secret can be read again. Without one, keys stay in use for as long as the secret can't be read.
+    /// The same cache with a maximum age of its keys: after it they are dropped, and there are none until the secret can be
+    /// read again. Without one, keys stay in use for as long as the secret can't be read.
     #[must_use]
     pub fn with_max_age(self, max_age: Duration) -> Self {
         Self { max_age: Some(max_age), ..self }
@@ -126,7 +126,7 @@ impl<K, S: Secrets> KeyCache<K, S> {
         }
     }
 
-    /// From here on the store is as if it had never read any.
+    /// From then on the cache is as if it had never read any.
     fn drop_keys_past_their_age(&self, state: &mut State<K>) {
         if self.max_age.is_some_and(|max_age| !within(state.read_at, max_age)) {
             state.keys = None;
@@ -134,7 +134,7 @@ impl<K, S: Secrets> KeyCache<K, S> {
     }
 
     async fn fetch(&self, state: &mut State<K>) -> Result<Arc<Keys<K>>, PortError> {
-        // Noted before the call, so that an attempt that is given up half-way counts as one.
+        // Noted before the call, so that an abandoned attempt counts as one.
         state.attempted_at = Some(Instant::now());
         let secret = self.secrets.fetch().await.inspect_err(|error| {
             tracing::error!(holder = self.holder, %error, "the secret cannot be read");

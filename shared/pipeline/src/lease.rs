@@ -10,24 +10,24 @@ pub mod pause;
 
 use pause::Pause;
 
-/// Who holds a lease. New in every run.
+/// Holder of a lease; new in every run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseOwner(pub String);
 
-/// What became of asking for a lease.
+/// Result of taking a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It is ours now. With it comes what the last run that failed because of us left, if none has succeeded since.
+    /// It is ours now. With it comes the pause that the last run left that failed because of us, if none has succeeded since.
     Ours(Option<Pause>),
     /// Another run holds it.
     HeldByAnother,
-    /// Nobody holds it, and no run may begin before the pause is over.
+    /// It is free, and no run may begin before the pause is over.
     Paused(Pause),
 }
 
-/// What keeps two drains of one provider from running at once, and from running while our side refuses messages.
+/// Keeps two drains of one provider from running at once, and from running while our side refuses messages.
 pub trait Lease: Send + Sync + 'static {
-    /// Takes the lease until `expires_at`, if nobody holds it or its time is over, and no pause lasts longer than `now`.
+    /// Takes the lease until `expires_at`, if it is free or expired, and no pause lasts longer than `now`.
     fn take(
         &self,
         owner: &LeaseOwner,
@@ -35,12 +35,12 @@ pub trait Lease: Send + Sync + 'static {
         expires_at: Timestamp,
     ) -> impl Future<Output = Result<Taken, PortError>> + Send;
 
-    /// Extends the lease, if it is still ours. Says whether it is.
+    /// Extends the lease, if it is still ours. Returns whether it is.
     fn renew(&self, owner: &LeaseOwner, expires_at: Timestamp) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// Replaces the pause that came with the lease, if it is still ours. Says whether it is.
+    /// Replaces the pause that came with the lease, if it is still ours. Returns whether it is.
     fn replace_pause(&self, owner: &LeaseOwner, pause: &Pause) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// Gives the lease up, if it is still ours, and leaves a pause or none.
+    /// Releases the lease, if it is still ours, and leaves a pause or none.
     fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> impl Future<Output = Result<(), PortError>> + Send;
 }

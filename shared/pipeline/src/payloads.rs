@@ -8,7 +8,7 @@ use crate::port_error::PortError;
 
 /// The store for what is too large for the queue or the ledger.
 pub trait Payloads: Send + Sync + 'static {
-    /// Stores bytes under a key. Keys are made so that storing again stores the same bytes.
+    /// Stores bytes under a key. Keys are chosen so that storing again stores the same bytes.
     fn put(&self, key: &PayloadKey, bytes: Bytes) -> impl Future<Output = Result<(), PortError>> + Send;
 
     /// Fetches the bytes under a key.
@@ -21,7 +21,7 @@ pub trait Payloads: Send + Sync + 'static {
 pub struct PayloadKey(String);
 
 impl PayloadKey {
-    /// A key as it was written down.
+    /// A key from its text.
     #[must_use]
     pub const fn new(key: String) -> Self {
         Self(key)

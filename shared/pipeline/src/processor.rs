@@ -1,14 +1,14 @@
-//! From a batch of queue documents to outcomes.
+//! From a batch of queue messages to outcomes.
 //!
-//! A record that fails (a panic, a document that can't be read, a version of it that isn't known, a ledger that doesn't answer)
-//! fails alone: it stays on the queue and its neighbours are done. Content that is authentic but malformed is quarantined,
+//! A record that fails (a panic, a message that can't be read or has an unknown version, a ledger that doesn't answer) fails
+//! alone: it stays on the queue, and the other records complete. Content that is authentic but malformed is quarantined,
 //! which is success.
 //!
 //! Events of different identities are recorded side by side, up to a bound over the whole batch; those of one identity one after
 //! the other. Small records come first, and those with many events one at a time, so that each receive brings some of them to
-//! an end instead of all of them some way. How far a long one came is saved, and a redelivered message goes on from there.
+//! an end instead of all of them some way. The progress of a long one is saved, and a redelivered message continues from there.
 //!
-//! Before the function's time is up, no more events are begun, and what is not done is reported as failed.
+//! Shortly before the deadline no more events are begun, and records that are not done are reported as failed.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use self::identities::IdentityLocks;
 use crate::ledger::Outcome;
 use crate::platform::Platform;
 use crate::queue::QueueRecord;
-use crate::queue_message::{DocumentError, InboundDocument};
+use crate::queue_message::{InboundMessage, MessageError};
 use crate::recording::{Recorder, Recording, RecordingError};
 
 mod counters;
@@ -36,28 +36,28 @@ mod identities;
 
 pub use counters::count_failed_record;
 
-/// From how many events on a delivery's progress is saved, and it takes turns with others of its kind.
+/// Minimum number of events of a delivery for its progress to be saved, and for it to take turns with others of its kind.
 const MIN_LONG_DELIVERY_EVENTS: usize = 256;
 
-/// After how many further events the progress of a long delivery is saved.
+/// Number of events between two saves of a long delivery's progress.
 const EVENTS_BETWEEN_SAVES: u32 = 5_000;
 
-/// After how many skipped events the other records get their turn.
+/// Number of skipped events after which the other records get their turn.
 const EVENTS_BETWEEN_YIELDS: u32 = 64;
 
-/// How many events of one delivery may fail before the rest of it is left for the next receive.
+/// Maximum number of failed events of a delivery. Beyond it, the rest is left for the next receive.
 const MAX_FAILED_EVENTS: usize = 10;
 
 /// Maximum size of all bodies that are open at once, in KiB. A larger one is open alone.
 const MAX_OPEN_BODIES_KIB: u32 = 8 * 1024;
 
-/// How long before the end no more events are begun.
+/// How long before the deadline no more events are begun.
 const WIND_DOWN: Duration = Duration::from_millis(2_000);
 
-/// How long before the end calls that were begun are given up, which leaves time for saving progress.
+/// How long before the deadline calls in flight are abandoned, which leaves time to save progress.
 const GIVE_UP: Duration = Duration::from_millis(500);
 
-/// How long an entry of progress is kept: longer than a message can stay in the queue and the dead-letter queue.
+/// How long progress is kept: longer than a message can stay in the queue and the dead-letter queue.
 const PROGRESS_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Settings of the flow.
@@ -78,18 +78,18 @@ impl Default for ProcessorSettings {
 #[derive(Debug, thiserror::Error)]
 enum RecordError {
     #[error(transparent)]
-    Document(#[from] DocumentError),
+    Document(#[from] MessageError),
     #[error(transparent)]
     Recording(#[from] RecordingError),
-    #[error("the time was up; {recorded} of {events} events are recorded, and the next receive goes on from there")]
+    #[error("deadline reached; {recorded} of {events} events are recorded, and the next receive continues from there")]
     TimeUp { recorded: u32, events: u32 },
-    #[error("the time was up before the delivery was read")]
+    #[error("deadline reached before the delivery was read")]
     NotBegun,
     #[error("a defect of the processor, caught")]
     Panic,
 }
 
-/// Turns queue documents into recorded events.
+/// Turns queue messages into recorded events.
 pub struct Processor<P: Platform, X> {
     recorder: Recorder<P>,
     providers: X,
@@ -99,7 +99,7 @@ pub struct Processor<P: Platform, X> {
 /// What the records of a batch share.
 struct Batch {
     open_bodies: Semaphore,
-    /// Held by the long delivery whose turn it is.
+    /// Held by the long delivery that has its turn.
     long_delivery: Mutex<()>,
     event_permits: Semaphore,
     identities: IdentityLocks,
@@ -108,7 +108,7 @@ struct Batch {
     stop_at: Instant,
 }
 
-/// What is known of a record that is worked on. It outlives the work when that is given up.
+/// What is known of a record in work. It outlives the work if that is abandoned.
 #[derive(Default)]
 struct State {
     delivery: std::sync::OnceLock<Delivery>,
@@ -127,7 +127,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         Self { recorder: Recorder::new(ledger, payloads, clock), providers, settings }
     }
 
-    /// Works through a batch until `stop_at`, and returns the message ids of the records that must be redelivered.
+    /// Processes a batch until `stop_at`, and returns the message ids of the records that must be redelivered.
     pub async fn process(&self, records: Vec<QueueRecord>, stop_at: Instant) -> Vec<String> {
         let before = |time| stop_at.checked_sub(time).unwrap_or(stop_at);
         let batch = Batch {
@@ -141,7 +141,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         };
         let order: Vec<String> = records.iter().map(|record| record.message_id.clone()).collect();
         let mut opened: Vec<OpenRecord> = records.into_iter().map(OpenRecord::of).collect();
-        opened.sort_by_key(|record| record.document.as_ref().map_or(0, InboundDocument::body_size_bytes));
+        opened.sort_by_key(|record| record.document.as_ref().map_or(0, InboundMessage::body_size_bytes));
         let mut work: FuturesUnordered<_> = opened.into_iter().map(|record| self.process_one(record, &batch)).collect();
         let mut failed = std::collections::HashSet::new();
         while let Some((message_id, is_done)) = work.next().await {
@@ -153,7 +153,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         order.into_iter().filter(|message_id| failed.contains(message_id)).collect()
     }
 
-    /// Works on one record, and says whether it is done.
+    /// Processes one record, and returns whether it is done.
     async fn process_one(&self, record: OpenRecord, batch: &Batch) -> (String, bool) {
         let OpenRecord { message_id, document, document_bytes, receive_count } = record;
         let started = Instant::now();
@@ -199,8 +199,8 @@ impl<P: Platform, X: Split> Processor<P, X> {
         (message_id, result.is_ok())
     }
 
-    /// Saves how far a long delivery came. One that is done begins with its first event if it is ever sent again, such as out
-    /// of quarantine.
+    /// Saves the progress of a long delivery. One that is done starts from its first event if it is ever sent again, such as from
+    /// quarantine.
     async fn save(&self, delivery: &Delivery, counters: &Counters, is_done: bool, stop_at: Instant) {
         let expires_at = self.recorder.now().plus(PROGRESS_LIFETIME);
         let Some(progress) = counters.progress(delivery, is_done, expires_at) else { return };
@@ -208,7 +208,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         let error = match saved {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
-            Err(_elapsed) => "the time is up".to_owned(),
+            Err(_elapsed) => "deadline reached".to_owned(),
         };
         tracing::warn!(
             delivery_id = %delivery.id, error,
@@ -216,7 +216,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         );
     }
 
-    async fn record_events(&self, document: InboundDocument, batch: &Batch, state: &State) -> Result<(), RecordError> {
+    async fn record_events(&self, document: InboundMessage, batch: &Batch, state: &State) -> Result<(), RecordError> {
         let size_kib = u32::try_from(document.body_size_bytes() / 1024).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let _open = batch.open_bodies.acquire_many(size_kib.clamp(1, MAX_OPEN_BODIES_KIB)).await;
@@ -299,7 +299,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         self.settings.event_concurrency.saturating_mul(2)
     }
 
-    /// Records one event, unless the time is up before its turn comes.
+    /// Records one event, unless the deadline is reached first.
     async fn record_one(
         &self,
         recording: &Recording<'_>,
@@ -343,7 +343,7 @@ fn settle(
 
 impl State {
     fn counters(&self) -> std::sync::MutexGuard<'_, Counters> {
-        // A counters is whole after each of its calls, so a panic elsewhere does not spoil it.
+        // The counters are consistent after each call, so a panic elsewhere does not spoil them.
         self.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -358,10 +358,10 @@ impl State {
     }
 }
 
-/// A record whose document was read, but not its body.
+/// A record with its message parsed, and its body not yet fetched.
 struct OpenRecord {
     message_id: String,
-    document: Result<InboundDocument, DocumentError>,
+    document: Result<InboundMessage, MessageError>,
     document_bytes: usize,
     receive_count: u32,
 }
@@ -369,7 +369,7 @@ struct OpenRecord {
 impl OpenRecord {
     fn of(record: QueueRecord) -> Self {
         let QueueRecord { message_id, body, receive_count } = record;
-        Self { message_id, document: InboundDocument::parse(&body), document_bytes: body.len(), receive_count }
+        Self { message_id, document: InboundMessage::parse(&body), document_bytes: body.len(), receive_count }
     }
 }
 

@@ -11,27 +11,27 @@ pub trait Queue: Send + Sync + 'static {
     fn send(&self, document: &QueueMessage) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// The queue, for those who send many documents at a time.
+/// The queue, for senders of many messages at a time.
 pub trait BatchQueue: Send + Sync + 'static {
-    /// Asks whether the queue answers, before anything is taken for it.
+    /// Checks that the queue answers, before anything is taken for it.
     fn check(&self) -> impl Future<Output = Result<(), PortError>> + Send;
 
     /// Sends at most [`crate::queue_message::MAX_BATCH_MESSAGES`] documents of at most
-    /// [`crate::queue_message::MAX_MESSAGE_BYTES`] together, and says of each, in their order, whether it is durable. The
-    /// call as a whole fails when nothing is known of any of them.
+    /// [`crate::queue_message::MAX_MESSAGE_BYTES`] together. The result of each, in order, is `Ok` if it
+    /// is durable. The call as a whole fails when nothing is known of any of them.
     fn send_batch(
         &self,
         documents: &[QueueMessage],
     ) -> impl Future<Output = Result<Vec<Result<(), PortError>>, PortError>> + Send;
 }
 
-/// A message as the queue hands it over.
+/// A received message.
 #[derive(Clone, Debug)]
 pub struct QueueRecord {
     /// The queue's id of the message, by which a failure is reported.
     pub message_id: String,
-    /// The queue document.
+    /// Its text.
     pub body: String,
-    /// How often the message was received, this time included.
+    /// Number of times the message was received, this time included.
     pub receive_count: u32,
 }

@@ -1,7 +1,8 @@
-//! The queue document: a delivery as one JSON text that SQS takes.
+//! The queue message: a delivery as one JSON text that SQS takes. A large body is stored apart, and the message holds its key (a
+//! claim check).
 //!
-//! The document is versioned. A processor that meets a version it doesn't know fails that record alone, so the record waits
-//! on the queue and nothing is lost. Hence the order of an upgrade: first every processor, which reads the old version and
+//! The message is versioned. A processor that meets an unknown version fails that record alone, so the record waits on the
+//! queue and nothing is lost. Hence the order of an upgrade: first every processor, which reads the old version and
 //! the new one; then the intakes, which write the new one. A rollback goes the other way round. Any change of the form, a new
 //! member included, is a new version.
 
@@ -22,15 +23,15 @@ use crate::port_error::PortError;
 /// The version that is written, and the only one that is read so far.
 pub const VERSION: u32 = 1;
 
-/// The largest message that SQS takes, attributes included (we send none): 1 MiB.
+/// Maximum size of a message of SQS in bytes, attributes included (we send none): 1 MiB.
 /// Source: AWS, "Amazon SQS message quotas".
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// The most documents that SQS takes in one batch. Together they may be as large as one document alone.
+/// Maximum number of messages in one batch of SQS. Together they may be as large as one message alone.
 /// Source: AWS, "Amazon SQS message quotas".
 pub const MAX_BATCH_MESSAGES: usize = 10;
 
-/// A document on its way to the queue. It is made of a verified delivery only.
+/// A message for the queue. Only a verified delivery becomes one.
 #[derive(Clone, Debug)]
 pub struct QueueMessage {
     text: String,
@@ -45,7 +46,7 @@ impl QueueMessage {
         &self.text
     }
 
-    /// Whose delivery it is; the message group, so that one noisy provider doesn't delay the others.
+    /// The provider of the delivery. It is the message group, so that one noisy provider doesn't delay the others.
     #[must_use]
     pub const fn provider(&self) -> ProviderName {
         self.provider
@@ -57,7 +58,7 @@ impl QueueMessage {
         self.offloaded
     }
 
-    /// Writes a delivery as a document. A body that makes it too large for the queue is stored first.
+    /// Writes a delivery as a message. A body that makes it too large for the queue is stored first.
     ///
     /// # Errors
     /// When the body had to be stored and could not be, or the document could not be written.
@@ -68,11 +69,11 @@ impl QueueMessage {
         }
     }
 
-    /// Writes a delivery as a document with its body inside, if the queue takes a document that large.
+    /// Writes a delivery as a message with its body inside, if the queue takes one that large.
     ///
     /// # Errors
-    /// When the document could not be written.
-    pub(crate) fn inline(delivery: &VerifiedDelivery) -> Result<Option<Self>, UnwritableDocument> {
+    /// When the message could not be written.
+    pub(crate) fn inline(delivery: &VerifiedDelivery) -> Result<Option<Self>, UnwritableMessage> {
         let delivery = delivery.as_delivery();
         // A body over the limit can't fit in any encoding, so it isn't encoded to find out.
         if delivery.body.len() > MAX_MESSAGE_BYTES {
@@ -83,10 +84,10 @@ impl QueueMessage {
         Ok(fits.then_some(Self { text, provider: delivery.provider, offloaded: false }))
     }
 
-    /// A document that was sent before and refused, to be sent again. `None` if the text is not a document of the version that
-    /// this release writes.
+    /// A message that was refused before, to be sent again. `None` if the text is not a message of the version that this release
+    /// writes.
     pub(crate) fn refused(text: &str) -> Option<(Self, Vec<KeptHeader>, Sha256Digest)> {
-        let document: Document = serde_json::from_str(text).ok()?;
+        let document: MessageV1 = serde_json::from_str(text).ok()?;
         if document.version != VERSION {
             return None;
         }
@@ -95,11 +96,11 @@ impl QueueMessage {
             Some(KeptHeader { name, value })
         });
         let headers = headers.collect::<Option<_>>()?;
-        let offloaded = matches!(document.body, BodyDocument::Payload { .. });
+        let offloaded = matches!(document.body, BodyV1::Payload { .. });
         Some((Self { text: text.to_owned(), provider: document.provider, offloaded }, headers, document.sha256))
     }
 
-    /// Stores a delivery's body, and writes a document that names its key.
+    /// Stores a delivery's body, and writes a message that names its key.
     pub(crate) async fn offload(delivery: &VerifiedDelivery, payloads: &impl Payloads) -> Result<Self, PortError> {
         let delivery = delivery.as_delivery();
         let provider = delivery.provider;
@@ -110,53 +111,53 @@ impl QueueMessage {
     }
 }
 
-/// A delivery could not be written as a document, which is a defect of ours. Nothing of it may be acknowledged.
+/// A delivery could not be written as a message, which is a defect of ours. It must not be acknowledged.
 #[derive(Debug, thiserror::Error)]
-#[error("the queue document of delivery {delivery_id} cannot be written: {cause}")]
-pub struct UnwritableDocument {
+#[error("the queue message of delivery {delivery_id} cannot be written: {cause}")]
+pub struct UnwritableMessage {
     delivery_id: DeliveryId,
     cause: serde_json::Error,
 }
 
-impl From<UnwritableDocument> for PortError {
-    /// For the sender, a document that cannot be written is one that the queue did not take.
-    fn from(error: UnwritableDocument) -> Self {
-        Self::new("queue document write", &error)
+impl From<UnwritableMessage> for PortError {
+    /// For the sender, a message that cannot be written is one that the queue did not accept.
+    fn from(error: UnwritableMessage) -> Self {
+        Self::new("queue message write", &error)
     }
 }
 
 /// Writes a delivery with its body inside.
 ///
 /// # Errors
-/// [`UnwritableDocument`].
-pub(crate) fn write_inline(delivery: &Delivery) -> Result<String, UnwritableDocument> {
-    write(delivery, BodyDocument::of(&delivery.body))
+/// [`UnwritableMessage`].
+pub(crate) fn write_inline(delivery: &Delivery) -> Result<String, UnwritableMessage> {
+    write(delivery, BodyV1::of(&delivery.body))
 }
 
 /// Writes a delivery whose body is in the payload store.
 ///
 /// # Errors
-/// [`UnwritableDocument`].
-pub(crate) fn write_with_payload(delivery: &Delivery, key: PayloadKey) -> Result<String, UnwritableDocument> {
-    write(delivery, BodyDocument::Payload { key, size_bytes: delivery.body.len() as u64 })
+/// [`UnwritableMessage`].
+pub(crate) fn write_with_payload(delivery: &Delivery, key: PayloadKey) -> Result<String, UnwritableMessage> {
+    write(delivery, BodyV1::Payload { key, size_bytes: delivery.body.len() as u64 })
 }
 
-/// Why a document could not be read. The record fails and stays on the queue.
+/// Why a message could not be read. The record fails and stays on the queue.
 #[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
-    /// Not ours, or damaged.
-    #[error("the message is no queue document: {0}")]
+pub enum MessageError {
+    /// Not one of ours, or damaged.
+    #[error("the message is not a queue message of ours: {0}")]
     Undecodable(String),
-    /// PutOutcome by a newer release.
+    /// Written by a newer release.
     #[error(
-        "the document has version {found}, and this processor reads version {VERSION}; deploy processors before intakes"
+        "the queue message has version {found}, and this processor reads version {VERSION}; deploy processors before intakes"
     )]
     UnknownVersion {
         /// The version found.
         found: u64,
     },
     /// The body is not the one that was verified.
-    #[error("the body of delivery {delivery_id} does not have the digest that its document names")]
+    #[error("the body of delivery {delivery_id} does not have the digest that its queue message names")]
     DigestMismatch {
         /// The delivery.
         delivery_id: DeliveryId,
@@ -166,36 +167,36 @@ pub enum DocumentError {
     Payload(#[from] PortError),
 }
 
-/// A document that was read, with its body still where it was found.
+/// A parsed message, with a body that is not fetched yet.
 #[derive(Debug)]
-pub struct InboundDocument(Document);
+pub struct InboundMessage(MessageV1);
 
-/// Reads a document and fetches its body.
+/// Parses a message and fetches its body.
 ///
 /// # Errors
-/// [`DocumentError`]; the record must then fail.
+/// [`MessageError`]; the record must then fail.
 #[cfg(test)]
-pub(crate) async fn read(text: &str, payloads: &impl Payloads) -> Result<Delivery, DocumentError> {
-    InboundDocument::parse(text)?.fetch(payloads).await
+pub(crate) async fn read(text: &str, payloads: &impl Payloads) -> Result<Delivery, MessageError> {
+    InboundMessage::parse(text)?.fetch(payloads).await
 }
 
-impl InboundDocument {
-    /// Reads a document.
+impl InboundMessage {
+    /// Parses a message.
     ///
     /// # Errors
-    /// [`DocumentError`]; the record must then fail.
-    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+    /// [`MessageError`]; the record must then fail.
+    pub fn parse(text: &str) -> Result<Self, MessageError> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u64,
         }
         let undecodable = |error: serde_json::Error| {
             // serde's own words may quote what they read; the place is enough to find it.
-            DocumentError::Undecodable(format!("stopped at line {}, column {}", error.line(), error.column()))
+            MessageError::Undecodable(format!("stopped at line {}, column {}", error.line(), error.column()))
         };
         let Versioned { version } = serde_json::from_str(text).map_err(undecodable)?;
         if version != u64::from(VERSION) {
-            return Err(DocumentError::UnknownVersion { found: version });
+            return Err(MessageError::UnknownVersion { found: version });
         }
         serde_json::from_str(text).map(Self).map_err(undecodable)
     }
@@ -204,33 +205,33 @@ impl InboundDocument {
     #[must_use]
     pub fn body_size_bytes(&self) -> usize {
         match &self.0.body {
-            BodyDocument::Text(text) => text.len(),
-            BodyDocument::Base64(text) => base64::decoded_len_estimate(text.len()),
-            BodyDocument::Payload { size_bytes, .. } => usize::try_from(*size_bytes).unwrap_or(usize::MAX),
+            BodyV1::Text(text) => text.len(),
+            BodyV1::Base64(text) => base64::decoded_len_estimate(text.len()),
+            BodyV1::Payload { size_bytes, .. } => usize::try_from(*size_bytes).unwrap_or(usize::MAX),
         }
     }
 
     /// Fetches the body where it was stored apart, and checks its digest.
     ///
     /// # Errors
-    /// [`DocumentError`]; the record must then fail.
-    pub async fn fetch(self, payloads: &impl Payloads) -> Result<Delivery, DocumentError> {
+    /// [`MessageError`]; the record must then fail.
+    pub async fn fetch(self, payloads: &impl Payloads) -> Result<Delivery, MessageError> {
         let Self(document) = self;
         let body = match document.body {
-            BodyDocument::Text(text) => Bytes::from(text),
-            BodyDocument::Base64(text) => {
-                STANDARD.decode(text).map(Bytes::from).map_err(|error| DocumentError::Undecodable(error.to_string()))?
+            BodyV1::Text(text) => Bytes::from(text),
+            BodyV1::Base64(text) => {
+                STANDARD.decode(text).map(Bytes::from).map_err(|error| MessageError::Undecodable(error.to_string()))?
             }
-            BodyDocument::Payload { key, .. } => payloads.get(&key).await?,
+            BodyV1::Payload { key, .. } => payloads.get(&key).await?,
         };
         if Sha256Digest::of(&body) != document.sha256 {
-            return Err(DocumentError::DigestMismatch { delivery_id: document.delivery_id });
+            return Err(MessageError::DigestMismatch { delivery_id: document.delivery_id });
         }
         let headers = document
             .headers
             .into_iter()
             .map(|(name, value)| Ok(KeptHeader { name, value: value.into_bytes()? }))
-            .collect::<Result<_, DocumentError>>()?;
+            .collect::<Result<_, MessageError>>()?;
         Ok(Delivery {
             id: document.delivery_id,
             provider: document.provider,
@@ -245,25 +246,25 @@ impl InboundDocument {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct MessageV1 {
     version: u32,
     delivery_id: DeliveryId,
     provider: ProviderName,
     authenticated_by: MatchedKey,
     received_at: Timestamp,
-    headers: Vec<(String, ValueDocument)>,
+    headers: Vec<(String, HeaderValueV1)>,
     sha256: Sha256Digest,
-    body: BodyDocument,
+    body: BodyV1,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum ValueDocument {
+enum HeaderValueV1 {
     Text(String),
     Base64(String),
 }
 
-impl ValueDocument {
+impl HeaderValueV1 {
     fn of(bytes: &[u8]) -> Self {
         match queue_text(bytes) {
             Some(text) => Self::Text(text.to_owned()),
@@ -271,23 +272,23 @@ impl ValueDocument {
         }
     }
 
-    fn into_bytes(self) -> Result<Vec<u8>, DocumentError> {
+    fn into_bytes(self) -> Result<Vec<u8>, MessageError> {
         match self {
             Self::Text(text) => Ok(text.into_bytes()),
-            Self::Base64(text) => STANDARD.decode(text).map_err(|error| DocumentError::Undecodable(error.to_string())),
+            Self::Base64(text) => STANDARD.decode(text).map_err(|error| MessageError::Undecodable(error.to_string())),
         }
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum BodyDocument {
+enum BodyV1 {
     Text(String),
     Base64(String),
     Payload { key: PayloadKey, size_bytes: u64 },
 }
 
-impl BodyDocument {
+impl BodyV1 {
     fn of(body: &[u8]) -> Self {
         match queue_text(body) {
             Some(text) => Self::Text(text.to_owned()),
@@ -296,8 +297,8 @@ impl BodyDocument {
     }
 }
 
-fn write(delivery: &Delivery, body: BodyDocument) -> Result<String, UnwritableDocument> {
-    let document = Document {
+fn write(delivery: &Delivery, body: BodyV1) -> Result<String, UnwritableMessage> {
+    let document = MessageV1 {
         version: VERSION,
         delivery_id: delivery.id,
         provider: delivery.provider,
@@ -306,7 +307,7 @@ fn write(delivery: &Delivery, body: BodyDocument) -> Result<String, UnwritableDo
         headers: delivery
             .headers
             .iter()
-            .map(|header| (header.name.clone(), ValueDocument::of(&header.value)))
+            .map(|header| (header.name.clone(), HeaderValueV1::of(&header.value)))
             .collect(),
         sha256: delivery.sha256,
         body,
@@ -315,11 +316,11 @@ fn write(delivery: &Delivery, body: BodyDocument) -> Result<String, UnwritableDo
 }
 
 /// Never an empty text: SQS would take what no processor can read.
-fn serialize(delivery_id: DeliveryId, document: &impl Serialize) -> Result<String, UnwritableDocument> {
-    serde_json::to_string(document).map_err(|cause| UnwritableDocument { delivery_id, cause })
+fn serialize(delivery_id: DeliveryId, document: &impl Serialize) -> Result<String, UnwritableMessage> {
+    serde_json::to_string(document).map_err(|cause| UnwritableMessage { delivery_id, cause })
 }
 
-/// The bytes as text, if they are UTF-8 whose every character SQS accepts: XML 1.0's set.
+/// The bytes as text, if they are UTF-8 and SQS accepts every character: XML 1.0's set.
 /// Source: AWS, `SendMessage`, "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF".
 fn queue_text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.chars().all(is_queue_character))

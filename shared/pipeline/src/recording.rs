@@ -4,7 +4,7 @@
 //! the way comes back. So a crash between any two steps, a redelivered message, and a second processor on the same delivery
 //! all meet what was recorded, and report that.
 //!
-//! A refused put costs as much as one that succeeds. Whoever captured one request could replay it and use up the capacity of
+//! A refused put costs as much as one that succeeds. With one captured request replayed, a stranger could use up the capacity of
 //! its neighbours, so where a refusal would cost more than two write units, the ledger is read first.
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ use crate::ledger::{
 use crate::payloads::{PayloadKey, Payloads};
 use crate::platform::Platform;
 use crate::port_error::PortError;
-use crate::queue_message::{self, UnwritableDocument};
+use crate::queue_message::{self, UnwritableMessage};
 
 mod entity;
 
@@ -53,22 +53,24 @@ const ENTRY_OVERHEAD_BYTES: usize = 800;
 /// The longest reason that is kept with quarantined content, in characters. A reason may quote a name of any length.
 const MAX_REASON_CHARACTERS: usize = 500;
 
-/// How often a decision is tried again because a name was taken or given up between two puts.
+/// Maximum number of attempts at a decision, which starts again when an alias was taken or expired between two puts.
 const MAX_ROUNDS: usize = 8;
 
-/// Why an outcome could not be recorded. The record fails and comes again.
+/// Why an outcome could not be recorded. The record fails and is redelivered.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    /// The ledger or the payload store did not answer as it should.
+    /// The ledger or the payload store failed.
     #[error(transparent)]
     Port(#[from] PortError),
     /// What belongs in the quarantine could not be written as a document.
     #[error(transparent)]
-    Document(#[from] UnwritableDocument),
+    Document(#[from] UnwritableMessage),
     /// The entries around the event kept changing.
-    #[error("the ledger's entries changed {MAX_ROUNDS} times while an event was recorded; the record comes again")]
+    #[error(
+        "the ledger's entries changed {MAX_ROUNDS} times while an event was recorded; the record will be redelivered"
+    )]
     Unsettled,
-    /// An entry of another kind lies where an event belongs.
+    /// An entry of another kind is stored where an event belongs.
     #[error("the ledger holds an entry of another kind at {partition} {sort}; somebody wrote to the table by hand")]
     UnexpectedEntry {
         /// The partition key.
@@ -127,7 +129,7 @@ impl<P: Platform> Recorder<P> {
         &self.payloads
     }
 
-    /// How far a delivery's recording came, as of the last time it was saved.
+    /// A delivery's progress, as it was last saved.
     ///
     /// # Errors
     /// When the ledger does not answer, or holds something else there.
@@ -140,7 +142,7 @@ impl<P: Platform> Recorder<P> {
         }
     }
 
-    /// Saves how far a delivery's recording came.
+    /// Saves a delivery's progress.
     ///
     /// # Errors
     /// When the ledger does not answer.
@@ -156,10 +158,10 @@ impl<P: Platform> Recorder<P> {
         self.clock.now()
     }
 
-    /// Records an event of a delivery, and says what became of it, now or before.
+    /// Records an event of a delivery, and returns its outcome, whether it was decided now or before.
     ///
     /// # Errors
-    /// [`RecordingError`]; nothing or everything of the event is then recorded, and asking again settles it.
+    /// [`RecordingError`]; either nothing or everything of the event is recorded then, and a retry settles it.
     pub async fn record(
         &self,
         recording: &Recording<'_>,
@@ -223,7 +225,7 @@ impl<P: Platform> Recorder<P> {
         Err(RecordingError::Unsettled)
     }
 
-    /// Decides about an event whose identity is there already.
+    /// Decides about an event of a known identity.
     async fn compare(
         &self,
         recording: &Recording<'_>,
@@ -252,7 +254,7 @@ impl<P: Platform> Recorder<P> {
         match kept {
             None => Ok(Outcome::Conflict),
             Some(Entry::Conflict(kept)) if kept.occurrence == occurrence => Ok(Outcome::Conflict),
-            // This other content was kept when it first came.
+            // This other content was kept when it first arrived.
             Some(Entry::Conflict(_)) => Ok(Outcome::Duplicate),
             Some(_) => Err(unexpected(&key)),
         }
@@ -262,7 +264,7 @@ impl<P: Platform> Recorder<P> {
     /// that could not be read, where the rest could.
     ///
     /// # Errors
-    /// [`RecordingError`]; asking again settles it.
+    /// [`RecordingError`]; a retry settles it.
     pub async fn quarantine(
         &self,
         recording: &Recording<'_>,
@@ -290,12 +292,12 @@ impl<P: Platform> Recorder<P> {
             })),
             condition: Condition::Absent,
         };
-        // Whatever lies there is this very delivery's, for its id is in the key.
+        // An entry at this key is from this very delivery, because the key holds its id.
         self.put_one(put).await?;
         Ok(Outcome::Quarantined)
     }
 
-    /// Puts one entry, or returns what lies there.
+    /// Puts one entry, or returns the existing one.
     async fn put_one(&self, put: ConditionalPut) -> Result<Option<Entry>, RecordingError> {
         match self.ledger.put(self.clock.now(), std::slice::from_ref(&put)).await? {
             PutOutcome::Done => Ok(None),

@@ -1,11 +1,11 @@
 //! The resync: NurtureCloud is asked to send everything again, or single entities.
 //!
 //! Calls are made one after the other, at even distances. After every call that is settled the progress is saved, so a run
-//! that is cut off (by its deadline, a crash, a failure) goes on where it was with the same `since`. A call that isn't
+//! that is cut off (by its deadline, a crash, a failure) continues where it was, with the same `since`. A call that isn't
 //! accepted doesn't stop the others, but then the run isn't complete, and the next one asks for the same again.
 //!
-//! Two runs at once would double the rate. Each claims the resume point before its first call, and whoever finds the
-//! claim of another ends.
+//! Two runs at once would double the rate. Each claims the resume point before its first call, and a run that
+//! finds the claim of another one ends.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -29,25 +29,24 @@ pub use sync_api::SyncApi;
 use rate_limiter::RateLimiter;
 use resume_point::{ResumePoint, Wanted};
 
-/// How long a call may take.
+/// Maximum duration of a call.
 pub const MAX_CALL_TIME: Duration = Duration::from_secs(10);
 
-/// How long a call is held back at most when NurtureCloud says so. When it asks for more, the run ends, and the next
-/// one goes on.
+/// Maximum wait between attempts that NurtureCloud can ask for. If it asks for more, the run ends, and the next one continues.
 pub const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
 
-/// How often a call is tried that is throttled, that their side fails, or that gets no answer.
+/// Maximum number of attempts of a call that is throttled, fails on their side, or gets no answer.
 pub const MAX_ATTEMPTS: u32 = 4;
 
-/// The pause before such a call is tried again. It triples with each attempt.
+/// Pause before such a call is retried. It triples with each attempt.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Settings of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResyncSettings {
-    /// How many calls are made in a minute at most.
+    /// Maximum number of calls per minute.
     pub calls_per_minute: NonZeroU32,
-    /// For how many days back a pair is asked the first time.
+    /// Number of days that the first call of a pair looks back.
     pub lookback_days: u16,
 }
 
@@ -73,7 +72,7 @@ enum Settled {
     NotAccepted(NotAccepted),
     Ended {
         ending: RunOutcome,
-        /// Whether the call was tried in vain, so that others go first next time.
+        /// Whether the call was attempted without success, so that others go first next time.
         in_vain: bool,
     },
 }
@@ -85,13 +84,13 @@ struct Kept {
 }
 
 impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
-    /// A resync on these ports. `service` names whose API it is; the progress at one says nothing about another.
+    /// A resync on these ports. `service` names the API; progress at one says nothing about another.
     pub const fn new(api: A, resume_points: R, clock: E, service: String, settings: ResyncSettings) -> Self {
         Self { api, resume_points, clock, service, settings }
     }
 
     /// Carries out a plan. No call starts after `stop_at`, which leaves [`MAX_CALL_TIME`] and the time to save for what
-    /// is under way. `watch` is told of every answer.
+    /// is under way. `watch` is called with every answer.
     pub async fn run(
         &self,
         plan: &ResyncPlan,
@@ -99,14 +98,14 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
         watch: &(dyn Fn(&Answered<'_>) + Sync),
     ) -> RunReport {
         let started = Instant::now();
-        let mut pace = RateLimiter::new(self.settings.calls_per_minute, stop_at);
+        let mut rate_limiter = RateLimiter::new(self.settings.calls_per_minute, stop_at);
         let mut report = RunReport::default();
         report.ending = match plan {
-            ResyncPlan::Entities(calls) => self.run_entities(calls, &mut pace, &mut report, watch).await,
+            ResyncPlan::Entities(calls) => self.run_entities(calls, &mut rate_limiter, &mut report, watch).await,
             ResyncPlan::Everything { pairs, since } => {
                 let wanted =
                     Wanted { service: &self.service, pairs, since: *since, lookback_days: self.settings.lookback_days };
-                self.run_everything(wanted, &mut pace, &mut report, watch).await.unwrap_or_else(|ending| ending)
+                self.run_everything(wanted, &mut rate_limiter, &mut report, watch).await.unwrap_or_else(|ending| ending)
             }
         };
         counters::count_run(&report.ending, matches!(plan, ResyncPlan::Everything { .. }));
@@ -117,13 +116,13 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
     async fn run_entities(
         &self,
         calls: &[SyncCall],
-        pace: &mut RateLimiter,
+        rate_limiter: &mut RateLimiter,
         report: &mut RunReport,
         watch: &(dyn Fn(&Answered<'_>) + Sync),
     ) -> RunOutcome {
         report.not_asked = calls.to_vec();
         for call in calls {
-            match self.settle(call, pace, watch).await {
+            match self.settle(call, rate_limiter, watch).await {
                 Settled::Accepted => report.accepted += 1,
                 Settled::NotAccepted(call) => report.not_accepted.push(call),
                 Settled::Ended { ending, .. } => return ending,
@@ -133,11 +132,11 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
         if report.not_accepted.is_empty() { RunOutcome::Complete } else { RunOutcome::Incomplete }
     }
 
-    /// Goes through the pairs. An error is an ending, too.
+    /// Goes through the pairs. An error is an outcome, too.
     async fn run_everything(
         &self,
         wanted: Wanted<'_>,
-        pace: &mut RateLimiter,
+        rate_limiter: &mut RateLimiter,
         report: &mut RunReport,
         watch: &(dyn Fn(&Answered<'_>) + Sync),
     ) -> Result<RunOutcome, RunOutcome> {
@@ -147,7 +146,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
         let calls = kept.point.calls();
         report.not_asked = calls.iter().map(|(_, call)| call.clone()).collect();
         for (position, call) in calls {
-            match self.settle(&call, pace, watch).await {
+            match self.settle(&call, rate_limiter, watch).await {
                 Settled::Accepted => {
                     kept.point.accepted(position);
                     report.accepted += 1;
@@ -159,7 +158,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
                 Settled::Ended { ending, in_vain } => {
                     if in_vain {
                         kept.point.not_accepted(position);
-                        // A pair that always ends the run must not keep it open, or nobody else would be asked again.
+                        // A pair that always ends the run must not keep it open, or no other pair would be asked for again.
                         if kept.point.is_all_tried() {
                             kept.point.close();
                         }
@@ -201,12 +200,17 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
         }
     }
 
-    /// Makes a call, again if need be.
-    async fn settle(&self, call: &SyncCall, pace: &mut RateLimiter, watch: &(dyn Fn(&Answered<'_>) + Sync)) -> Settled {
+    /// Makes a call, and retries it where that may help.
+    async fn settle(
+        &self,
+        call: &SyncCall,
+        rate_limiter: &mut RateLimiter,
+        watch: &(dyn Fn(&Answered<'_>) + Sync),
+    ) -> Settled {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 0;
         loop {
-            if !pace.turn().await {
+            if !rate_limiter.turn().await {
                 return Settled::Ended { ending: RunOutcome::OutOfTime, in_vain: attempt > 0 };
             }
             attempt += 1;
@@ -223,10 +227,10 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
                 }
                 Next::NotAccepted { reason, hold } => {
                     counters::count_not_accepted(reason);
-                    pace.hold(hold);
+                    rate_limiter.hold(hold);
                     return Settled::NotAccepted(NotAccepted { call: call.clone(), status, reason });
                 }
-                Next::Again { wait, .. } => pace.hold(wait),
+                Next::Again { wait, .. } => rate_limiter.hold(wait),
                 Next::CredentialsWrong => {
                     counters::count_not_accepted(Reason::CredentialsWrong);
                     return Settled::Ended { ending: RunOutcome::CredentialsWrong, in_vain: true };
@@ -250,7 +254,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
             Ok(Verdict::Accepted) => Next::Accepted,
             Ok(Verdict::CredentialsWrong) => Next::CredentialsWrong,
             Ok(Verdict::Throttled { wait }) if wait > MAX_WAIT => Next::ToldToWait { wait },
-            // Whoever is told to wait waits, also with the next call.
+            // A requested wait also applies to the next call.
             Ok(Verdict::Throttled { wait }) => again(Reason::Throttled, wait, wait),
             Ok(Verdict::ServerError) => again(Reason::ServerError, pause, Duration::ZERO),
             Err(_) => again(Reason::NoAnswer, pause, Duration::ZERO),

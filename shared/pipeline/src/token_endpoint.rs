@@ -30,8 +30,8 @@ use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
 use crate::problem;
 
-/// How long the authority's document counts after it was last read. Whoever took a client or a signing key out of it, because
-/// it was stolen perhaps, must not see tokens issued for as long as the secret can't be read. Sterling keeps a token for an hour
+/// How long the authority's document stays in use after it was last read. Once a client or a signing key was removed from it,
+/// perhaps because it was stolen, an unreadable secret must not keep tokens for it coming. Sterling keeps a token for an hour
 /// or longer, so an outage of that length rarely costs it one. The webhook has no such limit: it refuses nobody for our outage.
 const MAX_AUTHORITY_AGE: Duration = Duration::from_secs(60 * 60);
 
@@ -45,7 +45,7 @@ impl<P: Platform> Clone for TokenEndpoint<P> {
 }
 
 struct Inner<P: Platform> {
-    /// Absent when the settings can't be used.
+    /// `None` without usable settings.
     authority: Option<KeyCache<Authority, P::Secrets>>,
     clock: P::Clock,
     guard: Guard,
@@ -59,12 +59,12 @@ impl<P: Platform> TokenEndpoint<P> {
         Self(Arc::new(Inner { authority: Some(authority), clock, guard: Guard::new(settings.deadline) }))
     }
 
-    /// An endpoint whose settings can't be used. It says so to whoever asks, and gives no token.
+    /// An endpoint without usable settings. It issues no token, and says that the fault is ours.
     pub fn unconfigured(clock: P::Clock) -> Self {
         Self(Arc::new(Inner { authority: None, clock, guard: Guard::new(IntakeSettings::default().deadline) }))
     }
 
-    /// The answer to a request that reached us in a form that can't be read.
+    /// The answer to a request that can't be parsed.
     #[must_use]
     pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
         let result = Err(NoToken::Fault(Fault::RequestUnreadable));
@@ -103,7 +103,7 @@ where
     }
 }
 
-/// Why no token is given.
+/// Why no token is issued.
 enum NoToken {
     Method,
     Body(Rejection),
@@ -196,9 +196,9 @@ impl NoToken {
     const fn reason(&self) -> &'static str {
         match self {
             Self::Method => Rejection::MethodNotAllowed.reason(),
-            Self::Body(refusal) => refusal.reason(),
+            Self::Body(rejection) => rejection.reason(),
             Self::Request(error) => error.code(),
-            Self::Fault(trouble) => trouble.reason(),
+            Self::Fault(fault) => fault.reason(),
         }
     }
 }
@@ -232,13 +232,13 @@ fn respond(result: &Result<(ClientId, AccessToken), NoToken>) -> Response<Full<B
             &TokenAnswer { access_token: token.reveal(), token_type: "Bearer", expires_in: token.expires_in.as_secs() },
         ),
         Err(NoToken::Method) => {
-            let refusal = "the token endpoint takes POST only".to_owned();
-            error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", refusal)
+            let description = "the token endpoint takes POST only".to_owned();
+            error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", description)
         }
-        Err(NoToken::Body(refusal @ Rejection::BodyTooLarge { .. })) => {
-            error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", refusal.to_string())
+        Err(NoToken::Body(rejection @ Rejection::BodyTooLarge { .. })) => {
+            error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", rejection.to_string())
         }
-        Err(NoToken::Body(refusal)) => error(StatusCode::BAD_REQUEST, "invalid_request", refusal.to_string()),
+        Err(NoToken::Body(rejection)) => error(StatusCode::BAD_REQUEST, "invalid_request", rejection.to_string()),
         Err(NoToken::Request(request)) => error(request.status(), request.code(), request.to_string()),
         Err(NoToken::Fault(_)) => {
             let words = "no token can be given just now; ask again".to_owned();

@@ -8,7 +8,7 @@ use intake_providers::account::AccountName;
 
 use crate::private_file::{FileLock, LockError, create_private_directory};
 
-/// Where the data lies unless told otherwise.
+/// Default path of the data directory.
 pub const DEFAULT_PATH: &str = ".webhook-intake";
 
 /// A data directory.
@@ -31,7 +31,7 @@ pub enum DataDirectoryError {
     },
     /// There is none.
     #[error(
-        "there is no data in {}; start `demo` or `serve` first, or say with --data-directory where the data lies",
+        "there is no data in {}; start `demo` or `serve` first, or name the directory of the data with --data-directory",
         path.display()
     )]
     Missing {
@@ -62,7 +62,7 @@ impl DataDirectory {
         create_private_directory(path).map_err(unwritable(path))?;
         let keys = path.join("keys");
         create_private_directory(&keys).map_err(unwritable(&keys))?;
-        // Keys and events stay out of whatever repository the directory lies in.
+        // Keys and events stay out of any repository that the directory is in.
         let ignore = path.join(".gitignore");
         std::fs::write(&ignore, "*\n").map_err(unwritable(&ignore))?;
         Ok(Self(path.to_owned()))

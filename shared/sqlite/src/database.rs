@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 /// The format of the file, in `PRAGMA user_version`.
 const FORMAT: i64 = 1;
 
-/// How long a transaction waits for another process to finish its own. It lies below the intake's deadline.
+/// How long a transaction waits for another process to finish its own. It is shorter than the intake's deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause between two tries to switch a new file to write-ahead mode.

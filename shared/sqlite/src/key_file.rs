@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::secrets::{SecretText, Secrets};
 
-/// A provider's active keys in a file. It is read anew whenever the keys are refreshed, so editing it is a rotation.
+/// A provider's active keys in a file. It is read again whenever the keys are refreshed, so editing it is a rotation.
 #[derive(Clone, Debug)]
 pub struct KeyFile(PathBuf);
 

@@ -11,7 +11,7 @@ use intake_providers::timestamp::Timestamp;
 use crate::data_directory::{DataDirectory, DataDirectoryError};
 use crate::private_file::{FileLock, read_if_present, remove_if_present, replace_private_file};
 
-/// A lock on a file of the data directory. It needs no renewal: the operating system gives it back however the process ends.
+/// A lock on a file of the data directory. It needs no renewal: the operating system releases it however the process ends.
 /// A pause is a file beside it.
 #[derive(Debug)]
 pub struct FileLease {
@@ -33,7 +33,7 @@ impl FileLease {
     fn pause(&self) -> Result<Option<Pause>, PortError> {
         let text = read_if_present(&self.directory.drain_pause())
             .map_err(|error| PortError::new("read the drain's pause", &error))?;
-        // What cannot be read was changed by hand; the next run that fails replaces it.
+        // An unreadable pause was edited by hand; the next run that fails replaces it.
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
@@ -92,7 +92,7 @@ impl Lease for FileLease {
 
 #[cfg(test)]
 mod tests {
-    use intake_pipeline::lease::pause::{PauseReason, RefusedDocument};
+    use intake_pipeline::lease::pause::{PauseReason, RefusedMessage};
 
     use super::*;
 
@@ -126,7 +126,7 @@ mod tests {
             until: now.plus(std::time::Duration::from_secs(60)),
             failed_runs: 1,
             reason: PauseReason::QueueUnavailable,
-            refused: Some(RefusedDocument::stored("the document".to_owned())),
+            refused: Some(RefusedMessage::stored("the document".to_owned())),
         };
         let first = lease(&directory);
         first.take(&owner, now, now).await.unwrap();

@@ -27,14 +27,14 @@ pub struct EventFilter {
     pub outcome: Option<Outcome>,
     /// Received at this time or later.
     pub since: Option<Timestamp>,
-    /// The latest so many.
+    /// Maximum number of events, the latest first.
     pub most: Option<u32>,
 }
 
 /// An entry that says what became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedEvent {
-    /// Where it lies.
+    /// Its key.
     pub key: EntryKey,
     /// The entry: an event, a conflict or a quarantine.
     pub entry: Entry,
@@ -499,7 +499,7 @@ mod tests {
         assert_eq!(ledger.put(at(1), &over(version(1), Condition::Absent)).await.unwrap(), refused);
         assert_eq!(ledger.entity(&here).await.unwrap().map(|entity| entity.version), Some(2));
         assert_eq!(ledger.entities().await.unwrap().len(), 1);
-        assert!(ledger.list(EventFilter::default()).await.unwrap().is_empty(), "an entity is no event");
+        assert!(ledger.list(EventFilter::default()).await.unwrap().is_empty(), "an entity is not an event");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The queue as a table that behaves like SQS: a received message is hidden for a while and comes again unless it is deleted,
+//! The queue as a table that behaves like SQS: a received message is hidden for a while and redelivered unless it is deleted,
 //! and after too many receives it becomes a dead letter.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::database::Database;
 
-/// How often a message is handed out before it becomes a dead letter.
+/// Maximum number of receives of a message before it becomes a dead letter.
 pub const MAX_RECEIVES: u32 = 5;
 
 /// The queue in a database file. Clones share one waker.
@@ -22,12 +22,12 @@ pub struct SqliteQueue {
     sent: Arc<Notify>,
 }
 
-/// How many messages there are.
+/// Number of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// On the queue, those that are being worked on included.
+    /// On the queue, messages in flight included.
     pub queued: u64,
-    /// Given up.
+    /// Dead letters.
     pub dead_letters: u64,
 }
 
@@ -95,7 +95,7 @@ impl SqliteQueue {
     /// Removes messages that are done. Those that are gone already don't matter.
     ///
     /// # Errors
-    /// When the database doesn't answer; the messages then come again.
+    /// When the database doesn't answer; the messages are then redelivered.
     pub async fn delete(&self, message_ids: Vec<String>) -> Result<(), PortError> {
         self.database
             .transaction("sqlite delete", move |transaction| {
@@ -112,7 +112,7 @@ impl SqliteQueue {
     /// if the message was received again meanwhile.
     ///
     /// # Errors
-    /// When the database doesn't answer; the message then comes again when its time is up.
+    /// When the database doesn't answer; the message is then redelivered when its visibility timeout is over.
     pub async fn change_visibility(
         &self,
         now: Timestamp,
@@ -130,7 +130,7 @@ impl SqliteQueue {
             .await
     }
 
-    /// Makes every message visible. For the start of the only process that receives: whoever hid a message is gone.
+    /// Makes every message visible. For the start of the only process that receives: the process that hid them is gone.
     ///
     /// # Errors
     /// When the database doesn't answer.
@@ -161,7 +161,7 @@ impl SqliteQueue {
         Ok(moved)
     }
 
-    /// How many messages there are.
+    /// Number of messages.
     ///
     /// # Errors
     /// When the database doesn't answer.

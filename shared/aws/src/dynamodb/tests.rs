@@ -433,7 +433,7 @@ async fn an_item_that_is_no_entry_is_an_error_that_does_not_repeat_it() {
     let [event, ..] = three_puts();
     let service = TestService::replying(&[refused(&json!({"pk": {"S": "machnet#1"}, "kind": {"S": "nobody else"}}))]);
     let error = put(&service, &[event]).await.unwrap_err().to_string();
-    assert!(error.contains("the item at machnet#1 event is no entry that this version knows"), "{error}");
+    assert!(error.contains("the item at machnet#1 event is not an entry that this version knows"), "{error}");
     assert!(!error.contains("nobody else"), "{error}");
 }
 
@@ -515,7 +515,7 @@ async fn an_entity_is_read_as_it_is_now() {
     assert_eq!(ledger.entity(&there.key).await.unwrap(), Some(full_entity(inline("{}"))));
     assert_eq!(ledger.entity(&there.key).await.unwrap(), None);
     let error = ledger.entity(&there.key).await.unwrap_err().to_string();
-    assert!(error.contains("no entry that this version knows"), "{error}");
+    assert!(error.contains("not an entry that this version knows"), "{error}");
     let request = service.received()[0].json();
     assert_eq!(request["TableName"], "entities");
     assert_eq!(request["ConsistentRead"], true);

@@ -10,10 +10,10 @@ use intake_providers::nurturecloud::resync::{BaseUrl, BusinessId, ResyncPlan};
 use super::{ConfigProblems, Reader};
 use crate::resync::ResyncSettings;
 
-/// The fastest pace that can be set, in calls per minute.
+/// Maximum rate that can be set, in calls per minute.
 pub const MAX_CALLS_PER_MINUTE: u32 = 6_000;
 
-/// The longest lookback that can be set, in days.
+/// Maximum lookback that can be set, in days.
 pub const MAX_LOOKBACK_DAYS: u16 = 3_650;
 
 /// Settings of the resync.
@@ -58,7 +58,7 @@ impl ResyncConfig {
     }
 }
 
-/// The base URL; a problem is noted when there is none. Its text is never repeated, for it may hold credentials.
+/// The base URL; a problem is noted when there is none. Its text is never repeated, because it may hold credentials.
 fn base_url(reader: &mut Reader<'_>) -> Option<BaseUrl> {
     let name = "NURTURECLOUD_BASE_URL";
     let text = reader.required(name, "the url of nurturecloud's api, such as https://HOST/v1");

@@ -6,7 +6,7 @@ use std::future::Future;
 use intake_providers::amqp::{Connection, Message, QueueName};
 use strum::IntoStaticStr;
 
-/// A broker of AMQP. Nothing here declares, binds, purges or deletes: the queues are somebody else's.
+/// A broker of AMQP. Nothing here declares, binds, purges or deletes: the queues belong to the provider.
 pub trait Broker: Send + Sync + 'static {
     /// A connection.
     type Session: Session;
@@ -20,8 +20,7 @@ pub trait Session: Send + Sync {
     /// The messages of one queue.
     type Messages: Messages;
 
-    /// Consumes a queue as its only consumer. At most `prefetch` messages are out at a time, neither acknowledged nor given
-    /// back.
+    /// Consumes a queue as its only consumer. At most `prefetch` unacknowledged messages are in flight.
     fn consume(
         &self,
         queue: &QueueName,
@@ -60,42 +59,42 @@ pub struct Received<R> {
     pub receipt: R,
 }
 
-/// Acknowledges one message, or gives it back.
+/// Acknowledges or requeues one message.
 pub trait Receipt: Send + Sync {
-    /// Tells the broker that the message is safe with us (`basic.ack`).
+    /// Acknowledges the message (`basic.ack`).
     fn acknowledge(&self) -> impl Future<Output = Result<(), BrokerError>> + Send;
 
-    /// Puts the message back on its queue (`basic.nack` with requeue).
-    fn give_back(&self) -> impl Future<Output = Result<(), BrokerError>> + Send;
+    /// Requeues the message (`basic.nack` with requeue).
+    fn requeue(&self) -> impl Future<Output = Result<(), BrokerError>> + Send;
 }
 
-/// What a broker did not do.
+/// A failure of the broker.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{failure}: {message}")]
 pub struct BrokerError {
-    /// What it comes to.
+    /// The kind of failure.
     pub failure: BrokerFailure,
-    /// What came back, on one line, with no password in it.
+    /// The error message, on one line, without a password.
     pub message: String,
 }
 
-/// What a broker's error comes to, and what to do about it.
+/// The kinds of failure. `Display` says what to do about each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum BrokerFailure {
-    /// Nobody answers at the address, or not in time.
+    /// No answer from the address, or not in time.
     #[strum(serialize = "broker-unreachable")]
     Unreachable,
-    /// TLS was not agreed on, or the certificate is not the host's.
+    /// No TLS connection: no agreement, or a certificate that is not the host's.
     #[strum(serialize = "tls-failed")]
     Tls,
     /// The login is refused.
     LoginRefused,
-    /// The virtual host is not there, or not for this login.
+    /// The virtual host does not exist, or this login may not use it.
     VirtualHostRefused,
-    /// There is no such queue.
+    /// The queue does not exist.
     UnknownQueue,
-    /// Somebody else consumes the queue.
+    /// Another consumer has the queue.
     #[strum(serialize = "queue-in-use")]
     InUse,
     /// The login may not read the queue.

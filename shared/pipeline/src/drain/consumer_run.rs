@@ -24,17 +24,18 @@ use crate::port_error::PortError;
 use crate::queue::BatchQueue;
 use crate::queue_message::{MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES, QueueMessage};
 
-/// From how many returns to its queue on a message is warned of. By default a quorum queue of RabbitMQ 4 drops or
+/// Number of returns to its queue above which a message is warned of. By default a quorum queue of RabbitMQ 4 drops or
 /// dead-letters one after 20.
 const MANY_RETURNS: u64 = 5;
 
-/// How many messages our queue may refuse one by one, before it has accepted any, until that counts as refusing them all.
+/// Maximum number of messages that our queue may refuse one by one before it has accepted any. At this number it counts as
+/// refusing all.
 const MAX_UNPROVEN_REFUSALS: u64 = 2;
 
-/// How long giving back may take once the time for everything else is up.
-const GIVING_BACK: Duration = Duration::from_secs(1);
+/// How long requeueing may take after the deadline for everything else.
+const MAX_REQUEUE_TIME: Duration = Duration::from_secs(1);
 
-/// Why a queue is not emptied any further.
+/// Why a queue is no longer consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StopReason {
     Empty,
@@ -43,7 +44,7 @@ pub(super) enum StopReason {
     Failed(DrainFailure),
 }
 
-/// What it takes to empty a queue.
+/// Consumes one queue.
 pub(super) struct ConsumerRun<'a, P: Platform> {
     pub(super) provider: ProviderName,
     pub(super) queue: &'a P::Queue,
@@ -51,19 +52,19 @@ pub(super) struct ConsumerRun<'a, P: Platform> {
     pub(super) clock: &'a P::Clock,
     pub(super) settings: &'a DrainSettings,
     pub(super) account: &'a Account,
-    /// The queue that is emptied.
+    /// The queue to consume.
     pub(super) from: &'a QueueName,
     pub(super) counters: &'a Counters,
     /// What our queue accepted before the run took a message.
     pub(super) proof: &'a SentProof,
 }
 
-/// A message that is out: neither acknowledged nor given back.
+/// An unacknowledged message in flight.
 struct Outstanding<R> {
     receipt: R,
     delivery_id: DeliveryId,
     body_bytes: usize,
-    /// The body is still in memory, and counts as such.
+    /// Whether the body is still in memory, and counts as such.
     holds_body: bool,
     offloaded: bool,
     redelivered: bool,
@@ -71,15 +72,15 @@ struct Outstanding<R> {
     delivery_count: u64,
 }
 
-/// Where the consumer of the queue stands.
+/// State of the queue's consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Consumer {
     Open {
         prefetch: u16,
-        /// How much of the prefetch is taken up by messages that stay in flight until the run ends.
+        /// Share of the prefetch that is taken up by messages that stay in flight until the run ends.
         stuck: u16,
     },
-    /// Cancelled; what had been sent still arrives.
+    /// Cancelled; messages already delivered still arrive.
     Closing,
     Closed,
 }
@@ -87,7 +88,7 @@ enum Consumer {
 /// Messages in the order of their arrival.
 type Number = u64;
 
-/// What became of a batch.
+/// Result of sending a batch.
 struct Sent {
     numbers: Vec<Number>,
     documents: Vec<QueueMessage>,
@@ -116,7 +117,7 @@ impl Batch {
     }
 }
 
-/// Where a queue's messages stand.
+/// State of a queue's messages.
 struct Progress<'a, R> {
     /// Every message in flight. What our side refused stays here until the end.
     outstanding: BTreeMap<Number, Outstanding<R>>,
@@ -126,14 +127,14 @@ struct Progress<'a, R> {
     in_flight: FuturesUnordered<BoxFuture<'a, Sent>>,
     next: Number,
     consumer: Consumer,
-    /// How many of the outstanding stay until the end.
+    /// Number of outstanding messages that stay until the end.
     stuck: usize,
     window: Window,
-    /// The broker can still be told what became of a message.
+    /// Whether messages can still be acknowledged and requeued.
     connected: bool,
-    /// Our queue took none of a batch; nothing more is sent to it.
+    /// Whether our queue took none of a batch; nothing more is sent to it then.
     queue_failed: bool,
-    /// The store refused a large body; no other one is stored. What is small can still be sent.
+    /// Whether the store refused a large body; no other one is stored then. Small messages can still be sent.
     payloads_failed: bool,
 }
 
@@ -165,7 +166,7 @@ impl<R> Progress<'_, R> {
     }
 
     /// Nothing more is sent, so no body is needed.
-    fn give_up_waiting(&mut self) {
+    fn drop_waiting(&mut self) {
         let filling = std::mem::take(&mut self.filling).numbers;
         let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(number, _)| number);
         for number in filling.into_iter().chain(waiting) {
@@ -189,7 +190,7 @@ impl<R> Progress<'_, R> {
 }
 
 impl<'a, P: Platform> ConsumerRun<'a, P> {
-    /// Takes messages until the queue is empty, the budget is used up, or something ends it; then finishes what is in flight.
+    /// Takes messages until the queue is empty, the budget is used up, or the run has to end; then finishes what is in flight.
     /// `messages` are consumed with `prefetch`.
     pub(super) async fn run<M: Messages>(
         &self,
@@ -213,8 +214,8 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
             payloads_failed: false,
         };
         let taking = timeout_at(finish_by, self.take(&mut messages, &mut progress, stop_at, lease_lost)).await;
-        let mut ending = taking.unwrap_or(StopReason::TimeUp);
-        let winding_down = self.wind_down(&mut messages, &mut progress, &mut ending);
+        let mut stop_reason = taking.unwrap_or(StopReason::TimeUp);
+        let winding_down = self.wind_down(&mut messages, &mut progress, &mut stop_reason);
         if timeout_at(finish_by, winding_down).await.is_err() {
             tracing::warn!(
                 provider = %self.provider, queue = %self.from,
@@ -222,23 +223,23 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
             );
         }
         if progress.connected {
-            // What was sent and not even looked at when the time was up.
+            // Delivered, and not yet received when the deadline was reached.
             while let Some(Ok(Some(received))) = messages.next().now_or_never() {
                 self.keep(received, &mut progress);
             }
-            let giving_back = timeout_at(finish_by + GIVING_BACK, self.give_back(&progress.outstanding)).await;
-            if let Ok(Err(error)) = giving_back {
-                self.broken(&mut ending, &error);
+            let requeueing = timeout_at(finish_by + MAX_REQUEUE_TIME, self.requeue(&progress.outstanding)).await;
+            if let Ok(Err(error)) = requeueing {
+                self.broken(&mut stop_reason, &error);
             }
         }
-        if ending == StopReason::TimeUp
+        if stop_reason == StopReason::TimeUp
             && !progress.outstanding.is_empty()
             && Counters::of(&self.counters.accepted) == 0
         {
-            tracing::error!(provider = %self.provider, "our queue answered for none of the messages in time");
-            ending = StopReason::Failed(DrainFailure::QueueUnavailable);
+            tracing::error!(provider = %self.provider, "our queue answered for no message in time");
+            stop_reason = StopReason::Failed(DrainFailure::QueueUnavailable);
         }
-        ending
+        stop_reason
     }
 
     /// The window of a queue of which nothing has arrived.
@@ -254,11 +255,11 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         mut lease_lost: watch::Receiver<bool>,
     ) -> StopReason {
         let mut quiet_since = Instant::now();
-        let mut ending = StopReason::Empty;
+        let mut stop_reason = StopReason::Empty;
         while progress.connected && !progress.failed() {
             if let Err(error) = self.adjust(messages, progress).await {
                 progress.connected = false;
-                self.broken(&mut ending, &error);
+                self.broken(&mut stop_reason, &error);
                 break;
             }
             let room = progress.in_flight.len() < self.settings.batches_in_flight;
@@ -273,14 +274,14 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
                 _ = lease_lost.wait_for(|lost| *lost) => return StopReason::Failed(DrainFailure::LeaseLost),
                 () = sleep_until(stop_at) => return StopReason::TimeUp,
                 Some(sent) = progress.in_flight.next() => {
-                    self.settle(sent, progress, &mut ending).await;
-                    // While it was out, the broker may have held back what comes next.
+                    self.settle(sent, progress, &mut stop_reason).await;
+                    // While it was in flight, the broker may have held back the next messages.
                     quiet_since = Instant::now();
                 }
                 received = messages.next(), if progress.consumer != Consumer::Closed => match received {
                     Ok(Some(received)) => {
                         quiet_since = Instant::now();
-                        self.receive(received, progress, &mut ending).await;
+                        self.receive(received, progress, &mut stop_reason).await;
                         if Counters::of(&self.counters.received) >= self.settings.message_budget {
                             return StopReason::BudgetReached;
                         }
@@ -293,17 +294,17 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
                     }
                     Err(error) => {
                         progress.connected = false;
-                        self.broken(&mut ending, &error);
+                        self.broken(&mut stop_reason, &error);
                     }
                 },
                 () = std::future::ready(()), if room && !progress.waiting.is_empty() => {
-                    self.fill(progress, &mut ending).await;
+                    self.fill(progress, &mut stop_reason).await;
                 }
                 () = sleep_until(send_at), if room && is_filling => self.send(progress),
                 () = sleep_until(quiet_since + self.settings.idle), if is_quiet => return StopReason::Empty,
             }
         }
-        ending
+        stop_reason
     }
 
     /// Brings the consumer's prefetch to what the window allows.
@@ -316,7 +317,7 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         match (progress.consumer, wanted) {
             (Consumer::Open { prefetch, stuck }, wanted) => {
                 let is_right = wanted.is_some_and(|wanted| {
-                    // Another consumer costs three answers of the broker; it is worth them when it may take twice as many.
+                    // Another consumer costs three round trips to the broker, which pay off if it may take twice as many messages.
                     let is_close = wanted >= prefetch && wanted / 2 < prefetch;
                     is_close && stuck.saturating_mul(2) < prefetch
                 });
@@ -337,48 +338,48 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         Ok(())
     }
 
-    /// Cancels the consumer, takes what the broker had already sent, and waits for what is on its way to our queue.
+    /// Cancels the consumer, takes the messages already delivered, and waits for what is in flight to our queue.
     async fn wind_down<M: Messages>(
         &self,
         messages: &mut M,
         progress: &mut Progress<'a, M::Receipt>,
-        ending: &mut StopReason,
+        stop_reason: &mut StopReason,
     ) {
         if progress.connected
             && matches!(progress.consumer, Consumer::Open { .. })
             && let Err(error) = messages.cancel().await
         {
             progress.connected = false;
-            self.broken(ending, &error);
+            self.broken(stop_reason, &error);
         }
         while progress.connected && progress.consumer != Consumer::Closed {
             match messages.next().await {
-                Ok(Some(received)) => self.receive(received, progress, ending).await,
+                Ok(Some(received)) => self.receive(received, progress, stop_reason).await,
                 Ok(None) => progress.consumer = Consumer::Closed,
                 Err(error) => {
                     progress.connected = false;
-                    self.broken(ending, &error);
+                    self.broken(stop_reason, &error);
                 }
             }
         }
         while progress.connected && !progress.queue_failed && !progress.waiting.is_empty() {
             if progress.in_flight.len() >= self.settings.batches_in_flight {
-                self.settle_next(progress, ending).await;
+                self.settle_next(progress, stop_reason).await;
             } else {
-                self.fill(progress, ending).await;
+                self.fill(progress, stop_reason).await;
             }
         }
         if progress.connected && !progress.queue_failed && progress.filling.begun.is_some() {
             self.send(progress);
         }
         while !progress.in_flight.is_empty() {
-            self.settle_next(progress, ending).await;
+            self.settle_next(progress, stop_reason).await;
         }
     }
 
-    async fn settle_next<R: Receipt>(&self, progress: &mut Progress<'a, R>, ending: &mut StopReason) {
+    async fn settle_next<R: Receipt>(&self, progress: &mut Progress<'a, R>, stop_reason: &mut StopReason) {
         if let Some(sent) = progress.in_flight.next().await {
-            self.settle(sent, progress, ending).await;
+            self.settle(sent, progress, stop_reason).await;
         }
     }
 
@@ -424,13 +425,13 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         &self,
         received: Received<R>,
         progress: &mut Progress<'a, R>,
-        ending: &mut StopReason,
+        stop_reason: &mut StopReason,
     ) {
         let redelivered = received.message.properties.redelivered;
         let (number, delivery) = self.keep(received, progress);
         if redelivered && self.proof.is_of(&delivery) {
             let accepted = progress.settled(number).into_iter().collect();
-            self.acknowledge(accepted, progress, ending).await;
+            self.acknowledge(accepted, progress, stop_reason).await;
         } else if progress.queue_failed {
             progress.release_body(number);
         } else {
@@ -439,7 +440,7 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
     }
 
     /// Puts the next message into the batch that is being filled, and sends that when it is full.
-    async fn fill<R>(&self, progress: &mut Progress<'a, R>, ending: &mut StopReason) {
+    async fn fill<R>(&self, progress: &mut Progress<'a, R>, stop_reason: &mut StopReason) {
         let Some((number, delivery)) = progress.waiting.pop_front() else { return };
         let prepared = match QueueMessage::inline(&delivery) {
             Ok(Some(document)) => Ok(document),
@@ -454,7 +455,7 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
                 tracing::error!(provider = %self.provider, %error, "the store refused a large body; the run ends");
                 progress.stays(number);
                 progress.payloads_failed = true;
-                return fail(ending, DrainFailure::PayloadsUnavailable);
+                return fail(stop_reason, DrainFailure::PayloadsUnavailable);
             }
         };
         if document.offloaded() {
@@ -485,7 +486,7 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
     }
 
     /// Acknowledges what our queue took of a batch. What it refused stays in flight.
-    async fn settle<R: Receipt>(&self, sent: Sent, progress: &mut Progress<'a, R>, ending: &mut StopReason) {
+    async fn settle<R: Receipt>(&self, sent: Sent, progress: &mut Progress<'a, R>, stop_reason: &mut StopReason) {
         let Sent { numbers, documents, result } = sent;
         let several = numbers.len() > 1;
         let results = match result {
@@ -495,8 +496,8 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
                 progress.queue_failed = true;
                 documents.iter().for_each(|document| self.counters.keep_refused(document.text()));
                 numbers.into_iter().for_each(|number| progress.stays(number));
-                progress.give_up_waiting();
-                return fail(ending, DrainFailure::QueueUnavailable);
+                progress.drop_waiting();
+                return fail(stop_reason, DrainFailure::QueueUnavailable);
             }
         };
         let mut accepted = Vec::with_capacity(numbers.len());
@@ -517,13 +518,13 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
             let is_alone = Counters::of(&self.counters.refused) < MAX_UNPROVEN_REFUSALS || self.counters.proven().queue;
             if several || !is_alone {
                 progress.queue_failed = true;
-                progress.give_up_waiting();
-                fail(ending, DrainFailure::QueueUnavailable);
+                progress.drop_waiting();
+                fail(stop_reason, DrainFailure::QueueUnavailable);
             }
             return;
         }
         self.counters.queue_accepted();
-        self.acknowledge(accepted, progress, ending).await;
+        self.acknowledge(accepted, progress, stop_reason).await;
     }
 
     /// Acknowledges messages that our queue has.
@@ -531,7 +532,7 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         &self,
         accepted: Vec<Outstanding<R>>,
         progress: &mut Progress<'a, R>,
-        ending: &mut StopReason,
+        stop_reason: &mut StopReason,
     ) {
         for message in &accepted {
             Counters::add(&self.counters.accepted);
@@ -546,16 +547,16 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
                 Ok(()) => Counters::add(&self.counters.acknowledged),
                 Err(error) => {
                     progress.connected = false;
-                    self.broken(ending, &error);
+                    self.broken(stop_reason, &error);
                 }
             }
         }
     }
 
-    /// Puts what is still out back on its queue.
-    async fn give_back<R: Receipt>(&self, outstanding: &BTreeMap<Number, Outstanding<R>>) -> Result<(), BrokerError> {
+    /// Requeues what is still in flight.
+    async fn requeue<R: Receipt>(&self, outstanding: &BTreeMap<Number, Outstanding<R>>) -> Result<(), BrokerError> {
         for message in outstanding.values() {
-            message.receipt.give_back().await?;
+            message.receipt.requeue().await?;
             Counters::add(&self.counters.returned);
             self.counters.most_returns.fetch_max(message.delivery_count + 1, Ordering::Relaxed);
             counters::count_returned(self.provider);
@@ -585,15 +586,15 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         );
     }
 
-    fn broken(&self, ending: &mut StopReason, error: &BrokerError) {
+    fn broken(&self, stop_reason: &mut StopReason, error: &BrokerError) {
         tracing::error!(provider = %self.provider, queue = %self.from, %error, "the run broke off");
-        fail(ending, DrainFailure::BrokenOff(error.failure));
+        fail(stop_reason, DrainFailure::BrokenOff(error.failure));
     }
 }
 
-/// What failed first is what the run failed of.
-fn fail(ending: &mut StopReason, failure: DrainFailure) {
-    if !matches!(ending, StopReason::Failed(_)) {
-        *ending = StopReason::Failed(failure);
+/// Keeps the first failure as the run's.
+fn fail(stop_reason: &mut StopReason, failure: DrainFailure) {
+    if !matches!(stop_reason, StopReason::Failed(_)) {
+        *stop_reason = StopReason::Failed(failure);
     }
 }

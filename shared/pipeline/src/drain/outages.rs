@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::testing::{Batching, Kind, MAIN, MemoryBroker};
 use super::tests::{TestDrain, drain, killed_after, run};
 use super::*;
-use crate::lease::pause::{PauseReason, RefusedDocument};
+use crate::lease::pause::{PauseReason, RefusedMessage};
 use crate::queue_message::MAX_MESSAGE_BYTES;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -265,8 +265,7 @@ async fn a_kept_document_that_cannot_be_read_does_not_block_the_next_run() {
     begin(&drain, Outage::Queue);
     run(&drain).await;
     let pause = drain.lease.pause().unwrap();
-    *drain.lease.pause.lock().unwrap() =
-        Some(Pause { refused: Some(RefusedDocument::stored("{".to_owned())), ..pause });
+    *drain.lease.pause.lock().unwrap() = Some(Pause { refused: Some(RefusedMessage::stored("{".to_owned())), ..pause });
     heal(&drain);
     drain.lease.lift_pause();
     assert_eq!(run(&drain).await.acknowledged, 3);

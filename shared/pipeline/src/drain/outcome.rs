@@ -11,7 +11,7 @@ use strum::IntoStaticStr;
 use super::broker::BrokerFailure;
 use super::counters;
 use super::window::Proven;
-use crate::lease::pause::{MAX_REFUSED_DOCUMENT_BYTES, Pause, PauseReason, RefusedDocument};
+use crate::lease::pause::{MAX_REFUSED_MESSAGE_BYTES, Pause, PauseReason, RefusedMessage};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub enum DrainFailure {
     MessagesRefused,
     /// The broker could not be connected to, or the queue not consumed.
     CannotConsume(BrokerFailure),
-    /// What was begun broke off. What was not acknowledged comes again.
+    /// The connection broke. Unacknowledged messages will be redelivered.
     BrokenOff(BrokerFailure),
     /// A defect of ours, caught.
     Panic,
@@ -116,7 +116,7 @@ impl DrainOutcome {
     }
 }
 
-/// How often a message may be returned before a run that returned it leaves a pause although our queue took others. By default a
+/// Maximum number of returns of a message before a run that returned it leaves a pause although our queue took others. By default a
 /// quorum queue of RabbitMQ 4 drops or dead-letters a message after 20 returns.
 const MAX_RETURNS_UNPAUSED: u64 = 10;
 
@@ -129,13 +129,13 @@ pub struct DrainReport {
     pub received: u64,
     /// Messages that our queue took.
     pub accepted: u64,
-    /// Messages that were acknowledged after that. Fewer than `accepted` when the connection broke: those come again.
+    /// Messages that were acknowledged after that. Fewer than `accepted` if the connection broke: the rest will be redelivered.
     pub acknowledged: u64,
-    /// Messages that were put back on their queue.
+    /// Messages that were requeued.
     pub returned: u64,
-    /// Messages that the broker had handed over before.
+    /// Messages that had been delivered before.
     pub redelivered: u64,
-    /// The most bytes of bodies that were in memory at once.
+    /// Maximum size of the bodies in memory, in bytes.
     pub peak_body_bytes: u64,
     /// Until when no run may begin, where this one failed because of us or met a pause.
     pub paused_until: Option<Timestamp>,
@@ -159,7 +159,7 @@ pub(super) struct Counters {
     pub(super) queue_proven: AtomicBool,
     pub(super) payloads_proven: AtomicBool,
     /// A document for the next run's proof.
-    pub(super) refused_document: Mutex<Option<RefusedDocument>>,
+    pub(super) refused_document: Mutex<Option<RefusedMessage>>,
 }
 
 impl Counters {
@@ -181,9 +181,9 @@ impl Counters {
     /// Keeps a document that our queue refused, if it is the smallest so far and small enough for the lease.
     pub(super) fn keep_refused(&self, document: &str) {
         let mut kept = self.refused_document.lock().unwrap_or_else(PoisonError::into_inner);
-        let size_bytes = kept.as_ref().map_or(MAX_REFUSED_DOCUMENT_BYTES + 1, |kept| kept.as_str().len());
+        let size_bytes = kept.as_ref().map_or(MAX_REFUSED_MESSAGE_BYTES + 1, |kept| kept.as_str().len());
         if document.len() < size_bytes {
-            *kept = Some(RefusedDocument::stored(document.to_owned()));
+            *kept = Some(RefusedMessage::stored(document.to_owned()));
         }
     }
 

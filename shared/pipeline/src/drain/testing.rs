@@ -379,7 +379,7 @@ impl Receipt for MemoryReceipt {
         Ok(())
     }
 
-    async fn give_back(&self) -> Result<(), BrokerError> {
+    async fn requeue(&self) -> Result<(), BrokerError> {
         yield_now().await;
         let mut state = self.broker.state();
         let message = self.settle(&mut state)?;

@@ -145,7 +145,7 @@ async fn what_our_queue_refuses_is_not_acknowledged_and_returns_once_at_the_end(
     assert_eq!(
         calls[calls.len() - 4..],
         ["cancel events", "nack m3", "nack m17", "close"],
-        "given back after the consumer is cancelled, so that they do not come again in this run"
+        "requeued after the consumer is cancelled, so that they are not redelivered in this run"
     );
     assert_eq!(drain.broker.redelivered(MAIN), 2);
     drain.queue.behave([Batching::Work]);

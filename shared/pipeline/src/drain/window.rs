@@ -1,8 +1,8 @@
-//! How many messages the broker may hand over before it hears of the first.
+//! The number of unacknowledged messages that the broker may have in flight.
 
 use crate::queue_message::MAX_MESSAGE_BYTES;
 
-/// What took something from this run. Nothing is taken for granted: a queue can answer and still take no message.
+/// What has accepted something in this run. A queue can answer and still accept no message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Proven {
     /// Our queue accepted a document.
@@ -11,7 +11,7 @@ pub(super) struct Proven {
     pub(super) payloads: bool,
 }
 
-/// How many bodies must have arrived before the prefetch follows their sizes. Until then it is as many messages.
+/// Number of bodies that must have arrived before the prefetch follows their sizes. Until then the prefetch is this number.
 const SAMPLE_MESSAGES: u16 = 10;
 
 /// The prefetch that a consumer should have.

@@ -11,14 +11,14 @@ use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-/// The pause after the first run that failed. It doubles with each further one.
+/// Pause after the first run that failed. It doubles with each further one.
 pub const MIN_PAUSE: Duration = Duration::from_secs(60);
 
-/// The longest pause.
+/// Maximum pause.
 pub const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// The largest refused document that is kept for the next run's proof, in bytes. A lease's item holds 400 KB on DynamoDB.
-pub const MAX_REFUSED_DOCUMENT_BYTES: usize = 256 * 1024;
+pub const MAX_REFUSED_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// No run before its end, and what the first one after it must have accepted before it takes a message. It stays in the lease
 /// until a run succeeds, so that pauses grow.
@@ -26,12 +26,12 @@ pub const MAX_REFUSED_DOCUMENT_BYTES: usize = 256 * 1024;
 pub struct Pause {
     /// When the next run may take messages; a whole second.
     pub until: Timestamp,
-    /// How many runs in a row failed because of us.
+    /// Number of runs in a row that failed because of us.
     pub failed_runs: u32,
-    /// What failed.
+    /// The reason of the pause.
     pub reason: PauseReason,
     /// A document that our queue refused. The next run sends it first. Its message is still on the provider's queue.
-    pub refused: Option<RefusedDocument>,
+    pub refused: Option<RefusedMessage>,
 }
 
 impl Pause {
@@ -40,7 +40,7 @@ impl Pause {
         previous: Option<&Self>,
         now: Timestamp,
         reason: PauseReason,
-        refused: Option<RefusedDocument>,
+        refused: Option<RefusedMessage>,
     ) -> Self {
         let failed_runs = previous.map_or(0, |pause| pause.failed_runs).saturating_add(1);
         let doublings = failed_runs.saturating_sub(1).min(16);
@@ -83,9 +83,9 @@ impl PauseReason {
 /// makes it of text again. `Debug` doesn't show it, because it holds a body.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RefusedDocument(String);
+pub struct RefusedMessage(String);
 
-impl RefusedDocument {
+impl RefusedMessage {
     /// A document as the lease's store has it.
     #[must_use]
     pub const fn stored(text: String) -> Self {
@@ -99,9 +99,9 @@ impl RefusedDocument {
     }
 }
 
-impl fmt::Debug for RefusedDocument {
+impl fmt::Debug for RefusedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RefusedDocument({} bytes)", self.0.len())
+        write!(f, "RefusedMessage({} bytes)", self.0.len())
     }
 }
 
@@ -134,6 +134,6 @@ mod tests {
             assert_eq!(reason.as_str().parse(), Ok(*reason));
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
-        assert_eq!(format!("{:?}", RefusedDocument::stored("secret".to_owned())), "RefusedDocument(6 bytes)");
+        assert_eq!(format!("{:?}", RefusedMessage::stored("secret".to_owned())), "RefusedMessage(6 bytes)");
     }
 }

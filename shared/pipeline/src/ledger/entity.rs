@@ -1,8 +1,8 @@
-//! Entities: what is known of a thing, from events that tell its state in any order.
+//! Entities: their state, from events that are processed in any order.
 //!
-//! An entity has two registers, each won by the event that arrived last: *content*, and *existence*, which says whether it is
-//! there. It is deleted exactly when the winner of *existence* is a deletion. Since the winner doesn't depend on the order in which
-//! events are processed, neither does the entity. What an event changed does: it is said as seen by who follows the changes.
+//! An entity has two last-writer-wins registers, ordered by the arrival of events: *content*, and *existence*. It is deleted
+//! exactly when the last event of *existence* is a deletion. Since the winner doesn't depend on the order in which events are processed,
+//! neither does the entity. What an event changed does depend on it: it is reported as a consumer of the changes sees it.
 
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
@@ -20,7 +20,7 @@ use super::outcome::Outcome;
 /// The sort key of an entity.
 pub const ENTITY_SORT: &str = "entity";
 
-/// When an event arrived: what orders the events of an entity.
+/// When an event arrived, which orders the events of an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Arrival {
     /// When its delivery reached us.
@@ -39,7 +39,7 @@ impl Arrival {
     }
 }
 
-/// The content, and the event that told it last.
+/// The content, and the last event that reported it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentRegister {
     /// When that event arrived.
@@ -56,7 +56,7 @@ pub struct ContentRegister {
     pub told_by: String,
 }
 
-/// Whether the entity is there, and the event that told so last.
+/// Whether the entity exists, and the last event that reported it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExistenceRegister {
     /// When that event arrived.
@@ -76,43 +76,43 @@ pub struct ExistenceRegister {
 /// An entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntityEntry {
-    /// Whose.
+    /// The provider of the entity.
     pub provider: ProviderName,
-    /// Which.
+    /// Which entity.
     #[serde(flatten)]
     pub entity: EntityReference,
     /// `<component>#<id>`, so that an index can list a business's entities of one component.
     pub component_and_id: String,
-    /// How many events have been taken into account: 1 for the first.
+    /// Number of events that were applied: 1 for the first.
     pub version: u64,
-    /// Whether the entity is gone.
+    /// Whether the entity is deleted or merged.
     pub deleted: bool,
-    /// What it is like. Absent while only its deletion is known.
+    /// Its content. Absent while only its deletion is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentRegister>,
-    /// Whether it is there. Absent while only updates are known; it is there then.
+    /// Its existence. Absent while only updates are known; it exists then.
     #[serde(rename = "life", default, skip_serializing_if = "Option::is_none")]
     pub existence: Option<ExistenceRegister>,
 }
 
-/// What an event changed, for who has followed every change before it.
+/// What an event changed, for a consumer that has followed every earlier change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Change {
-    /// The entity was not known, and is there now.
+    /// The entity was unknown, and exists now.
     Created,
     /// It has other content now.
     Changed,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
-    /// It is gone, and another one stands for it.
+    /// It was merged into another one.
     Merged,
-    /// It was gone, and is there again.
+    /// It was deleted, and exists again.
     Revived,
-    /// Nothing: something newer is known, or the entity is gone.
+    /// Nothing, because a newer state is known or the entity is deleted.
     Late,
-    /// Nothing: this was known.
+    /// Nothing, because this was known.
     Unchanged,
 }
 
@@ -124,7 +124,7 @@ impl Change {
     }
 }
 
-/// What an event of an entity says about it in its own entry, so that nobody has to read the entity back.
+/// What an event's entry says of its entity, so that a consumer does not have to read the entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntityChange {
     /// Which entity.
@@ -134,7 +134,7 @@ pub struct EntityChange {
     pub state: EntityState,
     /// What it changed.
     pub change: Change,
-    /// The entity's version that it made. Whoever may see events in another order goes by the greatest version.
+    /// The entity's version that it made. A consumer that may see events in another order keeps the one with the greatest version.
     pub version: u64,
     /// What the entity is merged into after the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,9 +150,9 @@ pub struct EntityChange {
 pub enum Visibility<'a> {
     /// Nothing is known of it.
     Unknown,
-    /// It is there, with content of this digest.
+    /// It exists, with content of this digest.
     Present(Option<Sha256Digest>),
-    /// It is gone, or merged.
+    /// It is deleted, or merged into this one.
     Absent(Option<&'a EntityReference>),
 }
 
@@ -169,7 +169,7 @@ impl EntityEntry {
     }
 }
 
-/// What an event does to its entity.
+/// Result of applying an event to its entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// The entity after it.
@@ -185,7 +185,7 @@ pub struct Applied {
 /// An event as its entity sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// Whose.
+    /// The provider of the event.
     pub provider: ProviderName,
     /// The event's id.
     pub event_id: &'a str,
@@ -199,7 +199,7 @@ pub struct Observation<'a> {
     pub data: &'a EventData,
 }
 
-/// Takes an event into account.
+/// Applies an event.
 ///
 /// It is a duplicate if its content equals the register's and nothing can be seen to change. A deletion is compared with the
 /// deletion in *existence*, every other event with *content*. A duplicate advances the registers as well: what comes between the two
@@ -273,7 +273,7 @@ pub fn apply(before: Option<&EntityEntry>, observed: &Observation<'_>) -> Applie
     Applied { entity: after, change, outcome, same_data_as }
 }
 
-/// Where an entity lies.
+/// The key of an entity.
 #[must_use]
 pub fn entity_key(provider: ProviderName, entity: &EntityReference) -> EntryKey {
     EntryKey { partition: entity.identity(provider).partition_key(), sort: ENTITY_SORT.to_owned() }

@@ -78,10 +78,10 @@ pub struct EventEntry {
     /// Further facts by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
-    /// The id of the event whose state this one repeats.
+    /// The id of the event with the state that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat_of: Option<String>,
-    /// The id of another event that came under the same unsigned job id. A hint; anybody may have caused it.
+    /// The id of another event that arrived with the same unsigned job id. Only a hint: anyone can forge it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_job_as: Option<String>,
     /// What it changed about its entity.
@@ -92,16 +92,16 @@ pub struct EventEntry {
     pub time_index: TimeIndex,
 }
 
-/// A second name of an event.
+/// An alias of an event: a secondary deduplication key with a TTL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasEntry {
-    /// Whose event.
+    /// The provider of the event.
     pub provider: ProviderName,
-    /// The partition key of the event that owns the name.
+    /// The partition key of the event that owns the alias.
     pub owner: String,
     /// That event's id.
     pub owner_id: String,
-    /// Until when it owns it, in seconds since 1970; from then on it is as if absent.
+    /// When the alias expires, in seconds since 1970. From then on it counts as absent.
     pub expires_at: i64,
 }
 
@@ -114,8 +114,8 @@ pub struct QuarantineEntry {
     pub provider: ProviderName,
     /// Why it could not be read.
     pub reason: String,
-    /// The whole delivery as a queue document, with its headers and its body (or the key of its body). Sent to the queue
-    /// again, it is judged again: events of it that are recorded stay as they are.
+    /// The whole delivery as a queue message, with its headers and its body (or the key of its body). Sent to the queue
+    /// again, it is processed again: events that are recorded stay as they are.
     pub document: String,
     /// The part of the body that could not be read, where the rest could and the part is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,20 +130,20 @@ pub struct QuarantineEntry {
     pub time_index: TimeIndex,
 }
 
-/// How far the recording of a delivery with many events has come, so that a redelivered message goes on from there.
+/// The progress of recording a delivery with many events, so that a redelivered message continues from there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressEntry {
     /// Who sent the delivery.
     pub provider: ProviderName,
     /// The delivery.
     pub delivery_id: DeliveryId,
-    /// Number of events in the delivery. A release that splits it otherwise starts from its first event.
+    /// Number of events in the delivery. A release that splits it differently starts from its first event.
     pub events: u32,
     /// Every event below this index is recorded.
     pub next_index: EventIndex,
-    /// What became of those events.
+    /// The outcomes of those events.
     pub outcomes: OutcomeCounts,
-    /// When the entry may go, in seconds since 1970.
+    /// When the entry may be deleted, in seconds since 1970.
     pub expires_at: i64,
 }
 
@@ -163,14 +163,14 @@ pub enum Entry {
     Event(Box<EventEntry>),
     /// An event with the identity of another one and other content, kept beside it.
     Conflict(Box<EventEntry>),
-    /// A signed second name.
+    /// A signed alias.
     Alias(AliasEntry),
-    /// An unsigned second name.
+    /// An unsigned alias.
     Hint(AliasEntry),
-    /// What could not be read.
+    /// Content that could not be read.
     Quarantine(Box<QuarantineEntry>),
-    /// What is known of an entity.
+    /// An entity.
     Entity(Box<EntityEntry>),
-    /// How far a delivery with many events has come.
+    /// The progress of a delivery with many events.
     Progress(ProgressEntry),
 }

@@ -7,7 +7,7 @@ use super::entity::{EntityEntry, Visibility, entity_key};
 use super::port::Ledger;
 use crate::port_error::PortError;
 
-/// How many merges are followed. A longer chain is reported.
+/// Maximum number of merges that are followed. A longer chain is reported.
 pub const MAX_MERGES: usize = 32;
 
 /// Where following merges led.
@@ -22,7 +22,7 @@ pub struct Followed {
 /// How following merges ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergeEnd {
-    /// At an entity that is not merged, there or gone.
+    /// At an entity that is not merged, whether it exists or not.
     At(Box<EntityEntry>),
     /// At an entity of which nothing is known.
     Unknown,
@@ -32,7 +32,7 @@ pub enum MergeEnd {
     TooLong,
 }
 
-/// Follows the merges from an entity to the one that stands for it.
+/// Follows the merges from an entity to the one that it ended up in.
 ///
 /// # Errors
 /// When the ledger does not answer.

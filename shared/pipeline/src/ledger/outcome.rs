@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-/// What became of an event.
+/// Outcome of an event.
 #[derive(
     Clone,
     Copy,
@@ -24,15 +24,15 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
-    /// New, and kept.
+    /// New, and stored.
     Stored,
-    /// The same event with the same content was here before; nothing more is kept.
+    /// The same event with the same content was recorded before; nothing more is stored.
     Duplicate,
-    /// Kept, and marked as the same state as an earlier event reported.
+    /// Stored, and marked as a repeat of the state that an earlier event reported.
     Repeat,
-    /// The same event with other content was here before; this one is kept beside it.
+    /// The same event with other content was recorded before; this one is stored beside it.
     Conflict,
-    /// Authentic, but it could not be read as an event; kept whole, with the reason.
+    /// Authentic, but not readable as an event; stored whole, with the reason.
     Quarantined,
 }
 

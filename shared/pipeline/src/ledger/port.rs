@@ -9,11 +9,11 @@ use super::entry::Entry;
 use super::key::EntryKey;
 use crate::port_error::PortError;
 
-/// The table of events and of what is known beside them, and the table of entities.
+/// The ledger: the events with their aliases, and the entities.
 pub trait Ledger: Send + Sync + 'static {
-    /// Puts every entry, or none: each put names the condition under which it may happen. `now` decides what is expired.
+    /// Puts every entry, or none if a condition fails. `now` decides what is expired.
     ///
-    /// The call is atomic, and what it finds in the way it returns from the same moment.
+    /// The call is atomic: the existing entries that it returns are from the same moment.
     fn put(
         &self,
         now: Timestamp,
@@ -28,35 +28,35 @@ pub trait Ledger: Send + Sync + 'static {
     fn find(&self, key: &EntryKey) -> impl Future<Output = Result<Option<Entry>, PortError>> + Send;
 }
 
-/// When a put may happen.
+/// Condition of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing lies at the key.
+    /// There is no entry at the key.
     Absent,
-    /// Nothing lies at the key, or its `expires_at` is not after now.
+    /// There is no entry at the key, or it has expired: its `expires_at` is not after now.
     AbsentOrExpired,
-    /// An entity of this version lies at the key.
+    /// The entry at the key is an entity of this version.
     Version(u64),
-    /// None: the entry replaces whatever is at the key.
+    /// None: the entry replaces any other.
     Always,
 }
 
 /// An entry to put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionalPut {
-    /// Where.
+    /// Key to write to.
     pub key: EntryKey,
-    /// What.
+    /// Entry to write.
     pub entry: Entry,
-    /// When it may.
+    /// Condition that must hold.
     pub condition: Condition,
 }
 
-/// What came of a put of several entries.
+/// Result of a put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// Every entry is there.
+    /// Every entry was put.
     Done,
-    /// No entry was put. For each put, in order: the entry in its way, if one was.
+    /// No entry was put. For each put, in order, the existing entry that its condition failed on, if any.
     ConditionFailed(Vec<Option<Entry>>),
 }

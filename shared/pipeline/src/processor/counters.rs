@@ -1,4 +1,4 @@
-//! What became of a delivery's events so far.
+//! The outcomes of a delivery's events so far, and the processor's metrics.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -48,9 +48,9 @@ impl Counters {
         self.events = u32::try_from(events).unwrap_or(u32::MAX);
     }
 
-    /// Takes up a long delivery where its progress was saved.
+    /// Continues a long delivery where its progress was saved.
     pub(super) fn resume(&mut self, progress: Option<ProgressEntry>) {
-        // A release that splits a body otherwise counts other events, and an index means another one.
+        // For a release that splits a body differently, an index means another event.
         let events = self.events;
         let progress = progress.filter(|progress| progress.events == events && progress.next_index.0 <= events);
         let (next, outcomes) = progress.map_or_else(Default::default, |saved| (saved.next_index.0, saved.outcomes));
@@ -58,7 +58,7 @@ impl Counters {
         (self.recorded, self.outcomes, self.further) = (next, outcomes, outcomes);
     }
 
-    /// Notes what became of an event.
+    /// Notes the outcome of an event.
     pub(super) fn settle(&mut self, index: EventIndex, outcome: Outcome) {
         self.listed.insert(index, outcome);
         if self.listed.len() > MAX_LISTED_OUTCOMES
@@ -112,8 +112,8 @@ impl Counters {
         Some(self.entry(delivery, expires_at))
     }
 
-    /// The progress to save when the work on the delivery ends, if that says anything new. Of a delivery that is done nothing is
-    /// left to go on from.
+    /// The progress to save when the work on the delivery ends, if that says anything new. A delivery that is done
+    /// starts over.
     pub(super) fn progress(&self, delivery: &Delivery, is_done: bool, expires_at: Timestamp) -> Option<ProgressEntry> {
         let saved = self.saved?;
         let mut entry = self.entry(delivery, expires_at);

@@ -46,7 +46,7 @@ async fn a_payload_that_was_changed_is_noticed() {
     let payloads = MemoryPayloads::default();
     let document = QueueMessage::prepare(&delivery(HeaderMap::new(), vec![b'x'; 2_000_000]), &payloads).await.unwrap();
     payloads.0.lock().unwrap().values_mut().for_each(|body| *body = Bytes::from_static(b"other"));
-    assert!(matches!(read(document.text(), &payloads).await, Err(DocumentError::DigestMismatch { .. })));
+    assert!(matches!(read(document.text(), &payloads).await, Err(MessageError::DigestMismatch { .. })));
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_newer_version_fails_with_the_order_of_an_upgrade() {
     let document = QueueMessage::prepare(&delivery(HeaderMap::new(), "{}"), &payloads).await.unwrap();
     let newer = document.text().replace("\"version\":1", "\"version\":2");
     let error = read(&newer, &payloads).await.unwrap_err();
-    assert!(matches!(error, DocumentError::UnknownVersion { found: 2 }));
+    assert!(matches!(error, MessageError::UnknownVersion { found: 2 }));
     assert!(error.to_string().contains("deploy processors before intakes"));
 }
 
@@ -76,7 +76,7 @@ fn a_document_that_cannot_be_written_is_an_error_and_not_an_empty_text() {
 async fn an_error_quotes_nothing_of_a_document_that_cannot_be_read() {
     for text in ["", "confidential", r#"{"version":"confidential"}"#, r#"{"version":1,"confidential":true}"#] {
         let error = read(text, &MemoryPayloads::default()).await.unwrap_err();
-        assert!(matches!(error, DocumentError::Undecodable(_)));
+        assert!(matches!(error, MessageError::Undecodable(_)));
         assert!(!error.to_string().contains("confidential"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
-//! Events that tell the state of an entity.
+//! Events that report the state of an entity.
 //!
-//! The event and the entity that it advances are put together, or neither is. So an event that is there already has been taken
-//! into account, and a second processor on the same entity finds another version than the one it started from.
+//! The event and the entity that it is applied to are put together, or neither is. So an event that is stored has been applied,
+//! and a second processor on the same entity finds another version than the one it started from.
 
 use intake_providers::entity::EntityUpdate;
 use intake_providers::event::{Event, EventIndex};
@@ -12,12 +12,12 @@ use crate::ledger::entity::{self, Applied, Arrival, Change, EntityChange, Entity
 use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Ledger, Occurrence, Outcome, PutOutcome};
 use crate::platform::Platform;
 
-/// How often an entity's advance is tried again because another processor advanced it meanwhile. A batch holds ten records that
-/// are worked on at once, and all of them may be about one entity.
+/// Maximum number of attempts to apply an event, which starts again when another processor changed the entity meanwhile. A batch
+/// holds ten records that are processed at once, and all of them may be about one entity.
 const MAX_ROUNDS: usize = 40;
 
 impl<P: Platform> Recorder<P> {
-    /// Records an event of an entity, and says what became of it, now or before.
+    /// Records an event of an entity, and returns its outcome, whether it was decided now or before.
     pub(super) async fn record_entity_event(
         &self,
         recording: &Recording<'_>,

@@ -1,13 +1,13 @@
-//! When the next call may be made.
+//! The rate of calls.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Calls at even distances.
+/// Spaces calls evenly.
 ///
-/// The first one waits too: a run that was cut off a moment ago may have made a call that nobody has noted.
+/// The first one waits too: a run that was cut off a moment ago may have made a call that was not recorded.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     distance: Duration,
@@ -31,7 +31,7 @@ impl RateLimiter {
         true
     }
 
-    /// Lets no call be made for that long, whichever.
+    /// Delays every call by at least this long from now.
     pub(super) fn hold(&mut self, pause: Duration) {
         self.next = self.next.max(Instant::now() + pause);
     }

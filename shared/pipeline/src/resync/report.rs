@@ -19,11 +19,11 @@ pub enum Reason {
     Refused,
     /// A redirect, or a success other than 202.
     UnexpectedAnswer,
-    /// 429, again and again or for too long.
+    /// 429, in every attempt or for too long.
     Throttled,
-    /// 5xx, again and again.
+    /// 5xx, in every attempt.
     ServerError,
-    /// No answer came, again and again.
+    /// No answer, in every attempt.
     NoAnswer,
     /// 401 or 403.
     CredentialsWrong,
@@ -42,25 +42,25 @@ impl Reason {
 pub enum Next {
     /// The call is done.
     Accepted,
-    /// The call is given up.
+    /// The call is abandoned.
     NotAccepted {
         /// Why.
         reason: Reason,
-        /// For how long no other call may be made.
+        /// How long no other call may be made.
         hold: Duration,
     },
-    /// The same call is made again.
+    /// The call is retried.
     Again {
         /// Why.
         reason: Reason,
-        /// After this time at the earliest.
+        /// Minimum time until then.
         wait: Duration,
     },
-    /// The run ends: every other call would be refused too.
+    /// The run ends, because every other call would be refused too.
     CredentialsWrong,
-    /// The run ends: the wait is too long for it.
+    /// The run ends, because the wait is too long.
     ToldToWait {
-        /// How long it would be.
+        /// How long it is.
         wait: Duration,
     },
 }
@@ -127,17 +127,17 @@ pub enum RunOutcome {
     Complete,
     /// Every call was made, and some were not accepted.
     Incomplete,
-    /// The time was up; the next run goes on.
+    /// The deadline was reached; the next run continues.
     #[default]
     OutOfTime,
-    /// NurtureCloud asked for a longer wait than a run takes; the next run goes on.
+    /// NurtureCloud asked for a longer wait than [`MAX_WAIT`](super::MAX_WAIT); the next run continues.
     ToldToWait {
         /// How long.
         wait: Duration,
     },
     /// The credentials are wrong.
     CredentialsWrong,
-    /// Another run has claimed the resume point, and goes on.
+    /// Another run has claimed the resume point, and continues.
     TakenOver,
     /// The resume point can't be read or saved.
     ResumePoint(ResumePointError),
@@ -156,14 +156,14 @@ impl fmt::Display for RunOutcome {
         match self {
             Self::Complete => f.write_str("every call was accepted"),
             Self::Incomplete => f.write_str("some calls were not accepted"),
-            Self::OutOfTime => f.write_str("the time was up before every call was made; the next run goes on"),
+            Self::OutOfTime => f.write_str("deadline reached before every call was made; the next run continues"),
             Self::ToldToWait { wait } => {
-                write!(f, "nurturecloud asked to wait for {} s; the next run goes on", wait.as_secs())
+                write!(f, "nurturecloud asked to wait for {} s; the next run continues", wait.as_secs())
             }
             Self::CredentialsWrong => f.write_str(
-                "nurturecloud refused the credentials; correct client id and secret, and the next run goes on",
+                "nurturecloud refused the credentials; correct client id and secret, and the next run continues",
             ),
-            Self::TakenOver => f.write_str("another run has begun meanwhile, and goes on"),
+            Self::TakenOver => f.write_str("another run has begun meanwhile, and continues"),
             Self::ResumePoint(error) => error.fmt(f),
         }
     }
@@ -172,13 +172,13 @@ impl fmt::Display for RunOutcome {
 /// What a run did.
 #[derive(Debug, Default)]
 pub struct RunReport {
-    /// When the run began; an earlier execution may have begun it. Nothing when single entities were asked for.
+    /// When the run began, which may have been in an earlier execution. `None` when single entities were asked for.
     pub began_at: Option<Timestamp>,
     /// When the last complete run began.
     pub last_complete_run_began_at: Option<Timestamp>,
-    /// How many calls were accepted this time.
+    /// Number of calls that were accepted in this execution.
     pub accepted: usize,
-    /// The calls that were not accepted this time.
+    /// The calls that were not accepted in this execution.
     pub not_accepted: Vec<NotAccepted>,
     /// The calls that are left because the run ended early.
     pub not_asked: Vec<SyncCall>,
@@ -187,7 +187,7 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Whether somebody has to look: the run could not do anything, or nothing more can be done without them.
+    /// Whether an operator has to act: the run achieved nothing, or can't continue by itself.
     #[must_use]
     pub const fn needs_attention(&self) -> bool {
         match self.ending {

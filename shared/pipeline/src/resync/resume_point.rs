@@ -2,7 +2,7 @@
 //!
 //! Each pair of business and component has its own `since`. It moves on only when a call was accepted, to the day
 //! before the run of that call began: dates have no zone, so one day overlaps. A pair whose call was not accepted keeps
-//! its `since`, and a run that was cut off goes on with the pairs that are left. Whatever happens, a pair is never
+//! its `since`, and the run after one that was cut off continues with the pairs that are left. Whatever happens, a pair is never
 //! asked for less than it is owed.
 
 use std::collections::HashMap;
@@ -21,12 +21,12 @@ const VERSION: u32 = 1;
 /// Why the resume point can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumePointError {
-    /// The place where it is kept.
+    /// It could not be loaded or saved.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// It is none. serde's own words are left out.
+    /// It can't be parsed. serde's own words are left out.
     #[error(
-        "the resume point is no document of version {VERSION} (line {line}, column {column}); deploy the version that \
+        "the resume point is not a document of version {VERSION} (line {line}, column {column}); deploy the version that \
          wrote it, or remove it and say since when to ask"
     )]
     Unreadable {
@@ -40,22 +40,22 @@ pub enum ResumePointError {
     Json(#[source] serde_json::Error),
 }
 
-/// What became of a resume point that was to be saved.
+/// Result of saving a resume point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
-    /// It is there, and durable.
+    /// It is durable.
     Done,
-    /// Another run has put its own there since; that one stays.
+    /// Another run has saved its own since; that one stays.
     ChangedMeanwhile,
 }
 
-/// The place of the one document that tells how far the resync has come.
+/// The store of the one document that holds the progress of the resync.
 pub trait ResumePoints: Send + Sync + 'static {
-    /// The document, unless there is none. It is the one that was saved last.
+    /// The document that was saved last, if any.
     fn load(&self) -> impl Future<Output = Result<Option<String>, PortError>> + Send;
 
-    /// Puts a document in the place of the one that was seen last, atomically. A document that is there already counts
-    /// as done, because an earlier try may have taken effect.
+    /// Replaces the document that was seen last, atomically. If the new one is stored already, that counts as done, because an
+    /// earlier attempt may have taken effect.
     fn save(&self, seen: Option<&str>, document: &str) -> impl Future<Output = Result<Saved, PortError>> + Send;
 }
 
@@ -65,11 +65,11 @@ pub trait ResumePoints: Send + Sync + 'static {
 pub(super) struct ResumePoint {
     #[serde(deserialize_with = "known_version")]
     version: u32,
-    /// Whose API was asked.
+    /// The API that was called.
     service: String,
-    /// The execution that goes on with it, so that two never write the same text.
+    /// The execution that owns it, so that two never write the same text.
     claim: String,
-    /// The run that isn't through yet.
+    /// The run that isn't finished.
     run: Option<OpenRun>,
     last_complete_run_began_at: Option<Timestamp>,
     pairs: Vec<Progress>,
@@ -125,9 +125,9 @@ impl ResumePoint {
         serde_json::to_string(self).map_err(ResumePointError::Json)
     }
 
-    /// Goes on with the open run, or begins a new one.
+    /// Continues the open run, or begins a new one.
     ///
-    /// An open run is gone on with unless another `since` is asked for. Pairs that aren't wanted any more are dropped;
+    /// An open run is continued unless another `since` is asked for. Pairs that aren't wanted any more are dropped;
     /// new ones are asked for what the lookback covers. So are all pairs of another service, or for more if they are
     /// owed more.
     pub(super) fn claimed(stored: Option<Self>, wanted: Wanted<'_>, claim: String, now: Timestamp) -> Self {
@@ -170,7 +170,7 @@ impl ResumePoint {
         Self { service: service.to_owned(), claim, run: Some(run), pairs, ..stored }
     }
 
-    /// When the run that isn't through began.
+    /// When the open run began.
     pub(super) fn began_at(&self) -> Option<Timestamp> {
         self.run.as_ref().map(|run| run.began_at)
     }
@@ -180,8 +180,8 @@ impl ResumePoint {
         self.last_complete_run_began_at
     }
 
-    /// The calls that are left, by their position. Those that were tried in vain come last, so that they don't keep the
-    /// others from their turn.
+    /// The calls that are left, by their position. Those that were not accepted before come last, so that they
+    /// don't hold up the others.
     pub(super) fn calls(&self) -> Vec<(usize, SyncCall)> {
         let in_state = |state| {
             let pairs = self.pairs.iter().enumerate().filter(move |(_, progress)| progress.state == state);
