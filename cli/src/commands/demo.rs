@@ -222,7 +222,11 @@ async fn ending(
             let remark = remark(entry, name);
             match entry {
                 Entry::Event(event) if event.outcome == Outcome::Stored && event.entity.is_none() => {
-                    format!("event {}{}{remark}", short_id(&event.id), if remark.is_empty() { "" } else { "; " })
+                    format!(
+                        "event {}{}{remark}",
+                        short_id(&event.cloud_event.id),
+                        if remark.is_empty() { "" } else { "; " }
+                    )
                 }
                 _ => remark,
             }
@@ -232,7 +236,7 @@ async fn ending(
     let mut changes = Vec::new();
     for entry in entries() {
         if let Entry::Event(event) = entry {
-            numbers.insert(event.id.clone(), number);
+            numbers.insert(event.cloud_event.id.clone(), number);
             changes.extend(event.entity.as_ref().map(|entity| entity.change));
         }
     }

@@ -73,7 +73,7 @@ pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
             let hint = event.same_job_as.as_deref().map(|id| format!("unsigned hint: same job id as {}", name(id)));
             [change, same, repeat, hint].into_iter().flatten().collect::<Vec<_>>().join("; ")
         }
-        Entry::Conflict(event) => format!("kept beside {}", name(&event.id)),
+        Entry::Conflict(event) => format!("kept beside {}", name(&event.cloud_event.id)),
         Entry::Quarantine(quarantine) => quarantine.reason.clone(),
         Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => String::new(),
     }

@@ -91,8 +91,8 @@ fn rows(events: &[RecordedEvent]) -> comfy_table::Table {
 fn row(entry: &Entry) -> Option<[String; 6]> {
     let (received_at, provider, outcome, event_type, id) = match entry {
         Entry::Event(event) | Entry::Conflict(event) => {
-            let event_type = short_type(&event.event_type);
-            (event.received_at, event.provider, event.outcome, event_type, short_id(&event.id))
+            let event_type = short_type(&event.cloud_event.event_type);
+            (event.received_at, event.provider, event.outcome, event_type, short_id(&event.cloud_event.id))
         }
         Entry::Quarantine(quarantine) => {
             (quarantine.received_at, quarantine.provider, quarantine.outcome, "-".to_owned(), "-".to_owned())

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use intake_providers::delivery::Delivery;
 use intake_providers::digest::Sha256Digest;
-use intake_providers::event::{Event, EventIndex};
+use intake_providers::event::{CloudEvent, Event, EventIndex, EventKind};
 use intake_providers::identity::Alias;
 use intake_providers::malformed::Malformed;
 use intake_providers::timestamp::Timestamp;
@@ -168,7 +168,7 @@ impl<P: Platform> Recorder<P> {
         index: EventIndex,
         event: Event,
     ) -> Result<Outcome, RecordingError> {
-        if let Some(update) = &event.entity {
+        if let EventKind::EntityState(update) = &event.kind {
             return self.record_entity_event(recording, index, &event, update).await;
         }
         let delivery = recording.delivery;
@@ -202,8 +202,9 @@ impl<P: Platform> Recorder<P> {
                 entry.repeat_of.clone_from(&repeat_of);
                 entry.same_job_as.clone_from(&same_job_as);
             }
-            let alias = event.repeat_alias.as_ref().filter(|_| repeat_of.is_none());
-            let hint = event.job_hint.as_ref().filter(|_| same_job_as.is_none());
+            let (alias, hint) = event.kind.aliases();
+            let alias = alias.filter(|_| repeat_of.is_none());
+            let hint = hint.filter(|_| same_job_as.is_none());
             puts.extend(alias.map(|alias| name(alias, "alias", Entry::Alias, &event, now)));
             puts.extend(hint.map(|hint| name(hint, "hint", Entry::Hint, &event, now)));
 
@@ -357,10 +358,10 @@ impl<P: Platform> Recorder<P> {
 /// Whether a refused put of the event would cost more than two write units: several entries in one transaction, or a large one.
 fn is_costly_to_refuse(event: &Event) -> bool {
     let attributes: usize = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let names =
-        event.id.len() + event.source.len() + event.event_type.len() + event.subject.as_ref().map_or(0, String::len);
+    let CloudEvent { id, source, event_type, subject, .. } = &event.cloud_event;
+    let names = id.len() + source.len() + event_type.len() + subject.as_ref().map_or(0, String::len);
     let size_bytes = ENTRY_OVERHEAD_BYTES + event.data.len() + attributes + names;
-    event.repeat_alias.is_some() || event.job_hint.is_some() || size_bytes > MAX_BLIND_PUT_BYTES
+    !matches!(event.kind.aliases(), (None, None)) || size_bytes > MAX_BLIND_PUT_BYTES
 }
 
 fn entry(
@@ -375,12 +376,7 @@ fn entry(
         outcome,
         provider: event.provider,
         account: delivery.account().clone(),
-        id: event.id.clone(),
-        source: event.source.clone(),
-        event_type: event.event_type.clone(),
-        subject: event.subject.clone(),
-        time: event.time.clone(),
-        datacontenttype: event.datacontenttype.clone(),
+        cloud_event: event.cloud_event.clone(),
         data,
         envelope,
         digest: event.digest,
@@ -407,7 +403,7 @@ fn name(
         entry: kind(AliasEntry {
             provider: event.provider,
             owner: event.identity.partition_key(),
-            owner_id: event.id.clone(),
+            owner_id: event.cloud_event.id.clone(),
             expires_at: now.plus(alias.lifetime).unix_seconds(),
         }),
         condition: Condition::AbsentOrExpired,

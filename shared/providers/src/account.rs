@@ -136,13 +136,12 @@ mod tests {
         let events = settings.split(&delivery).unwrap();
         let mut names = Vec::new();
         for event in events.map(Result::unwrap) {
-            names.push(event.source);
+            names.push(event.cloud_event.source);
             names.push(event.identity.partition_key());
-            names.extend(
-                [event.repeat_alias, event.job_hint].into_iter().flatten().map(|alias| alias.name.partition_key()),
-            );
-            if let Some(update) = event.entity {
-                let entities = [Some(update.entity), update.merged_into].into_iter().flatten();
+            let (alias, hint) = event.kind.aliases();
+            names.extend([alias, hint].into_iter().flatten().map(|alias| alias.name.partition_key()));
+            if let Some(update) = event.kind.entity() {
+                let entities = [Some(&update.entity), update.merged_into.as_ref()].into_iter().flatten();
                 names.extend(entities.map(|entity| entity.identity(provider).partition_key()));
             }
         }

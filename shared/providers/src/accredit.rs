@@ -18,7 +18,7 @@ use crate::answer::{Answer, Rejection};
 use crate::authentic::Authentic;
 use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
-use crate::event::Event;
+use crate::event::{CloudEvent, Event, EventKind};
 use crate::identity::{Alias, Identity};
 use crate::malformed::Malformed;
 use crate::provider::Provider;
@@ -152,22 +152,25 @@ fn event(delivery: &Delivery) -> Result<Event, Malformed> {
             delivery.account(),
             [b"event".as_slice(), delivery.sha256.as_bytes()],
         ),
-        id: delivery.sha256.to_string(),
-        source: delivery.source(),
-        subject: subject(&content, &name),
-        event_type: format!("accredit.{name}"),
-        time: Timestamp::parse(&timestamp).is_ok().then_some(timestamp),
-        datacontenttype: "application/json".to_owned(),
+        cloud_event: CloudEvent {
+            id: delivery.sha256.to_string(),
+            source: delivery.source(),
+            event_type: format!("accredit.{name}"),
+            subject: subject(&content, &name),
+            time: Timestamp::parse(&timestamp).is_ok().then_some(timestamp),
+            datacontenttype: "application/json".to_owned(),
+        },
         data: delivery.body.clone(),
         envelope: None,
         digest: delivery.sha256,
         attributes,
-        repeat_alias: None,
-        job_hint: job_id.filter(|job_id| job_id.len() <= MAX_JOB_ID_BYTES).map(|job_id| Alias {
-            name: Identity::new(delivery.provider, delivery.account(), [b"job".as_slice(), job_id.as_bytes()]),
-            lifetime: JOB_HINT_LIFETIME,
-        }),
-        entity: None,
+        kind: EventKind::Fact {
+            repeat_alias: None,
+            job_hint: job_id.filter(|job_id| job_id.len() <= MAX_JOB_ID_BYTES).map(|job_id| Alias {
+                name: Identity::new(delivery.provider, delivery.account(), [b"job".as_slice(), job_id.as_bytes()]),
+                lifetime: JOB_HINT_LIFETIME,
+            }),
+        },
     })
 }
 

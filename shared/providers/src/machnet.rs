@@ -17,7 +17,7 @@ use crate::authentic::Authentic;
 use crate::canonical_json::Object;
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
-use crate::event::Event;
+use crate::event::{CloudEvent, Event, EventKind};
 use crate::identity::{Alias, Identity};
 use crate::malformed::Malformed;
 use crate::provider::Provider;
@@ -173,22 +173,25 @@ impl Settings {
         Ok(Event {
             provider: delivery.provider,
             identity: Identity::new(delivery.provider, delivery.account(), [b"event".as_slice(), id.as_bytes()]),
-            id,
-            source: delivery.source(),
-            event_type: format!("machnet.{name}"),
-            subject: optional(&content, "resource_id")?,
-            time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
-            datacontenttype: "application/json".to_owned(),
+            cloud_event: CloudEvent {
+                id,
+                source: delivery.source(),
+                event_type: format!("machnet.{name}"),
+                subject: optional(&content, "resource_id")?,
+                time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
+                datacontenttype: "application/json".to_owned(),
+            },
             data: delivery.body.clone(),
             envelope: None,
             digest: Sha256Digest::of(compared.as_bytes()),
             attributes,
-            repeat_alias: Some(Alias {
-                name: Identity::new(delivery.provider, delivery.account(), [b"state".as_slice(), state.as_bytes()]),
-                lifetime: self.repeat_window,
-            }),
-            job_hint: None,
-            entity: None,
+            kind: EventKind::Fact {
+                repeat_alias: Some(Alias {
+                    name: Identity::new(delivery.provider, delivery.account(), [b"state".as_slice(), state.as_bytes()]),
+                    lifetime: self.repeat_window,
+                }),
+                job_hint: None,
+            },
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::amqp::{
 use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
-use crate::event::Event;
+use crate::event::{CloudEvent, Event, EventKind};
 use crate::identity::{Alias, Identity};
 use crate::json::Json;
 use crate::malformed::Malformed;
@@ -136,24 +136,24 @@ impl Settings {
         Event {
             provider: delivery.provider,
             identity: identified.identity,
-            id: identified.id,
-            source: delivery.source(),
-            event_type: format!("nowcerts.{}", kind.unwrap_or("event")),
-            subject: None,
-            time: timestamp.and_then(published_at),
-            datacontenttype: match header(CONTENT_TYPE_HEADER) {
-                Some(announced) => announced,
-                None if canonical.is_some() => "application/json",
-                None => "application/octet-stream",
-            }
-            .to_owned(),
+            cloud_event: CloudEvent {
+                id: identified.id,
+                source: delivery.source(),
+                event_type: format!("nowcerts.{}", kind.unwrap_or("event")),
+                subject: None,
+                time: timestamp.and_then(published_at),
+                datacontenttype: match header(CONTENT_TYPE_HEADER) {
+                    Some(announced) => announced,
+                    None if canonical.is_some() => "application/json",
+                    None => "application/octet-stream",
+                }
+                .to_owned(),
+            },
             data: delivery.body.clone(),
             envelope: None,
             digest: canonical.map_or(delivery.sha256, |text| Sha256Digest::of(text.as_bytes())),
             attributes,
-            repeat_alias: identified.repeat_alias,
-            job_hint: None,
-            entity: None,
+            kind: EventKind::Fact { repeat_alias: identified.repeat_alias, job_hint: None },
         }
     }
 

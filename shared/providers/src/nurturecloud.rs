@@ -17,7 +17,7 @@ use crate::canonical_json::Object;
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::entity::{EntityReference, EntityState, EntityUpdate};
-use crate::event::{Envelope, Event};
+use crate::event::{CloudEvent, Envelope, Event, EventKind};
 use crate::json::Json;
 use crate::malformed::{Malformed, MalformedEvent};
 use crate::path_secret::PathSecretHash;
@@ -197,20 +197,20 @@ impl Settings {
         Ok(Event {
             provider: delivery.provider,
             identity: entity.identity(delivery.provider),
-            id: format!("{}.{index}", delivery.id),
-            source: delivery.source(),
-            event_type: format!("nurturecloud.{}.{}", notification.component, state_name(notification.state)),
-            subject: Some(format!("{}/{}", entity.component, entity.id)),
-            time: None,
-            datacontenttype: "application/json".to_owned(),
+            cloud_event: CloudEvent {
+                id: format!("{}.{index}", delivery.id),
+                source: delivery.source(),
+                event_type: format!("nurturecloud.{}.{}", notification.component, state_name(notification.state)),
+                subject: Some(format!("{}/{}", entity.component, entity.id)),
+                time: None,
+                datacontenttype: "application/json".to_owned(),
+            },
             // An entity is cut out of this very body.
             data: delivery.body.slice_ref(payload.as_str().as_bytes()),
             envelope: notification.envelope.clone(),
             digest: Sha256Digest::of(object.canonical(|_| true)?.as_bytes()),
             attributes,
-            repeat_alias: None,
-            job_hint: None,
-            entity: Some(EntityUpdate { entity, state: notification.state, merged_into }),
+            kind: EventKind::EntityState(EntityUpdate { entity, state: notification.state, merged_into }),
         })
     }
 

@@ -15,7 +15,7 @@ use crate::authentic::Authentic;
 use crate::canonical_json::{Object, canonical};
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
-use crate::event::{Envelope, Event};
+use crate::event::{CloudEvent, Envelope, Event, EventKind};
 use crate::identity::Identity;
 use crate::json::{Elements, Json};
 use crate::malformed::{Malformed, MalformedEvent};
@@ -286,20 +286,20 @@ fn event(delivery: &Delivery, part: &Part<'_>, copies: &mut HashMap<Sha256Digest
             delivery.account(),
             [b"event".as_slice(), digest.as_bytes(), copy.to_be_bytes().as_slice()],
         ),
-        id: if *copy == 0 { digest.to_string() } else { format!("{digest}.{copy}") },
-        source: delivery.source(),
-        event_type: format!("sterling.{code}"),
-        subject,
-        time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
-        datacontenttype: "application/json".to_owned(),
+        cloud_event: CloudEvent {
+            id: if *copy == 0 { digest.to_string() } else { format!("{digest}.{copy}") },
+            source: delivery.source(),
+            event_type: format!("sterling.{code}"),
+            subject,
+            time: timestamp.filter(|text| Timestamp::parse(text).is_ok()),
+            datacontenttype: "application/json".to_owned(),
+        },
         // A part is cut out of this very body.
         data: delivery.body.slice_ref(part.text.as_str().as_bytes()),
         envelope: surround.envelope.clone(),
         digest,
         attributes: attributes.kept,
-        repeat_alias: None,
-        job_hint: None,
-        entity: None,
+        kind: EventKind::FACT,
     })
 }
 

@@ -298,7 +298,7 @@ mod tests {
     use intake_providers::account::AccountName;
     use intake_providers::digest::Sha256Digest;
     use intake_providers::entity::EntityReference;
-    use intake_providers::event::EventIndex;
+    use intake_providers::event::{CloudEvent, EventIndex};
     use proptest::prelude::*;
 
     use super::*;
@@ -328,12 +328,14 @@ mod tests {
             outcome,
             provider,
             account: AccountName::new("main").unwrap(),
-            id: id.to_owned(),
-            source: format!("{}/main", provider.source_path()),
-            event_type: "machnet.transaction_completed".to_owned(),
-            subject: Some("txn".to_owned()),
-            time: None,
-            datacontenttype: "application/json".to_owned(),
+            cloud_event: CloudEvent {
+                id: id.to_owned(),
+                source: format!("{}/main", provider.source_path()),
+                event_type: "machnet.transaction_completed".to_owned(),
+                subject: Some("txn".to_owned()),
+                time: None,
+                datacontenttype: "application/json".to_owned(),
+            },
             data: EventData::Inline { data: "{\"id\": \"\u{1f600}\"}".to_owned() },
             envelope: None,
             digest: Sha256Digest::of(id.as_bytes()),
@@ -516,7 +518,7 @@ mod tests {
             ledger.put(at(50), &[absent(key, entry)]).await.unwrap();
         }
         let history = ledger.history(&key("e", ENTITY_SORT)).await.unwrap();
-        assert_eq!(history.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+        assert_eq!(history.iter().map(|event| event.cloud_event.id.as_str()).collect::<Vec<_>>(), ["first", "second"]);
     }
 
     #[tokio::test]

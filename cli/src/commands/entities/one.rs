@@ -153,7 +153,7 @@ fn data_in_words(data: &EventData) -> String {
 
 fn row(event: &EventEntry) -> Option<[String; 6]> {
     let change = event.entity.as_ref()?;
-    let id = short_id(&event.id);
+    let id = short_id(&event.cloud_event.id);
     Some([
         in_milliseconds(event.received_at),
         state_name(change.state).to_owned(),

@@ -11,7 +11,7 @@ use intake_providers::account::AccountName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::digest::Sha256Digest;
 use intake_providers::entity::{EntityReference, EntityState};
-use intake_providers::event::EventIndex;
+use intake_providers::event::{CloudEvent, EventIndex};
 use serde_json::{Value, json};
 
 use super::*;
@@ -39,12 +39,14 @@ fn bare_event(data: EventData) -> EventEntry {
         outcome: Outcome::Stored,
         provider: ProviderName::Machnet,
         account: AccountName::new("main").unwrap(),
-        id: "e1".to_owned(),
-        source: "/webhooks/machnet/main".to_owned(),
-        event_type: "machnet.changed".to_owned(),
-        subject: None,
-        time: None,
-        datacontenttype: "application/json".to_owned(),
+        cloud_event: CloudEvent {
+            id: "e1".to_owned(),
+            source: "/webhooks/machnet/main".to_owned(),
+            event_type: "machnet.changed".to_owned(),
+            subject: None,
+            time: None,
+            datacontenttype: "application/json".to_owned(),
+        },
         data,
         envelope: None,
         digest: Sha256Digest::of(b"content"),
@@ -62,9 +64,12 @@ fn bare_event(data: EventData) -> EventEntry {
 fn full_event(data: EventData) -> EventEntry {
     EventEntry {
         outcome: Outcome::Repeat,
-        id: STRANGE.to_owned(),
-        subject: Some(String::new()),
-        time: Some("2026-11-21T10:30:00Z".to_owned()),
+        cloud_event: CloudEvent {
+            id: STRANGE.to_owned(),
+            subject: Some(String::new()),
+            time: Some("2026-11-21T10:30:00Z".to_owned()),
+            ..bare_event(data.clone()).cloud_event
+        },
         attributes: BTreeMap::from([
             (STRANGE.to_owned(), String::new()),
             ("kind".to_owned(), "of its own".to_owned()),
@@ -547,4 +552,31 @@ async fn an_entry_that_may_always_be_put_is_put_without_a_condition() {
     let request = only(service.received());
     assert_eq!(request["ConditionExpression"], Value::Null);
     assert_eq!(request["Item"]["next_index"], json!({"N": "7"}));
+}
+
+/// The names of the members of an entry as it is stored, in alphabetical order.
+fn stored_names(entry: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(entry).unwrap();
+    let mut names: Vec<&String> = value.as_object().unwrap().keys().collect();
+    names.sort();
+    names.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn entries_are_stored_under_the_names_that_tables_already_hold() {
+    assert_eq!(
+        stored_names(&full_event(inline("{}"))),
+        "account attributes data datacontenttype delivery_id digest entity envelope id index key_fingerprint outcome provider \
+         received_at repeat_of same_job_as source subject time time_bucket time_order type"
+    );
+    let entity = full_entity(inline("{}"));
+    assert_eq!(
+        stored_names(&entity),
+        "account business_id component component_and_id content deleted id life organisation provider version"
+    );
+    assert_eq!(stored_names(&entity.content.unwrap()), "data delivery_id digest index received_at state told_by");
+    assert_eq!(
+        stored_names(&entity.existence.unwrap()),
+        "delivery_id digest index merged_into received_at state told_by"
+    );
 }

@@ -6,7 +6,7 @@ use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::digest::Sha256Digest;
-use intake_providers::event::EventIndex;
+use intake_providers::event::{CloudEvent, EventIndex};
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -45,21 +45,9 @@ pub struct EventEntry {
     pub provider: ProviderName,
     /// The account that it belongs to.
     pub account: AccountName,
-    /// CloudEvents `id`.
-    pub id: String,
-    /// CloudEvents `source`.
-    pub source: String,
-    /// CloudEvents `type`.
-    #[serde(rename = "type")]
-    pub event_type: String,
-    /// CloudEvents `subject`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    /// CloudEvents `time`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<String>,
-    /// CloudEvents `datacontenttype`.
-    pub datacontenttype: String,
+    /// What CloudEvents says of every event.
+    #[serde(flatten)]
+    pub cloud_event: CloudEvent,
     /// CloudEvents `data`.
     #[serde(flatten)]
     pub data: EventData,

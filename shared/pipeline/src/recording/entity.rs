@@ -33,7 +33,7 @@ impl<P: Platform> Recorder<P> {
         let entity_key = EntryKey { partition: partition.clone(), sort: entity::ENTITY_SORT.to_owned() };
         let event_key = EntryKey { partition, sort: arrival.event_sort() };
         // The entry is made once; a round only changes what follows from the entity that it found.
-        let elsewhere = EventData::Elsewhere { same_data_as: event.id.clone() };
+        let elsewhere = EventData::Elsewhere { same_data_as: event.cloud_event.id.clone() };
         let entry = entry(delivery, occurrence, event, elsewhere.clone(), envelope, Outcome::Stored);
         let mut event_put = ConditionalPut {
             key: event_key.clone(),
@@ -46,7 +46,7 @@ impl<P: Platform> Recorder<P> {
         let mut before = self.ledger.entity(&entity_key).await?;
         for _ in 0..MAX_ROUNDS {
             let apply = |data: &EventData| {
-                let (provider, event_id, digest) = (event.provider, event.id.as_str(), event.digest);
+                let (provider, event_id, digest) = (event.provider, event.cloud_event.id.as_str(), event.digest);
                 entity::apply(before.as_ref(), &Observation { provider, event_id, update, arrival, digest, data })
             };
             let mut applied = apply(placed.as_ref().unwrap_or(&elsewhere));

@@ -58,9 +58,10 @@ impl World {
 /// The delivery's event, with the resource in the place of an unsigned job id, so that both kinds of second names are about.
 fn event(delivery: &Delivery) -> Event {
     let mut event = Settings::default().split(delivery).unwrap().next().unwrap().unwrap();
-    let job = event.subject.clone().unwrap();
+    let job = event.cloud_event.subject.clone().unwrap();
     let name = Identity::new(event.provider, delivery.account(), [b"job".as_slice(), job.as_bytes()]);
-    event.job_hint = Some(Alias { name, lifetime: Duration::from_secs(24 * 60 * 60) });
+    let EventKind::Fact { job_hint, .. } = &mut event.kind else { panic!("{event:?}") };
+    *job_hint = Some(Alias { name, lifetime: Duration::from_secs(24 * 60 * 60) });
     event
 }
 
@@ -94,13 +95,13 @@ async fn the_same_state_under_a_new_id_is_a_repeat_within_the_window_and_new_aft
     world.record(&delivery(1, body("a", "r", "u", 1))).await;
     assert_eq!(world.record(&delivery(2, body("b", "r", "u", 2))).await, Outcome::Repeat);
     assert_eq!(world.record(&delivery(2, body("b", "r", "u", 2))).await, Outcome::Repeat, "redelivered");
-    let repeat = world.events().into_iter().find(|event| event.id == "b").unwrap();
+    let repeat = world.events().into_iter().find(|event| event.cloud_event.id == "b").unwrap();
     assert_eq!(repeat.repeat_of.as_deref(), Some("a"));
 
     world.clock.pass(Duration::from_secs(12 * 60 * 60));
     assert_eq!(world.record(&delivery(3, body("c", "r", "u", 3))).await, Outcome::Stored);
     assert_eq!(world.record(&delivery(4, body("d", "r", "u", 4))).await, Outcome::Repeat);
-    let repeat = world.events().into_iter().find(|event| event.id == "d").unwrap();
+    let repeat = world.events().into_iter().find(|event| event.cloud_event.id == "d").unwrap();
     assert_eq!(repeat.repeat_of.as_deref(), Some("c"));
 }
 
@@ -114,7 +115,7 @@ async fn a_job_id_that_was_seen_is_a_hint_and_never_an_outcome() {
         Outcome::Stored,
         "the state's window is over"
     );
-    let second = world.events().into_iter().find(|event| event.id == "b").unwrap();
+    let second = world.events().into_iter().find(|event| event.cloud_event.id == "b").unwrap();
     assert_eq!((second.same_job_as.as_deref(), second.repeat_of), (Some("a"), None));
 }
 
@@ -136,7 +137,7 @@ async fn large_data_goes_to_the_payload_store_and_small_data_stays() {
 
     let large = body("b", "r", &"x".repeat(room + 1), 1);
     world.record(&delivery(2, large.clone())).await;
-    let event = world.events().into_iter().find(|event| event.id == "b").unwrap();
+    let event = world.events().into_iter().find(|event| event.cloud_event.id == "b").unwrap();
     let EventData::Payload { data_key, data_size_bytes } = event.data else { panic!("stored apart") };
     assert_eq!(data_size_bytes, large.len() as u64);
     assert_eq!(world.payloads.0.lock().unwrap()[data_key.as_str()], large);
@@ -252,14 +253,14 @@ proptest! {
             prop_assert_eq!(recorded.copied(), (outcome != Outcome::Duplicate).then_some(outcome));
         }
         let events = deliveries.iter().map(event);
-        let different: BTreeSet<(String, Sha256Digest)> = events.map(|event| (event.id, event.digest)).collect();
-        let stored: Vec<(String, Sha256Digest)> = kept.iter().map(|event| (event.id.clone(), event.digest)).collect();
+        let different: BTreeSet<(String, Sha256Digest)> = events.map(|event| (event.cloud_event.id, event.digest)).collect();
+        let stored: Vec<(String, Sha256Digest)> = kept.iter().map(|event| (event.cloud_event.id.clone(), event.digest)).collect();
         prop_assert_eq!(stored.len(), different.len());
         prop_assert_eq!(stored.into_iter().collect::<BTreeSet<_>>(), different);
         for event in &kept {
             prop_assert_eq!(event.outcome == Outcome::Repeat, event.repeat_of.is_some());
-            prop_assert_ne!(event.repeat_of.as_ref(), Some(&event.id));
-            prop_assert_ne!(event.same_job_as.as_ref(), Some(&event.id));
+            prop_assert_ne!(event.repeat_of.as_ref(), Some(&event.cloud_event.id));
+            prop_assert_ne!(event.same_job_as.as_ref(), Some(&event.cloud_event.id));
         }
     }
 }

@@ -97,14 +97,17 @@ fn the_answers_are_those_that_accredit_understands() {
 #[test]
 fn an_event_is_identified_by_its_signed_bytes_alone() {
     let first = event(&[(JOB_ID_HEADER, "job-1"), (JOB_ATTEMPT_HEADER, "0")], BODY).unwrap();
-    assert_eq!(first.event_type, "accredit.BadgeExportZipFile.Created");
-    assert_eq!(first.subject.as_deref(), Some("0b7e5b0e-8f0b-4f6f-9a5e-5f4e1f6b7c8d"));
-    assert_eq!(first.time.as_deref(), Some("2024-05-10T11:09:21.248Z"));
+    assert_eq!(first.cloud_event.event_type, "accredit.BadgeExportZipFile.Created");
+    assert_eq!(first.cloud_event.subject.as_deref(), Some("0b7e5b0e-8f0b-4f6f-9a5e-5f4e1f6b7c8d"));
+    assert_eq!(first.cloud_event.time.as_deref(), Some("2024-05-10T11:09:21.248Z"));
     assert_eq!((first.attributes["job_id"].as_str(), first.attributes["job_attempt"].as_str()), ("job-1", "0"));
 
     let replayed = event(&[(JOB_ID_HEADER, "forged"), (JOB_ATTEMPT_HEADER, "1")], BODY).unwrap();
-    assert_eq!((replayed.identity, replayed.digest, &replayed.id), (first.identity, first.digest, &first.id));
-    assert_eq!(replayed.repeat_alias, None);
+    assert_eq!(
+        (replayed.identity, replayed.digest, &replayed.cloud_event.id),
+        (first.identity, first.digest, &first.cloud_event.id)
+    );
+    assert_eq!(replayed.kind.aliases().0, None);
 
     let spaced = [BODY, b" "].concat();
     assert_ne!(event(&[], &spaced).unwrap().identity, first.identity);
@@ -112,7 +115,7 @@ fn an_event_is_identified_by_its_signed_bytes_alone() {
 
 #[test]
 fn the_job_id_is_a_hint_where_there_is_one_of_reasonable_length() {
-    let hint = |headers: &[(&str, &str)]| event(headers, BODY).unwrap().job_hint.map(|hint| hint.name);
+    let hint = |headers: &[(&str, &str)]| event(headers, BODY).unwrap().kind.aliases().1.map(|hint| hint.name);
     let job = hint(&[(JOB_ID_HEADER, "job-1")]);
     assert!(job.is_some());
     assert_eq!(hint(&[(JOB_ID_HEADER, "job-1"), (JOB_ATTEMPT_HEADER, "3")]), job);
@@ -131,7 +134,10 @@ fn content_without_the_base_fields_is_malformed() {
     let nested = br#"{"Event":"A.B","Timestamp":"t","Data":{"x":1,"x":2}}"#;
     assert_eq!(event(&[], nested), Err(Malformed::RepeatedMember { name: "x".to_owned() }));
     let odd = event(&[], br#"{"Event":"Ping","Timestamp":"yesterday","PingId":7}"#).unwrap();
-    assert_eq!((odd.time, odd.subject, odd.attributes["timestamp"].as_str()), (None, None, "yesterday"));
+    assert_eq!(
+        (odd.cloud_event.time, odd.cloud_event.subject, odd.attributes["timestamp"].as_str()),
+        (None, None, "yesterday")
+    );
     let number = event(&[], br#"{"Event":"Ping.Sent","Timestamp":"t","PingId":7}"#).unwrap();
-    assert_eq!(number.subject.as_deref(), Some("7"));
+    assert_eq!(number.cloud_event.subject.as_deref(), Some("7"));
 }

@@ -101,15 +101,15 @@ fn the_answers_are_those_that_machnet_understands() {
 #[test]
 fn an_event_is_read_in_either_generation_of_names() {
     let current = event(CURRENT).unwrap();
-    assert_eq!(current.event_type, "machnet.transaction_completed");
-    assert_eq!(current.source, "/webhooks/machnet/main");
-    assert_eq!(current.subject.as_deref(), Some("9c1b2a70-1111-4222-8333-444455556666"));
-    assert_eq!(current.time.as_deref(), Some("2026-11-01T09:29:38.969Z"));
+    assert_eq!(current.cloud_event.event_type, "machnet.transaction_completed");
+    assert_eq!(current.cloud_event.source, "/webhooks/machnet/main");
+    assert_eq!(current.cloud_event.subject.as_deref(), Some("9c1b2a70-1111-4222-8333-444455556666"));
+    assert_eq!(current.cloud_event.time.as_deref(), Some("2026-11-01T09:29:38.969Z"));
     assert_eq!(current.attributes["user_id"], "5d7e");
     assert_eq!(current.data, CURRENT);
 
     let older = event(OLDER).unwrap();
-    assert_eq!((&older.id, older.identity), (&current.id, current.identity));
+    assert_eq!((&older.cloud_event.id, older.identity), (&current.cloud_event.id, current.identity));
     assert_eq!((older.attributes["sender_id"].as_str(), older.attributes["receiver_id"].as_str()), ("77aa", "88bb"));
 }
 
@@ -118,7 +118,7 @@ fn a_timestamp_is_kept_as_it_is_and_is_the_time_only_where_it_is_one() {
     for (body, timestamp) in [(OLDER, "2021-09-01T09:29:38.969"), (CIP_TAGS, "2017-07-02T22:88:12.120Z")] {
         let event = event(body).unwrap();
         assert_eq!(event.attributes["timestamp"], timestamp);
-        assert_eq!(event.time, None);
+        assert_eq!(event.cloud_event.time, None);
     }
 }
 
@@ -138,7 +138,10 @@ fn both_ids_are_fine_when_they_agree_and_malformed_when_they_do_not_or_neither_i
 
 #[test]
 fn an_id_may_be_a_number_as_it_is_written_and_nothing_else() {
-    assert_eq!(event(br#"{"id":12345678901234567890123,"event_name":"x"}"#).unwrap().id, "12345678901234567890123");
+    assert_eq!(
+        event(br#"{"id":12345678901234567890123,"event_name":"x"}"#).unwrap().cloud_event.id,
+        "12345678901234567890123"
+    );
     for odd in ["true", "[1]", "{}", r#""""#] {
         let body = format!(r#"{{"id":{odd},"event_name":"x"}}"#);
         assert!(matches!(event(body.as_bytes()), Err(Malformed::UnexpectedMember { name: "id", .. })), "{odd}");
@@ -158,7 +161,7 @@ fn content_is_compared_without_its_timestamp_and_with_everything_else() {
 
 #[test]
 fn the_same_state_under_another_id_has_the_same_alias_and_another_state_has_another() {
-    let alias = |body: &[u8]| event(body).unwrap().repeat_alias.unwrap();
+    let alias = |body: &[u8]| event(body).unwrap().kind.aliases().0.unwrap().clone();
     let first = alias(CIP_TAGS);
     assert_eq!(first.lifetime, Duration::from_secs(43_200));
     assert_eq!(alias(&changed(&changed(CIP_TAGS, "6f1d", "7a2e"), "2017", "2018")), first);
@@ -184,7 +187,7 @@ fn the_signed_name_decides_and_a_different_header_is_written_down() {
     assert_eq!(split("transaction_completed").attributes.get("mismatched_event_header"), None);
     let mismatched = split("transaction_failed");
     assert_eq!(mismatched.attributes["mismatched_event_header"], "transaction_failed");
-    assert_eq!(mismatched.event_type, "machnet.transaction_completed");
+    assert_eq!(mismatched.cloud_event.event_type, "machnet.transaction_completed");
     assert_eq!(mismatched.identity, event(CURRENT).unwrap().identity);
 }
 
@@ -222,7 +225,7 @@ fn a_member_that_may_be_left_out_is_malformed_when_it_is_neither_text_nor_a_numb
     for member in ["resource_id", "user_id", "sender_id", "receiver_id", "subscription_id", "timestamp"] {
         for absent in ["null", r#""""#] {
             let event = with(member, absent).unwrap();
-            assert_eq!((event.subject, event.attributes.len()), (None, 0), "{member} {absent}");
+            assert_eq!((event.cloud_event.subject, event.attributes.len()), (None, 0), "{member} {absent}");
         }
         assert!(with(member, "17").is_ok(), "{member}");
         for odd in ["true", "[1]", r#"{"a":1}"#] {
@@ -246,9 +249,9 @@ fn the_same_id_and_the_same_state_under_two_accounts_are_two_of_each() {
         Settings::default().event(&delivery).unwrap()
     };
     let (main, other) = (of("main"), of("other"));
-    assert_eq!((&main.id, main.digest), (&other.id, other.digest));
+    assert_eq!((&main.cloud_event.id, main.digest), (&other.cloud_event.id, other.digest));
     assert_ne!(main.identity, other.identity);
-    assert_ne!(main.repeat_alias.unwrap().name, other.repeat_alias.unwrap().name);
-    assert_eq!(other.source, "/webhooks/machnet/other");
+    assert_ne!(main.kind.aliases().0.unwrap().name, other.kind.aliases().0.unwrap().name);
+    assert_eq!(other.cloud_event.source, "/webhooks/machnet/other");
     assert_eq!(of("main").identity, main.identity);
 }

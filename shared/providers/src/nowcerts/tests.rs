@@ -28,10 +28,13 @@ fn an_event_carries_what_the_broker_and_the_publisher_say() {
         ],
         BODY,
     );
-    assert_eq!((found.id.as_str(), found.event_type.as_str()), ("m-1", "nowcerts.PolicyUpdated"));
-    assert_eq!(found.source, "/queues/nowcerts/main");
-    assert_eq!(found.time.as_deref(), Some("2026-11-21T10:30:00.000Z"));
-    assert_eq!(found.datacontenttype, "application/json");
+    assert_eq!(
+        (found.cloud_event.id.as_str(), found.cloud_event.event_type.as_str()),
+        ("m-1", "nowcerts.PolicyUpdated")
+    );
+    assert_eq!(found.cloud_event.source, "/queues/nowcerts/main");
+    assert_eq!(found.cloud_event.time.as_deref(), Some("2026-11-21T10:30:00.000Z"));
+    assert_eq!(found.cloud_event.datacontenttype, "application/json");
     assert_eq!(found.data, BODY);
     for (name, value) in [
         ("identified_by", "message-id"),
@@ -44,7 +47,7 @@ fn an_event_carries_what_the_broker_and_the_publisher_say() {
     ] {
         assert_eq!(found.attributes[name], value);
     }
-    assert_eq!(found.repeat_alias, None);
+    assert_eq!(found.kind.aliases().0, None);
 }
 
 #[test]
@@ -53,7 +56,10 @@ fn the_message_id_identifies_an_event_whatever_the_queue_and_the_delivery() {
     let mut replayed = delivery(ProviderName::NowCerts, &[("amqp-message-id", "m-1"), ("amqp-queue", "replay")], BODY);
     replayed.id = "0199d1f0-0000-7000-8000-000000000000".parse().unwrap();
     let replayed = Settings::default().event(&replayed);
-    assert_eq!((main.identity, &main.id, main.digest), (replayed.identity, &replayed.id, replayed.digest));
+    assert_eq!(
+        (main.identity, &main.cloud_event.id, main.digest),
+        (replayed.identity, &replayed.cloud_event.id, replayed.digest)
+    );
     assert_ne!(main.identity, event(&[("amqp-message-id", "m-2")], BODY).identity);
 }
 
@@ -61,11 +67,11 @@ fn the_message_id_identifies_an_event_whatever_the_queue_and_the_delivery() {
 fn a_pointer_finds_the_id_of_a_message_that_has_none() {
     for (pointer, id) in [("/Id", "e-1"), ("/Number", "12345678901234567890123")] {
         let found = settings(pointer).event(&delivery(ProviderName::NowCerts, &[("amqp-message-id", "")], BODY));
-        assert_eq!((found.id.as_str(), found.attributes["identified_by"].as_str()), (id, "content"));
-        assert_eq!(found.repeat_alias, None);
+        assert_eq!((found.cloud_event.id.as_str(), found.attributes["identified_by"].as_str()), (id, "content"));
+        assert_eq!(found.kind.aliases().0, None);
     }
     let named = settings("/Id").event(&delivery(ProviderName::NowCerts, &[("amqp-message-id", "m-1")], BODY));
-    assert_eq!(named.id, "m-1", "the message's own id comes first");
+    assert_eq!(named.cloud_event.id, "m-1", "the message's own id comes first");
     let same_text = event(&[("amqp-message-id", "e-1")], BODY);
     let by_pointer = settings("/Id").event(&delivery(ProviderName::NowCerts, &[], BODY));
     assert_ne!(same_text.identity, by_pointer.identity, "the two kinds of id are two name spaces");
@@ -94,14 +100,14 @@ fn without_an_id_every_delivery_is_its_own_event_and_the_same_content_has_the_sa
         let (first, second) = (settings.event(&first), settings.event(&second));
         assert_ne!(first.identity, second.identity);
         assert_eq!(first.attributes["identified_by"], "delivery");
-        assert_eq!(first.repeat_alias, second.repeat_alias);
-        assert_eq!(first.repeat_alias.unwrap().lifetime, REPEAT_MEMORY);
+        assert_eq!(first.kind.aliases().0, second.kind.aliases().0);
+        assert_eq!(first.kind.aliases().0.unwrap().lifetime, REPEAT_MEMORY);
     }
 }
 
 #[test]
 fn other_bytes_another_time_or_another_type_is_no_repeat() {
-    let alias = |headers: &[(&str, &str)], body: &[u8]| event(headers, body).repeat_alias;
+    let alias = |headers: &[(&str, &str)], body: &[u8]| event(headers, body).kind.aliases().0.cloned();
     let first = alias(&[("amqp-timestamp", "1"), ("amqp-type", "a")], BODY);
     assert_ne!(first, alias(&[("amqp-timestamp", "2"), ("amqp-type", "a")], BODY));
     assert_ne!(first, alias(&[("amqp-timestamp", "1"), ("amqp-type", "b")], BODY));
@@ -120,18 +126,18 @@ fn content_is_compared_in_its_canonical_form_where_it_is_json_and_by_its_bytes_e
 
 #[test]
 fn the_type_of_the_content_is_the_publishers_or_what_it_turns_out_to_be() {
-    let kind = |headers: &[(&str, &str)], body: &[u8]| event(headers, body).datacontenttype;
+    let kind = |headers: &[(&str, &str)], body: &[u8]| event(headers, body).cloud_event.datacontenttype;
     assert_eq!(kind(&[("content-type", "text/xml")], b"<a/>"), "text/xml");
     assert_eq!(kind(&[("content-type", "")], b"[1]"), "application/json");
     assert_eq!(kind(&[], b"\xff\xfe"), "application/octet-stream");
     assert_eq!(kind(&[], b""), "application/octet-stream");
-    assert_eq!(event(&[], b"").event_type, "nowcerts.event");
+    assert_eq!(event(&[], b"").cloud_event.event_type, "nowcerts.event");
 }
 
 #[test]
 fn a_time_that_nobody_can_write_is_kept_as_an_attribute_only() {
     let found = event(&[("amqp-timestamp", "18446744073709551615")], BODY);
-    assert_eq!((found.time, found.attributes["timestamp"].as_str()), (None, "18446744073709551615"));
+    assert_eq!((found.cloud_event.time, found.attributes["timestamp"].as_str()), (None, "18446744073709551615"));
 }
 
 proptest! {
@@ -144,6 +150,6 @@ proptest! {
         let settings = Settings { id_pointer: pointer.and_then(|text| text.parse().ok()) };
         let found = settings.event(&delivery(ProviderName::NowCerts, &[("amqp-type", &kind)], &body));
         prop_assert_eq!(&found.data[..], &body[..]);
-        prop_assert!(!found.id.is_empty());
+        prop_assert!(!found.cloud_event.id.is_empty());
     }
 }

@@ -24,7 +24,7 @@ fn events(body: &str) -> Vec<Event> {
 }
 
 fn update(event: &Event) -> &EntityUpdate {
-    event.entity.as_ref().unwrap()
+    event.kind.entity().as_ref().unwrap()
 }
 
 fn changed(body: &str, change: impl FnOnce(&mut Value)) -> String {
@@ -46,14 +46,14 @@ fn reference(component: &str, id: &str) -> EntityReference {
 #[test]
 fn one_object_is_one_event_about_its_entity() {
     let [event] = <[_; 1]>::try_from(events(AGENT)).unwrap();
-    assert_eq!(event.event_type, "nurturecloud.agent.Current");
-    assert_eq!(event.subject.as_deref(), Some("agent/00000000-0000-0000-0000-0000000000a1"));
-    assert_eq!(event.source, "/webhooks/nurturecloud/main");
+    assert_eq!(event.cloud_event.event_type, "nurturecloud.agent.Current");
+    assert_eq!(event.cloud_event.subject.as_deref(), Some("agent/00000000-0000-0000-0000-0000000000a1"));
+    assert_eq!(event.cloud_event.source, "/webhooks/nurturecloud/main");
     assert_eq!(event.attributes["correlation_source"], "crm");
     assert_eq!(event.attributes["correlation_value"], "4711");
     assert_eq!(update(&event).entity, reference("agent", "a1"));
     assert_eq!(update(&event).state, EntityState::Current);
-    assert!(event.id.ends_with(".0"), "{}", event.id);
+    assert!(event.cloud_event.id.ends_with(".0"), "{}", event.cloud_event.id);
     assert!(AGENT.contains(std::str::from_utf8(&event.data).unwrap()));
 }
 
@@ -62,7 +62,7 @@ fn an_array_is_one_event_per_entity_each_with_its_own_bytes_and_place() {
     let [first, second] = <[_; 2]>::try_from(events(CONTACTS)).unwrap();
     assert_eq!(update(&first).entity, reference("contact", "c1"));
     assert_eq!(update(&second).entity, reference("contact", "c2"));
-    assert!(first.id.ends_with(".0") && second.id.ends_with(".1"));
+    assert!(first.cloud_event.id.ends_with(".0") && second.cloud_event.id.ends_with(".1"));
     assert_eq!(first.attributes["domain_component_name"], "contacts");
     let slice = std::str::from_utf8(&second.data).unwrap();
     assert!(CONTACTS.contains(slice) && slice.contains("Turing") && !slice.contains("Hopper"), "{slice}");
@@ -78,7 +78,7 @@ fn singular_and_plural_names_are_about_the_same_entity() {
 fn contents_are_compared_without_the_state_the_order_of_members_and_white_space() {
     let updated = changed(AGENT, |body| body["state"] = "Updated".into());
     assert_eq!(events(&updated)[0].digest, events(AGENT)[0].digest);
-    assert_ne!(events(&updated)[0].event_type, events(AGENT)[0].event_type);
+    assert_ne!(events(&updated)[0].cloud_event.event_type, events(AGENT)[0].cloud_event.event_type);
     let other = changed(AGENT, |body| body["payload"]["mobile"] = "0400000001".into());
     assert_ne!(events(&other)[0].digest, events(AGENT)[0].digest);
 }
@@ -151,15 +151,15 @@ fn an_entity_of_an_array_that_cannot_be_read_leaves_its_neighbours_and_their_ind
         entities.insert(1, json!({"organisationName": "raywhite", "businessId": BUSINESS, "id": {"new": "form"}}));
     });
     let [first, broken, last] = <[_; 3]>::try_from(split(&body).unwrap()).unwrap();
-    assert!(first.unwrap().id.ends_with(".0"));
-    assert!(last.unwrap().id.ends_with(".2"));
+    assert!(first.unwrap().cloud_event.id.ends_with(".0"));
+    assert!(last.unwrap().cloud_event.id.ends_with(".2"));
     let broken = broken.unwrap_err();
     assert_eq!(broken.reason.to_string(), "the member \"id\" is not a string of at least one character, or a number");
     assert!(broken.data.starts_with(b"{") && body.contains(std::str::from_utf8(&broken.data).unwrap()));
 
     let skipped: Vec<_> = {
         let (settings, delivery) = (Settings::default(), delivery(ProviderName::NurtureCloud, &[], body.as_bytes()));
-        settings.events(&delivery).unwrap().skip(2).map(|event| event.unwrap().id).collect()
+        settings.events(&delivery).unwrap().skip(2).map(|event| event.unwrap().cloud_event.id).collect()
     };
     assert!(skipped.len() == 1 && skipped[0].ends_with(".2"), "{skipped:?}");
 }
@@ -173,7 +173,7 @@ fn what_a_notification_holds_beside_its_entities_is_kept_with_each_and_not_compa
     assert_eq!(envelope.digest, Sha256Digest::of(&envelope.data));
     assert_eq!(envelope.data.as_ptr(), second.envelope.unwrap().data.as_ptr(), "one copy for all entities");
     let plain = events(CONTACTS).remove(0);
-    assert_eq!((plain.envelope, plain.digest, plain.id), (None, first.digest, first.id));
+    assert_eq!((plain.envelope, plain.digest, plain.cloud_event.id), (None, first.digest, first.cloud_event.id));
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn events(body: &str) -> Vec<Event> {
 }
 
 fn ids(body: &str) -> Vec<String> {
-    let mut ids: Vec<String> = events(body).into_iter().map(|event| event.id).collect();
+    let mut ids: Vec<String> = events(body).into_iter().map(|event| event.cloud_event.id).collect();
     ids.sort();
     ids
 }
@@ -37,11 +37,11 @@ fn ids(body: &str) -> Vec<String> {
 fn a_batch_becomes_its_events_each_with_its_type_channel_attributes_and_own_bytes() {
     let events = events(BATCH);
     let [first, second] = &events[..] else { panic!("{events:?}") };
-    assert_eq!(first.event_type, "sterling.supplyChange");
-    assert_eq!(second.event_type, "sterling.supplyChange.v2");
-    assert_eq!(first.time.as_deref(), Some("2020-01-18T06:00:00.021Z"));
-    assert_eq!(first.subject.as_deref(), Some("item-1"));
-    assert_eq!(first.source, "/webhooks/sterling/main");
+    assert_eq!(first.cloud_event.event_type, "sterling.supplyChange");
+    assert_eq!(second.cloud_event.event_type, "sterling.supplyChange.v2");
+    assert_eq!(first.cloud_event.time.as_deref(), Some("2020-01-18T06:00:00.021Z"));
+    assert_eq!(first.cloud_event.subject.as_deref(), Some("item-1"));
+    assert_eq!(first.cloud_event.source, "/webhooks/sterling/main");
     for (name, value) in [
         ("channel", "Order Management"),
         ("identifiers", r#"[{"name":"orderNo","value":"7"}]"#),
@@ -77,7 +77,7 @@ fn a_batch_cut_differently_or_in_another_order_holds_the_same_events() {
 #[test]
 fn a_single_event_and_an_array_of_events_are_read() {
     let event = r#"{"code":"demandChange","timestamp":"2020-01-18T06:00:00Z","attributes":[]}"#;
-    assert_eq!(events(event)[0].event_type, "sterling.demandChange");
+    assert_eq!(events(event)[0].cloud_event.event_type, "sterling.demandChange");
     assert_eq!(events(&format!("[{event},{}]", event.replace("demand", "supply"))).len(), 2);
     assert_eq!(ids(&format!("[{event}]")), ids(event));
     let eighty: Vec<String> = (0..80).map(|number| event.replace("[]", &format!("[{number}]"))).collect();
@@ -88,7 +88,7 @@ fn a_single_event_and_an_array_of_events_are_read() {
 fn the_same_event_twice_in_one_delivery_is_two_events() {
     let event = r#"{"code":"supplyChange","timestamp":"t"}"#;
     let twice = events(&format!("[{event}, {event} ]"));
-    assert_eq!(twice[1].id, format!("{}.1", twice[0].id));
+    assert_eq!(twice[1].cloud_event.id, format!("{}.1", twice[0].cloud_event.id));
     assert_ne!(twice[0].identity, twice[1].identity);
     assert_eq!((twice[0].attributes.get("copy"), twice[1].attributes["copy"].as_str()), (None, "1"));
 }

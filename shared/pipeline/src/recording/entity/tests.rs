@@ -393,7 +393,7 @@ proptest! {
         for delivery in &deliveries {
             for (event, index) in Settings::default().split(delivery).unwrap().zip(0..) {
                 let event = event.unwrap();
-                let id = event.entity.as_ref().unwrap().entity.id.clone();
+                let id = event.kind.entity().as_ref().unwrap().entity.id.clone();
                 let arrival =
                     Arrival { received_at: delivery.received_at, delivery_id: delivery.id, index: EventIndex(index) };
                 model.entry(id).or_default().push((arrival, event));
@@ -402,7 +402,7 @@ proptest! {
         for (id, events) in &mut model {
             events.sort_by_key(|(arrival, _)| *arrival);
             let last = |tells: fn(EntityState) -> bool| {
-                events.iter().rev().find(|(_, event)| tells(event.entity.as_ref().unwrap().state))
+                events.iter().rev().find(|(_, event)| tells(event.kind.entity().as_ref().unwrap().state))
             };
             let entity = world.entity(id).unwrap();
             let content = last(EntityState::tells_content).map(|(arrival, event)| (*arrival, event.digest));
@@ -410,9 +410,9 @@ proptest! {
             let life = last(EntityState::tells_existence);
             prop_assert_eq!(
                 entity.existence.as_ref().map(|life| (life.arrival, life.merged_into.clone())),
-                life.map(|(arrival, event)| (*arrival, event.entity.as_ref().unwrap().merged_into.clone()))
+                life.map(|(arrival, event)| (*arrival, event.kind.entity().as_ref().unwrap().merged_into.clone()))
             );
-            let is_deleted = life.is_some_and(|(_, event)| event.entity.as_ref().unwrap().state == EntityState::Deleted);
+            let is_deleted = life.is_some_and(|(_, event)| event.kind.entity().as_ref().unwrap().state == EntityState::Deleted);
             prop_assert_eq!(entity.deleted, is_deleted);
             prop_assert_eq!(entity.version, events.len() as u64);
 
@@ -427,7 +427,7 @@ proptest! {
                 match &event.data {
                     EventData::Elsewhere { same_data_as } => {
                         prop_assert_eq!(event.outcome, Outcome::Duplicate);
-                        let other = history.iter().find(|other| other.id == *same_data_as).unwrap();
+                        let other = history.iter().find(|other| other.cloud_event.id == *same_data_as).unwrap();
                         prop_assert_eq!((other.outcome, other.digest), (Outcome::Stored, event.digest));
                     }
                     _ => prop_assert_eq!(event.outcome, Outcome::Stored),
