@@ -6,9 +6,9 @@
 
 use std::future::Future;
 
+#[cfg(feature = "aws")]
 use intake_aws::SecretDocument;
 use intake_pipeline::secrets::SecretText;
-#[cfg(feature = "aws")]
 use intake_providers::ProviderName;
 use intake_providers::oauth::authority::{Authority, AuthorityError};
 use serde_json::Value;
