@@ -2,13 +2,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use intake_cli::client::{SendError, Sender, webhook_url};
-use intake_cli::key_files::ClientCredentials;
-use intake_cli::sample_bodies::{SterlingEvent, random_hex, sterling_body};
-use intake_cli::signing::SignedDelivery;
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::timestamp::Timestamp;
+use intake_simulator::made_up::random_hex;
+use intake_simulator::signed_delivery::SignedDelivery;
+use intake_simulator::sterling::{Event, body};
+use intake_simulator::token::{ClientCredentials, TokenRequest};
 use oauth2::basic::{BasicClient, BasicErrorResponseType};
 use oauth2::{AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse as _, TokenUrl};
+use secrecy::ExposeSecret as _;
 
 use crate::program::{Server, errors, output, rows, run};
 
@@ -21,19 +23,19 @@ fn add_client(data: &Path, client_id: &str) -> ClientCredentials {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line with the value");
         line.trim().to_owned()
     };
-    ClientCredentials { client_id: value("client id"), client_secret: value("client secret") }
+    ClientCredentials { client_id: value("client id"), client_secret: value("client secret").into() }
 }
 
 async fn token(server: &Server, client: &ClientCredentials) -> Result<String, SendError> {
     let url = webhook_url(&server.url, "/oauth/token").unwrap();
-    Ok(Sender::new(&url)?.token(&url, client).await?.access_token)
+    Ok(Sender::new(&url)?.token(&url, &TokenRequest::of(client)).await?.access_token.expose_secret().to_owned())
 }
 
 /// The answer's status to a delivery with this token.
 async fn deliver(server: &Server, token: &str) -> u16 {
     let url = webhook_url(&server.url, "/webhooks/sterling").unwrap();
-    let event = SterlingEvent::supply_change(&random_hex(6), 1, Timestamp::EPOCH);
-    let delivery = SignedDelivery::with_bearer_token(token, sterling_body(&[event]));
+    let event = Event::supply_change(&random_hex(6), 1, Timestamp::EPOCH);
+    let delivery = SignedDelivery::with_bearer_token(token, body(&[event]));
     Sender::new(&url).unwrap().post(&url, &delivery).await.unwrap().status
 }
 
@@ -142,7 +144,7 @@ async fn a_client_has_two_secrets_until_only_the_newest_is_kept() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path();
     let (first, second) = (add_client(data, "ibm"), add_client(data, "ibm"));
-    assert_ne!(first.client_secret, second.client_secret);
+    assert_ne!(first.client_secret.expose_secret(), second.client_secret.expose_secret());
     let server = Server::start(data);
     assert!(token(&server, &first).await.is_ok() && token(&server, &second).await.is_ok());
     let listed = done(data, &["client", "list"]);
@@ -153,7 +155,10 @@ async fn a_client_has_two_secrets_until_only_the_newest_is_kept() {
     assert!(token(&server, &first).await.is_err() && token(&server, &second).await.is_ok());
     for name in ["sterling-authority.json", "sterling.json"] {
         let text = std::fs::read_to_string(data.join("keys").join(name)).unwrap();
-        assert!(!text.contains(&first.client_secret) && !text.contains(&second.client_secret), "{name}");
+        assert!(
+            !text.contains(first.client_secret.expose_secret()) && !text.contains(second.client_secret.expose_secret()),
+            "{name}"
+        );
     }
 }
 
@@ -255,7 +260,7 @@ async fn a_standard_oauth_client_gets_a_token_that_counts_and_understands_a_refu
             .set_auth_type(auth_type)
     };
     for auth_type in [AuthType::BasicAuth, AuthType::RequestBody] {
-        let good = client(auth_type.clone(), &credentials.client_secret);
+        let good = client(auth_type.clone(), credentials.client_secret.expose_secret());
         let scope = Scope::new("anything".to_owned());
         let token = good.exchange_client_credentials().add_scope(scope).request_async(&over_http).await.unwrap();
         assert_eq!(token.expires_in(), Some(Duration::from_secs(7200)));
