@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use intake_outbound::{Limits, NoClient, http_client};
+use intake_simulator::signed_delivery::SignedDelivery;
+use intake_simulator::token::TokenRequest;
 use reqwest::{Client, RequestBuilder, Url};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
-
-use crate::key_files::ClientCredentials;
-use crate::signing::SignedDelivery;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,20 +28,6 @@ pub struct Token {
     pub access_token: SecretString,
     /// How long it is valid, in seconds.
     pub expires_in: u64,
-}
-
-/// The body of a token request.
-pub const TOKEN_REQUEST_BODY: &str = "grant_type=client_credentials";
-
-/// The headers of a token request: HTTP Basic, with both parts form-encoded as RFC 6749, section 2.3.1, says.
-#[must_use]
-pub fn token_request_headers(client: &ClientCredentials) -> [(&'static str, String); 2] {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let credentials = format!("{}:{}", encoded(&client.client_id), encoded(client.client_secret.expose_secret()));
-    [
-        ("authorization", format!("Basic {}", STANDARD.encode(credentials))),
-        ("content-type", "application/x-www-form-urlencoded".to_owned()),
-    ]
 }
 
 /// Why no answer came.
@@ -134,17 +117,17 @@ impl Sender {
         exchange(url, request).await
     }
 
-    /// Asks for a token by the client credentials grant.
+    /// Asks for a token.
     ///
     /// # Errors
     /// When no whole answer came, or one without a token.
-    pub async fn token(&self, url: &Url, client: &ClientCredentials) -> Result<Token, SendError> {
+    pub async fn token(&self, url: &Url, token_request: &TokenRequest) -> Result<Token, SendError> {
         #[derive(Deserialize)]
         struct Refused {
             error: String,
         }
-        let mut request = self.0.post(url.clone()).body(TOKEN_REQUEST_BODY);
-        for (name, value) in token_request_headers(client) {
+        let mut request = self.0.post(url.clone()).body(TokenRequest::BODY);
+        for (name, value) in token_request.headers() {
             request = request.header(name, value);
         }
         let Reply { status, body } = exchange(url, request).await?;

@@ -11,16 +11,15 @@ use clap::{Args, Parser, Subcommand};
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
-use intake_providers::oauth::access_token::NoSigningKey;
 use intake_providers::registry::webhook_route;
+use intake_simulator::error::SimulatorError;
 use strum::VariantArray as _;
 
 use crate::authority_store::StoreError;
 use crate::client::SendError;
-use crate::key_files::TestKeyError;
+use crate::key_files::KeyFileError;
 use crate::path_secrets::PathSecretError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
-use crate::signing::SignerError;
 use crate::terminal;
 use intake_sqlite::OpenError;
 use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
@@ -120,18 +119,15 @@ pub enum CommandError {
     /// The database, once it is open.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// The test keys.
+    /// Key files.
     #[error(transparent)]
-    TestKeys(#[from] TestKeyError),
-    /// Signing.
+    KeyFiles(#[from] KeyFileError),
+    /// What a provider would send.
     #[error(transparent)]
-    Signer(#[from] SignerError),
+    Simulator(#[from] SimulatorError),
     /// The authority's documents.
     #[error(transparent)]
     Authority(#[from] StoreError),
-    /// The authority's signing key.
-    #[error(transparent)]
-    Token(#[from] NoSigningKey),
     /// NurtureCloud's secrets.
     #[error(transparent)]
     PathSecret(#[from] PathSecretError),
@@ -145,7 +141,7 @@ pub enum CommandError {
     #[error(transparent)]
     SampleEvents(#[from] sample_events::SampleError),
     /// A file that was asked for.
-    #[error("{} cannot be read; check its name, or name another with {option}", path.display())]
+    #[error("{} cannot be read; check its name, or name another with --{option}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -153,25 +149,6 @@ pub enum CommandError {
         option: &'static str,
         /// The cause.
         source: io::Error,
-    },
-    /// The key that signs isn't there.
-    #[error(
-        "there is no key to sign with at {}; run `demo` once to make test keys, or name a key file with --key",
-        path.display()
-    )]
-    NoSigningKey {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// The client that asks for tokens isn't there.
-    #[error(
-        "there is no client to get a token with at {}; run `demo` once to make one, or name one with --client-id and \
-         --client-secret-file",
-        path.display()
-    )]
-    NoClient {
-        /// Where it was looked for.
-        path: PathBuf,
     },
     /// No account at NowCerts.
     #[error(
@@ -184,17 +161,12 @@ pub enum CommandError {
         path: PathBuf,
     },
     /// A key for a provider that signs nothing.
-    #[error("--key is not for sterling, whose deliveries carry a token; use --client-id and --client-secret-file")]
-    KeyForSterling,
-    /// The secret that ends the URL isn't there.
-    #[error(
-        "there is no secret to end the url with at {}; run `demo` once to make one, name a file that holds it with --key, or \
-         give the whole url with --url",
-        path.display()
-    )]
-    NoPathSecret {
-        /// Where it was looked for.
-        path: PathBuf,
+    #[error("--key is not for {provider}, {reason}")]
+    KeyNotUsed {
+        /// The provider.
+        provider: ProviderName,
+        /// Why, and what to do.
+        reason: &'static str,
     },
     /// An entity that nothing was told of.
     #[error("nothing is known of {component} {id}; `entities` lists what is known")]
@@ -217,9 +189,6 @@ pub enum CommandError {
     /// Two secrets for one URL.
     #[error("--url ends with a secret already; leave --key out, or leave the secret out of --url")]
     TwoPathSecrets,
-    /// Something that is merged without being deleted.
-    #[error("--merged-into is for a deletion; say --state Deleted as well")]
-    MergedWithoutDeletion,
     /// One of the two secrets is missing.
     #[error("--authority-secret and --verification-secret belong together; give both, or none for the data directory")]
     OneSecretOnly,
@@ -248,7 +217,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// An option of another provider.
-    #[error("{option} is for {belongs_to}; leave it out, or send as {belongs_to}")]
+    #[error("--{option} is for {belongs_to}; leave it out, or send as {belongs_to}")]
     OptionOfAnotherProvider {
         /// The option.
         option: &'static str,

@@ -92,9 +92,7 @@ pub enum PathSecretError {
 /// # Errors
 /// When the operating system has no randomness.
 pub fn generate() -> Result<PathSecret, PathSecretError> {
-    let mut randomness = [0; 32];
-    getrandom::fill(&mut randomness).map_err(|_| PathSecretError::NoRandomness)?;
-    Ok(PathSecret::of_randomness(randomness))
+    PathSecret::generate().ok_or(PathSecretError::NoRandomness)
 }
 
 /// Reads the active secrets; none if there is no document yet.
@@ -143,12 +141,6 @@ pub async fn remove(
 }
 
 impl PathSecrets {
-    /// The document with only this secret.
-    #[must_use]
-    pub fn only(account: AccountName, secret: &PathSecret) -> Self {
-        Self { keys: vec![Entry { account, secret_sha256: secret.hash().digest() }] }
-    }
-
     /// Accounts and fingerprints, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&AccountName, KeyFingerprint)> {
         self.keys.iter().map(|entry| (&entry.account, entry.hash().fingerprint()))

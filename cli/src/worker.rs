@@ -91,6 +91,20 @@ impl Worker {
     }
 }
 
+/// Waits until the queue is empty, and returns how many messages are left if it isn't by then.
+///
+/// # Errors
+/// When the database doesn't answer.
+pub async fn wait_until_drained(queue: &SqliteQueue, until: Instant) -> Result<u64, PortError> {
+    loop {
+        let depth = queue.depth().await?;
+        if depth.queued == 0 || Instant::now() > until {
+            return Ok(depth.queued);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// How long a failed message rests: 2 s after the first failure, and twice as long each time.
 fn backoff(receive_count: u32) -> Duration {
     Duration::from_secs(1 << receive_count.clamp(1, 6))
@@ -104,12 +118,19 @@ mod tests {
     use intake_providers::delivery::DeliveryId;
 
     use super::*;
-    use crate::samples::{SampleKeys, make};
+    use intake_simulator::IMITATIONS;
+    use intake_simulator::key_files::{KeyFiles, KeyFolder, KeyPurpose};
     use intake_sqlite::EventFilter;
 
     /// Five genuine documents.
     async fn documents() -> Vec<String> {
-        let samples = make(&SampleKeys::generate().unwrap()).await.unwrap();
+        let mut keys = KeyFiles::none(KeyFolder::Samples("keys".into()));
+        for made in
+            IMITATIONS.iter().flat_map(|one| one.test_keys(&keys, &KeyPurpose::Samples).unwrap()).collect::<Vec<_>>()
+        {
+            keys.insert(made.name, made.text);
+        }
+        let samples = intake_simulator::samples::make(&keys).await.unwrap();
         let (_, batch) = samples.iter().find(|(name, _)| *name == "processor.json").unwrap();
         let batch: serde_json::Value = serde_json::from_str(batch).unwrap();
         let records = batch["Records"].as_array().unwrap();

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::intake::IntakeSettings;
+use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
-use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME};
+use intake_providers::oauth::TOKEN_PATH;
+use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
 
 use super::authority_place::{IfMissing, PlaceArguments, needed};
 use super::describe::table;
 use super::{CommandError, print};
 use crate::authority_store::{self, AuthorityStore as _, Document, First, StoreError, StoredAuthority};
-use crate::key_files::NewAuthority;
-use crate::server::SECRET_REFRESH;
+use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -126,7 +127,7 @@ impl Add {
         let told = authority_store::change(place, First::Verification, |authority| {
             let mut authority = match authority {
                 Some(authority) => self.for_existing(authority, place)?,
-                None => self.settings(place, is_stack)?.make(SystemClock.now())?,
+                None => self.new_authority(place, is_stack)?,
             };
             authority.add_client_secret(&client_id, self.account.as_ref(), &secret)?;
             let told = told(&authority, &client_id, &secret);
@@ -150,23 +151,26 @@ impl Add {
         }
     }
 
-    fn settings(&self, place: &StoredAuthority, is_stack: bool) -> Result<NewAuthority, StoreError> {
-        let local = NewAuthority::default();
-        let needed = |given: &Option<String>, local: String, option, meaning| match given {
+    /// An authority with a key that signs at once.
+    fn new_authority(&self, place: &StoredAuthority, is_stack: bool) -> Result<Authority, StoreError> {
+        let needed = |given: &Option<String>, path, option, meaning| match given {
             Some(given) => Ok(given.clone()),
             None if is_stack => {
                 Err(StoreError::OptionNeeded { place: place.name(Document::Authority), option, meaning })
             }
-            None => Ok(local),
+            None => Ok(format!("http://{DEFAULT_ADDRESS}{path}")),
         };
+        let webhook = ProviderName::Sterling.source_path();
         let refresh = if is_stack { IntakeSettings::default().secret_refresh } else { SECRET_REFRESH };
-        Ok(NewAuthority {
-            issuer: needed(&self.issuer, local.issuer, "--issuer", "the url of the stack's token endpoint")?,
-            audience: needed(&self.audience, local.audience, "--audience", "the url of the stack's webhook")?,
-            token_lifetime: self.token_lifetime_seconds.map_or(DEFAULT_TOKEN_LIFETIME, Duration::from_secs),
-            short_tokens_are_meant: self.short_tokens,
-            secret_refresh: self.secret_refresh_seconds.map_or(refresh, Duration::from_secs),
-        })
+        Ok(Authority::new(
+            needed(&self.issuer, TOKEN_PATH, "--issuer", "the url of the stack's token endpoint")?,
+            needed(&self.audience, webhook, "--audience", "the url of the stack's webhook")?,
+            self.token_lifetime_seconds.map_or(DEFAULT_TOKEN_LIFETIME, Duration::from_secs),
+            self.short_tokens,
+            self.secret_refresh_seconds.map_or(refresh, Duration::from_secs),
+            NewSigningKey::generate().ok_or(StoreError::NoRandomness)?,
+            SystemClock.now(),
+        )?)
     }
 }
 

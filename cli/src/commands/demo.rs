@@ -16,6 +16,10 @@ use intake_pipeline::telemetry::json_lines;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
+use intake_simulator::IMITATIONS;
+use intake_simulator::scenario::{Expected, Fate, Sent, Step};
+use intake_simulator::signed_delivery::SignedDelivery;
+use intake_simulator::token::TokenRequest;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -23,22 +27,18 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
 use self::fates::FateLog;
-use self::story::{Expected, Fate, Sent, Step};
 use super::describe::{remark, short_id, table};
 use super::drain::{AccountOptions, in_words};
-use super::send::test_client;
 use super::{CommandError, Listen, invocation, print};
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::drain::drain;
-use crate::key_files::ensure_test_keys;
+use crate::key_files::{self, ensure_test_keys};
 use crate::server::{DEFAULT_ADDRESS, Server, stop_signal};
-use crate::signing::SignedDelivery;
-use intake_providers::oauth::TOKEN_PATH;
+use crate::worker::wait_until_drained;
 use intake_sqlite::DataDirectory;
 use intake_sqlite::{EventFilter, SqliteLedger, SqliteQueue};
 
 mod fates;
-mod story;
 
 /// How long a delivery may take from the queue to its outcome.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -87,7 +87,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         print("ConsumerRun NowCerts' queue as well; what comes is acknowledged, and so gone from theirs.\n")?;
         let report = drain(&directory, &database, queue.clone(), secret).run(Instant::now() + PATIENCE).await;
         print(&in_words(&report))?;
-        let left = drained(&queue).await?;
+        let left = wait_until_drained(&queue, Instant::now() + PATIENCE).await?;
         demonstration.as_expected &= left == 0 && !matches!(report.outcome, DrainOutcome::Failed(_));
     }
     if arguments.exit {
@@ -147,26 +147,25 @@ async fn tell(
     let mut rows = Vec::new();
     let mut as_expected = true;
     let mut numbers = HashMap::new();
-    let token_url = webhook_url(token_url, TOKEN_PATH)?;
-    let client = test_client(directory)?;
+    let token_url = webhook_url(token_url, TokenRequest::PATH)?;
     let mut token = SecretString::default();
-    for (Step { provider, what, sent, expected }, number) in story::steps(directory)?.into_iter().zip(1_u32..) {
+    for ((provider, Step { what, sent, expected }), number) in steps(directory)?.into_iter().zip(1_u32..) {
         let url = webhook_url(&format!("http://{address}"), provider.source_path())?;
         let sender = Sender::new(&url)?;
-        let delivery = match sent {
-            Sent::Delivery(delivery) => Some(delivery),
-            Sent::WithToken(body) => Some(SignedDelivery::with_bearer_token(token.expose_secret(), body)),
-            Sent::TokenRequest => None,
-        };
         // One after the other, because a retry that overtakes its first try would be the one that is stored; and not two in one
         // millisecond, because the order of arrival would be left to chance then.
         tokio::time::sleep(Duration::from_millis(2)).await;
+        let delivery = match sent {
+            Sent::Delivery(delivery) => Ok(delivery),
+            Sent::WithToken(body) => Ok(SignedDelivery::with_bearer_token(token.expose_secret(), body)),
+            Sent::TokenRequest(request) => Err(request),
+        };
         let ending = match delivery {
-            Some(delivery) => {
+            Ok(delivery) => {
                 let reply = sender.post(&url, &delivery).await?;
                 ending(reply, number, fates, ledger, since, &mut numbers).await?
             }
-            None => match sender.token(&token_url, &client).await {
+            Err(request) => match sender.token(&token_url, &request).await {
                 Ok(given) => {
                     token = given.access_token;
                     DemoResult::of(200, Fate::Token, format!("valid for {} s", given.expires_in))
@@ -184,11 +183,22 @@ async fn tell(
         }
         rows.push([number.to_string(), provider.to_string(), what, ending.status.to_string(), fate, ending.remark]);
     }
-    let left = drained(queue).await?;
+    let left = wait_until_drained(queue, Instant::now() + PATIENCE).await?;
     as_expected &= left == 0;
     let left = if left == 0 { "Nothing".to_owned() } else { left.to_string() };
     let table = table(["no.", "provider", "what was sent", "answer", "outcome", "remark"], rows);
     Ok(Demonstration { text: format!("{table}\n{left} left on the queue."), as_expected })
+}
+
+/// Every provider's steps, in the order in which they must be sent.
+fn steps(directory: &DataDirectory) -> Result<Vec<(ProviderName, Step)>, CommandError> {
+    let keys = key_files::of_directory(directory);
+    let mut steps = Vec::new();
+    for imitation in IMITATIONS {
+        let of_provider = imitation.demo(&keys, steps.len() + 1, SystemClock.now())?;
+        steps.extend(of_provider.into_iter().map(|step| (imitation.name(), step)));
+    }
+    Ok(steps)
 }
 
 async fn ending(
@@ -244,18 +254,6 @@ async fn ending(
         remarks.push("nothing more is kept".to_owned());
     }
     Ok(DemoResult { status, fate: outcomes.map(Fate::Recorded), changes, remark: remarks.join("; ") })
-}
-
-/// Waits until the queue is empty, and returns how many messages are left if it doesn't become so.
-pub(super) async fn drained(queue: &SqliteQueue) -> Result<u64, CommandError> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let depth = queue.depth().await?;
-        if depth.queued == 0 || Instant::now() > until {
-            return Ok(depth.queued);
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 fn where_to_go_on(

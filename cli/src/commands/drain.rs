@@ -15,10 +15,13 @@ use tracing::level_filters::LevelFilter;
 use super::{CommandError, invocation, print};
 use crate::drain::drain;
 use crate::terminal::EscapedJsonLines;
-use crate::worker::Worker;
+use crate::worker::{Worker, wait_until_drained};
 use intake_sqlite::{DataDirectory, DataDirectoryError};
 use intake_sqlite::{Database, SqliteQueue};
 use intake_sqlite::{KeyFile, LocalSecret};
+
+/// How long what was drained may take from our queue to its outcome.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -127,7 +130,7 @@ pub(super) fn in_words(report: &DrainReport) -> String {
 async fn process(queue: &SqliteQueue, database: Database) -> Result<(), CommandError> {
     let (stop, stopped) = watch::channel(false);
     let working = tokio::spawn(Worker::new(queue.clone(), database).run(stopped));
-    let mut left = super::demo::drained(queue).await?;
+    let mut left = wait_until_drained(queue, Instant::now() + PATIENCE).await?;
     let _ = stop.send(true);
     if working.await.is_err() {
         left = queue.depth().await?.queued;

@@ -9,11 +9,11 @@ use intake_pipeline::key_cache::MIN_REREAD_INTERVAL;
 use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::path_secret::PathSecret;
+use intake_simulator::TEST_ACCOUNT;
 use reqwest::Url;
 
 use super::describe::table;
 use super::{CommandError, explain, print};
-use crate::key_files::TEST_ACCOUNT;
 use crate::path_secrets::{self, PathSecretError, PathSecrets};
 use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH};
 use crate::stored_document::{self, StoredDocument};

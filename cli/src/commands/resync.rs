@@ -17,7 +17,7 @@ use intake_providers::nurturecloud::resync::{
 };
 
 use super::{CommandError, print};
-use crate::key_files::TEST_ACCOUNT;
+use intake_simulator::TEST_ACCOUNT;
 use intake_sqlite::DataDirectory;
 use intake_sqlite::{ResumeFile, ResumeFileError};
 
@@ -130,7 +130,7 @@ impl Arguments {
         };
         std::fs::read_to_string(path).map(SecretText::new).map_err(|source| CommandError::Unreadable {
             path: path.clone(),
-            option: "--client-secret-file",
+            option: "client-secret-file",
             source,
         })
     }

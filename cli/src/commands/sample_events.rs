@@ -5,8 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use intake_simulator::IMITATIONS;
+use intake_simulator::key_files::{KeyFiles, KeyFolder, KeyPurpose};
+use intake_simulator::samples::{SamplesError, make};
+use secrecy::ExposeSecret as _;
+
 use super::{CommandError, print};
-use crate::samples::{SampleKeys, SamplesError, make};
+use crate::key_files::read_all;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -49,10 +54,11 @@ pub enum SampleError {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CommandError> {
+    let keys = KeyFolder::Samples(arguments.directory.join("keys"));
     if arguments.new_keys {
-        write_new_keys(&arguments.directory)?;
+        write_new_keys(&keys)?;
     }
-    let samples = make(&read_keys(&arguments.directory)?).await.map_err(SampleError::from)?;
+    let samples = make(&read_keys(keys)?).await.map_err(SampleError::from)?;
     let mut text = String::new();
     let mut stale = false;
     for (name, sample) in samples {
@@ -72,62 +78,21 @@ pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CommandError>
     Ok(if stale { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-struct KeyPaths {
-    accredit_secret: PathBuf,
-    accredit_private_key: PathBuf,
-    machnet_secret: PathBuf,
-    nurturecloud_secret: PathBuf,
-    nurturecloud_path_secret: PathBuf,
-    sterling_authority: PathBuf,
-    sterling_verification: PathBuf,
-    sterling_client: PathBuf,
-}
-
-fn key_paths(directory: &Path) -> KeyPaths {
-    let keys = directory.join("keys");
-    KeyPaths {
-        accredit_secret: keys.join("accredit-secret.json"),
-        accredit_private_key: keys.join("accredit-private.pem"),
-        machnet_secret: keys.join("machnet-secret.json"),
-        nurturecloud_secret: keys.join("nurturecloud-secret.json"),
-        nurturecloud_path_secret: keys.join("nurturecloud-path-secret"),
-        sterling_authority: keys.join("sterling-authority.json"),
-        sterling_verification: keys.join("sterling-verification.json"),
-        sterling_client: keys.join("sterling-client.json"),
-    }
-}
-
-fn read_keys(directory: &Path) -> Result<SampleKeys, SampleError> {
-    let read =
-        |path: PathBuf| std::fs::read_to_string(&path).map_err(|source| SampleError::KeyUnreadable { path, source });
-    let paths = key_paths(directory);
-    Ok(SampleKeys {
-        accredit_secret: read(paths.accredit_secret)?,
-        accredit_private_key: read(paths.accredit_private_key)?,
-        machnet_secret: read(paths.machnet_secret)?,
-        nurturecloud_secret: read(paths.nurturecloud_secret)?,
-        nurturecloud_path_secret: read(paths.nurturecloud_path_secret)?,
-        sterling_authority: read(paths.sterling_authority)?,
-        sterling_verification: read(paths.sterling_verification)?,
-        sterling_client: read(paths.sterling_client)?,
+fn read_keys(folder: KeyFolder) -> Result<KeyFiles, SampleError> {
+    read_all(folder, |path| match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(source) => Err(SampleError::KeyUnreadable { path: path.to_owned(), source }),
     })
 }
 
-fn write_new_keys(directory: &Path) -> Result<(), CommandError> {
-    let paths = key_paths(directory);
-    let keys = SampleKeys::generate()?;
-    if let Some(folder) = paths.accredit_secret.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| SampleError::Unwritable { path: folder.to_owned(), source })?;
+fn write_new_keys(folder: &KeyFolder) -> Result<(), CommandError> {
+    let path = folder.as_path();
+    std::fs::create_dir_all(path).map_err(|source| SampleError::Unwritable { path: path.to_owned(), source })?;
+    for imitation in IMITATIONS {
+        for made in imitation.test_keys(&KeyFiles::none(folder.clone()), &KeyPurpose::Samples)? {
+            write(&folder.path(made.name), made.text.expose_secret())?;
+        }
     }
-    write(&paths.accredit_secret, &keys.accredit_secret)?;
-    write(&paths.accredit_private_key, &keys.accredit_private_key)?;
-    write(&paths.machnet_secret, &keys.machnet_secret)?;
-    write(&paths.nurturecloud_secret, &keys.nurturecloud_secret)?;
-    write(&paths.nurturecloud_path_secret, &keys.nurturecloud_path_secret)?;
-    write(&paths.sterling_authority, &keys.sterling_authority)?;
-    write(&paths.sterling_verification, &keys.sterling_verification)?;
-    write(&paths.sterling_client, &keys.sterling_client)?;
     Ok(())
 }
 

@@ -2,11 +2,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use intake_cli::client::{SendError, Sender, webhook_url};
-use intake_cli::key_files::ClientCredentials;
-use intake_cli::sample_bodies::{SterlingEvent, random_hex, sterling_body};
-use intake_cli::signing::SignedDelivery;
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::timestamp::Timestamp;
+use intake_simulator::made_up::random_hex;
+use intake_simulator::signed_delivery::SignedDelivery;
+use intake_simulator::sterling::{Event, body};
+use intake_simulator::token::{ClientCredentials, TokenRequest};
 use oauth2::basic::{BasicClient, BasicErrorResponseType};
 use oauth2::{AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse as _, TokenUrl};
 use secrecy::ExposeSecret as _;
@@ -28,14 +29,14 @@ fn add_client(data: &Path, client_id: &str) -> ClientCredentials {
 
 async fn token(server: &Server, client: &ClientCredentials) -> Result<String, SendError> {
     let url = webhook_url(&server.url, "/oauth/token").unwrap();
-    Ok(Sender::new(&url)?.token(&url, client).await?.access_token.expose_secret().to_owned())
+    Ok(Sender::new(&url)?.token(&url, &TokenRequest::of(client)).await?.access_token.expose_secret().to_owned())
 }
 
 /// The answer's status to a delivery with this token.
 async fn deliver(server: &Server, token: &str) -> u16 {
     let url = webhook_url(&server.url, "/webhooks/sterling").unwrap();
-    let event = SterlingEvent::supply_change(&random_hex(6), 1, Timestamp::EPOCH);
-    let delivery = SignedDelivery::with_bearer_token(token, sterling_body(&[event]));
+    let event = Event::supply_change(&random_hex(6), 1, Timestamp::EPOCH);
+    let delivery = SignedDelivery::with_bearer_token(token, body(&[event]));
     Sender::new(&url).unwrap().post(&url, &delivery).await.unwrap().status
 }
 

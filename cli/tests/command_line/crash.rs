@@ -4,23 +4,22 @@ use std::time::Duration;
 
 use intake_cli::client::{Sender, webhook_url};
 use intake_cli::key_files::ensure_test_keys;
-use intake_cli::sample_bodies::{machnet_body, random_hex};
-use intake_cli::signing::{SignedDelivery, Signer};
 use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
+use intake_simulator::machnet::{Key, body};
+use intake_simulator::made_up::random_hex;
 use intake_sqlite::DataDirectory;
 
 use crate::program::{Server, output, run};
 
 /// Sends one delivery after the other until the server is gone, and returns the event ids of those that were acknowledged.
-async fn send_until_killed(url: String, signer: &Signer, count: &AtomicUsize) -> Vec<String> {
+async fn send_until_killed(url: String, key: &Key, count: &AtomicUsize) -> Vec<String> {
     let url = webhook_url(&url, ProviderName::Machnet.source_path()).unwrap();
     let sender = Sender::new(&url).unwrap();
     let mut acknowledged = Vec::new();
     loop {
         let id = random_hex(12);
-        let body = machnet_body(&id, &random_hex(12), "transaction_completed", Timestamp::EPOCH);
-        let delivery = SignedDelivery::new(signer, body, vec![]).unwrap();
+        let delivery = key.sign(body(&id, &random_hex(12), Timestamp::EPOCH), None);
         match sender.post(&url, &delivery).await {
             Ok(reply) if reply.status == 200 => {
                 acknowledged.push(id);
@@ -37,8 +36,7 @@ async fn whatever_was_acknowledged_before_a_kill_is_recorded_exactly_once_after_
     let parent = tempfile::tempdir().unwrap();
     let data = DataDirectory::create(parent.path()).unwrap();
     ensure_test_keys(&data).await.unwrap();
-    let key = std::fs::read_to_string(data.keys(ProviderName::Machnet)).unwrap();
-    let signer = Signer::read(ProviderName::Machnet, &key).unwrap();
+    let key = Key::read(&std::fs::read_to_string(data.keys(ProviderName::Machnet)).unwrap()).unwrap();
 
     let mut acknowledged = BTreeSet::new();
     for round in 1..=3 {
@@ -52,7 +50,7 @@ async fn whatever_was_acknowledged_before_a_kill_is_recorded_exactly_once_after_
             tokio::task::block_in_place(|| server.kill());
         };
         let senders = async {
-            let send = || send_until_killed(url.clone(), &signer, &count);
+            let send = || send_until_killed(url.clone(), &key, &count);
             let (one, two) = tokio::join!(send(), send());
             [one, two].concat()
         };

@@ -29,6 +29,14 @@ const FINGERPRINT_DIGITS: usize = 8;
 pub struct PathSecret(SecretString);
 
 impl PathSecret {
+    /// A new secret; nothing when the operating system has no randomness.
+    #[must_use]
+    pub fn generate() -> Option<Self> {
+        let mut randomness = [0; 32];
+        aws_lc_rs::rand::fill(&mut randomness).ok()?;
+        Some(Self::of_randomness(randomness))
+    }
+
     /// The secret that these random bytes make.
     #[must_use]
     pub fn of_randomness(mut randomness: [u8; 32]) -> Self {

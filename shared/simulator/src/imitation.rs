@@ -91,3 +91,6 @@ pub trait ImitatedWebhook: Send + Sync {
     /// come about.
     fn expected(&self, situation: Situation) -> Option<ExpectedAnswer>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use crate::contract::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::error::SimulatorError;
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
-use crate::made_up::{json_body, json_file, random_hex, random_uuid, secret_bytes};
+use crate::made_up::{json_body, json_file, random_hex, random_uuid};
 use crate::samples::{QueuedSample, SampleRequest, Samples};
 use crate::scenario::{Expected, Step};
 use crate::send::{KeyOption, OptionSpec, OptionValues, Options, Order, Outgoing};
@@ -104,7 +104,7 @@ fn array_body(component: &str, state: &str, entities: &[Entity]) -> Bytes {
 }
 
 fn new_path_secret() -> Result<PathSecret, SimulatorError> {
-    Ok(PathSecret::of_randomness(secret_bytes()?))
+    PathSecret::generate().ok_or(SimulatorError::NoRandomness)
 }
 
 /// The secret that ends the URL of test deliveries.
@@ -278,7 +278,7 @@ impl ImitatedWebhook for Imitated {
             OptionSpec::text("component", "NAME", "what the entity is. [default: contact]").of_body(),
             OptionSpec::text("state", "STATE", "what happened to it. [default: Created]").taking(STATES).of_body(),
             OptionSpec::text("id", "ID", "the entity's id. [default: made up]").of_body(),
-            OptionSpec::text("merged-into", "ID", "the id of the entity that a deleted one was merged into.").of_body(),
+            OptionSpec::text("merged-into", "ID", "the id of the entity that a deleted one was merged into").of_body(),
         ];
         OPTIONS
     }
@@ -287,15 +287,9 @@ impl ImitatedWebhook for Imitated {
         if order.options.get("merged-into").is_some() && order.options.get("state") != Some("Deleted") {
             return Err(SimulatorError::Usage("--merged-into is for a deletion; say --state Deleted as well"));
         }
-        let secret = match (&order.url_secret, &order.key) {
-            (Some(_), Some(_)) => {
-                return Err(SimulatorError::Usage(
-                    "--url ends with a secret already; leave --key out, or leave the secret out of --url",
-                ));
-            }
-            (Some(secret), None) => secret.expose_secret(),
-            (None, Some(key)) => key.expose_secret().trim(),
-            (None, None) => path_secret(keys)?,
+        let secret = match &order.key {
+            Some(key) => key.expose_secret().trim(),
+            None => path_secret(keys)?,
         };
         let body = order.body.unwrap_or_else(|| made_up_body(order.options));
         Ok(Outgoing::Ready(if order.tamper {

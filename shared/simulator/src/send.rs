@@ -98,10 +98,8 @@ pub struct Order<'a> {
     pub body: Option<Bytes>,
     /// The provider's options.
     pub options: &'a Options,
-    /// The text of the key file that the user named, in place of the test key.
+    /// The key that the user gave, in place of the test key: the text of a file, or the secret that ended the URL.
     pub key: Option<SecretString>,
-    /// The secret with which the user's URL ended already.
-    pub url_secret: Option<SecretString>,
     /// Whether to change what was signed, as a forger would.
     pub tamper: bool,
     /// The time.

@@ -349,7 +349,7 @@ impl ImitatedWebhook for Imitated {
                 "the client that asks for the token. [default: the test client in the data directory]",
             )
             .with("client-secret-file"),
-            OptionSpec::text("client-secret-file", "FILE", "the file with the client's secret, on one line.")
+            OptionSpec::text("client-secret-file", "FILE", "the file with the client's secret, on one line")
                 .taking(OptionValues::File)
                 .with("client-id"),
         ];

@@ -141,34 +141,22 @@ impl DataDirectory {
         self.0.join("demo.log")
     }
 
+    /// The folder of the key files.
+    #[must_use]
+    pub fn key_folder(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
     /// The file with a provider's active keys, in the form of the secret on AWS.
     #[must_use]
     pub fn keys(&self, provider: ProviderName) -> PathBuf {
-        self.0.join("keys").join(format!("{provider}.json"))
-    }
-
-    /// The private key with which test deliveries of Accredit are signed.
-    #[must_use]
-    pub fn accredit_private_key(&self) -> PathBuf {
-        self.0.join("keys").join("accredit-private.pem")
-    }
-
-    /// The secret that ends the URL of NurtureCloud's test deliveries.
-    #[must_use]
-    pub fn nurturecloud_path_secret(&self) -> PathBuf {
-        self.0.join("keys").join("nurturecloud-path-secret")
+        self.key_folder().join(format!("{provider}.json"))
     }
 
     /// The authority that issues tokens to Sterling, with its private keys, in the form of the secret on AWS.
     #[must_use]
     pub fn sterling_authority(&self) -> PathBuf {
-        self.0.join("keys").join("sterling-authority.json")
-    }
-
-    /// The client with which test deliveries of Sterling get their tokens.
-    #[must_use]
-    pub fn sterling_client(&self) -> PathBuf {
-        self.0.join("keys").join("sterling-client.json")
+        self.key_folder().join("sterling-authority.json")
     }
 }
 
