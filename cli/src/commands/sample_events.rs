@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// Write nothing; the exit code is 0 only if every sample is as it would be written.
     #[arg(long, conflicts_with = "new_keys")]
     check: bool,
-    /// Make new test keys first.
+    /// Make new test keys first, for every provider. Without it only a provider that has none gets new ones.
     #[arg(long)]
     new_keys: bool,
 }
@@ -56,7 +56,11 @@ pub enum SampleError {
 pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CommandError> {
     let keys = KeyFolder::Samples(arguments.directory.join("keys"));
     if arguments.new_keys {
-        write_new_keys(&keys)?;
+        std::fs::create_dir_all(keys.as_path())
+            .map_err(|source| SampleError::Unwritable { path: keys.as_path().to_owned(), source })?;
+    }
+    if !arguments.check && keys.as_path().is_dir() {
+        write_missing_keys(&keys, arguments.new_keys)?;
     }
     let samples = make(&read_keys(keys)?).await.map_err(SampleError::from)?;
     let mut text = String::new();
@@ -67,7 +71,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CommandError>
         if arguments.check {
             if written.ok().as_ref() != Some(&sample) {
                 stale = true;
-                let _ = writeln!(text, "{} is out of date; write it anew with `sample-events`", path.display());
+                let _ = writeln!(text, "{} is out of date; regenerate it with `sample-events`", path.display());
             }
         } else {
             write(&path, &sample)?;
@@ -85,10 +89,13 @@ fn read_keys(folder: KeyFolder) -> Result<KeyFiles, SampleError> {
     })
 }
 
-fn write_new_keys(folder: &KeyFolder) -> Result<(), CommandError> {
-    let path = folder.as_path();
-    std::fs::create_dir_all(path).map_err(|source| SampleError::Unwritable { path: path.to_owned(), source })?;
+/// Makes the keys of each provider that has none yet, such as one that was just added; of all providers if `anew`.
+fn write_missing_keys(folder: &KeyFolder, anew: bool) -> Result<(), CommandError> {
     for imitation in IMITATIONS {
+        let has_keys = imitation.key_names().iter().any(|name| folder.path(*name).exists());
+        if has_keys && !anew {
+            continue;
+        }
         for made in imitation.test_keys(&KeyFiles::none(folder.clone()), &KeyPurpose::Samples)? {
             write(&folder.path(made.name), made.text.expose_secret())?;
         }

@@ -133,21 +133,24 @@ fn of(provider: ProviderName, number: u64, body: &str) -> Delivery {
     Delivery { provider, id: DeliveryId::new(received_at, [1; 10]), received_at, ..sample }
 }
 
+/// A body of each kind of event that is recorded in a way of its own, cut where the filling goes.
+const BODIES: [(ProviderName, [&str; 2]); 5] = [
+    (ProviderName::Accredit, [r#"{"Event":"Badge.Created","Timestamp":"2026-11-21T09:30:00Z","filling":""#, r#""}"#]),
+    (ProviderName::Machnet, [r#"{"id":"1","event_name":"done","resource_id":"r","filling":""#, r#""}"#]),
+    (ProviderName::NowCerts, [r#"{"filling":""#, r#""}"#]),
+    (
+        ProviderName::NurtureCloud,
+        [
+            r#"{"domainComponentName":"contact","state":"Updated","payload":{"organisationName":"o","businessId":"b","id":"1","filling":""#,
+            r#""}}"#,
+        ],
+    ),
+    (ProviderName::Sterling, [r#"{"code":"supplyChange","filling":""#, r#""}"#]),
+];
+
 fn body(provider: ProviderName, size_bytes: usize, variant: &str) -> String {
-    let filling = "x".repeat(size_bytes);
-    match provider {
-        ProviderName::Accredit => {
-            format!(r#"{{"Event":"Badge.Created","Timestamp":"2026-11-21T09:30:00Z","filling":"{filling}{variant}"}}"#)
-        }
-        ProviderName::Machnet => {
-            format!(r#"{{"id":"1","event_name":"done","resource_id":"r","filling":"{filling}{variant}"}}"#)
-        }
-        ProviderName::NowCerts => format!(r#"{{"filling":"{filling}{variant}"}}"#),
-        ProviderName::NurtureCloud => format!(
-            r#"{{"domainComponentName":"contact","state":"Updated","payload":{{"organisationName":"o","businessId":"b","id":"1","filling":"{filling}{variant}"}}}}"#
-        ),
-        ProviderName::Sterling => format!(r#"{{"code":"supplyChange","filling":"{filling}{variant}"}}"#),
-    }
+    let (_, [before, after]) = BODIES.into_iter().find(|(known, _)| *known == provider).unwrap();
+    format!("{before}{}{variant}{after}", "x".repeat(size_bytes))
 }
 
 const SIZES_BYTES: [usize; 5] = [100, 1_500, 15_000, 250_000, 3_000_000];
@@ -200,7 +203,7 @@ async fn a_replayed_notification_of_an_entity_costs_no_more_for_a_large_one_than
 #[tokio::test(start_paused = true)]
 async fn the_write_units_of_a_stored_event_are_known() {
     let mut table = String::new();
-    for &provider in ProviderName::ALL {
+    for (provider, _) in BODIES {
         for size in SIZES_BYTES {
             let world = World::new();
             let (outcome, writes, reads) = world.record(&of(provider, 1, &body(provider, size, ""))).await;
