@@ -148,7 +148,7 @@ impl Imitation for Imitated {
         let queued = delivery("d2417f0b-93c8-4e6f-a1b5-8c7e60392f1a", "48214")?;
         Ok(Samples {
             requests: vec![SampleRequest::delivery::<Accredit>("accredit.json", &request)],
-            queued: vec![QueuedSample::new::<Accredit>(1, keys.text(SECRET), queued)?],
+            queued: vec![QueuedSample::new::<Accredit>(1, keys.text(SECRET), &queued)?],
         })
     }
 

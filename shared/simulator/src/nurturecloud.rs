@@ -188,7 +188,7 @@ impl Imitation for Imitated {
                 SampleRequest::delivery::<NurtureCloud>("nurturecloud.json", &contacts),
                 SampleRequest::delivery::<NurtureCloud>("nurturecloud-merged.json", &merged),
             ],
-            queued: vec![QueuedSample::new::<NurtureCloud>(5, keys.text(SECRET), queued)?],
+            queued: vec![QueuedSample::new::<NurtureCloud>(5, keys.text(SECRET), &queued)?],
         })
     }
 

@@ -261,7 +261,7 @@ impl Imitation for Imitated {
                 SampleRequest::delivery::<Sterling>("sterling.json", &delivery("8d3c51")),
                 SampleRequest::token("sterling-token.json", &TokenRequest::of(&client)),
             ],
-            queued: vec![QueuedSample::new::<Sterling>(4, keys.text(VERIFICATION), delivery("4f07ba"))?],
+            queued: vec![QueuedSample::new::<Sterling>(4, keys.text(VERIFICATION), &delivery("4f07ba"))?],
         })
     }
 
