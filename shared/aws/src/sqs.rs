@@ -98,13 +98,10 @@ mod tests {
     use std::time::Instant;
 
     use bytes::Bytes;
-    use http::HeaderMap;
-    use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
+    use intake_providers::delivery::DeliveryId;
     use intake_providers::machnet::Machnet;
-    use intake_providers::request::UnverifiedRequest;
-    use intake_providers::signature::hmac_sha256::HmacSecret;
     use intake_providers::timestamp::Timestamp;
-    use intake_providers::webhook::Webhook as _;
+    use intake_simulator::machnet::{Key, secret_text};
     use serde_json::json;
 
     use super::*;
@@ -115,11 +112,10 @@ mod tests {
 
     async fn document() -> QueueMessage {
         let body = Bytes::from_static(BODY.as_bytes());
-        let proof = HmacSecret::new(SECRET).unwrap().sign(&body);
-        let keys = Machnet::read_keys(&json!({"keys": [{"account": "main", "secret": SECRET}]}).to_string()).unwrap();
-        let request = UnverifiedRequest::new(HeaderMap::new(), body);
-        let request = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
-        let delivery = VerifiedDelivery::new(request, DeliveryId::new(Timestamp::EPOCH, [7; 10]), Timestamp::EPOCH);
+        let signed = Key::new(SECRET).unwrap().sign(body, None);
+        let secret = secret_text(&[("main", SECRET)]).unwrap();
+        let id = DeliveryId::new(Timestamp::EPOCH, [7; 10]);
+        let delivery = signed.verified::<Machnet>(&secret, id, Timestamp::EPOCH).unwrap();
         QueueMessage::prepare(&delivery, &NoPayloads).await.unwrap()
     }
 

@@ -12,9 +12,9 @@ use http::HeaderMap;
 use intake_providers::delivery::{Delivery, DeliveryId, VerifiedDelivery};
 use intake_providers::machnet::Machnet;
 use intake_providers::request::UnverifiedRequest;
-use intake_providers::signature::hmac_sha256::HmacSecret;
 use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::Webhook;
+use intake_simulator::machnet::{Key, secret_text};
 use tracing::level_filters::LevelFilter;
 
 use crate::clock::Clock;
@@ -355,20 +355,20 @@ impl Clock for TestClock {
 }
 
 pub(crate) fn secret_document(secrets: &[(&str, &str)]) -> String {
-    let keys: Vec<_> =
-        secrets.iter().map(|(account, secret)| serde_json::json!({"account": account, "secret": secret})).collect();
-    serde_json::json!({ "keys": keys }).to_string()
+    secret_text(secrets).unwrap()
 }
 
 pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
-    hex::encode(HmacSecret::new(secret).unwrap().sign(body))
+    let signed = Key::new(secret).unwrap().sign(Bytes::copy_from_slice(body), None);
+    signed.header_map()["x-raas-webhook-signature"].to_str().unwrap().to_owned()
 }
 
 /// A Machnet delivery that was verified for real.
 pub(crate) fn verified(id: DeliveryId, received_at: Timestamp, headers: HeaderMap, body: Bytes) -> VerifiedDelivery {
     let keys = Machnet::read_keys(&secret_document(&[("main", SECRET)])).unwrap().keys;
-    let proof = HmacSecret::new(SECRET).unwrap().sign(&body);
-    let request = Machnet::verify(UnverifiedRequest::new(headers, body), &proof, &keys, received_at).unwrap();
+    let signed = Key::new(SECRET).unwrap().sign(body.clone(), None).header_map();
+    let credential = Machnet::credential("/", &signed).unwrap();
+    let request = Machnet::verify(UnverifiedRequest::new(headers, body), &credential, &keys, received_at).unwrap();
     VerifiedDelivery::new(request, id, received_at)
 }
 

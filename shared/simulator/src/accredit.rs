@@ -15,11 +15,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use crate::TEST_ACCOUNT;
-use crate::contract::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::error::SimulatorError;
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::made_up::{base64, json_body, json_file, random_hex, random_uuid};
+use crate::owed::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::samples::{QueuedSample, SampleRequest, Samples, arrival};
 use crate::scenario::{Expected, Step};
 use crate::send::{KeyOption, OptionSpec, OptionValues, Order, Outgoing};
@@ -148,7 +148,7 @@ impl Imitation for Imitated {
         let queued = delivery("d2417f0b-93c8-4e6f-a1b5-8c7e60392f1a", "48214")?;
         Ok(Samples {
             requests: vec![SampleRequest::delivery::<Accredit>("accredit.json", &request)],
-            queued: vec![QueuedSample::new::<Accredit>(1, keys.text(SECRET), queued)?],
+            queued: vec![QueuedSample::new::<Accredit>(1, keys.text(SECRET), &queued)?],
         })
     }
 

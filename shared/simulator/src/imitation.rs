@@ -4,9 +4,9 @@ use bytes::Bytes;
 use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
-use crate::contract::{ExpectedAnswer, Situation, TestKey};
 use crate::error::SimulatorError;
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
+use crate::owed::{ExpectedAnswer, Situation, TestKey};
 use crate::samples::Samples;
 use crate::scenario::Step;
 use crate::send::{KeyOption, OptionSpec, Order, Outgoing};

@@ -5,6 +5,7 @@ pub mod error;
 pub mod imitation;
 pub mod key_files;
 pub mod made_up;
+pub mod owed;
 pub mod samples;
 pub mod scenario;
 pub mod send;

@@ -10,11 +10,11 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
 use crate::TEST_ACCOUNT;
-use crate::contract::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::error::SimulatorError;
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::made_up::{json_body, json_file, random_hex, secret_bytes};
+use crate::owed::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::samples::{QueuedSample, SampleRequest, Samples, arrival};
 use crate::scenario::{Expected, Step};
 use crate::send::{KeyOption, OptionSpec, Order, Outgoing};
@@ -65,12 +65,13 @@ struct SecretEntry {
     secret: String,
 }
 
-/// The secret's text with this one key.
+/// The secret's text with these keys, each an account and its secret.
 ///
 /// # Errors
 /// Never in practice: its members are plain text.
-pub fn secret_text(account: &str, secret: &str) -> Result<String, SimulatorError> {
-    json_file(&SecretDocument { keys: vec![SecretEntry { account: account.to_owned(), secret: secret.to_owned() }] })
+pub fn secret_text(keys: &[(&str, &str)]) -> Result<String, SimulatorError> {
+    let entry = |(account, secret): &(&str, &str)| SecretEntry { account: (*account).into(), secret: (*secret).into() };
+    json_file(&SecretDocument { keys: keys.iter().map(entry).collect() })
 }
 
 /// A shared secret.
@@ -117,7 +118,7 @@ impl Key {
 }
 
 fn new_secret() -> Result<String, SimulatorError> {
-    secret_text(TEST_ACCOUNT, &hex::encode(secret_bytes()?))
+    secret_text(&[(TEST_ACCOUNT, &hex::encode(secret_bytes()?))])
 }
 
 fn event_name(body: &[u8]) -> Option<String> {
@@ -149,7 +150,7 @@ impl Imitation for Imitated {
         let delivery = |id, transaction| key.sign(body(id, transaction, arrival()), Some(EVENT_NAME));
         let request = delivery("5f8a2c19d0e34b6fa7c1e2d3", "8c1d2e3f4a5b6c7d8e9f0a1b");
         let queued = |number, id, transaction| {
-            QueuedSample::new::<Machnet>(number, keys.text(SECRET), delivery(id, transaction))
+            QueuedSample::new::<Machnet>(number, keys.text(SECRET), &delivery(id, transaction))
         };
         Ok(Samples {
             requests: vec![SampleRequest::delivery::<Machnet>("machnet.json", &request)],

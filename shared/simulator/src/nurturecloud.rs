@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::TEST_ACCOUNT;
-use crate::contract::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::error::SimulatorError;
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::made_up::{json_body, json_file, random_hex, random_uuid};
+use crate::owed::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::samples::{QueuedSample, SampleRequest, Samples};
 use crate::scenario::{Expected, Step};
 use crate::send::{KeyOption, OptionSpec, OptionValues, Options, Order, Outgoing};
@@ -188,7 +188,7 @@ impl Imitation for Imitated {
                 SampleRequest::delivery::<NurtureCloud>("nurturecloud.json", &contacts),
                 SampleRequest::delivery::<NurtureCloud>("nurturecloud-merged.json", &merged),
             ],
-            queued: vec![QueuedSample::new::<NurtureCloud>(5, keys.text(SECRET), queued)?],
+            queued: vec![QueuedSample::new::<NurtureCloud>(5, keys.text(SECRET), &queued)?],
         })
     }
 

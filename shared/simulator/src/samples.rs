@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use intake_pipeline::payloads::{PayloadKey, Payloads};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue_message::QueueMessage;
 use intake_providers::ProviderName;
 use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
-use intake_providers::request::UnverifiedRequest;
 use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::Webhook;
 use serde::Serialize;
@@ -106,26 +104,18 @@ impl SampleRequest {
 }
 
 impl QueuedSample {
-    /// A delivery that was verified with this secret, by the same steps as in the intake.
+    /// A delivery that this secret verifies.
     ///
     /// # Errors
     /// When the secret is missing or does not verify it.
     pub(crate) fn new<W: Webhook>(
         number: u8,
         secret: Option<&str>,
-        delivery: SignedDelivery,
+        delivery: &SignedDelivery,
     ) -> Result<Self, SimulatorError> {
-        let mismatched = || SimulatorError::Mismatched(W::NAME);
-        let keys = W::read_keys(secret.ok_or_else(mismatched)?).map_err(|_| mismatched())?.keys;
-        let mut headers = HeaderMap::new();
-        for (name, value) in delivery.headers() {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).map_err(|_| mismatched())?);
-        }
-        let credential = W::credential(&delivery.path(W::ROUTE.path()), &headers).map_err(|_| mismatched())?;
-        let request = UnverifiedRequest::new(headers, delivery.body);
-        let authentic = W::verify(request, &credential, &keys, arrival()).map_err(|_| mismatched())?;
+        let secret = secret.ok_or(SimulatorError::Mismatched(W::NAME))?;
         let id = DeliveryId::new(arrival(), [number; 10]);
-        Ok(Self { number, delivery: VerifiedDelivery::new(authentic, id, arrival()) })
+        Ok(Self { number, delivery: delivery.verified::<W>(secret, id, arrival())? })
     }
 }
 

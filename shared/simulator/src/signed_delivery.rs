@@ -1,7 +1,14 @@
 //! A delivery with everything that is sent beside its body.
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
+use intake_providers::request::UnverifiedRequest;
+use intake_providers::timestamp::Timestamp;
+use intake_providers::webhook::Webhook;
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::error::SimulatorError;
 
 /// A delivery with everything that is sent beside its body. `Debug` doesn't show its signature, token or secret.
 #[derive(Clone, Debug)]
@@ -63,6 +70,37 @@ impl SignedDelivery {
             Credential::PathSecret(_) | Credential::None => None,
         };
         self.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(credential.into_iter().flatten())
+    }
+
+    /// The headers as they arrive. One whose value HTTP does not allow is left out.
+    #[must_use]
+    pub fn header_map(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.headers() {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.append(HeaderName::from_static(name), value);
+            }
+        }
+        headers
+    }
+
+    /// What the intake makes of it under this secret.
+    ///
+    /// # Errors
+    /// When the secret does not verify it.
+    pub fn verified<W: Webhook>(
+        &self,
+        secret: &str,
+        id: DeliveryId,
+        received_at: Timestamp,
+    ) -> Result<VerifiedDelivery, SimulatorError> {
+        let mismatched = || SimulatorError::Mismatched(W::NAME);
+        let headers = self.header_map();
+        let keys = W::read_keys(secret).map_err(|_| mismatched())?.keys;
+        let credential = W::credential(&self.path(W::ROUTE.path()), &headers).map_err(|_| mismatched())?;
+        let request = UnverifiedRequest::new(headers, self.body.clone());
+        let authentic = W::verify(request, &credential, &keys, received_at).map_err(|_| mismatched())?;
+        Ok(VerifiedDelivery::new(authentic, id, received_at))
     }
 
     /// The path to post to: the webhook's, and the secret where there is one.

@@ -17,11 +17,11 @@ use intake_providers::webhook::Webhook as _;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use crate::contract::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::error::SimulatorError;
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::made_up::{json_body, json_file, random_hex};
+use crate::owed::{ExpectedAnswer, Redelivery, Situation, TestKey};
 use crate::samples::{HOST, QueuedSample, SampleRequest, Samples, arrival};
 use crate::scenario::{Expected, Sent, Step};
 use crate::send::{KeyOption, OptionSpec, OptionValues, Order, Outgoing};
@@ -261,7 +261,7 @@ impl Imitation for Imitated {
                 SampleRequest::delivery::<Sterling>("sterling.json", &delivery("8d3c51")),
                 SampleRequest::token("sterling-token.json", &TokenRequest::of(&client)),
             ],
-            queued: vec![QueuedSample::new::<Sterling>(4, keys.text(VERIFICATION), delivery("4f07ba"))?],
+            queued: vec![QueuedSample::new::<Sterling>(4, keys.text(VERIFICATION), &delivery("4f07ba"))?],
         })
     }
 

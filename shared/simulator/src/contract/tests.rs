@@ -1,34 +1,22 @@
-use http::{HeaderMap, HeaderName, HeaderValue};
+use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::{VisitWebhooks, visit_webhooks};
-use intake_providers::request::UnverifiedRequest;
 use intake_providers::webhook::Webhook;
 
 use super::*;
 use crate::IMITATIONS;
+use crate::owed::Redelivery;
 
 fn now() -> Timestamp {
     Timestamp::parse("2026-11-21T09:30:00Z").unwrap()
 }
 
-fn headers(delivery: &SignedDelivery) -> HeaderMap {
-    let pair = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
-    let mut headers = HeaderMap::new();
-    for (name, value) in delivery.headers().map(pair) {
-        headers.append(name, value);
-    }
-    headers
-}
-
 fn has_form<W: Webhook>(delivery: &SignedDelivery) -> bool {
-    W::credential(&delivery.path(W::ROUTE.path()), &headers(delivery)).is_ok()
+    W::credential(&delivery.path(W::ROUTE.path()), &delivery.header_map()).is_ok()
 }
 
-fn verifies<W: Webhook>(secret: &str, delivery: SignedDelivery) -> bool {
-    let keys = W::read_keys(secret).unwrap();
-    assert_eq!(keys.problems, [], "{}", W::NAME);
-    let headers = headers(&delivery);
-    let credential = W::credential(&delivery.path(W::ROUTE.path()), &headers).unwrap();
-    W::verify(UnverifiedRequest::new(headers, delivery.body), &credential, &keys.keys, now()).is_ok()
+fn verifies<W: Webhook>(secret: &str, delivery: &SignedDelivery) -> bool {
+    assert_eq!(W::read_keys(secret).unwrap().problems, [], "{}", W::NAME);
+    delivery.verified::<W>(secret, DeliveryId::new(now(), [1; 10]), now()).is_ok()
 }
 
 #[test]
@@ -39,10 +27,10 @@ fn a_genuine_request_is_verified_by_its_own_secret_and_the_others_are_not() {
             let imitation = IMITATIONS.iter().find(|imitation| imitation.name() == W::NAME).unwrap();
             let contract = Contract::of(*imitation, now()).unwrap().unwrap();
             let (ours, other) = (contract.key.secret(), contract.other_key.secret());
-            assert!(verifies::<W>(ours, contract.genuine().unwrap()), "{}", W::NAME);
-            assert!(!verifies::<W>(other, contract.genuine().unwrap()), "{}", W::NAME);
-            assert!(!verifies::<W>(ours, contract.by_other_key().unwrap()), "{}", W::NAME);
-            assert!(verifies::<W>(other, contract.by_other_key().unwrap()), "{}", W::NAME);
+            assert!(verifies::<W>(ours, &contract.genuine().unwrap()), "{}", W::NAME);
+            assert!(!verifies::<W>(other, &contract.genuine().unwrap()), "{}", W::NAME);
+            assert!(!verifies::<W>(ours, &contract.by_other_key().unwrap()), "{}", W::NAME);
+            assert!(verifies::<W>(other, &contract.by_other_key().unwrap()), "{}", W::NAME);
 
             assert!(!has_form::<W>(&contract.credential_missing().unwrap()), "{}", W::NAME);
             let repeated = contract.credential_repeated().unwrap();

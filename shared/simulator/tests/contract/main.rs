@@ -21,7 +21,8 @@ use intake_providers::registry::{VisitWebhooks, visit_webhooks};
 use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::Webhook;
 use intake_simulator::IMITATIONS;
-use intake_simulator::contract::{Contract, ExpectedAnswer, Situation};
+use intake_simulator::contract::Contract;
+use intake_simulator::owed::{ExpectedAnswer, Situation};
 use intake_simulator::signed_delivery::SignedDelivery;
 use tower::ServiceExt as _;
 
