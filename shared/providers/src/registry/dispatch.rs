@@ -1,17 +1,12 @@
 //! What is done for each provider of the list. Each call is monomorphic.
 
-use crate::accredit::Accredit;
 use crate::delivery::Delivery;
-use crate::machnet::Machnet;
 use crate::malformed::Malformed;
-use crate::nowcerts::NowCerts;
-use crate::nurturecloud::NurtureCloud;
 use crate::provider::Provider;
 use crate::queue_source::QueueSource;
 use crate::registry::name::ProviderName;
 use crate::settings::Reader;
 use crate::split::{Events, Split};
-use crate::sterling::Sterling;
 use crate::webhook::{Webhook, WebhookRoute};
 
 /// Does something for each webhook.
@@ -31,60 +26,60 @@ macro_rules! dispatch {
         /// Every provider's settings, by which its deliveries are read.
         #[derive(Clone, Debug, Default)]
         pub struct Settings {
-            $($(#[$doc])* pub $module: <$provider as Provider>::Settings,)+
+            $($(#[$doc])* pub $module: <crate::$module::$provider as Provider>::Settings,)+
         }
 
         impl Settings {
             /// Reads the settings of every provider; what is wrong with them is noted with the reader.
             #[must_use]
             pub fn read(reader: &mut Reader<'_>) -> Self {
-                Self { $($module: $provider::settings(reader),)+ }
+                Self { $($module: crate::$module::$provider::settings(reader),)+ }
             }
         }
 
         impl Split for Settings {
             fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed> {
                 match delivery.provider {
-                    $(ProviderName::$provider => $provider::split(delivery, &self.$module),)+
+                    $(ProviderName::$provider => crate::$module::$provider::split(delivery, &self.$module),)+
                 }
             }
         }
 
         /// Visits every webhook.
         pub fn visit_webhooks(visitor: &mut impl VisitWebhooks) {
-            $(visit!($source webhook visitor $provider);)+
+            $(visit!($source webhook visitor crate::$module::$provider);)+
         }
 
         /// Visits every provider whose queue we consume.
         pub fn visit_queue_sources(visitor: &mut impl VisitQueueSources) {
-            $(visit!($source queue visitor $provider);)+
+            $(visit!($source queue visitor crate::$module::$provider);)+
         }
 
         /// Where a provider delivers to; none for one whose queue we consume.
         #[must_use]
         pub const fn webhook_route(provider: ProviderName) -> Option<WebhookRoute> {
             match provider {
-                $(ProviderName::$provider => route!($source $provider),)+
+                $(ProviderName::$provider => route!($source crate::$module::$provider),)+
             }
         }
     };
 }
 
 macro_rules! visit {
-    (webhook webhook $visitor:ident $provider:ident) => {
+    (webhook webhook $visitor:ident $provider:path) => {
         $visitor.visit::<$provider>()
     };
-    (queue queue $visitor:ident $provider:ident) => {
+    (queue queue $visitor:ident $provider:path) => {
         $visitor.visit::<$provider>()
     };
-    ($source:ident $wanted:ident $visitor:ident $provider:ident) => {};
+    ($source:ident $wanted:ident $visitor:ident $provider:path) => {};
 }
 
 macro_rules! route {
-    (webhook $provider:ident) => {
+    (webhook $provider:path) => {
         Some(<$provider as Webhook>::ROUTE)
     };
-    (queue $provider:ident) => {
+    (queue $provider:path) => {
         None
     };
 }
