@@ -58,7 +58,7 @@ fn other_paths_and_methods_are_answered_as_problems() {
     let get = |path: &str| {
         exchange(server.address(), &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
     };
-    let unknown = get("/webhooks/acme");
+    let unknown = get("/webhooks/nobody");
     assert!(unknown.starts_with("HTTP/1.1 404"), "{unknown}");
     assert!(unknown.contains("application/problem+json") && unknown.contains("/webhooks/machnet"), "{unknown}");
     assert!(get("/webhooks/machnet").starts_with("HTTP/1.1 405"));

@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_quoted_beside_the_known_ones() {
-        let error = "acme".parse::<ProviderName>().unwrap_err().to_string();
+        let error = "nobody".parse::<ProviderName>().unwrap_err().to_string();
         assert_eq!(error, "unknown provider \"acme\"; known are accredit, machnet, nowcerts, nurturecloud, sterling");
     }
 }
