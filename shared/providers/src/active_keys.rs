@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::account::{AccountName, NAMED_TWICE, is_named_twice};
+use crate::json_place::JsonPlace;
 use crate::signature::KeyFingerprint;
 
 /// How many keys may be active at once.
@@ -75,14 +76,12 @@ pub struct KeyProblem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
     /// No JSON of the form. serde's own words are not passed on, for they quote what they read.
-    #[error("the secret is not JSON of the form {form} (line {line}, column {column}); see the provider's page")]
+    #[error("the secret is not JSON of the form {form} ({place}); see the provider's page")]
     Malformed {
         /// The form that it should have.
         form: &'static str,
-        /// The line where reading stopped.
-        line: usize,
-        /// The column where reading stopped.
-        column: usize,
+        /// Where reading stopped.
+        place: JsonPlace,
     },
     /// A document of the right form that must not be used.
     #[error("the secret cannot be used: {0}")]
@@ -112,11 +111,8 @@ pub(crate) fn read_key_set<E: DeserializeOwned, K>(
     form: &str,
     read: impl Fn(E) -> Result<(AccountName, K), String>,
 ) -> Result<ReadKeySet<ActiveKeys<K>>, KeySetError> {
-    let document: KeySetDocument<'_> = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
-        form: r#"{"keys": [...]}"#,
-        line: error.line(),
-        column: error.column(),
-    })?;
+    let document: KeySetDocument<'_> = serde_json::from_str(secret)
+        .map_err(|error| KeySetError::Malformed { form: r#"{"keys": [...]}"#, place: JsonPlace::from(&error) })?;
     if document.keys.len() > MAX_ACTIVE_KEYS {
         return Err(KeySetError::TooMany { found: document.keys.len() });
     }

@@ -18,6 +18,7 @@ use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Envelope, Event, EventKind};
 use crate::identity::Identity;
 use crate::json::{Elements, Json};
+use crate::json_place::JsonPlace;
 use crate::malformed::{Malformed, MalformedEvent};
 use crate::oauth::access_token::{self, MAX_TOKEN_BYTES, TokenProblem};
 use crate::oauth::authority::Verification;
@@ -344,8 +345,7 @@ impl Webhook for Sterling {
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
         let keys = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
             form: r#"{"issuer": "...", "audience": "...", "keys": [...], "clients": [...]}"#,
-            line: error.line(),
-            column: error.column(),
+            place: JsonPlace::from(&error),
         })?;
         Ok(ReadKeySet { keys, problems: Vec::new() })
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use intake_pipeline::port_error::PortError;
+use intake_providers::json_place::JsonPlace;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 /// The format of the file, in `PRAGMA user_version`.
@@ -131,8 +132,8 @@ pub(crate) enum WorkError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// serde's own words may quote what they read, so only the place is passed on.
-    #[error("the ledger's entry at {partition} {sort} is damaged (line {line}, column {column})")]
-    DamagedEntry { partition: String, sort: String, line: usize, column: usize },
+    #[error("the ledger's entry at {partition} {sort} is damaged ({place})")]
+    DamagedEntry { partition: String, sort: String, place: JsonPlace },
     #[error("there is no entity at {partition} {sort}, where one was expected")]
     NoEntity { partition: String, sort: String },
     #[error("the entry cannot be written as JSON: {0}")]

@@ -9,6 +9,7 @@ use intake_pipeline::ledger::{
 use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
 
@@ -242,8 +243,7 @@ fn parse(key: &EntryKey, text: &str) -> Result<Entry, WorkError> {
     serde_json::from_str(text).map_err(|error| WorkError::DamagedEntry {
         partition: key.partition.clone(),
         sort: key.sort.clone(),
-        line: error.line(),
-        column: error.column(),
+        place: JsonPlace::from(&error),
     })
 }
 

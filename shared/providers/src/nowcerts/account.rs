@@ -11,6 +11,7 @@ use crate::account::{AccountName, NAMED_TWICE};
 use crate::active_keys::MatchedKey;
 use crate::amqp::{Account, AccountProblems, Connection, Password, QueueName};
 use crate::digest::Sha256Digest;
+use crate::json_place::JsonPlace;
 use crate::registry::name::ProviderName;
 use crate::signature::hmac_sha256;
 
@@ -39,8 +40,8 @@ struct Document {
 pub(super) fn read_account(secret: &str) -> Result<Account, AccountProblems> {
     let document: Document = serde_json::from_str(secret).map_err(|error| {
         // serde's own words may quote what they read; the place is enough to find it.
-        let (line, column) = (error.line(), error.column());
-        AccountProblems::new(vec![format!("it is not JSON of the form {FORM} (line {line}, column {column})")])
+        let place = JsonPlace::from(&error);
+        AccountProblems::new(vec![format!("it is not JSON of the form {FORM} ({place})")])
     })?;
     let mut problems = Vec::new();
     if !document.others.is_empty() {

@@ -7,6 +7,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::json_place::JsonPlace;
+
 /// A client id and its secret. `Debug` shows neither, for the header's value is marked as sensitive.
 #[derive(Debug)]
 pub struct Credentials {
@@ -44,14 +46,10 @@ pub enum CredentialProblem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// No JSON of the form. serde's own words are not passed on, for they quote what they read.
-    #[error(
-        r#"the secret is not JSON of the form {{"client_id":"...","client_secret":"..."}} (line {line}, column {column})"#
-    )]
+    #[error(r#"the secret is not JSON of the form {{"client_id":"...","client_secret":"..."}} ({place})"#)]
     Malformed {
-        /// The line where reading stopped.
-        line: usize,
-        /// The column where reading stopped.
-        column: usize,
+        /// Where reading stopped.
+        place: JsonPlace,
     },
     /// JSON of the form, with contents that can't be used.
     #[error("the credentials cannot be used: {}; copy them once more from nurturecloud", listed(.0))]
@@ -108,7 +106,7 @@ impl Credentials {
     /// When the text is of another form; or all problems of its contents at once.
     pub fn read(secret: &str) -> Result<Self, CredentialsError> {
         let document: Document = serde_json::from_str(secret)
-            .map_err(|error| CredentialsError::Malformed { line: error.line(), column: error.column() })?;
+            .map_err(|error| CredentialsError::Malformed { place: JsonPlace::from(&error) })?;
         Self::new(document.client_id.expose_secret(), document.client_secret.expose_secret())
     }
 
