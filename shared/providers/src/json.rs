@@ -245,8 +245,8 @@ fn end_of_scalar(bytes: &[u8], start: usize) -> usize {
     rest.iter().position(ends).map_or(bytes.len(), |place| start + place)
 }
 
-/// Says where reading stopped and why, in words that hold nothing of the content: serde's messages about a value's type
-/// quote the value, those about syntax name the place alone.
+/// Says where parsing stopped and why without quoting the content: serde's messages about a value's type quote the value, those
+/// about syntax only name the place.
 pub(crate) fn not_json(error: serde_json::Error) -> Malformed {
     Malformed::NotJson(if error.is_data() {
         format!("a value of an unexpected type at line {} column {}", error.line(), error.column())

@@ -405,9 +405,9 @@ proptest! {
                 events.iter().rev().find(|(_, event)| tells(event.kind.entity().as_ref().unwrap().state))
             };
             let entity = world.entity(id).unwrap();
-            let content = last(EntityState::tells_content).map(|(arrival, event)| (*arrival, event.digest));
+            let content = last(EntityState::carries_content).map(|(arrival, event)| (*arrival, event.digest));
             prop_assert_eq!(entity.content.as_ref().map(|content| (content.arrival, content.digest)), content);
-            let life = last(EntityState::tells_existence);
+            let life = last(EntityState::affects_existence);
             prop_assert_eq!(
                 entity.existence.as_ref().map(|life| (life.arrival, life.merged_into.clone())),
                 life.map(|(arrival, event)| (*arrival, event.kind.entity().as_ref().unwrap().merged_into.clone()))
