@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from authority import Bearer, sterling_batch, sterling_delivery, sterling_event
 from accounting import PROVIDERS, Accounting
+from authority import Bearer, sterling_batch, sterling_delivery, sterling_event
 from notifications import agent, notification
 from senders import Sender, new_id
 from signers import AccreditSigner, MachnetSigner, PathSecret, accredit_event, machnet_event
