@@ -64,7 +64,7 @@ pub enum Rejection {
     #[error("the url's secret is not one of this webhook; call the whole url that the provider was given")]
     PathSecretMismatch,
     /// The body exceeds the limit.
-    #[error("the body is larger than {limit_bytes} bytes, the most that this webhook takes")]
+    #[error("the body is larger than {limit_bytes} bytes, the maximum for this webhook")]
     BodyTooLarge {
         /// Maximum size of a body, in bytes.
         limit_bytes: usize,

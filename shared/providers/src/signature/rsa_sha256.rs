@@ -18,7 +18,7 @@ use super::rsa_padding::Padding;
 
 const FINGERPRINT_DIGITS: usize = 16;
 
-/// An RSA public key that is fit for checking signatures, and the padding that it is used with.
+/// An RSA public key that is fit for verifying signatures, and its padding.
 #[derive(Clone)]
 pub struct RsaPublicKey {
     padding: Padding,
@@ -56,7 +56,7 @@ impl RsaPublicKey {
         self.parsed.verify_sig(message, signature).is_ok()
     }
 
-    /// Answers the same question as [`verify`](Self::verify) with the `rsa` crate in place of AWS-LC.
+    /// Like [`verify`](Self::verify), with the `rsa` crate instead of AWS-LC.
     ///
     /// It exists so that tests can show two independent implementations to agree on every vector. Deliveries are
     /// checked with [`verify`](Self::verify), which takes a fraction of the time.
@@ -107,7 +107,7 @@ mod tests {
     use super::super::tests::key_file;
     use super::*;
 
-    /// What openssl made for one size of key and one padding.
+    /// Files made by openssl for one size of key and one padding.
     struct Genuine {
         key: RsaPublicKey,
         message: Vec<u8>,
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// What both implementations say, which must be the same.
+    /// The result of both implementations, which must agree.
     fn verify(key: &RsaPublicKey, message: &[u8], signature: &[u8]) -> bool {
         let verdict = key.verify(message, signature);
         assert_eq!(verdict, key.verify_with_second_implementation(message, signature), "the implementations differ");

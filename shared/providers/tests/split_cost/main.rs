@@ -19,7 +19,7 @@ const MAX_PEAK_BYTES: usize = 8 * shapes::MAX_BODY_BYTES;
 /// Maximum time for splitting a delivery: 4 MiB with optimizations, or a fraction of that without.
 const MAX_TIME: Duration = Duration::from_millis(1_500);
 
-/// One test, because the allocator counts for the whole process. `cargo test --release -p providers --test
+/// One test, because the allocator counts for the whole process. `cargo test --release -p intake-providers --test
 /// split_cost -- --nocapture` prints the table for whole bodies.
 #[test]
 fn every_shape_of_a_delivery_is_read_within_bounded_memory_and_time() {
