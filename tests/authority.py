@@ -1,4 +1,4 @@
-"""A token authority made without the project's code: its documents, and tokens of any kind, forged ones included."""
+"""A token authority without the project's code: its documents, and tokens of any kind, forged ones included."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def timestamp(seconds: float) -> str:
 
 
 def jwt(header: dict[str, Any], claims: Claims, sign: Sign) -> str:
-    """A JWT in compact form, out of anything."""
+    """A JWT in compact form, from any header and claims."""
     signed = ".".join(base64url(json.dumps(part).encode()) for part in [header, claims])
     return f"{signed}.{base64url(sign(signed.encode()))}"
 
 
-def told(token: str) -> str:
-    """Tells of a token: without its signature it is worth nothing."""
+def registered(token: str) -> str:
+    """Registers the signature of a token as a secret, and returns the token."""
     confidential(token.rpartition(".")[2], ACCESS_TOKEN)
     return token
 
@@ -77,7 +77,7 @@ class SigningKey:
 
 @dataclass
 class Client:
-    """A client of the token endpoint; its account is called as it is, unless another one is named."""
+    """A client of the token endpoint; its account has the client's id unless another one is named."""
 
     client_id: str
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
@@ -101,7 +101,7 @@ class Authority:
         self.clients = [self.client]
 
     def document(self) -> dict[str, Any]:
-        """What only the token endpoint reads."""
+        """The document that only the token endpoint reads."""
         short = {"short_tokens_are_meant": True} if self.token_lifetime_seconds < 3600 else {}
         return {
             "issuer": self.issuer,
@@ -121,7 +121,7 @@ class Authority:
         }
 
     def verification(self) -> dict[str, Any]:
-        """What the webhook reads."""
+        """The document that the webhook reads."""
         return {
             "issuer": self.issuer,
             "audience": self.audience,
@@ -149,7 +149,7 @@ class Authority:
 
     def token(self, header: dict[str, Any] | None = None, sign: Sign | None = None, **changes: Any) -> str:
         """A token as the endpoint issues it, with these changes."""
-        return told(jwt(self.header(**(header or {})), self.claims(**changes), sign or self.key.sign))
+        return registered(jwt(self.header(**(header or {})), self.claims(**changes), sign or self.key.sign))
 
 
 def put_authority(stack: Stack, authority: Authority) -> None:

@@ -1,9 +1,9 @@
-"""Every secret that a run uses, told by whoever makes it, so that the search at the end misses none."""
+"""Registry of every secret that a run uses, so that the search at the end misses none."""
 
 from __future__ import annotations
 
-# What is shorter would be found by chance; it stands for a secret that is none.
-SHORTEST = 16
+# Minimum length, in characters. A shorter text is a placeholder for a secret, and would be found by chance.
+MIN_SECRET_CHARACTERS = 16
 
 PATH_SECRET = "path secret"
 SIGNING_SECRET = "signing secret"
@@ -11,16 +11,16 @@ CLIENT_SECRET = "client secret"
 PRIVATE_KEY = "private key"
 ACCESS_TOKEN = "access token"
 
-_told: dict[str, str] = {}
+_secrets: dict[str, str] = {}
 
 
 def confidential(secret: str, kind: str) -> str:
-    """Tells of a secret, and returns it."""
-    if len(secret) >= SHORTEST:
-        _told[secret] = kind
+    """Registers a secret, and returns it."""
+    if len(secret) >= MIN_SECRET_CHARACTERS:
+        _secrets[secret] = kind
     return secret
 
 
 def secrets_so_far() -> dict[str, str]:
-    """Every secret that was told of, with its kind."""
-    return dict(_told)
+    """All registered secrets with their kinds."""
+    return dict(_secrets)

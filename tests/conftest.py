@@ -20,14 +20,14 @@ from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
 
 
-# What every process of this run left behind, and the secrets that it used.
+# The logs of every process of this run, and the secrets that it used.
 LEFT_BEHIND = pytest.StashKey[list[Path]]()
 SECRETS = pytest.StashKey[dict[str, str]]()
 SECRECY = pytest.StashKey[Report]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Being told to stop ends the emulator and the functions as well.
+    # SIGTERM must also end the emulator and the functions.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.stash[LEFT_BEHIND], config.stash[SECRETS] = [], {}
 
@@ -39,12 +39,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One process if files are named or tests selected; otherwise more than there are processors, since most tests wait."""
     names_files = any(not Path(argument).is_dir() for argument in config.args)
     narrows = any(config.getoption(option, False) for option in ["keyword", "markexpr", "lf", "stepwise"])
-    # More than six would wait for the longest file.
+    # More than six would only wait for the slowest file.
     return 0 if names_files or narrows else min(2 * len(os.sched_getaffinity(0)), 6)
 
 
-# These come first, in this order. Each of the others takes less than half a minute.
-LONGEST = [
+# Started first, in this order. Each of the others takes less than half a minute.
+SLOWEST_FILES = [
     "test_nowcerts_cut_off.py",
     "test_nowcerts_broker_away.py",
     "test_nowcerts_failures.py",
@@ -58,7 +58,8 @@ LONGEST = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    rank = {name: index for index, name in enumerate(SLOWEST_FILES)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 def pytest_testnodedown(node: Any, error: object) -> None:
@@ -69,7 +70,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Searches all that the processes of the run left behind for every secret that any of them used."""
+    """Searches the logs and stored data of all processes for every secret that any of them used."""
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["left_behind"] = [str(file) for file in config.stash[LEFT_BEHIND]]
@@ -139,7 +140,7 @@ def stack(
 ) -> Iterator[Stack]:
     """The stack of template.yaml, deployed once for all tests of this process, with one active key per provider.
 
-    At its end, what lies in the emulator is kept for the search for secrets.
+    At its end, the emulator's contents are kept for the search for secrets.
     """
     stack = Stack(tmp_path_factory.mktemp("stack"), nurturecloud_api.parameters)
     try:
@@ -155,7 +156,7 @@ def stack(
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
-    """A real broker, as NowCerts' would be: a login that may only read, and somebody else who publishes."""
+    """A real broker like NowCerts': our login may only read, and another one publishes."""
     rabbitmq = RabbitMq(tmp_path_factory.mktemp("rabbitmq"))
     try:
         yield rabbitmq
@@ -174,7 +175,7 @@ def nowcerts(stack: Stack, rabbitmq: RabbitMq, request: pytest.FixtureRequest) -
 
 @pytest.fixture
 def impatient_queue(stack: Stack) -> Iterator[None]:
-    """A queue that gives up within seconds instead of a quarter of an hour."""
+    """A queue that dead-letters a message within seconds instead of a quarter of an hour."""
     sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
     yield
@@ -183,7 +184,7 @@ def impatient_queue(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture
 def other_path_secrets(stack: Stack, path_secret: PathSecret) -> Iterator[None]:
-    """The list of active secrets may be changed; afterwards it is that of the other tests again."""
+    """Allows a test to change the active secrets; restores them afterwards."""
     stack.restart("nurturecloud")
     yield
     stack.put_keys("nurturecloud", path_secret.key())

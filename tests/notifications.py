@@ -1,4 +1,4 @@
-"""What NurtureCloud sends, and a model of the entities that it tells about."""
+"""NurtureCloud's notifications, and a model of the entities that they report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ORGANISATION = "raywhite"
 BUSINESS = "00000000-0000-0000-0000-000000000001"
 
 Entity = dict[str, Any]
-# When an event arrived: the time and id of its delivery, and its place in it.
+# When an event arrived: the time and id of its delivery, and its index.
 Arrival = tuple[str, str, int]
 
 
@@ -32,40 +32,40 @@ def notification(state: str, *entities: Any, component: str = "agent", as_object
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one event said of an entity, and when it arrived."""
+class Observation:
+    """The report of one event about an entity, and when it arrived."""
 
     arrival: Arrival
     state: str
     entity: Entity
 
 
-def model(told: list[Told]) -> dict[str, Any]:
-    """The entity that these events tell, in the plainest way: the latest arrival counts."""
-    by_arrival = sorted(told, key=lambda each: each.arrival)
+def model(observed: list[Observation]) -> dict[str, Any]:
+    """The entity that these events describe, computed in the simplest way: the last arrival wins."""
+    by_arrival = sorted(observed, key=lambda each: each.arrival)
     content = [each for each in by_arrival if each.state != "Deleted"][-1:]
-    life = [each for each in by_arrival if each.state != "Updated"][-1:]
-    deleted = [each.state for each in life] == ["Deleted"]
+    existence = [each for each in by_arrival if each.state != "Updated"][-1:]
+    deleted = [each.state for each in existence] == ["Deleted"]
     return {
-        "version": len(told),
+        "version": len(observed),
         "deleted": deleted,
         "content": [(each.arrival, each.entity) for each in content],
-        "life": [(each.arrival, each.state) for each in life],
-        "merged_into": life[0].entity.get("mergedInto", {}).get("id") if deleted else None,
+        "life": [(each.arrival, each.state) for each in existence],
+        "merged_into": existence[0].entity.get("mergedInto", {}).get("id") if deleted else None,
     }
 
 
 def as_in_the_model(item: dict[str, Any]) -> dict[str, Any]:
-    """An item of the entities table in the words of the model."""
+    """An item of the entities table in the form of the model."""
 
     def arrival(register: dict[str, Any]) -> Arrival:
         return register["received_at"], register["delivery_id"], int(register["index"])
 
-    content, life = ([item[name]] if name in item else [] for name in ["content", "life"])
+    content, existence = ([item[name]] if name in item else [] for name in ["content", "life"])
     return {
         "version": int(item["version"]),
         "deleted": item["deleted"],
         "content": [(arrival(each), json.loads(each["data"])) for each in content],
-        "life": [(arrival(each), each["state"].capitalize()) for each in life],
-        "merged_into": life[0].get("merged_into", {}).get("id") if item["deleted"] else None,
+        "life": [(arrival(each), each["state"].capitalize()) for each in existence],
+        "merged_into": existence[0].get("merged_into", {}).get("id") if item["deleted"] else None,
     }

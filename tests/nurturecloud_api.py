@@ -1,4 +1,4 @@
-"""A small stand-in for NurtureCloud's Data API: it is asked to send again, and sends to the webhook."""
+"""A small stand-in for NurtureCloud's Data API: on request it resends its entities to the webhook."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from confidential import CLIENT_SECRET, confidential
 from notifications import Entity, notification
 
-# What the deployed stack asks for.
+# The pairs that the deployed stack asks for.
 BUSINESSES = [str(uuid.uuid4()) for _ in range(2)]
 COMPONENTS = ["agent", "contact"]
 
@@ -40,7 +40,7 @@ class Asked:
 
 
 @dataclass
-class Refusal:
+class Rejection:
     """An answer other than 202, for one pair of business and component or for all."""
 
     status: int
@@ -63,7 +63,7 @@ class NurtureCloudApi:
         self.webhook: Callable[[bytes], str] | None = None
         self._held: dict[tuple[str, str, str], tuple[str, Entity]] = {}
         self._asked: list[Asked] = []
-        self._refusals: list[Refusal] = []
+        self._rejections: list[Rejection] = []
         self._sent: list[Future[list[str]]] = []
         self._lock = threading.Lock()
         self._sender = ThreadPoolExecutor(max_workers=1)
@@ -105,7 +105,7 @@ class NurtureCloudApi:
                 self._held[entity["businessId"], component, entity["id"]] = (changed, entity)
 
     @contextlib.contextmanager
-    def refusing(
+    def rejecting(
         self,
         status: int,
         business_id: str | None = None,
@@ -113,15 +113,15 @@ class NurtureCloudApi:
         retry_after: str | None = None,
         times: int | None = None,
     ) -> Iterator[None]:
-        """Answers so inside the `with` block, at most `times` times."""
-        refusal = Refusal(status, business_id, component, retry_after, times)
+        """Answers with `status` inside the `with` block, at most `times` times."""
+        rejection = Rejection(status, business_id, component, retry_after, times)
         with self._lock:
-            self._refusals.append(refusal)
+            self._rejections.append(rejection)
         try:
             yield
         finally:
             with self._lock:
-                self._refusals.remove(refusal)
+                self._rejections.remove(rejection)
 
     def asked(self) -> list[Asked]:
         """The calls since the last time."""
@@ -136,7 +136,7 @@ class NurtureCloudApi:
         return [answer for each in sent for answer in each.result(timeout=60)]
 
     def forget(self) -> None:
-        """As at the beginning: nothing is held, and nothing was asked."""
+        """Resets everything: no entities, no recorded calls."""
         self.sent()
         self.asked()
         with self._lock:
@@ -154,8 +154,8 @@ class NurtureCloudApi:
             status, retry_after = 202, None
             if authorization != f"Basic {expected}":
                 status = 401
-            elif refusal := self._refusal(place["business"], place["component"]):
-                status, retry_after = refusal.status, refusal.retry_after
+            elif rejection := self._rejection(place["business"], place["component"]):
+                status, retry_after = rejection.status, rejection.retry_after
             else:
                 entities = self._wanted(place["business"], place["component"], name, value)
                 if entities:
@@ -164,12 +164,12 @@ class NurtureCloudApi:
             self._asked.append(call)
         return status, retry_after
 
-    def _refusal(self, business_id: str, component: str) -> Refusal | None:
-        for refusal in self._refusals:
-            if refusal.applies(business_id, component):
-                if refusal.times is not None:
-                    refusal.times -= 1
-                return refusal
+    def _rejection(self, business_id: str, component: str) -> Rejection | None:
+        for rejection in self._rejections:
+            if rejection.applies(business_id, component):
+                if rejection.times is not None:
+                    rejection.times -= 1
+                return rejection
         return None
 
     def _wanted(self, business_id: str, component: str, name: str, value: str) -> list[Entity]:

@@ -12,7 +12,7 @@ from typing import Any
 os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
 
 from authlib.integrations.requests_client import OAuth2Session
-from authority import Authority, Client, told
+from authority import Authority, Client, registered
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from joserfc.jwt import JWTClaimsRegistry
@@ -40,7 +40,7 @@ class OAuthClient:
         )
         # A client gets a new token by itself when the old one is about to expire; Sterling does so too, but these
         # tests are about what happens when it has not.
-        told(token["access_token"])
+        registered(token["access_token"])
         self.session.token = {"access_token": token["access_token"], "token_type": token["token_type"]}
         return dict(token)
 
@@ -72,9 +72,9 @@ def basic(client_id: str, client_secret: str) -> dict[str, str]:
 def token_request(
     stack: Stack, client: Client, headers: dict[str, str] | None = None, body: bytes = b"grant_type=client_credentials"
 ) -> Answer:
-    """Asks for a token without a library, so that every word of the answer is there."""
+    """Asks for a token without a library, so that the whole answer is available."""
     sent = FORM | basic(client.client_id, client.client_secret) if headers is None else headers
     answer = stack.request("POST", TOKEN_PATH, body, sent)
     if answer.status == 200:
-        told(json.loads(answer.body)["access_token"])
+        registered(json.loads(answer.body)["access_token"])
     return answer

@@ -1,4 +1,4 @@
-"""The search for secrets in everything that a run leaves behind."""
+"""The search for secrets in all logs and stored data of a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def forms(secret: str) -> dict[str, str]:
         "in upper-case hex": data.hex().upper(),
         "as numbers": ", ".join(str(byte) for byte in data),
     }
-    # In something longer it may begin at any of three places of a group. What depends on its neighbours is cut off.
+    # Inside a longer text it may start at any of three offsets of a group. Characters that depend on neighbours are cut off.
     for before in range(3):
         text = base64.b64encode(b"\0" * before + data)[[0, 2, 3][before] :].rstrip(b"=")
         text = text[: len(text) - (0 if (before + len(data)) % 3 == 0 else 1)]
@@ -104,7 +104,7 @@ def logs(run: Path) -> list[Path]:
 
 
 def in_the_emulator(stack: Stack, folder: Path) -> list[Path]:
-    """Writes what lies in the emulator into files in `folder`, a new one."""
+    """Writes the emulator's contents into files in `folder`, which must not exist."""
     folder.mkdir()
     for name, texts in {
         "events-table": (json.dumps(item, default=str) for item in stack.items()),
@@ -129,7 +129,7 @@ def cloudwatch_lines(stack: Stack) -> Iterator[str]:
 
 
 def configuration(stack: Stack) -> Iterator[str]:
-    """What anybody may read who may look at the stack."""
+    """Configuration that is readable to anybody with access to the stack."""
     yield json.dumps(stack.outputs)
     for function in stack.client("lambda").list_functions()["Functions"]:
         yield json.dumps(function)

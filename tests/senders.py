@@ -1,4 +1,4 @@
-"""A provider's side of the stories: signs, posts, and looks up what became of a delivery."""
+"""A provider's side of the stories: signs, posts, and looks up the outcome of a delivery."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Sender:
         return sent, outcomes(self.stack.wait_for_record(sent.delivery_id)[-1])
 
     def outcome(self, delivery_id: str) -> str:
-        """What became of the one event of a delivery."""
+        """The outcome of the only event of a delivery."""
         [outcome] = outcomes(self.stack.wait_for_record(delivery_id)[-1])
         return outcome
 
@@ -84,8 +84,8 @@ def outcomes(record: Line) -> list[str]:
     return [outcome for _, outcome in pairs]
 
 
-def document_body(document: str) -> bytes:
-    """The body inside a queue document."""
+def message_body(document: str) -> bytes:
+    """The body inside a queue message."""
     [(form, text)] = json.loads(document)["body"].items()
     return {"text": str.encode, "base64": base64.b64decode}[form](text)
 

@@ -1,23 +1,23 @@
-"""A run with every kind of fate, after which the books balance exactly."""
+"""A run with every kind of outcome, after which the accounts balance exactly."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from accounting import PROVIDERS, Accounting
 from authority import Bearer, sterling_batch, sterling_delivery, sterling_event
-from books import PROVIDERS, Books
 from notifications import agent, notification
 from senders import Sender, new_id
 from signers import AccreditSigner, MachnetSigner, PathSecret, accredit_event, machnet_event
 from stack.stack import Stack
 from stack.wait import wait_until
 
-def test_the_books_balance_over_every_kind_of_fate(
+def test_the_accounts_balance_over_every_kind_of_outcome(
     stack: Stack, machnet: Sender, accredit: Sender, nurturecloud: Sender, sterling: Sender
 ) -> None:
-    # A delivery given up half-way in another test may still be on its way.
+    # A delivery that another test abandoned may still be in flight.
     wait_until(lambda: stack.messages() == 0, what="an empty queue")
-    books = Books(stack)
+    accounting = Accounting(stack)
 
     # Stored, duplicate, repeat, conflict and quarantined.
     event_id, resource, job = new_id(), new_id(), new_id()
@@ -54,16 +54,16 @@ def test_the_books_balance_over_every_kind_of_fate(
         accredit.send(accredit_event(new_id()))
         nurturecloud.send(notification("Updated", agent(entity_id)))
         sterling.send(sterling_delivery(sterling_batch(event)))
-    # Unknown to the intake: the queue has it, and does not say so before the client gives up, or before the deadline.
+    # Unknown to the intake: the queue has the message, and its answer comes after the client's timeout or the deadline.
     with stack.proxy.fault("AmazonSQS.SendMessage", "late-answer"):
         stack.wait_for_record(accredit.send(accredit_event(new_id())).delivery_id)
         with stack.settings("machnet", DEADLINE_MILLISECONDS="800"):
             stack.wait_for_record(machnet.send(machnet_event(new_id(), new_id())).delivery_id)
-    # Delivered twice by SQS: the same outcome again, and nothing new.
+    # Delivered twice by SQS: the same outcome, and nothing new is stored.
     captured = redelivered(stack, machnet)
     wait_until(lambda: stack.messages() == 0, what="an empty queue")
 
-    lines = {line["delivery_id"]: line for line in books.deliveries()}
+    lines = {line["delivery_id"]: line for line in accounting.deliveries()}
     kinds = Counter((line["provider"], line["outcome"]) for line in lines.values())
     assert kinds == {
         ("machnet", "accepted"): 6,
@@ -79,13 +79,13 @@ def test_the_books_balance_over_every_kind_of_fate(
     }
 
     # Every accepted delivery was processed, and nothing that was rejected.
-    recorded = books.outcomes()
+    recorded = accounting.outcomes()
     processed = {delivery_id for delivery_id, _ in recorded}
     assert processed == {key for key, line in lines.items() if line["outcome"] in {"accepted", "unknown"}}
     assert all(len(found) == 1 for found in recorded.values()), "one outcome for each event, however often it came"
 
-    # Every outcome but a duplicate is an item, and every item is such an outcome. A duplicate of NurtureCloud's is one too,
-    # for it takes its entity further.
+    # Each outcome but a duplicate is an item, and each item is such an outcome. NurtureCloud's duplicates are items too, because
+    # they update their entity.
     fates = Counter(outcome for [outcome] in recorded.values())
     assert fates == {"stored": 11, "duplicate": 4, "repeat": 1, "conflict": 1, "quarantined": 5}
     items = {
@@ -100,10 +100,10 @@ def test_the_books_balance_over_every_kind_of_fate(
     }
     assert items == leaves_an_item
 
-    # The counters say the same as the lines. A record that came twice counts twice: they count at least once.
-    assert sum(record["delivery_id"] == captured for record in books.records()) == 2
-    wait_until(lambda: books.counters() == books.expected_counters(), what="the balance of the counters")
-    counted = books.counters()
+    # The counters agree with the lines. A redelivered record counts twice: counters count at least once.
+    assert sum(record["delivery_id"] == captured for record in accounting.records()) == 2
+    wait_until(lambda: accounting.counters() == accounting.expected_counters(), what="the balance of the counters")
+    counted = accounting.counters()
     for provider in PROVIDERS:
         labels = (("provider", provider),)
         rejected = sum(value for (name, found), value in counted.items() if name == "rejected" and labels[0] in found)

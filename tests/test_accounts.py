@@ -1,4 +1,4 @@
-"""Two accounts of one provider: what one of them sends never stands in the way of the other's."""
+"""Two accounts of one provider: their events never interfere with each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stack.stack import Stack
 
 @pytest.fixture
 def other_machnet(stack: Stack, machnet: Sender) -> Iterator[MachnetSigner]:
-    """A second account; afterwards the first one is the only one again."""
+    """Adds a second account, and removes it afterwards."""
     other = MachnetSigner("the-secret-of-another-machnet-account", account="other")
     stack.put_keys("machnet", machnet.signer.key(), other.key())
     stack.restart("machnet")
@@ -41,7 +41,7 @@ def test_the_same_id_of_two_machnet_accounts_is_two_events(
     assert items["other"]["data"].encode() == of_other
 
 
-def test_the_same_state_of_two_machnet_accounts_is_no_repeat(
+def test_the_same_state_of_two_machnet_accounts_is_not_a_repeat(
     stack: Stack, machnet: Sender, other_machnet: MachnetSigner
 ) -> None:
     resource = new_id()
@@ -68,7 +68,7 @@ def test_an_event_stays_the_same_while_its_account_changes_its_key(
     assert machnet.deliver(body)[1] == "stored", "under the first account it is new"
 
 
-def test_an_entry_that_names_its_account_twice_is_not_used_and_the_log_says_why(
+def test_an_entry_that_names_its_account_twice_is_rejected_with_a_reason(
     stack: Stack, machnet: Sender, other_machnet: MachnetSigner
 ) -> None:
     stack.put_keys("machnet", machnet.signer.key(), other_machnet.key() | {"label": "other"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from senders import Sender, document_body, new_id
+from senders import Sender, message_body, new_id
 from signers import AccreditSigner, accredit_event
 from stack.stack import Stack
 
@@ -72,14 +72,14 @@ def test_a_malformed_body_is_quarantined_with_its_reason(stack: Stack, accredit:
     assert item["reason"]
 
 
-def test_bytes_that_are_no_text_are_kept_exactly(stack: Stack, accredit: Sender) -> None:
+def test_bytes_that_are_not_text_are_kept_exactly(stack: Stack, accredit: Sender) -> None:
     body = bytes(range(256))
 
     sent, outcome = accredit.deliver(body, content_type="application/octet-stream")
 
     assert outcome == "quarantined"
     [item] = stack.items(delivery_id=sent.delivery_id)
-    assert document_body(item["document"]) == body
+    assert message_body(item["document"]) == body
 
 
 def test_a_wrong_signature_is_answered_400_and_nothing_is_queued(stack: Stack, accredit: Sender) -> None:
@@ -94,7 +94,7 @@ def test_a_wrong_signature_is_answered_400_and_nothing_is_queued(stack: Stack, a
     assert stack.proxy.count("AmazonSQS.SendMessage") == sends
 
 
-def test_the_padding_that_is_not_configured_is_refused(accredit: Sender, accredit_signer: AccreditSigner) -> None:
+def test_a_padding_that_is_not_configured_is_rejected(accredit: Sender, accredit_signer: AccreditSigner) -> None:
     pss = AccreditSigner(pss=True, private_key=accredit_signer.private_key)
 
     sent = accredit.send(accredit_event(new_id()), signer=pss)
@@ -111,7 +111,7 @@ def test_the_padding_that_is_not_configured_is_refused(accredit: Sender, accredi
         ({"X-Signature": "YWJj"}, "signature-malformed"),
     ],
 )
-def test_a_missing_or_misshapen_signature_is_answered_400(
+def test_a_missing_or_malformed_signature_is_answered_400(
     stack: Stack, accredit: Sender, headers: dict[str, str], reason: str
 ) -> None:
     calls = len(stack.proxy.calls)

@@ -1,10 +1,10 @@
-"""Bodies around the limits: 1 MiB of queue document, 4 MiB of body."""
+"""Bodies around the limits: 1 MiB for a queue message, 4 MiB for a body."""
 
 from __future__ import annotations
 
 import json
 
-from senders import Sender, document_body, new_id
+from senders import Sender, message_body, new_id
 from signers import machnet_event
 from stack.stack import Stack
 
@@ -17,7 +17,7 @@ def sized_event(event_id: str, size: int) -> bytes:
     return empty.replace(b'"payload": ""', b'"payload": "' + b"x" * (size - len(empty)) + b'"')
 
 
-def test_a_document_just_below_the_limit_travels_whole(stack: Stack, machnet: Sender) -> None:
+def test_a_message_just_below_the_limit_is_sent_whole(stack: Stack, machnet: Sender) -> None:
     event_id = new_id()
     body = sized_event(event_id, MIB - 2 * KIB)
     offloaded = stack.objects("deliveries/")
@@ -30,7 +30,7 @@ def test_a_document_just_below_the_limit_travels_whole(stack: Stack, machnet: Se
     assert _data(stack, event_id) == body
 
 
-def test_a_document_above_the_limit_leaves_its_body_in_the_bucket(stack: Stack, machnet: Sender) -> None:
+def test_a_message_above_the_limit_leaves_its_body_in_the_bucket(stack: Stack, machnet: Sender) -> None:
     event_id = new_id()
     body = sized_event(event_id, MIB)
     before = set(stack.objects("deliveries/"))
@@ -58,7 +58,7 @@ def test_a_small_event_is_kept_in_the_item_and_a_large_one_beside_it(stack: Stac
     assert item["data_key"].startswith("events/")
 
 
-def test_a_body_at_the_limit_is_taken(stack: Stack, machnet: Sender) -> None:
+def test_a_body_at_the_limit_is_accepted(stack: Stack, machnet: Sender) -> None:
     event_id = new_id()
     body = sized_event(event_id, 4 * MIB)
 
@@ -88,7 +88,7 @@ def test_a_large_body_of_any_bytes_is_kept_exactly(stack: Stack, machnet: Sender
     [item] = stack.items(delivery_id=sent.delivery_id)
     document = json.loads(item["document"])
     kept = document["body"]["payload"]["key"] if "payload" in document["body"] else None
-    assert (stack.object(kept) if kept else document_body(item["document"])) == body
+    assert (stack.object(kept) if kept else message_body(item["document"])) == body
     assert kept is None or kept.startswith("quarantine/"), "what is quarantined does not expire"
 
 

@@ -73,7 +73,7 @@ def ended(account: Emulator, name: str) -> str:
 def test_a_first_deployment_that_fails_leaves_nothing(account: Emulator) -> None:
     before = what_is_there(account)
     what = kept()
-    # Fails, since there is no such function, once everything else is there.
+    # Fails after everything else was created, because the function does not exist.
     url = {"TargetFunctionArn": f"arn:aws:lambda:{REGION}:000000000000:function:missing", "AuthType": "AWS_IAM"}
     what["Resources"]["Fails"] = {"Type": "AWS::Lambda::Url", "DependsOn": list(what["Resources"]), "Properties": url}
 
@@ -202,7 +202,7 @@ def test_the_documented_command_deploys_with_every_default(checkout: Checkout) -
     assert checkout.architectures() == {"arm64"}
 
 
-def test_a_second_deployment_without_changes_is_no_failure(checkout: Checkout) -> None:
+def test_a_second_deployment_without_changes_succeeds(checkout: Checkout) -> None:
     assert "No changes to deploy" in checkout.run(documented())
     assert checkout.stack()["StackStatus"] == "CREATE_COMPLETE"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authority import Authority, told
+from authority import Authority, registered
 from oauth_client import FORM, TOKEN_PATH, basic
 from senders import Sender, new_event
 from signers import PathSecret
@@ -80,7 +80,7 @@ def domain(name: Any) -> Callable[[Event], None]:
     return change
 
 
-# What no flow looks at must not matter to a genuine delivery.
+# Members that no flow reads must not affect a genuine delivery.
 HARMLESS: dict[str, Callable[[Event], None]] = {
     "a plain query": query("a=b"),
     "< in the query": query("a=<b>"),
@@ -202,7 +202,7 @@ def changed(event: Event, change: Callable[[Event], Any]) -> bytes:
     return json.dumps(event).encode()
 
 
-def test_a_genuine_delivery_is_taken_whatever_its_query_and_its_other_headers(
+def test_a_genuine_delivery_is_accepted_whatever_its_query_and_other_headers(
     function: FunctionProcess, sender: Sender
 ) -> None:
     names = list(HARMLESS) if sender.provider == "machnet" else A_FEW
@@ -213,7 +213,7 @@ def test_a_genuine_delivery_is_taken_whatever_its_query_and_its_other_headers(
     assert '["x-odd"]' in left_out
 
 
-def test_what_cannot_be_read_is_sent_again(function: FunctionProcess, sender: Sender) -> None:
+def test_an_unreadable_event_is_answered_send_it_again(function: FunctionProcess, sender: Sender) -> None:
     answers = {name: status(function, changed(genuine(sender), change)) for name, change in UNREADABLE.items()}
     answers |= {name: status(function, event) for name, event in OTHER_EVENTS.items()}
 
@@ -224,7 +224,7 @@ def test_what_cannot_be_read_is_sent_again(function: FunctionProcess, sender: Se
     assert status(function, json.dumps(genuine(sender)).encode()) == 200, "and the process goes on"
 
 
-def test_what_a_forger_changes_is_still_refused(function: FunctionProcess, sender: Sender) -> None:
+def test_forged_changes_are_still_rejected(function: FunctionProcess, sender: Sender) -> None:
     def refused(change: Callable[[Event], Any]) -> int | str:
         return status(function, changed(genuine(sender), change))
 
@@ -253,7 +253,7 @@ def token_status(function: FunctionProcess, event: bytes, deadline: str | None =
     answer = function.invoke(event, deadline)
     content = json.loads(answer["body"])
     if "access_token" in content:
-        told(content["access_token"])
+        registered(content["access_token"])
     return answer["statusCode"], content.get("error")
 
 
@@ -273,7 +273,7 @@ def test_the_token_endpoint_has_an_answer_to_every_event(token_function: Functio
 DEADLINES = {"Lambda's": lambda: moment(15), "cargo-lambda's": lambda: "600000"}
 
 
-def test_a_delivery_is_taken_under_either_form_of_the_deadline(function: FunctionProcess, sender: Sender) -> None:
+def test_a_delivery_is_accepted_under_either_form_of_the_deadline(function: FunctionProcess, sender: Sender) -> None:
     events = {form: json.dumps(genuine(sender)).encode() for form in DEADLINES}
     answers = {form: function.invoke(event, DEADLINES[form]())["statusCode"] for form, event in events.items()}
 

@@ -1,4 +1,4 @@
-"""What AWS does to us: services that are down, slow, or that say no."""
+"""Failures of AWS: services that are down, slow, or deny access."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sender(request: pytest.FixtureRequest) -> Sender:
 
 
 @pytest.mark.parametrize("action", ["unavailable", "internal-error", "access-denied"])
-def test_a_queue_that_fails_means_send_it_again_and_the_retry_is_stored_once(
+def test_a_failing_queue_is_answered_send_it_again_and_the_retry_is_stored_once(
     stack: Stack, sender: Sender, action: str
 ) -> None:
     body = new_event(sender.provider)
@@ -65,7 +65,7 @@ def test_a_send_whose_answer_is_lost_is_not_processed_twice(stack: Stack, sender
     assert len(stack.events(delivery_id=first.delivery_id)) == 1
 
 
-def test_a_bucket_that_fails_means_send_it_again_for_a_large_body(stack: Stack, machnet: Sender) -> None:
+def test_a_failing_bucket_is_answered_send_it_again_for_a_large_body(stack: Stack, machnet: Sender) -> None:
     body = machnet_event(new_id(), new_id(), payload="x" * 1_200_000)
 
     with stack.proxy.fault("S3.PutObject", "unavailable"):
@@ -86,7 +86,7 @@ def test_secrets_manager_down_while_cached_changes_nothing(stack: Stack, sender:
 
 
 @pytest.mark.parametrize("action", ["unavailable", "hang"])
-def test_secrets_manager_down_at_a_cold_start_means_send_it_again(stack: Stack, sender: Sender, action: str) -> None:
+def test_secrets_manager_down_at_a_cold_start_is_answered_send_it_again(stack: Stack, sender: Sender, action: str) -> None:
     stack.restart(sender.provider)
 
     with stack.proxy.fault(GET_SECRET, action):
@@ -103,7 +103,7 @@ def test_secrets_manager_down_at_a_cold_start_means_send_it_again(stack: Stack, 
     )
 
 
-def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, machnet: Sender) -> None:
+def test_a_missing_permission_is_reported_and_nothing_is_lost(stack: Stack, machnet: Sender) -> None:
     body = machnet_event(new_id(), new_id())
     reason = ("rejected", (("provider", "machnet"), ("reason", "queue-unavailable")))
     counted = stack.counters("machnet").get(reason, 0)
@@ -120,7 +120,7 @@ def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, machn
     assert machnet.deliver(body)[1] == "stored"
 
 
-def test_a_function_without_settings_starts_and_means_send_it_again(stack: Stack, machnet: Sender) -> None:
+def test_a_function_without_settings_starts_and_answers_send_it_again(stack: Stack, machnet: Sender) -> None:
     with stack.settings("machnet", QUEUE_URL=""):
         refused = machnet.send(machnet_event(new_id(), new_id()))
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import adversarial
 import pytest
-from queue_documents import SETTINGS, Record, batch, failed, neighbours, record
+from queue_messages import SETTINGS, Record, batch, failed, neighbours, record
 from stack.function_process import FunctionProcess, moment
 from stack.stack import BINARIES
 from stack.stand_in import Latencies, StandIn
 
-# What a function with 512 MB may hold with a margin for what differs there.
+# Memory limit of a function with 512 MB, less a margin for differences between Lambda and this machine.
 MAX_PEAK_MEGABYTES = 200
 
 # Of an invocation's time the processor keeps 1 s for its answer and begins nothing in the 2 s before.
@@ -62,7 +62,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("shape", HOSTILE)
-def test_a_hostile_delivery_costs_its_neighbours_nothing(
+def test_a_hostile_delivery_does_not_affect_its_neighbours(
     stand_in: StandIn, processor: FunctionProcess, shape: str
 ) -> None:
     provider, body = HOSTILE[shape]
@@ -94,7 +94,7 @@ def test_of_several_large_deliveries_in_one_batch_8_mib_are_open_at_once(
     assert processor.peak_megabytes() < MAX_PEAK_MEGABYTES
 
 
-def test_a_long_delivery_that_ran_out_of_time_goes_on_where_it_stopped(
+def test_a_long_delivery_that_ran_out_of_time_is_resumed_where_it_stopped(
     stand_in: StandIn, processor: FunctionProcess
 ) -> None:
     events = 1_000

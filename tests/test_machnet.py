@@ -6,12 +6,12 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from senders import Sender, document_body, new_id
+from senders import Sender, message_body, new_id
 from signers import MachnetSigner, machnet_event
 from stack.stack import Stack
 
 
-def test_a_first_delivery_is_stored_with_what_it_says(stack: Stack, machnet: Sender) -> None:
+def test_a_first_delivery_is_stored_with_its_attributes(stack: Stack, machnet: Sender) -> None:
     event_id, resource = new_id(), new_id()
     body = machnet_event(event_id, resource)
 
@@ -138,7 +138,7 @@ def test_an_authentic_body_that_is_malformed_is_quarantined_with_its_reason(
     assert item["sk"] == "00000"
     assert item["outcome"] == "quarantined"
     assert item["reason"]
-    assert document_body(item["document"]) == body
+    assert message_body(item["document"]) == body
 
 
 def test_a_wrong_signature_is_answered_409_and_nothing_is_queued(stack: Stack, machnet: Sender) -> None:
@@ -162,7 +162,7 @@ def test_a_wrong_signature_is_answered_409_and_nothing_is_queued(stack: Stack, m
         ({"x-raas-webhook-signature": "z" * 64}, "signature-malformed"),
     ],
 )
-def test_a_missing_or_misshapen_signature_is_answered_401(
+def test_a_missing_or_malformed_signature_is_answered_401(
     stack: Stack, machnet: Sender, headers: dict[str, str], reason: str
 ) -> None:
     calls = len(stack.proxy.calls)

@@ -19,7 +19,7 @@ from test_alarms import watched
 PROVIDER = ("provider", "nowcerts")
 
 
-def test_messages_are_stored_once_with_all_that_is_said_of_them(nowcerts: NowCerts) -> None:
+def test_messages_are_stored_once_with_all_their_properties(nowcerts: NowCerts) -> None:
     properties = {"type": "PolicyUpdated", "timestamp": 1_795_257_000, "content_type": "application/json"}
     ids = nowcerts.publish(25, headers={"tenant": 7}, **properties)
 
@@ -68,7 +68,7 @@ def test_a_replay_on_a_queue_of_its_own_is_recognised(nowcerts: NowCerts, rabbit
     assert {event["repeat_of"] for event in replayed} < firsts
 
 
-def test_a_pointer_to_the_id_makes_duplicates_of_what_comes_again(nowcerts: NowCerts, stack: Stack) -> None:
+def test_with_a_pointer_to_the_id_redeliveries_are_duplicates(nowcerts: NowCerts, stack: Stack) -> None:
     bodies = [{"data": {"Id": identifier}} for identifier in new_ids(4)]
     with stack.settings("processor", NOWCERTS_ID_POINTER="/data/Id"):
         publish(nowcerts.rabbitmq, nowcerts.queue, bodies + bodies)
@@ -115,7 +115,7 @@ def test_bytes_of_any_kind_and_size_are_kept(nowcerts: NowCerts, stack: Stack) -
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_consumed_fails_visibly_and_the_next_run_catches_up(
+def test_a_run_that_cannot_consume_fails_visibly_and_the_next_run_catches_up(
     nowcerts: NowCerts, stack: Stack, changes: dict[str, Any], reason: str
 ) -> None:
     nowcerts.publish(3)
@@ -134,7 +134,7 @@ def test_what_cannot_be_consumed_fails_visibly_and_the_next_run_catches_up(
     assert nowcerts.drain()["acknowledged"] == 3
 
 
-def test_an_account_that_nobody_filled_in_is_explained(nowcerts: NowCerts, stack: Stack) -> None:
+def test_a_placeholder_account_is_reported(nowcerts: NowCerts, stack: Stack) -> None:
     stack.put_secret("NowCertsSecretArn", {})
     run = nowcerts.drain()
     assert (run["outcome"], run["reason"]) == ("failed", "account-unusable")
@@ -152,7 +152,7 @@ def test_a_run_without_settings_takes_nothing(nowcerts: NowCerts, stack: Stack) 
     nowcerts.drain()
 
 
-def test_a_queue_or_a_lease_in_somebody_elses_hands_ends_the_run_quietly(nowcerts: NowCerts, stack: Stack) -> None:
+def test_a_queue_or_a_lease_held_by_another_ends_the_run_without_an_error(nowcerts: NowCerts, stack: Stack) -> None:
     nowcerts.publish(2)
     busy = ("drain_busy", (PROVIDER,))
     counted = stack.counters("nowcerts").get(busy, 0)
@@ -170,7 +170,7 @@ def test_a_queue_or_a_lease_in_somebody_elses_hands_ends_the_run_quietly(nowcert
     wait_until(lambda: stack.counters("nowcerts").get(busy, 0) == counted + 2, what="the counter")
 
     dynamodb.put_item(TableName=table, Item=lease | {"expires_at": {"N": str(int(time.time()) - 1)}})
-    assert nowcerts.drain()["acknowledged"] == 2, "a lease whose time is over is no hindrance"
+    assert nowcerts.drain()["acknowledged"] == 2, "an expired lease does not prevent a run"
     assert stack.items(pk="lease#nowcerts") == []
 
 

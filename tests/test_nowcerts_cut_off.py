@@ -25,7 +25,7 @@ def short_lease(stack: Stack) -> Iterator[None]:
 
 
 def kill_again_and_again(nowcerts: NowCerts, times: int) -> None:
-    """Kills the function in the middle of its work, at moments that differ."""
+    """Kills the function in the middle of its work, at varying moments."""
     for number in range(times):
         begun = nowcerts.accepted()
         with nowcerts.stack.proxy.fault(SEND_BATCH, "slow"):
@@ -39,7 +39,7 @@ def kill_again_and_again(nowcerts: NowCerts, times: int) -> None:
 
 
 def invoke_in_vain(stack: Stack) -> None:
-    """An invocation that is cut off; what the emulator answers then is its own matter."""
+    """An invocation that is cut off; the emulator's answer is ignored."""
     with contextlib.suppress(Exception):
         stack.run_to_its_end("nowcerts")
 
@@ -80,7 +80,7 @@ def test_a_function_that_is_killed_loses_nothing_and_marks_what_has_no_id(
     assert len(extra) == len(events) - count, "every copy but the first is marked"
 
 
-def test_a_queue_that_is_deleted_ends_the_run_after_what_was_sent_is_safe(nowcerts: NowCerts, stack: Stack) -> None:
+def test_a_deleted_queue_ends_the_run_after_sent_messages_are_safe(nowcerts: NowCerts, stack: Stack) -> None:
     nowcerts.publish(1_000)
     begun = nowcerts.accepted()
     with stack.proxy.fault(SEND_BATCH, "slow"), nowcerts.running() as run:

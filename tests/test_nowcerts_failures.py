@@ -1,4 +1,4 @@
-"""NowCerts, while our own queue and bucket fail: what was taken returns once, and nothing is lost."""
+"""NowCerts, while our own queue and bucket fail: messages are requeued once, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stack.wait import wait_until
 PROVIDER = ("provider", "nowcerts")
 
 
-def test_our_queue_is_asked_before_anything_is_taken(nowcerts: NowCerts, stack: Stack) -> None:
+def test_our_queue_is_probed_before_any_message_is_taken(nowcerts: NowCerts, stack: Stack) -> None:
     nowcerts.publish(5)
     with stack.proxy.fault("AmazonSQS.GetQueueAttributes", "unavailable"):
         run = nowcerts.drain()
@@ -23,7 +23,7 @@ def test_our_queue_is_asked_before_anything_is_taken(nowcerts: NowCerts, stack: 
 
 
 @pytest.mark.parametrize("action", ["access-denied", "unavailable", "hang"])
-def test_a_queue_of_ours_that_fails_ends_the_run_and_everything_returns_once(
+def test_a_failing_queue_of_ours_ends_the_run_and_everything_is_requeued_once(
     nowcerts: NowCerts, stack: Stack, action: str
 ) -> None:
     ids = nowcerts.publish(60)
@@ -42,7 +42,7 @@ def test_a_queue_of_ours_that_fails_ends_the_run_and_everything_returns_once(
     assert nowcerts.lease() == {}, "success clears the pause"
 
 
-def test_a_run_in_a_pause_ends_quietly_and_says_until_when_and_why(nowcerts: NowCerts, stack: Stack) -> None:
+def test_a_run_in_a_pause_ends_without_an_error_and_says_until_when_and_why(nowcerts: NowCerts, stack: Stack) -> None:
     paused = ("drain_paused", (PROVIDER,))
     counted = stack.counters("nowcerts").get(paused, 0)
     nowcerts.publish(3)
@@ -97,7 +97,7 @@ def test_an_outage_of_ours_costs_no_message_of_a_quorum_queue(
     assert returns <= 7
 
 
-def test_what_our_queue_refuses_returns_and_its_neighbours_are_done(nowcerts: NowCerts, stack: Stack) -> None:
+def test_messages_that_our_queue_refuses_are_requeued_and_others_are_drained(nowcerts: NowCerts, stack: Stack) -> None:
     ids = nowcerts.publish(30)
     with stack.proxy.fault(SEND_BATCH, "refuse-entry", times=1):
         run = nowcerts.drain()

@@ -1,4 +1,4 @@
-"""The stories of NurtureCloud: a secret in the URL, notifications, and the entities that they tell about."""
+"""The stories of NurtureCloud: a secret in the URL, notifications, and the entities that they report."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from books import Books
-from notifications import BUSINESS, ORGANISATION, Told, agent, as_in_the_model, model, notification
-from senders import Sender, Sent, document_body, new_id, outcomes
+from accounting import Accounting
+from notifications import BUSINESS, ORGANISATION, Observation, agent, as_in_the_model, model, notification
+from senders import Sender, Sent, message_body, new_id, outcomes
 from signers import PathSecret
 from stack.stack import Item, Stack
 from stack.wait import wait_until
 
 SEND_MESSAGE = "AmazonSQS.SendMessage"
-# An unknown secret is looked up when the last reading is this old.
-LONGEST_WAIT_SECONDS = 15
+# An unknown secret is looked up once the cached document is this old.
+MAX_WAIT_SECONDS = 15
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -81,7 +81,7 @@ def wrong_paths() -> list[Any]:
     secret = PathSecret().secret
     return [
         pytest.param(secret, "path-secret-mismatch", id="another secret"),
-        pytest.param("a" * 128, "path-secret-mismatch", id="the longest there is"),
+        pytest.param("a" * 128, "path-secret-mismatch", id="the maximum length"),
         pytest.param(secret[:42], "path-secret-malformed", id="too short"),
         pytest.param("a" * 129, "path-secret-malformed", id="too long"),
         pytest.param(f"{secret}.", "path-secret-malformed", id="other characters"),
@@ -106,7 +106,7 @@ def test_a_wrong_url_is_answered_401_and_nothing_is_queued(
     assert secret not in json.dumps(sent.line) + sent.answer.body.decode() + json.dumps(sent.answer.headers)
 
 
-def test_the_secret_counts_at_the_end_of_the_path_only(stack: Stack, nurturecloud: Sender) -> None:
+def test_the_secret_is_accepted_only_at_the_end_of_the_path(stack: Stack, nurturecloud: Sender) -> None:
     secret = nurturecloud.signer.secret
 
     sent = nurturecloud.post(b"{}", {"X-Secret": secret}, f"/webhooks/nurturecloud/{'a' * 43}?secret={secret}")
@@ -146,7 +146,7 @@ def test_an_unset_secret_is_answered_503_and_counted(
     wait_until(lambda: stack.counters("nurturecloud").get(reason, 0) == counted + 1, what="the counter")
 
 
-def test_several_secrets_are_live_at_once_and_change_without_a_deployment(
+def test_several_secrets_are_active_at_once_and_change_without_a_deployment(
     stack: Stack, nurturecloud: Sender, other_path_secrets: None
 ) -> None:
     old, stays, new = nurturecloud.signer, PathSecret("second-account"), PathSecret()
@@ -164,7 +164,7 @@ def test_several_secrets_are_live_at_once_and_change_without_a_deployment(
         assert sent.answer.status in {200, 401}
         return sent if sent.answer.status == 200 else None
 
-    renewed = wait_until(taken, timeout=LONGEST_WAIT_SECONDS + 3, interval=0.5, what="the new secret's use")
+    renewed = wait_until(taken, timeout=MAX_WAIT_SECONDS + 3, interval=0.5, what="the new secret's use")
 
     print(f"\nthe new secret counts {time.monotonic() - read:.1f} s after the last reading")
     assert renewed.line["account"] == "main"
@@ -178,7 +178,7 @@ def test_several_secrets_are_live_at_once_and_change_without_a_deployment(
 
 def test_each_entity_of_an_array_is_an_event_of_its_own(stack: Stack, nurturecloud: Sender) -> None:
     ids = [new_id() for _ in range(3)]
-    # White space, order and escapes as no serialiser would write them again.
+    # White space, order and escapes that no serialiser would reproduce.
     raw = f'{{ "id":"{ids[1]}", "businessId" : "{BUSINESS}", "organisationName":"{ORGANISATION}", "name":"\\u0042" }}'
     body = notification("Updated", agent(ids[0], name="A"), "RAW", agent(ids[2], name="C"))
 
@@ -272,7 +272,7 @@ def malformed() -> list[Any]:
 
 
 @pytest.mark.parametrize(("body", "reason"), malformed())
-def test_what_tells_of_no_entity_is_quarantined_with_its_reason(
+def test_content_without_an_entity_is_quarantined_with_its_reason(
     stack: Stack, nurturecloud: Sender, body: bytes, reason: str
 ) -> None:
     entities = len(stack.entities())
@@ -299,13 +299,13 @@ def test_one_entity_that_cannot_be_read_leaves_its_neighbours_alone(stack: Stack
     assert [item["kind"] for item in items] == ["event", "quarantine", "event"]
     assert '"businessId"' in items[1]["reason"]
     assert json.loads(items[1]["data"]) == bad
-    assert document_body(items[1]["document"]) == body, "the whole delivery, so that it can be released"
+    assert message_body(items[1]["document"]) == body, "the whole delivery, so that it can be released"
 
 
 # What is configured, and releases
 
 
-def test_others_than_the_configured_are_quarantined(stack: Stack, nurturecloud: Sender) -> None:
+def test_organisations_and_businesses_that_are_not_configured_are_quarantined(stack: Stack, nurturecloud: Sender) -> None:
     ours, also_ours, not_ours = new_id(), new_id(), new_id()
     entities = [
         agent(new_id(), businessId=ours),
@@ -325,7 +325,7 @@ def test_others_than_the_configured_are_quarantined(stack: Stack, nurturecloud: 
     assert ["NURTURECLOUD_BUSINESSES" in reasons[0], "NURTURECLOUD_ORGANISATION" in reasons[1]] == [True, True]
 
 
-def test_entities_that_are_released_have_the_place_that_they_would_have_had(stack: Stack, nurturecloud: Sender) -> None:
+def test_released_entities_keep_their_order_of_arrival(stack: Stack, nurturecloud: Sender) -> None:
     neighbour, entity_id, business = new_id(), new_id(), new_id()
     names = ["first", "second"]
     entities = [agent(neighbour), *(agent(entity_id, businessId=business, name=name) for name in names)]
@@ -353,7 +353,7 @@ def test_entities_that_are_released_have_the_place_that_they_would_have_had(stac
     assert still == quarantined, "what was quarantined stays as a record"
 
 
-def test_an_entity_whose_body_was_corrected_keeps_its_place(stack: Stack, nurturecloud: Sender) -> None:
+def test_an_entity_with_a_corrected_body_keeps_its_order_of_arrival(stack: Stack, nurturecloud: Sender) -> None:
     entity_id = new_id()
     entities = [agent(entity_id, businessId=None, name="corrected"), agent(entity_id, name="newer")]
     sent, found = nurturecloud.deliver_batch(notification("Updated", *entities))
@@ -388,7 +388,7 @@ def test_an_entity_that_is_released_too_early_is_quarantined_as_before(stack: St
 # Deletions
 
 
-def test_a_deletion_keeps_what_was_known(stack: Stack, nurturecloud: Sender) -> None:
+def test_a_deletion_keeps_the_last_content(stack: Stack, nurturecloud: Sender) -> None:
     entity_id = new_id()
     nurturecloud.deliver(notification("Created", agent(entity_id, name="A")))
 
@@ -404,7 +404,7 @@ def test_a_deletion_keeps_what_was_known(stack: Stack, nurturecloud: Sender) -> 
     assert "merged_into" not in entity["life"]
 
 
-def test_a_merge_names_what_stands_for_the_entity(stack: Stack, nurturecloud: Sender) -> None:
+def test_a_merge_names_the_entity_that_replaces_this_one(stack: Stack, nurturecloud: Sender) -> None:
     gone, stays = new_id(), new_id()
     nurturecloud.deliver_batch(notification("Created", agent(gone), agent(stays)))
 
@@ -418,7 +418,7 @@ def test_a_merge_names_what_stands_for_the_entity(stack: Stack, nurturecloud: Se
     assert the_entity(stack, stays)["deleted"] is False
 
 
-def test_an_entity_of_which_only_the_deletion_is_known_is_gone(stack: Stack, nurturecloud: Sender) -> None:
+def test_an_entity_with_only_a_deletion_is_deleted(stack: Stack, nurturecloud: Sender) -> None:
     entity_id = new_id()
 
     sent, _ = nurturecloud.deliver(notification("Deleted", agent(entity_id)))
@@ -442,7 +442,7 @@ STORY = [
 
 
 def play(stack: Stack, nurturecloud: Sender, order: list[int]) -> tuple[list[str], dict[str, Any]]:
-    """Sends the story in its order, has it processed in another, and tells what became of each part and of the entity."""
+    """Sends the story in order, has it processed in another order, and returns each part's outcome and the entity."""
     entity_id = new_id()
     with stack.held_queue():
         sent = [
@@ -458,9 +458,9 @@ def play(stack: Stack, nurturecloud: Sender, order: list[int]) -> tuple[list[str
         lines.append(f"{place + 1}. {STORY[place][0]:<18}  {outcome:<9}  {event['entity']['change']}")
     assert len(stack.events(subject=f"agent/{entity_id}")) == len(STORY)
     entity = as_in_the_model(the_entity(stack, entity_id))
-    # Every play has an entity and deliveries of its own.
-    entity["content"] = [(STORY[sent.index(told[1])][0], content["name"]) for told, content in entity["content"]]
-    entity["life"] = [(STORY[sent.index(told[1])][0], state) for told, state in entity["life"]]
+    # Each play has its own entity and deliveries.
+    entity["content"] = [(STORY[sent.index(arrival[1])][0], content["name"]) for arrival, content in entity["content"]]
+    entity["life"] = [(STORY[sent.index(arrival[1])][0], state) for arrival, state in entity["life"]]
     print("\n  " + "\n  ".join(lines) + f"\n  {entity}")
     return lines, entity
 
@@ -474,7 +474,7 @@ IN_THE_END = {
 }
 
 
-def test_the_story_shuffled_ends_in_the_same_entity(stack: Stack, nurturecloud: Sender) -> None:
+def test_a_shuffled_story_ends_in_the_same_entity(stack: Stack, nurturecloud: Sender) -> None:
     lines, entity = play(stack, nurturecloud, [2, 5, 4, 0, 6, 3, 1])
 
     assert lines == [
@@ -492,16 +492,16 @@ def test_the_story_shuffled_ends_in_the_same_entity(stack: Stack, nurturecloud: 
 # Many at once
 
 
-def test_many_deliveries_about_few_entities_at_once_end_as_their_arrival_says(
+def test_concurrent_deliveries_about_few_entities_end_in_the_order_of_arrival(
     stack: Stack, nurturecloud: Sender
 ) -> None:
     wait_until(lambda: stack.messages() == 0, what="an empty queue")
     stack.restart("processor")
-    books, before = Books(stack), stack.processes("processor")
+    accounting, before = Accounting(stack), stack.processes("processor")
     chance = random.Random(4)
     ids = [new_id() for _ in range(4)]
     at_once = [some_notification(chance, ids) for _ in range(26)]
-    # What the plain model of "the last one wins" would get wrong.
+    # Cases that a single last-writer-wins register would get wrong.
     in_turn = [
         notification("Deleted", *(agent(each) for each in ids[:3])),
         notification("Updated", agent(ids[0], name="A"), agent(ids[1], name="B"), agent(ids[0], name="B")),
@@ -510,7 +510,7 @@ def test_many_deliveries_about_few_entities_at_once_end_as_their_arrival_says(
     ]
     bodies = [*at_once, *in_turn]
 
-    # The queue is held so that every document can be put on it twice, in another order. Then several processors begin.
+    # The queue is held so that every message can be put on it twice, in another order. Then several processors start.
     with stack.held_queue():
         path, headers = nurturecloud.signer.path, nurturecloud.signer.headers(b"")
 
@@ -530,39 +530,39 @@ def test_many_deliveries_about_few_entities_at_once_end_as_their_arrival_says(
         stack.wait_for_record(delivery_id, count=2)
     wait_until(lambda: stack.messages() == 0, what="an empty queue")
 
-    told: dict[str, list[Told]] = {each: [] for each in ids}
+    observed: dict[str, list[Observation]] = {each: [] for each in ids}
     for delivery_id, document in deliveries.items():
-        body = json.loads(document_body(json.dumps(document)))
+        body = json.loads(message_body(json.dumps(document)))
         for index, entity in enumerate(body["payload"]):
             arrival = (document["received_at"], delivery_id, index)
-            told[entity["id"]].append(Told(arrival, body["state"], entity))
+            observed[entity["id"]].append(Observation(arrival, body["state"], entity))
     entities = {each: as_in_the_model(the_entity(stack, each)) for each in ids}
-    assert entities == {each: model(said) for each, said in told.items()}
+    assert entities == {each: model(said) for each, said in observed.items()}
     assert [entities[each]["deleted"] for each in ids] == [True, False, True, True]
 
-    # Each event is there exactly once, and has taken its entity one version further.
+    # Each event is stored exactly once, and has advanced its entity by one version.
     events = [event for event in stack.events(provider="nurturecloud") if event["delivery_id"] in deliveries]
     places = Counter((event["delivery_id"], int(event["index"])) for event in events)
-    assert places == Counter(each.arrival[1:] for said in told.values() for each in said)
-    for each, said in told.items():
+    assert places == Counter(each.arrival[1:] for said in observed.values() for each in said)
+    for each, said in observed.items():
         versions = sorted(int(event["entity"]["version"]) for event in events if event["entity"]["id"] == each)
         assert versions == list(range(1, len(said) + 1))
 
-    # The books balance: one outcome for each event, however often it came.
-    assert Counter(line["outcome"] for line in books.deliveries()) == {"accepted": len(bodies)}
-    assert books.outcomes() == {
+    # The accounts balance: one outcome for each event, however often it was delivered.
+    assert Counter(line["outcome"] for line in accounting.deliveries()) == {"accepted": len(bodies)}
+    assert accounting.outcomes() == {
         (event["delivery_id"], int(event["index"])): {event["outcome"]} for event in events
     }
     assert Counter(event["outcome"] for event in events).keys() == {"stored", "duplicate"}
 
     def counted() -> dict[Any, int]:
-        return {key: value for key, value in books.counters().items() if key != ("failed", ())}
+        return {key: value for key, value in accounting.counters().items() if key != ("failed", ())}
 
-    wait_until(lambda: counted() == books.expected_counters(), what="the balance of the counters")
+    wait_until(lambda: counted() == accounting.expected_counters(), what="the balance of the counters")
     processors = stack.processes("processor") - before
     print(
         f"\n{len(bodies)} deliveries, each twice on the queue: {len(events)} events about {len(ids)} entities,"
-        f" {processors} processors, {books.failed()} records came again"
+        f" {processors} processors, {accounting.failed()} records were redelivered"
     )
     assert processors > 1
 

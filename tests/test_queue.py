@@ -1,4 +1,4 @@
-"""What SQS does to the processor: redeliveries, poison, and documents of another version."""
+"""What SQS does to the processor: redeliveries, poison messages, and messages of another version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stack.wait import wait_until
 
 @pytest.fixture
 def captured(stack: Stack, machnet: Sender) -> dict[str, object]:
-    """A queue document as the intake writes it, of a delivery that was not processed yet."""
+    """A queue message written by the intake, of a delivery that was not processed yet."""
     with stack.held_queue():
         sent = machnet.send(machnet_event(new_id(), new_id()))
         assert sent.answer.status == 200
@@ -46,7 +46,7 @@ def test_two_copies_at_once_are_recorded_once(stack: Stack, captured: dict[str, 
     assert len(stack.events(delivery_id=delivery_id)) == 1
 
 
-def test_poison_fails_alone_and_ends_in_the_dead_letter_queue(
+def test_a_poison_message_fails_alone_and_ends_in_the_dead_letter_queue(
     stack: Stack, captured: dict[str, object], impatient_queue: None
 ) -> None:
     dead = stack.messages("DeadLetterQueueUrl")
@@ -90,7 +90,7 @@ def test_a_record_that_may_not_be_written_waits_until_it_may(
     assert len(stack.events(id=event_id)) == 1
 
 
-def test_a_quarantined_document_can_be_sent_again_as_it_is(stack: Stack, machnet: Sender) -> None:
+def test_a_quarantined_message_can_be_sent_again_unchanged(stack: Stack, machnet: Sender) -> None:
     sent, _ = machnet.deliver(b'{"event_name": "without an id"}')
     [item] = stack.items(delivery_id=sent.delivery_id)
 

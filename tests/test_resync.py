@@ -1,4 +1,4 @@
-"""The resync: NurtureCloud is asked to send again, and what comes makes the entities right."""
+"""The resync: NurtureCloud resends its entities, and they correct ours."""
 
 from __future__ import annotations
 
@@ -135,14 +135,14 @@ def asked_since(asked: list[Asked]) -> dict[tuple[str, str], str]:
 
 
 def day(moment: str, before: int) -> str:
-    """The day so many days before a moment."""
+    """The day `before` days before a moment."""
     return (date.fromisoformat(moment[:10]) - timedelta(days=before)).isoformat()
 
 
 # What comes back
 
 
-def test_a_scheduled_run_makes_right_what_was_missed_and_leaves_the_rest_as_it_is(
+def test_a_scheduled_run_corrects_missed_entities_and_leaves_the_others(
     stack: Stack, nurturecloud: Sender, resync: Resync
 ) -> None:
     pair = business, component = PAIRS[0]
@@ -199,7 +199,7 @@ def test_the_next_run_asks_from_the_day_before_the_last_one_and_finds_nothing_to
     assert all(is_right(stack, each) for each in held)
 
 
-def test_a_run_by_hand_reaches_back_to_the_day_that_it_names(stack: Stack, resync: Resync) -> None:
+def test_a_manual_run_starts_at_its_date(stack: Stack, resync: Resync) -> None:
     old, older = entity(PAIRS[0], "old"), entity(PAIRS[0], "older")
     resync.api.hold(PAIRS[0][1], old, changed="2026-01-01")
     resync.api.hold(PAIRS[0][1], older, changed="2025-12-31")
@@ -215,7 +215,7 @@ def test_a_run_by_hand_reaches_back_to_the_day_that_it_names(stack: Stack, resyn
     assert resync.owed() == dict.fromkeys(PAIRS, day(summary["began_at"], before=1))
 
 
-def test_single_entities_are_asked_for_by_hand_and_the_resume_point_stays(stack: Stack, resync: Resync) -> None:
+def test_single_entities_can_be_requested_without_moving_the_resume_point(stack: Stack, resync: Resync) -> None:
     resync.run()
     resync.api.asked()
     before = resync.resume_point()
@@ -236,7 +236,7 @@ def test_single_entities_are_asked_for_by_hand_and_the_resume_point_stays(stack:
     assert resync.resume_point() == before
 
 
-def test_a_request_by_hand_with_a_mistake_asks_for_nothing(resync: Resync) -> None:
+def test_a_manual_request_with_a_mistake_makes_no_call(resync: Resync) -> None:
     message = resync.fail({"since": "2026-01-01", "until": "2026-02-01"})
 
     assert message.startswith("the payload is neither")
@@ -254,7 +254,7 @@ def test_a_refused_pair_is_reported_and_asked_again_from_the_same_day_while_the_
     resync.api.hold(component, held, changed=day(datetime.now(UTC).isoformat(), before=3))
     failed, completed = resync.counted("resync_failed"), resync.counted("resync_completed")
 
-    with resync.api.refusing(404, business, component):
+    with resync.api.rejecting(404, business, component):
         first = resync.run()
 
     assert (first["outcome"], first["accepted"], first["not_accepted"]) == ("incomplete", 3, 1)
@@ -289,8 +289,8 @@ def test_a_refused_pair_is_reported_and_asked_again_from_the_same_day_while_the_
     assert resync.counted("resync_failed") == failed + 1
 
 
-def test_a_run_of_which_nothing_is_accepted_fails_the_invocation(resync: Resync) -> None:
-    with resync.api.refusing(404):
+def test_a_run_without_an_accepted_call_fails_the_invocation(resync: Resync) -> None:
+    with resync.api.rejecting(404):
         message = resync.fail()
 
     assert message == "some calls were not accepted (0 accepted, 4 not accepted, 0 not asked)"
@@ -298,12 +298,12 @@ def test_a_run_of_which_nothing_is_accepted_fails_the_invocation(resync: Resync)
     assert resync.resume_point()["last_complete_run_began_at"] is None
 
 
-def test_a_call_that_is_throttled_or_fails_on_their_side_is_made_again(resync: Resync) -> None:
+def test_a_call_that_is_throttled_or_fails_on_their_side_is_retried(resync: Resync) -> None:
     throttled, failing = PAIRS[0], PAIRS[2]
 
     with (
-        resync.api.refusing(429, *throttled, retry_after="1", times=1),
-        resync.api.refusing(500, *failing, times=1),
+        resync.api.rejecting(429, *throttled, retry_after="1", times=1),
+        resync.api.rejecting(500, *failing, times=1),
     ):
         summary = resync.run()
 
@@ -315,8 +315,8 @@ def test_a_call_that_is_throttled_or_fails_on_their_side_is_made_again(resync: R
     assert asked[4].at - asked[3].at >= 2
 
 
-def test_a_run_that_is_told_to_wait_for_long_ends_and_the_next_one_goes_on(resync: Resync) -> None:
-    with resync.api.refusing(429, *PAIRS[2], retry_after="3600"):
+def test_a_run_that_must_wait_too_long_ends_and_the_next_one_continues(resync: Resync) -> None:
+    with resync.api.rejecting(429, *PAIRS[2], retry_after="3600"):
         first = resync.run()
     assert (first["outcome"], first["accepted"], first["not_asked"]) == ("told-to-wait", 2, 2)
     assert pairs(resync.api.asked()) == PAIRS[:3]
@@ -325,13 +325,13 @@ def test_a_run_that_is_told_to_wait_for_long_ends_and_the_next_one_goes_on(resyn
 
     assert second["began_at"] == first["began_at"]
     assert second["last_complete_run_began_at"] == first["began_at"]
-    # Who was tried in vain comes last.
+    # Pairs that failed are tried last.
     assert asked_since(resync.api.asked()) == dict.fromkeys(
         [PAIRS[3], PAIRS[2]], day(first["began_at"], before=LOOKBACK_DAYS)
     )
 
 
-def test_wrong_credentials_end_the_run_and_right_ones_count_without_a_deployment(resync: Resync) -> None:
+def test_wrong_credentials_end_the_run_and_correct_ones_need_no_deployment(resync: Resync) -> None:
     refused = resync.counted("resync_refused", reason="credentials-wrong")
     resync.put_credentials(client_secret="another secret")
 
@@ -352,7 +352,7 @@ def test_wrong_credentials_end_the_run_and_right_ones_count_without_a_deployment
     assert sorted(pairs(resync.api.asked())) == sorted(PAIRS)
 
 
-def test_a_secret_that_nobody_has_set_yet_is_said_so(stack: Stack, resync: Resync) -> None:
+def test_a_placeholder_secret_is_reported(stack: Stack, resync: Resync) -> None:
     initial = stack.template["Resources"]["NurtureCloudResyncSecret"]["Properties"]["SecretString"]
     resync.put_credentials(**json.loads(initial))
 
@@ -365,7 +365,7 @@ def test_a_secret_that_nobody_has_set_yet_is_said_so(stack: Stack, resync: Resyn
 # The resume point
 
 
-def test_the_resume_point_is_one_item_of_the_entities_table_and_no_entity(stack: Stack, resync: Resync) -> None:
+def test_the_resume_point_is_an_item_of_the_entities_table_but_not_an_entity(stack: Stack, resync: Resync) -> None:
     summary = resync.run()
 
     [item] = stack.entities(pk="resync#nurturecloud")
@@ -389,8 +389,8 @@ def test_the_resume_point_is_one_item_of_the_entities_table_and_no_entity(stack:
     }
 
 
-def test_of_two_runs_at_once_the_later_one_goes_on(resync: Resync) -> None:
-    with ThreadPoolExecutor(max_workers=1) as pool, resync.api.refusing(429, retry_after="3", times=1):
+def test_of_two_concurrent_runs_the_later_one_continues(resync: Resync) -> None:
+    with ThreadPoolExecutor(max_workers=1) as pool, resync.api.rejecting(429, retry_after="3", times=1):
         earlier = pool.submit(resync.run)
         wait_until(lambda: resync.resume_point() is not None, interval=0.01, what="the claim of the earlier run")
         claim = resync.resume_point()["claim"]
@@ -403,7 +403,7 @@ def test_of_two_runs_at_once_the_later_one_goes_on(resync: Resync) -> None:
     assert resync.resume_point()["last_complete_run_began_at"] == later["began_at"]
 
 
-def test_a_note_of_the_progress_whose_answer_is_lost_is_no_other_run_s(stack: Stack, resync: Resync) -> None:
+def test_saved_progress_whose_answer_was_lost_is_recognised_as_our_own(stack: Stack, resync: Resync) -> None:
     with stack.proxy.fault("DynamoDB.PutItem", "lose-answer", times=1):
         summary = resync.run()
 
@@ -411,7 +411,7 @@ def test_a_note_of_the_progress_whose_answer_is_lost_is_no_other_run_s(stack: St
     assert pairs(resync.api.asked()) == PAIRS
 
 
-def test_nothing_is_asked_for_where_the_progress_cannot_be_kept(stack: Stack, resync: Resync) -> None:
+def test_no_call_is_made_if_the_progress_cannot_be_saved(stack: Stack, resync: Resync) -> None:
     with stack.without_permission("NurtureCloudResyncRole", ["dynamodb:GetItem", "dynamodb:PutItem"]):
         message = resync.fail()
 
@@ -423,14 +423,14 @@ def test_nothing_is_asked_for_where_the_progress_cannot_be_kept(stack: Stack, re
 # Secrets
 
 
-def test_the_credentials_are_in_no_line_whatever_becomes_of_a_run(stack: Stack, resync: Resync) -> None:
+def test_the_credentials_are_in_no_line_whatever_the_outcome_of_a_run(stack: Stack, resync: Resync) -> None:
     client_secret = resync.api.client_secret
     with stack.settings(FUNCTION, LOG_LEVEL="debug"):
         resync.run()
         resync.run({"business_id": BUSINESSES[0], "component": COMPONENTS[0], "ids": [new_id()]})
-        with resync.api.refusing(404):
+        with resync.api.rejecting(404):
             resync.fail()
-        with resync.api.refusing(403):
+        with resync.api.rejecting(403):
             resync.fail()
         # Misplaced: as the whole text, and as a name.
         for text in [client_secret, json.dumps({client_secret: resync.api.client_id})]:
@@ -476,7 +476,7 @@ def test_the_command_asks_as_the_function_does(stack: Stack, resync: Resync, tmp
         assert resync.api.client_secret not in done.stdout + done.stderr
         return done.returncode, done.stdout
 
-    with resync.api.refusing(404, *PAIRS[0]):
+    with resync.api.rejecting(404, *PAIRS[0]):
         code, output = command("--since", "2026-01-01")
     assert code == 1
     assert f"{PAIRS[0][0]} {PAIRS[0][1]} since=2026-01-01: 404 not accepted (refused)" in output

@@ -10,12 +10,12 @@ from signers import MachnetSigner, machnet_event
 from stack.stack import Stack
 from stack.wait import wait_until
 
-LONGEST_WAIT_SECONDS = 20
+MAX_WAIT_SECONDS = 20
 
 
 @pytest.fixture
 def next_signer(stack: Stack, machnet: Sender) -> Iterator[MachnetSigner]:
-    """A second secret; afterwards the first one is the only one again."""
+    """A second secret; the first one is restored afterwards."""
     stack.restart("machnet")
     yield MachnetSigner("the-next-machnet-secret-in-line")
     stack.put_keys("machnet", machnet.signer.key())
@@ -36,7 +36,7 @@ def test_a_rotation_needs_no_deployment(stack: Stack, machnet: Sender, next_sign
         assert sent.answer.status in {200, 409}, "a genuine delivery that comes too early has to come again"
         return sent.answer.status == 200
 
-    wait_until(taken, timeout=LONGEST_WAIT_SECONDS, interval=1, what="the new key's use")
+    wait_until(taken, timeout=MAX_WAIT_SECONDS, interval=1, what="the new key's use")
     [item] = wait_until(lambda: stack.events(id=event_id))
     assert item["source"] == "/webhooks/machnet/main"
     sent, outcome = machnet.deliver(body, signer=old)
@@ -52,7 +52,7 @@ def test_a_rotation_needs_no_deployment(stack: Stack, machnet: Sender, next_sign
         machnet.send(machnet_event(new_id(), new_id()), signer=stranger)
         return machnet.send(machnet_event(new_id(), new_id()), signer=old).answer.status == 409
 
-    wait_until(refused, timeout=LONGEST_WAIT_SECONDS, interval=1, what="the old key's end")
+    wait_until(refused, timeout=MAX_WAIT_SECONDS, interval=1, what="the old key's end")
     assert machnet.deliver(machnet_event(new_id(), new_id()), signer=next_signer)[1] == "stored"
 
 

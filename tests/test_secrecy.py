@@ -1,4 +1,4 @@
-"""Secrets appear nowhere. The whole run is searched at its end (conftest.py); here is shown that the search finds."""
+"""Secrets appear nowhere. The whole run is searched at its end (conftest.py); these tests show that the search works."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stack.wait import wait_until
 MIB = 1024 * 1024
 
 
-def test_the_path_secret_appears_nowhere_whatever_becomes_of_a_delivery(
+def test_the_path_secret_appears_nowhere_whatever_the_outcome_of_a_delivery(
     stack: Stack, nurturecloud: Sender, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     ours, stranger = nurturecloud.signer, PathSecret()
@@ -59,7 +59,7 @@ def test_the_path_secret_appears_nowhere_whatever_becomes_of_a_delivery(
 def test_the_finest_level_is_that_of_our_own_lines_only(
     stack: Stack, nurturecloud: Sender, other_path_secrets: None, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    # For this test alone, and not told of.
+    # For this test alone, and not registered.
     path_secret = PathSecret(secret=secrets.token_urlsafe(32))
     stack.put_keys("nurturecloud", path_secret.key())
 
@@ -73,7 +73,7 @@ def test_the_finest_level_is_that_of_our_own_lines_only(
 def test_the_search_finds_a_secret_in_every_place_where_one_could_be(
     stack: Stack, nurturecloud: Sender, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    # No secret of anybody, sent about as content, as a setting and as a line of a log.
+    # Not a real secret; it is sent as content, as a setting and as a log line.
     canary = secrets.token_urlsafe(32)
     large = agent(new_id(), note=canary, padding="x" * MIB)
     nurturecloud.deliver_batch(notification("Created", agent(new_id(), note=canary), large))
@@ -146,20 +146,20 @@ def test_a_token_is_expected_in_the_token_endpoint_s_answers_only(tmp_path: Path
     assert search([answers, log], {token: ACCESS_TOKEN}).found == ["access token as it is in sterling.log (1 times)"]
 
 
-def test_every_secret_of_the_senders_is_told_of(
+def test_every_secret_of_the_senders_is_registered(
     path_secret: PathSecret, machnet_signer: MachnetSigner, authority: Authority
 ) -> None:
     token = authority.token()
-    told = secrets_so_far()
+    known = secrets_so_far()
 
-    assert told[path_secret.secret] == PATH_SECRET
-    assert told[machnet_signer.secret] == SIGNING_SECRET
-    assert told[authority.client.client_secret] == CLIENT_SECRET
-    assert told[token.split(".")[2]] == ACCESS_TOKEN
+    assert known[path_secret.secret] == PATH_SECRET
+    assert known[machnet_signer.secret] == SIGNING_SECRET
+    assert known[authority.client.client_secret] == CLIENT_SECRET
+    assert known[token.split(".")[2]] == ACCESS_TOKEN
 
 
 def purge(stack: Stack, queue: str, text: str) -> None:
-    """Takes the messages with just this text off a queue."""
+    """Removes the messages with exactly this text from a queue."""
     sqs, url = stack.client("sqs"), stack.outputs[queue]
 
     def gone() -> bool:

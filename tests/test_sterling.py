@@ -26,17 +26,17 @@ from authority import (
 )
 from cryptography.hazmat.primitives import serialization
 from oauth_client import BASIC, FORM, POST, TOKEN_PATH, OAuthClient, basic, token_request, verified
-from senders import Sender, Sent, document_body, new_id
+from senders import Sender, Sent, message_body, new_id
 from stack.stack import Stack
 from stack.wait import wait_until
 
 SEND_MESSAGE = "AmazonSQS.SendMessage"
 GET_SECRET = "secretsmanager.GetSecretValue"
 # Sterling waits for five seconds.
-LONGEST_ANSWER_SECONDS = 5.0
+MAX_ANSWER_SECONDS = 5.0
 LEEWAY_SECONDS = 30
-# An unknown key is looked up when the last reading is 15 seconds old.
-LONGEST_LOOK_UP_SECONDS = 20
+# An unknown key is looked up once the cached document is 15 seconds old.
+MAX_LOOK_UP_SECONDS = 20
 
 
 def items_of(stack: Stack, sent: Sent) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def test_a_wrong_secret_and_an_unknown_client_get_the_same_answer(stack: Stack, 
 
 
 @pytest.mark.parametrize("method", [BASIC, POST])
-def test_a_standard_client_understands_a_refusal(stack: Stack, authority: Authority, method: str) -> None:
+def test_a_standard_client_understands_a_rejection(stack: Stack, authority: Authority, method: str) -> None:
     with pytest.raises(OAuthError) as refused:
         OAuthClient(stack, Client(authority.client.client_id), method).fetch_token()
 
@@ -157,7 +157,7 @@ def refused_requests() -> list[Any]:
 
 
 @pytest.mark.parametrize(("headers", "body", "error"), refused_requests())
-def test_a_misshapen_request_for_a_token_is_answered_400(
+def test_a_malformed_token_request_is_answered_400(
     stack: Stack, authority: Authority, headers: dict[str, str], body: bytes, error: str
 ) -> None:
     client = authority.client
@@ -169,7 +169,7 @@ def test_a_misshapen_request_for_a_token_is_answered_400(
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_a_request_for_a_token_that_is_too_large_is_answered_413(stack: Stack, authority: Authority) -> None:
+def test_a_token_request_that_is_too_large_is_answered_413(stack: Stack, authority: Authority) -> None:
     answer = token_request(stack, authority.client, body=b"grant_type=client_credentials&x=" + b"x" * 20_000)
 
     assert answer.status == 413
@@ -182,19 +182,19 @@ def test_another_method_than_post_reaches_no_function(stack: Stack, path: str) -
     assert stack.request("GET", path, b"", {}).status == 404
 
 
-def test_no_token_is_given_while_the_authority_cannot_be_read(stack: Stack, authority: Authority) -> None:
+def test_no_token_is_issued_while_the_authority_cannot_be_read(stack: Stack, authority: Authority) -> None:
     stack.restart("sterling-token")
 
     with stack.proxy.fault(GET_SECRET, "unavailable"):
         answer = token_request(stack, authority.client)
 
     assert answer.status == 503
-    assert answer.seconds < LONGEST_ANSWER_SECONDS
+    assert answer.seconds < MAX_ANSWER_SECONDS
     assert json.loads(answer.body)["error"] == "temporarily_unavailable"
     wait_until(lambda: token_request(stack, authority.client).status == 200, timeout=20, interval=0.5, what="the recovery")
 
 
-def test_the_webhook_cannot_read_what_signs(stack: Stack, sterling: Sender, authority: Authority) -> None:
+def test_the_webhook_cannot_read_the_private_keys(stack: Stack, sterling: Sender, authority: Authority) -> None:
     secret = stack.outputs["SterlingAuthoritySecretArn"]
 
     with stack.settings("sterling", SECRET_ID=secret):
@@ -285,9 +285,9 @@ def shown(token: dict[str, Any]) -> str:
 # Events
 
 
-def test_each_event_of_a_batch_is_stored_once_with_what_belongs_to_it(stack: Stack, sterling: Sender) -> None:
+def test_each_event_of_a_batch_is_stored_once_with_its_envelope(stack: Stack, sterling: Sender) -> None:
     one, two, three = (new_id() for _ in range(3))
-    # White space, order and escapes as no serialiser would write them again.
+    # White space, order and escapes that no serialiser would reproduce.
     raw = (
         '{ "timestamp":"2026-01-18T06:00:00.021Z", "code" : "demandChange",'
         f' "attributes":[{{"name":"itemId","value":"{two}"}}]}}'
@@ -318,7 +318,7 @@ def test_each_event_of_a_batch_is_stored_once_with_what_belongs_to_it(stack: Sta
     assert all(len(item["id"]) == 64 for item in items)
 
 
-def test_a_batch_that_is_cut_and_ordered_anew_is_all_duplicates(stack: Stack, sterling: Sender) -> None:
+def test_a_batch_that_is_split_and_ordered_differently_holds_only_duplicates(stack: Stack, sterling: Sender) -> None:
     events = [sterling_event(new_id()) for _ in range(6)]
     sent, found = sterling.deliver_batch(sterling_delivery(sterling_batch(*events)))
     assert found == ["stored"] * 6
@@ -404,7 +404,7 @@ def test_one_malformed_event_is_quarantined_alone(stack: Stack, sterling: Sender
     assert quarantined["index"] == 1
     assert "code" in quarantined["reason"]
     assert json.loads(quarantined["data"]) == malformed
-    assert document_body(quarantined["document"]) == body, "the whole delivery, so that it can be released"
+    assert message_body(quarantined["document"]) == body, "the whole delivery, so that it can be released"
 
 
 @pytest.mark.parametrize(
@@ -416,7 +416,7 @@ def test_a_delivery_without_an_event_is_quarantined(stack: Stack, sterling: Send
     assert outcome == "quarantined"
     [item] = stack.items(delivery_id=sent.delivery_id)
     assert item["reason"]
-    assert document_body(item["document"]) == body
+    assert message_body(item["document"]) == body
 
 
 def test_eighty_events_of_a_megabyte_are_stored(stack: Stack, sterling: Sender) -> None:
@@ -441,7 +441,7 @@ def test_eighty_events_of_a_megabyte_are_stored(stack: Stack, sterling: Sender) 
 
 
 def forgeries() -> dict[str, Any]:
-    """Ways to make a token that must not count."""
+    """Forged tokens that must be rejected."""
     stranger = SigningKey()
 
     def public_pem(authority: Authority) -> bytes:
@@ -534,13 +534,13 @@ def test_a_delivery_without_a_bearer_token_is_answered_401(
     assert sent.answer.status == 401
     challenge = sent.answer.headers["www-authenticate"]
     assert challenge.startswith("Bearer ")
-    # RFC 6750, section 3.1: without any credentials no error is named.
+    # RFC 6750, section 3.1: without credentials the challenge has no error code.
     assert ("error=" in challenge) == bool(headers)
     assert len(stack.proxy.calls) == calls, "a refused request calls nothing"
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
-def test_the_case_of_the_scheme_does_not_count(sterling: Sender, authority: Authority, scheme: str) -> None:
+def test_the_scheme_is_case_insensitive(sterling: Sender, authority: Authority, scheme: str) -> None:
     body = sterling_delivery(sterling_batch(sterling_event(new_id())))
 
     sent = sterling.post(body, {"Authorization": f"{scheme} {authority.token()}"})
@@ -548,7 +548,7 @@ def test_the_case_of_the_scheme_does_not_count(sterling: Sender, authority: Auth
     assert sent.answer.status == 200
 
 
-def test_the_tokens_of_a_removed_client_count_no_more(stack: Stack, sterling: Sender, authority: Authority) -> None:
+def test_the_tokens_of_a_removed_client_are_rejected(stack: Stack, sterling: Sender, authority: Authority) -> None:
     leaving = Client("leaving-client")
     both = Authority()
     both.key, both.client, both.clients = authority.key, authority.client, [authority.client, leaving]
@@ -574,7 +574,7 @@ def test_a_new_key_is_found_without_a_deployment(stack: Stack, sterling: Sender,
     try:
         taken = wait_until(
             lambda: sterling.send(body, signer=Bearer(renewed.token())).answer.status == 200,
-            timeout=LONGEST_LOOK_UP_SECONDS,
+            timeout=MAX_LOOK_UP_SECONDS,
             interval=1,
             what="the new key's use",
         )
@@ -600,7 +600,7 @@ def test_an_unknown_key_that_cannot_be_looked_up_means_send_it_again(
     with stack.proxy.fault(GET_SECRET, "unavailable"):
         wait_until(
             lambda: sterling.send(b"{}", signer=Bearer(token)).answer.status != 401,
-            timeout=LONGEST_LOOK_UP_SECONDS,
+            timeout=MAX_LOOK_UP_SECONDS,
             interval=1,
             what="the look-up",
         )
@@ -627,7 +627,7 @@ def test_a_queue_that_hangs_is_answered_within_five_seconds(stack: Stack, sterli
     print(f"\n{start} start, SQS hangs: answered {refused.answer.status} after {refused.answer.seconds:.2f} s")
     assert (stack.processes("sterling") > processes) == (start == "cold")
     assert refused.answer.status == 503
-    assert refused.answer.seconds < LONGEST_ANSWER_SECONDS
+    assert refused.answer.seconds < MAX_ANSWER_SECONDS
     assert refused.line["outcome"] == "unknown"
     assert sterling.deliver(body)[1] == "stored"
     assert len(stack.events(subject=item_id)) == 1
@@ -645,6 +645,6 @@ def test_a_cold_start_where_nothing_answers_is_answered_within_five_seconds(
 
     print(f"\ncold start, nothing answers: webhook {refused.answer.seconds:.2f} s, token {no_token.seconds:.2f} s")
     assert (refused.answer.status, no_token.status) == (503, 503)
-    assert max(refused.answer.seconds, no_token.seconds) < LONGEST_ANSWER_SECONDS
+    assert max(refused.answer.seconds, no_token.seconds) < MAX_ANSWER_SECONDS
     wait_until(lambda: sterling.send(b"{}").answer.status == 200, timeout=20, interval=0.5, what="the recovery")
     wait_until(lambda: token_request(stack, authority.client).status == 200, timeout=20, interval=0.5, what="the recovery")

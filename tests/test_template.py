@@ -87,7 +87,7 @@ def test_the_deployed_routes_are_those_of_the_template(stack: Stack, translated:
     }
 
 
-def test_a_path_that_is_no_webhook_reaches_no_function(stack: Stack) -> None:
+def test_a_path_without_a_route_reaches_no_function(stack: Stack) -> None:
     before = len(stack.deliveries("machnet"))
 
     assert stack.post("machnet", b"{}", {}, path="/webhooks/other").status == 404
@@ -209,7 +209,7 @@ def test_the_tables_can_be_restored_and_followed(translated: template.Template) 
     }
 
 
-def test_the_processor_takes_every_organisation_and_business_unless_it_is_told_otherwise(
+def test_the_processor_accepts_all_organisations_and_businesses_by_default(
     translated: template.Template,
 ) -> None:
     variables = translated["Resources"]["ProcessorFunction"]["Properties"]["Environment"]["Variables"]
@@ -304,7 +304,7 @@ def test_the_resync_s_settings_are_the_stack_s_parameters(translated: template.T
         assert parameters[parameter]["Default"] == default
     pace = parameters["NurtureCloudResyncCallsPerMinute"]
     assert (pace["Type"], pace["MinValue"], pace["MaxValue"]) == ("Number", 1, 6000)
-    assert function["Timeout"] == 900, "the longest that Lambda has"
+    assert function["Timeout"] == 900, "Lambda's maximum"
 
 
 def test_a_schedule_invokes_the_resync(stack: Stack, translated: template.Template) -> None:
@@ -361,7 +361,7 @@ def test_every_parameter_has_its_place_in_the_console(translated: template.Templ
     assert sorted(placed) == sorted(translated["Parameters"])
 
 
-def test_only_the_token_endpoint_reads_what_signs(translated: template.Template) -> None:
+def test_only_the_token_endpoint_reads_the_private_keys(translated: template.Template) -> None:
     readers = {
         role: resource
         for role in resources(translated, "AWS::IAM::Role")
@@ -439,7 +439,7 @@ def test_only_offloaded_deliveries_expire(translated: template.Template) -> None
     assert expiring == {"deliveries/": 60}
 
 
-def test_what_is_kept_survives_the_stack(translated: template.Template) -> None:
+def test_retained_resources_survive_the_stack(translated: template.Template) -> None:
     for kind in ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret"]:
         for resource in translated["Resources"].values():
             if resource["Type"] == kind:
@@ -544,7 +544,7 @@ def test_the_alarms_on_metrics_of_aws_watch_what_the_stack_has(translated: templ
                     assert (kinds[queue], attribute) == ("AWS::SQS::Queue", "QueueName"), name
 
 
-def test_every_alarm_is_sent_to_the_topic_and_silence_is_no_alarm(translated: template.Template) -> None:
+def test_every_alarm_notifies_the_topic_and_missing_data_is_not_alarming(translated: template.Template) -> None:
     alarms = resources(translated, "AWS::CloudWatch::Alarm")
 
     assert len(alarms) == 27

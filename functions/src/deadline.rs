@@ -14,10 +14,10 @@ pub(crate) fn end_by(context: &Context, margin: Duration) -> Instant {
     Instant::now() + remaining(context.deadline, now).saturating_sub(margin)
 }
 
-/// The time until a deadline in the header `lambda-runtime-deadline-ms`, `now` being the time since 1970.
+/// The time left until the deadline in the header `lambda-runtime-deadline-ms`, `now` being the time since 1970.
 ///
-/// Lambda sends the moment, in milliseconds since 1970 (source: AWS, "Using the Lambda runtime API"). `cargo lambda watch` 1.9
-/// sends the time that is left, so a deadline before the year 2000 is read as a duration.
+/// Lambda sends a timestamp in milliseconds since 1970 (source: AWS, "Using the Lambda runtime API"). `cargo lambda watch` 1.9
+/// sends the remaining time, so a deadline before the year 2000 is read as a duration.
 fn remaining(deadline_milliseconds: u64, now: Duration) -> Duration {
     let deadline = Duration::from_millis(deadline_milliseconds);
     if deadline_milliseconds < YEAR_2000_MILLISECONDS { deadline } else { deadline.saturating_sub(now) }
@@ -35,26 +35,26 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_leaves_the_time_until_then() {
+    fn a_timestamp_leaves_the_time_until_then() {
         assert_eq!(remaining_milliseconds(1_795_253_415_000), 15_000);
         assert_eq!(remaining_milliseconds(1_795_253_400_000), 0);
     }
 
     #[test]
-    fn a_moment_that_has_passed_leaves_nothing() {
+    fn a_timestamp_in_the_past_leaves_no_time() {
         assert_eq!(remaining_milliseconds(1_795_253_399_999), 0);
         assert_eq!(remaining_milliseconds(YEAR_2000_MILLISECONDS), 0);
     }
 
     #[test]
-    fn what_would_be_a_moment_before_the_year_2000_is_a_duration() {
+    fn a_value_before_the_year_2000_is_a_duration() {
         assert_eq!(remaining_milliseconds(600_000), 600_000);
         assert_eq!(remaining_milliseconds(0), 0);
         assert_eq!(remaining_milliseconds(YEAR_2000_MILLISECONDS - 1), 946_684_799_999);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_margin_is_kept_of_either() {
+    async fn the_margin_is_subtracted_from_both_forms() {
         let margin = Duration::from_secs(1);
         let mut context = Context::default();
         context.deadline = 600_000;

@@ -19,7 +19,7 @@ use crate::{Error, environment_variable, report, start_telemetry};
 /// Share of an invocation's time that is reserved for writing the counters.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// How long one run lasts outside of Lambda, where nobody sets an end. Each reads the secret again.
+/// Maximum duration of a run outside of Lambda, where there is no deadline. Each run reads the secret again.
 const CONTINUOUS_RUN: Duration = Duration::from_secs(15 * 60);
 
 /// Minimum time between two runs outside of Lambda.
@@ -29,7 +29,7 @@ const CONTINUOUS_PAUSE: Duration = Duration::from_secs(5);
 /// run until the process is ended. The environment decides which: Lambda sets `AWS_LAMBDA_RUNTIME_API`.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. A run that fails is not an error: it is logged and counted.
+/// When Lambda's runtime API is unavailable. A failed run is not an error: it is logged and counted.
 pub async fn run_drain<S: QueueSource>() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let drain: Result<Drain<Aws, AmqpBroker>, _> = match DrainConfig::from_environment(environment_variable) {
@@ -72,7 +72,7 @@ pub async fn run_drain<S: QueueSource>() -> Result<(), Error> {
     let run = &run;
     lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| async move {
         run(end_by(&event.context, MARGIN)).await;
-        // A run that failed has its own counter and alarm. As a failed invocation Lambda might run it again.
+        // A failed run has its own counter and alarm. If the invocation failed, Lambda might retry it.
         Ok::<_, Error>(())
     }))
     .await

@@ -31,7 +31,7 @@ const MARGIN: Duration = Duration::from_millis(300);
 /// Runs the intake of a provider as a Lambda function behind an HTTP API, until Lambda ends the process.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. Unusable settings are not an error: every request is then answered "send it
+/// When Lambda's runtime API is unavailable. Unusable settings are not an error: every request is then answered "send it
 /// again".
 pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     let started = Instant::now();
@@ -60,7 +60,7 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
 /// Runs the token endpoint as a Lambda function behind an HTTP API, until Lambda ends the process.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. Unusable settings are not an error: no token is issued then.
+/// When Lambda's runtime API is unavailable. Unusable settings are not an error: no token is issued then.
 pub async fn run_token_endpoint() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let config = TokenEndpointConfig::from_environment(environment_variable);
@@ -76,10 +76,10 @@ pub async fn run_token_endpoint() -> Result<(), Error> {
     serve(endpoint, move || unreadable.answer_unreadable(), problems, telemetry).await
 }
 
-/// Serves requests, reports what is wrong with the settings with each of them, and writes the counters after each.
+/// Serves requests, logs the problems of the settings with each request, and writes the counters after each.
 ///
-/// No event makes an invocation fail, because API Gateway would then answer 500: an event that is not a request gets the
-/// answer of `unreadable`.
+/// No event makes an invocation fail, because API Gateway would then answer 500: an event that is not a request is answered by
+/// `unreadable`.
 async fn serve<S>(
     service: S,
     unreadable: impl Fn() -> Response<Full<Bytes>>,
@@ -108,7 +108,7 @@ where
                 }
             };
             let response = api_gateway_response(response).await;
-            // Lambda may freeze the process once the response is out.
+            // Lambda may freeze the process once the response is sent.
             telemetry.flush();
             Ok::<_, Error>(response)
         }
@@ -116,7 +116,7 @@ where
     .await
 }
 
-/// The response in payload format 2.0, which `lambda_http` makes but does not hand out.
+/// The response in payload format 2.0; `lambda_http` does not export its conversion.
 async fn api_gateway_response(response: Response<Full<Bytes>>) -> ApiGatewayV2httpResponse {
     let (head, body) = response.into_response().await.into_parts();
     let mut response = ApiGatewayV2httpResponse::default();

@@ -14,16 +14,16 @@ use lambda_runtime::{Context, LambdaEvent, service_fn};
 use crate::deadline::end_by;
 use crate::{Error, environment_variable, report, start_telemetry};
 
-/// Share of an invocation's time that is reserved for reporting the records that were not done, and for writing the counters.
+/// Share of an invocation's time that is reserved for reporting unfinished records and for writing the counters.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The attribute with the number of receives of a message.
+/// The attribute with a message's receive count.
 const RECEIVE_COUNT: &str = "ApproximateReceiveCount";
 
 /// Runs the processor as a Lambda function behind the queue, until Lambda ends the process.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. Unusable settings are not an error: every record is then reported as failed and waits
+/// When Lambda's runtime API is unavailable. Unusable settings are not an error: every record is then reported as failed and waits
 /// on the queue.
 pub async fn run_processor() -> Result<(), Error> {
     let telemetry = start_telemetry();
@@ -51,7 +51,7 @@ pub async fn run_processor() -> Result<(), Error> {
                 records.into_iter().map(|record| record.message_id).collect()
             }
         };
-        // Lambda may freeze the process once the response is out.
+        // Lambda may freeze the process once the response is sent.
         telemetry.flush();
         Ok::<_, Error>(batch_response(failed))
     }))
@@ -62,7 +62,7 @@ async fn process<X: Split>(processor: &Processor<Aws, X>, records: Vec<QueueReco
     processor.process(records, end_by(context, MARGIN)).await
 }
 
-/// A message that can't be reported as failed by itself, so the whole batch fails.
+/// A message without an id cannot be reported as failed individually, so the whole batch fails.
 #[derive(Debug, thiserror::Error)]
 #[error("a message of the batch has no id; is the function invoked by an SQS queue?")]
 struct NamelessMessage;
@@ -75,7 +75,7 @@ fn queue_record(message: SqsMessage) -> Result<QueueRecord, NamelessMessage> {
     let receive_count = message.attributes.get(RECEIVE_COUNT).and_then(|count| count.parse().ok()).unwrap_or(1);
     Ok(QueueRecord {
         message_id: message.message_id.ok_or(NamelessMessage)?,
-        // A message without a body is not one of ours, and fails as such.
+        // A message without a body is not ours, and fails when it is parsed.
         body: message.body.unwrap_or_default(),
         receive_count,
     })

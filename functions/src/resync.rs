@@ -31,7 +31,7 @@ const MAX_LISTED: usize = 50;
 /// Runs the resync as a Lambda function, until Lambda ends the process.
 ///
 /// # Errors
-/// When Lambda's runtime API is gone. Unusable settings fail each invocation.
+/// When Lambda's runtime API is unavailable. Unusable settings fail each invocation.
 pub async fn run_resync() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let function = match ResyncConfig::from_environment(environment_variable) {
@@ -55,7 +55,7 @@ pub async fn run_resync() -> Result<(), Error> {
         if let Err(error) = &result {
             tracing::error!(%error, "the resync failed");
         }
-        // Lambda may freeze the process once the response is out.
+        // Lambda may freeze the process once the response is sent.
         telemetry.flush();
         result
     }))
@@ -104,7 +104,7 @@ impl Function {
     }
 }
 
-/// A hand-written payload with a mistake.
+/// A mistake in a hand-written payload.
 #[derive(Debug, thiserror::Error)]
 enum InvalidRequest {
     #[error(
@@ -115,7 +115,7 @@ enum InvalidRequest {
     Plan(#[from] InvalidPlan),
 }
 
-/// What a payload asks for. One without the members of a request was sent by a schedule.
+/// The request in a payload. A payload without any member of a request was sent by a schedule.
 fn plan(scheduled: &ResyncPlan, payload: &Value) -> Result<ResyncPlan, InvalidRequest> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -140,7 +140,7 @@ fn plan(scheduled: &ResyncPlan, payload: &Value) -> Result<ResyncPlan, InvalidRe
     Ok(scheduled.clone())
 }
 
-/// What the function answers.
+/// The function's answer.
 #[derive(Debug, Serialize)]
 struct Summary {
     outcome: &'static str,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_schedule_sends_means_the_usual_run() {
+    fn the_payload_of_a_schedule_starts_the_usual_run() {
         for payload in [
             json!(null),
             json!({}),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_with_a_mistake_is_refused_and_not_taken_for_a_schedules() {
+    fn a_request_with_a_mistake_is_rejected_and_not_taken_for_a_schedules() {
         for payload in [
             json!({"since": "yesterday"}),
             json!({"since": null}),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_did_something_is_summed_up() {
+    fn a_run_that_made_calls_is_summarised() {
         let summary = serde_json::to_value(summary(run(RunOutcome::OutOfTime, 3)).unwrap()).unwrap();
         assert_eq!(
             summary,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_could_not_do_anything_fails_the_invocation_and_says_why() {
+    fn a_run_without_success_fails_the_invocation_with_the_reason() {
         for (report, expected) in [
             (run(RunOutcome::Incomplete, 0), "some calls were not accepted (0 accepted, 1 not accepted, 1 not asked)"),
             (

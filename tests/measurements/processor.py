@@ -33,7 +33,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import adversarial  # noqa: E402
-from queue_documents import SETTINGS, Record, batch, failed, neighbours, record  # noqa: E402
+from queue_messages import SETTINGS, Record, batch, failed, neighbours, record  # noqa: E402
 from stack.function_process import FunctionProcess, InvocationFailed, moment  # noqa: E402
 from stack.stand_in import Latencies, StandIn  # noqa: E402
 from stack.template import ROOT  # noqa: E402

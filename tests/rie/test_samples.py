@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authority import told
+from authority import registered
 from confidential import CLIENT_SECRET, PATH_SECRET, PRIVATE_KEY, SIGNING_SECRET, confidential
 from senders import outcomes
 from stack import template
@@ -99,7 +99,7 @@ def environments(stack: Stack) -> dict[str, dict[str, str]]:
     secrets = stack.client("secretsmanager")
     shared = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{stack.proxy.port}", **CREDENTIALS}
     environments = {}
-    tell_of_the_samples_secrets()
+    register_the_samples_secrets()
     for name in FUNCTIONS:
         function = client.get_function_configuration(FunctionName=stack.function_name(name))
         environments[name] = function["Environment"]["Variables"] | shared
@@ -109,8 +109,8 @@ def environments(stack: Stack) -> dict[str, dict[str, str]]:
     return environments
 
 
-def tell_of_the_samples_secrets() -> None:
-    """They are public, but these runs must not show them any more than others."""
+def register_the_samples_secrets() -> None:
+    """They are public, but these runs must not reveal them either."""
     keys = EVENTS / "keys"
     [machnet] = json.loads((keys / "machnet-secret.json").read_text())["keys"]
     confidential(machnet["secret"], SIGNING_SECRET)
@@ -118,7 +118,7 @@ def tell_of_the_samples_secrets() -> None:
     confidential(json.loads((keys / "sterling-client.json").read_text())["client_secret"], CLIENT_SECRET)
     for key in json.loads((keys / "sterling-authority.json").read_text())["keys"]:
         confidential(key["private_key"], PRIVATE_KEY)
-    told(sample("sterling")["headers"]["authorization"])
+    registered(sample("sterling")["headers"]["authorization"])
 
 
 @pytest.mark.parametrize("name", DELIVERIES)
@@ -182,7 +182,7 @@ def test_the_sample_request_for_a_token_gets_one_that_the_webhook_takes(
     with running("sterling-token", environments["sterling-token"], tmp_path) as url:
         answer = invoke(url, (EVENTS / "sterling-token.json").read_bytes())
     assert answer["statusCode"] == 200, answer
-    delivery["headers"]["authorization"] = f"Bearer {told(json.loads(answer['body'])['access_token'])}"
+    delivery["headers"]["authorization"] = f"Bearer {registered(json.loads(answer['body'])['access_token'])}"
     with running("sterling", environments["sterling"], tmp_path) as url:
         taken = invoke(url, json.dumps(delivery).encode())
 

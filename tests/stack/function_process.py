@@ -113,7 +113,7 @@ class FunctionProcess:
         raise InvocationFailed(f"no answer within {patience:g} s")
 
     def peak_megabytes(self) -> float:
-        """The most memory that the process has held so far; 0 once it has ended."""
+        """Peak memory of the process so far, in megabytes; 0 once it has ended."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         peaks = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
         return sum(peaks) * 1024 / 1e6

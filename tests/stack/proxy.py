@@ -211,8 +211,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def _with_first_entry_refused(body: bytes) -> bytes:
     answer = json.loads(body)
     first, *others = answer["Successful"]
-    refusal = {"Id": first["Id"], "Code": "InternalError", "SenderFault": False, "Message": "Injected"}
-    return json.dumps(answer | {"Successful": others, "Failed": [refusal]}).encode()
+    failed = {"Id": first["Id"], "Code": "InternalError", "SenderFault": False, "Message": "Injected"}
+    return json.dumps(answer | {"Successful": others, "Failed": [failed]}).encode()
 
 
 def _error(operation: str, code: str) -> tuple[list[tuple[str, str]], bytes]:

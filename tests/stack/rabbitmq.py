@@ -1,4 +1,4 @@
-"""A RabbitMQ of our own: started as a child process, with its own ports, its own epmd and its own folder."""
+"""A private RabbitMQ as a child process, with its own ports, epmd and folder."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class RabbitMq:
             "users": [user("publisher", "publisher"), user(self.username, self.password)],
             "permissions": [
                 permissions("publisher", ".*", ".*", ".*"),
-                # Reading only: whoever declares, binds or publishes is refused.
+                # Read only: declaring, binding and publishing are refused.
                 permissions(self.username, "^$", "^$", ".*"),
             ],
         }
@@ -205,7 +205,7 @@ class RabbitMq:
         }
 
     def depth(self, queue: str) -> tuple[int, int]:
-        """How many messages are ready, and how many are out."""
+        """Number of messages that are ready, and number in flight."""
         # What `rabbitmqctl list_queues` asks for, without the second that starting it takes.
         listed = self._evaluate(
             f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<{json.dumps(queue)}>>)),'

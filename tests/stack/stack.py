@@ -35,7 +35,7 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a provider gets."""
+    """The answer that a provider receives."""
 
     status: int
     headers: dict[str, str]
@@ -43,7 +43,7 @@ class Answer:
     seconds: float
 
     def problem(self) -> dict[str, Any]:
-        """The problem details of a refusal."""
+        """The problem details of a rejection."""
         assert self.headers["content-type"] == "application/problem+json", self
         problem = json.loads(self.body)
         assert problem["status"] == self.status
@@ -51,7 +51,7 @@ class Answer:
 
 
 class FunctionError(Exception):
-    """What a function that failed answers."""
+    """The error with which an invocation failed."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         super().__init__(content["errorMessage"])
@@ -69,7 +69,7 @@ class ReadLog:
         """All lines so far."""
         with file.open("rb") as log:
             log.seek(self._size)
-            # The last line may still be on its way.
+            # The last line may be incomplete.
             whole, end, _ = log.read().rpartition(b"\n")
         self._size += len(whole) + len(end)
         self._lines += [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
@@ -124,7 +124,7 @@ class Stack:
     def _code_folder(self, binary: str) -> Path:
         """A folder to be packaged: a `bootstrap` that becomes the binary.
 
-        Its output goes to a file per process, which keeps whole lines apart and tells the process's id.
+        Its output goes to one file per process, which keeps lines whole and is named after the process's id.
         """
         executable = BINARIES / binary
         if not executable.is_file():
@@ -267,7 +267,7 @@ class Stack:
         return self.outputs[f"{self._functions[binary]}Name"]
 
     def invoke(self, binary: str, payload: Any) -> Any:
-        """What a function answers that no API and no queue stands before; an error of it is a `FunctionError`."""
+        """The answer of a directly invoked function; its failure raises `FunctionError`."""
         answer = self.client("lambda").invoke(
             FunctionName=self.function_name(binary), Payload=json.dumps(payload).encode()
         )
@@ -344,7 +344,7 @@ class Stack:
             client.update_event_source_mapping(UUID=mapping, Enabled=True)
 
     def take_messages(self, count: int) -> list[str]:
-        """Takes so many documents off the queue, which must be held."""
+        """Takes `count` messages off the queue, which must be held."""
         sqs, queue = self.client("sqs"), self.outputs["QueueUrl"]
         taken: list[str] = []
 

@@ -127,7 +127,7 @@ class StandIn:
         return 200, b"{}"
 
     def _in_the_way(self, key: Key, put: dict[str, Any]) -> Item | None:
-        """The item that fails the put's condition; an empty one if the condition wants one and nothing is there."""
+        """The existing item that fails the put's condition; an empty one if the condition requires an item and there is none."""
         condition = put.get("ConditionExpression")
         if condition is None:
             return None

@@ -1,4 +1,4 @@
-//! Takes Accredit's webhooks.
+//! Receives Accredit's webhooks.
 
 use intake_providers::accredit::Accredit;
 

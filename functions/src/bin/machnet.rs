@@ -1,4 +1,4 @@
-//! Takes Machnet's webhooks.
+//! Receives Machnet's webhooks.
 
 use intake_providers::machnet::Machnet;
 

@@ -1,4 +1,4 @@
-//! Empties NowCerts' message queue into ours: on Lambda once for each invocation, anywhere else without end.
+//! Drains NowCerts' message queue into ours: on Lambda once per invocation, anywhere else continuously.
 
 use intake_providers::nowcerts::NowCerts;
 

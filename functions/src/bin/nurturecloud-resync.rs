@@ -1,4 +1,4 @@
-//! Asks NurtureCloud to send everything again, because notifications may be lost and nothing can be read back.
+//! Asks NurtureCloud to resend its entities, because notifications may be lost and there is no API to read entities back.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), intake_functions::Error> {

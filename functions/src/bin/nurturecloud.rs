@@ -1,4 +1,4 @@
-//! Takes NurtureCloud's notifications.
+//! Receives NurtureCloud's notifications.
 
 use intake_providers::nurturecloud::NurtureCloud;
 

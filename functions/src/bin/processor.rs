@@ -1,4 +1,4 @@
-//! Takes deliveries from the queue and records their events.
+//! Receives deliveries from the queue and records their events.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), intake_functions::Error> {

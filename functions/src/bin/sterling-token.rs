@@ -1,5 +1,5 @@
-//! Answers `POST /oauth/token`: gives IBM Sterling the tokens that its webhook then verifies. The only function that can read
-//! the private keys.
+//! Answers `POST /oauth/token`: issues the tokens that IBM Sterling's webhook verifies. This is the only function that
+//! can read the private keys.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), intake_functions::Error> {

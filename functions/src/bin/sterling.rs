@@ -1,4 +1,4 @@
-//! Takes IBM Sterling's webhooks. Its secret holds public keys and client ids only.
+//! Receives IBM Sterling's webhooks. Its secret holds public keys and client ids only.
 
 use intake_providers::sterling::Sterling;
 

@@ -1,9 +1,8 @@
-//! The event of an HTTP API as a request.
+//! Converts the event of an HTTP API to a request.
 //!
 //! The conversion in `lambda_http` builds an absolute URL of host, protocol and query, and panics where that is not a URL; a
-//! header with a control character makes it refuse the whole event. Either way API Gateway would answer 500 in our place. No
-//! flow looks at any of this, so only method, path, headers and body are read here, and whatever else an event holds is passed
-//! over unseen.
+//! header with a control character makes it reject the whole event. Either way API Gateway would answer 500 instead of us. No
+//! flow needs any of this, so only method, path, headers and body are read here, and everything else in an event is ignored.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,11 +16,11 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// What an HTTP API, or a function URL, hands to the function: payload format 2.0. Reading one never fails, because an error
-/// here would be the invocation's.
+/// The event of an HTTP API or a function URL: payload format 2.0. Deserializing it never fails, because an error here would
+/// fail the invocation.
 pub(super) struct Event(pub(super) Result<Request<Full<Bytes>>, UnreadableEvent>);
 
-/// Why an event is not a request. None of these quotes the event.
+/// Why an event is not a request. The event is never quoted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnreadableEvent {
     #[error("the event is not a request in payload format 2.0 of an HTTP API; correct what invokes the function")]
@@ -37,14 +36,14 @@ pub(super) enum UnreadableEvent {
 }
 
 impl<'de> Deserialize<'de> for Event {
-    /// Never fails, even if the text is not JSON: `lambda_runtime` doesn't look at what follows the value that was read.
+    /// Never fails, even if the text is not JSON: `lambda_runtime` ignores what follows the deserialized value.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let event = HttpApiEvent::deserialize(deserializer).map_err(|_may_quote_the_event| UnreadableEvent::Form);
         Ok(Self(event.and_then(HttpApiEvent::into_request)))
     }
 }
 
-/// The members that are read. Those that are not listed may hold anything.
+/// The members that are read. All others may hold anything.
 ///
 /// Source: AWS, "Create AWS Lambda proxy integrations for HTTP APIs in API Gateway", payload format 2.0.
 #[derive(Deserialize)]
@@ -92,7 +91,7 @@ impl HttpApiEvent<'_> {
     }
 }
 
-/// What a path can't hold as it is. Percent signs stay, because they may already be an encoding.
+/// Characters that must be encoded in a path. Percent signs stay, because they may already be an encoding.
 /// Source: RFC 3986, section 3.3, `pchar`.
 const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -110,17 +109,17 @@ const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The path as a URI takes it. API Gateway has decoded it.
+/// The path, encoded for a URI. API Gateway has decoded it.
 fn uri(raw_path: &str) -> Option<Uri> {
     let path = utf8_percent_encode(raw_path, NOT_IN_A_PATH).to_string();
     path.starts_with('/').then(|| path.parse().ok()).flatten()
 }
 
-/// How many names of headers that are left out the log shows, and how much of each, in characters.
+/// Maximum number of dropped headers whose names are logged, and maximum length of each name, in characters.
 const MAX_NAMES: usize = 10;
 const MAX_NAME_CHARACTERS: usize = 64;
 
-/// The headers that HTTP allows. The others are left out, and the log has their names, but not their values.
+/// The headers that HTTP allows. Others are dropped; the log shows their names but not their values.
 fn usable_headers(headers: BTreeMap<String, &RawValue>) -> Result<HeaderMap, UnreadableEvent> {
     let mut usable = HeaderMap::new();
     let mut left_out = Vec::new();

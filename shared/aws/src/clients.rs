@@ -1,4 +1,4 @@
-//! The SDK's clients, made once.
+//! The SDK's clients, created once.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sqs::config::SharedHttpClient;
@@ -8,7 +8,7 @@ use intake_providers::ProviderName;
 use crate::timeouts::{self, Budget, ContentionBudget};
 use crate::{DynamoLease, DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue};
 
-/// What the ports are made of: the SDK's configuration, read once, and one pool of connections.
+/// The SDK's configuration, read once, and one connection pool. All ports are created from it.
 #[derive(Clone, Debug)]
 pub struct Clients {
     config: SdkConfig,
@@ -82,7 +82,7 @@ impl Clients {
     }
 }
 
-/// One HTTP client for all. Left to itself, each client of a service has its own, with its own copy of the root certificates.
+/// One HTTP client for all services. By default each service client creates its own, with another copy of the root certificates.
 fn http_client() -> SharedHttpClient {
     Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build_https()
 }

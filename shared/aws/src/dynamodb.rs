@@ -28,16 +28,16 @@ const CONTENDED: [&str; 3] = ["TransactionConflict", "ThrottlingError", "Provisi
 
 /// Two tables of DynamoDB with the string keys `pk` and `sk`: one for entities, and one for everything else.
 ///
-/// One entry is put by `PutItem`, several by `TransactWriteItems`, each under its own condition; the item that is in the way
-/// comes back with the refusal, so nothing is read apart.
+/// One entry is put by `PutItem`, several by `TransactWriteItems`, each under its own condition; a failed
+/// condition returns the existing item, so no separate read is needed.
 ///
-/// A write that met another writer (`TransactionConflict`) or was throttled inside a transaction says nothing about some of
-/// its items, even if others were refused in the same answer. It is tried again until the answer is either "done" or a
-/// refusal that accounts for every item, because [`PutOutcome::ConditionFailed`] says of each put whether something was in its way. If
-/// that doesn't come within the budget, the call fails and the record is redelivered.
+/// If a write meets another writer (`TransactionConflict`) or is throttled inside a transaction, the answer says nothing about
+/// some of its items, even if the conditions of others failed. It is retried until it succeeds or the answer accounts for every
+/// item, because [`PutOutcome::ConditionFailed`] reports for each put whether its condition failed. If that does not happen
+/// within the budget, the call fails and the record is redelivered.
 ///
-/// A write that took effect although its answer was lost is refused when it is tried again, and the entry in its way is
-/// the one that it put.
+/// If a write took effect although its answer was lost, the retry fails its condition, and the existing entry is the one that
+/// it put.
 #[derive(Clone, Debug)]
 pub struct DynamoLedger {
     client: Client,
@@ -46,10 +46,10 @@ pub struct DynamoLedger {
     contention: ContentionBudget,
 }
 
-/// What an attempt came to.
+/// Result of an attempt.
 enum Attempt {
     Done(PutOutcome),
-    /// Another writer or the table's limits were in the way.
+    /// Another writer or the table's limits prevented it; it may be retried.
     Contended {
         operation: &'static str,
         reasons: String,
@@ -104,8 +104,8 @@ impl DynamoLedger {
             Err(error) => error,
         };
         match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                let entry = to_entry(refusal.item(), &put.key, PUT_ITEM)?;
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                let entry = to_entry(failed.item(), &put.key, PUT_ITEM)?;
                 Ok(Attempt::Done(PutOutcome::ConditionFailed(vec![Some(entry)])))
             }
             Some(PutItemError::TransactionConflictException(_)) => {
@@ -188,8 +188,7 @@ impl Ledger for DynamoLedger {
     }
 }
 
-/// Sorts out why a transaction was cancelled. There is a reason per item, in their order, `None` for an item that was not at
-/// fault.
+/// Interprets the cancellation reasons of a transaction: one per item, in order; `None` for an item that did not cause it.
 fn cancellation(puts: &[ConditionalPut], reasons: &[CancellationReason]) -> Result<Attempt, PortError> {
     let codes: Vec<&str> = reasons.iter().map(|reason| reason.code().unwrap_or(NOT_AT_FAULT)).collect();
     let is_known = |code: &&str| *code == NOT_AT_FAULT || *code == REFUSED || CONTENDED.contains(code);
@@ -241,7 +240,7 @@ fn to_item(put: &ConditionalPut, operation: &'static str) -> Result<HashMap<Stri
     Ok(item)
 }
 
-/// The entry in an item. What serde has to say about one that it can't read may quote it, and is left out.
+/// Parses an item as an entry. serde's message is left out because it may quote the item.
 fn to_entry(
     item: Option<&HashMap<String, AttributeValue>>,
     key: &EntryKey,

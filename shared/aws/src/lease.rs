@@ -17,16 +17,16 @@ use crate::port_error::port_error;
 const UPDATE_ITEM: &str = "dynamodb UpdateItem";
 const DELETE_ITEM: &str = "dynamodb DeleteItem";
 
-/// The lease is free, expired or ours, and no pause lasts.
+/// The lease is free, expired or ours, and no pause is active.
 const IS_FREE: &str = "(attribute_not_exists(holder) OR expires_at <= :now OR holder = :holder) \
                        AND (attribute_not_exists(paused_until) OR paused_until <= :now)";
 
 type Item = HashMap<String, AttributeValue>;
 
-/// One item of the events table, at a key that no event can have: `lease#` and the provider's name.
+/// One item of the events table, at a key that no event uses: `lease#` and the provider's name.
 ///
-/// Its `expires_at` is also the table's time to live, so an old lease goes away by itself. That may take days, and the
-/// conditions look at `expires_at` themselves. An item that holds nothing but a pause has no `expires_at`, and stays until a
+/// Its `expires_at` is also the table's time to live, so DynamoDB removes an old lease. That may take days, so the
+/// conditions check `expires_at` as well. An item with only a pause has no `expires_at`, and stays until a
 /// run succeeds.
 #[derive(Clone, Debug)]
 pub struct DynamoLease {
@@ -76,7 +76,7 @@ impl DynamoLease {
         }
     }
 
-    /// Writes a pause and removes attributes, if the lease is still ours. Returns whether it is.
+    /// Writes a pause and removes attributes, if the lease is still ours. Returns whether it was.
     async fn put_pause(&self, owner: &LeaseOwner, pause: &Pause, remove: &[&str]) -> Result<bool, PortError> {
         let mut values = Item::from([
             holder(owner),
@@ -150,7 +150,7 @@ impl Lease for DynamoLease {
     }
 }
 
-/// The pause of an item. Without `paused_until`, which is how an operator lifts it, it is over.
+/// The pause of an item. Operators lift a pause by removing `paused_until`, so without it there is none.
 fn pause(item: &Item) -> Option<Pause> {
     let number = |name: &str| item.get(name)?.as_n().ok()?.parse::<i64>().ok();
     let text = |name: &str| item.get(name)?.as_s().ok();
@@ -202,7 +202,7 @@ mod tests {
         (service.clients().lease("events".to_owned(), ProviderName::NowCerts), LeaseOwner("run-1".to_owned()))
     }
 
-    fn refusal(item: &Value) -> Reply {
+    fn failed_condition(item: &Value) -> Reply {
         let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
         Reply::json(400, &json!({"__type": kind, "message": "The conditional request failed", "Item": item}))
     }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_is_taken_if_nobody_holds_it_or_its_time_is_over_and_no_pause_lasts() {
+    async fn a_lease_is_taken_if_it_is_free_or_expired_and_no_pause_is_active() {
         let service = TestService::replying(&[Reply::json(200, &json!({}))]);
         let (lease, owner) = lease(&service);
         let taken = lease.take(&owner, now(), now().plus(Duration::from_secs(30))).await.unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pause_that_lasts_is_told_from_a_lease_that_another_holds() {
+    async fn an_active_pause_is_distinguished_from_a_lease_that_another_holds() {
         let held = json!({"holder": {"S": "run-0"}, "expires_at": {"N": "1795253410"}});
         let paused = stored(&a_pause());
         let mut both = paused.clone();
@@ -267,14 +267,14 @@ mod tests {
             (killed, Taken::Paused(a_pause())),
             (json!(null), Taken::HeldByAnother),
         ] {
-            let service = TestService::replying(&[refusal(&item)]);
+            let service = TestService::replying(&[failed_condition(&item)]);
             let (lease, owner) = lease(&service);
             assert_eq!(lease.take(&owner, now(), now()).await.unwrap(), expected, "{item}");
         }
     }
 
     #[tokio::test]
-    async fn a_pause_that_is_over_or_lifted_comes_with_the_lease() {
+    async fn an_expired_or_lifted_pause_is_returned_with_the_lease() {
         let mut lifted = stored(&a_pause());
         lifted.as_object_mut().unwrap().remove("paused_until");
         for (item, until) in [(stored(&a_pause()), a_pause().until), (lifted, Timestamp::EPOCH)] {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_is_given_up_with_a_pause_or_deleted_without_one() {
+    async fn a_lease_is_released_with_a_pause_or_deleted_without_one() {
         let service = TestService::replying(&[Reply::json(200, &json!({}))]);
         let (lease, owner) = lease(&service);
         lease.release(&owner, Some(&a_pause())).await.unwrap();
@@ -316,8 +316,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_that_another_holds_is_neither_taken_nor_renewed_nor_given_up() {
-        let service = TestService::replying(&[refusal(&json!(null))]);
+    async fn a_lease_that_another_holds_is_neither_taken_nor_renewed_nor_released() {
+        let service = TestService::replying(&[failed_condition(&json!(null))]);
         let (lease, owner) = lease(&service);
         assert_eq!(lease.take(&owner, now(), now()).await.unwrap(), Taken::HeldByAnother);
         assert!(!lease.renew(&owner, now()).await.unwrap());
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_table_that_does_not_answer_is_an_error_and_no_refusal() {
+    async fn a_table_that_does_not_answer_is_an_error_and_not_a_held_lease() {
         let failure = Reply::json(500, &json!({"__type": "InternalServerError", "message": "we are sorry"}));
         let service = TestService::replying(&[failure]);
         let (lease, owner) = lease(&service);

@@ -1,4 +1,4 @@
-//! The ports on AWS, named together.
+//! All ports on AWS as one platform.
 
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::platform::Platform;

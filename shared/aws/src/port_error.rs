@@ -6,7 +6,7 @@ use intake_pipeline::port_error::PortError;
 /// Maximum length of a service's own message that is repeated, in characters.
 const MAX_MESSAGE_CHARACTERS: usize = 240;
 
-/// The error of a call, on one line: the service's error code and message, or how the call failed on the way.
+/// The error of a call, on one line: the service's error code and message, or how the call failed in transit.
 pub(crate) fn port_error<E>(operation: &'static str, error: &SdkError<E>) -> PortError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -25,18 +25,18 @@ where
         }
         SdkError::ResponseError(context) => unreadable(operation, context.raw().status().as_u16()).undecided(),
         SdkError::TimeoutError(_) => PortError::new(operation, error).undecided(),
-        // The connection may have broken before the request was on it or after.
+        // The connection may have broken before or after the request was sent.
         SdkError::DispatchFailure(failure) if !failure.is_user() => PortError::new(operation, error).undecided(),
         _ => PortError::new(operation, error),
     }
 }
 
-/// The causes are left out. They would say what was found where something else was expected, which may be a secret.
+/// The causes are left out: they may quote what was found in place of the expected value, possibly a secret.
 fn unreadable(operation: &'static str, status: u16) -> PortError {
     PortError::of(operation, format!("the answer could not be read (HTTP status {status})"))
 }
 
-/// A service's message up to where it starts to quote something, which may be what we sent.
+/// A service's message up to its first quotation, which may repeat what we sent.
 pub(crate) fn message_without_quotations(message: &str) -> String {
     let characters: Vec<char> = message.chars().collect();
     let is_letter = |index: Option<usize>| {
@@ -54,7 +54,7 @@ pub(crate) fn message_without_quotations(message: &str) -> String {
     }
 }
 
-/// On one line, and not long.
+/// Collapses a text to one line of limited length.
 fn printable(text: &str) -> String {
     let mut printable: String = text
         .chars()

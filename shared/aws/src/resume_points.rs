@@ -20,8 +20,8 @@ const DOCUMENT: &str = "document";
 /// One item in a table of DynamoDB with the string keys `pk` and `sk`. Its attribute `document` is the resume point as JSON
 /// text.
 ///
-/// A put names the document that was seen last, and the document that is in its way comes back with the refusal. A put that
-/// took effect although its answer was lost is refused when it is tried again, and finds itself.
+/// A put names the document that was read last, and a failed condition returns the existing document. If a put took effect
+/// although its answer was lost, the retry fails its condition and finds its own document.
 #[derive(Clone, Debug)]
 pub struct DynamoResumePoints {
     client: Client,
@@ -72,8 +72,8 @@ impl ResumePoints for DynamoResumePoints {
         };
         let Err(error) = put.send().await else { return Ok(Saved::Done) };
         match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                let is_there = refusal.item().and_then(document).is_some_and(|found| found == text);
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                let is_there = failed.item().and_then(document).is_some_and(|found| found == text);
                 Ok(if is_there { Saved::Done } else { Saved::ChangedMeanwhile })
             }
             _ => Err(port_error(PUT_ITEM, &error)),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_document_is_read_consistently_and_there_may_be_none() {
+    async fn the_document_is_read_consistently_and_may_be_missing() {
         let service = TestService::replying(&[Reply::json(200, &json!({"Item": item(&json!({"S": "the text"}))}))]);
         assert_eq!(resume_points(&service).load().await.unwrap().as_deref(), Some("the text"));
         assert_eq!(
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_later_document_takes_the_place_of_the_one_that_was_seen() {
+    async fn a_later_document_replaces_the_one_that_was_read() {
         let service = TestService::replying(&[Reply::json(200, &json!({}))]);
         assert_eq!(resume_points(&service).save(Some("first"), "second").await.unwrap(), Saved::Done);
         let request = only(&service);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_runs_document_stays_and_is_noticed() {
+    async fn another_runs_document_is_kept_and_reported() {
         for found in [item(&json!({"S": "another"})), Value::Null] {
             let service = TestService::replying(&[refused(&found)]);
             assert_eq!(resume_points(&service).save(Some("first"), "second").await.unwrap(), Saved::ChangedMeanwhile);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_put_whose_answer_was_lost_finds_itself() {
+    async fn a_put_whose_answer_was_lost_finds_its_own_document() {
         let lost = Reply::json(500, &json!({"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError"}));
         let service = TestService::replying(&[lost, refused(&item(&json!({"S": "second"})))]);
         assert_eq!(resume_points(&service).save(Some("first"), "second").await.unwrap(), Saved::Done);
@@ -192,8 +192,8 @@ mod tests {
     #[tokio::test]
     async fn a_missing_permission_is_named() {
         let message = "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: dynamodb:PutItem";
-        let refusal = json!({"__type": "com.amazon.coral.service#AccessDeniedException", "Message": message});
-        let service = TestService::replying(&[Reply::json(400, &refusal)]);
+        let denied = json!({"__type": "com.amazon.coral.service#AccessDeniedException", "Message": message});
+        let service = TestService::replying(&[Reply::json(400, &denied)]);
         let error = resume_points(&service).save(None, "first").await.unwrap_err().to_string();
         assert!(error.contains("dynamodb PutItem failed: AccessDeniedException: User:"), "{error}");
     }

@@ -19,7 +19,7 @@ const GET: &str = "s3 GetObject";
 
 /// A bucket of S3.
 ///
-/// The client is made with the first call: an intake seldom stores a body, and a client costs memory and time to start.
+/// The client is created by the first call: an intake seldom stores a body, and a client costs memory and start-up time.
 #[derive(Debug)]
 pub struct S3Payloads {
     config: SdkConfig,
@@ -38,7 +38,7 @@ impl S3Payloads {
             let config = Builder::from(&self.config)
                 .timeout_config(self.budget.timeout_config())
                 .retry_config(self.budget.retry_config())
-                // A bucket's name is not a host name where S3 is at another address than its own.
+                // At a custom endpoint the bucket's name cannot be part of the host name.
                 .force_path_style(self.is_at_another_address())
                 .build();
             Client::from_conf(config)
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_client_is_made_with_the_first_call() {
+    async fn the_client_is_created_by_the_first_call() {
         let service = TestService::replying(&[answer(200, "")]);
         let payloads = payloads(&service);
         assert!(payloads.client.get().is_none());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_are_put_under_their_key_to_the_byte() {
+    async fn a_payload_is_put_under_its_key_byte_for_byte() {
         let service = TestService::replying(&[answer(200, "")]);
         let bytes = Bytes::from_static(b"\0\xff any bytes");
         payloads(&service).put(&key(), bytes.clone()).await.unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_throttled_put_is_tried_again() {
+    async fn a_throttled_put_is_retried() {
         let slow_down = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
         let service = TestService::replying(&[answer(503, slow_down), answer(200, "")]);
         payloads(&service).put(&key(), Bytes::from_static(b"body")).await.unwrap();

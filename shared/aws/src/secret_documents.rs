@@ -1,8 +1,8 @@
 //! Secrets that a command reads, changes and writes back.
 //!
-//! Secrets Manager has no conditional write. The version is therefore read once more right before the write, and the write is
-//! refused when it isn't the one that was changed. Two commands that write within the same moment can still both succeed, and
-//! then the later one counts, so changes are for one person at a time.
+//! Secrets Manager has no conditional write. The version is therefore read again right before the write, and the write fails
+//! if it is not the one that was changed. Two commands that write at the same moment can still both succeed, and then the last
+//! write wins, so only one person should make changes at a time.
 
 use std::fmt;
 
@@ -30,9 +30,9 @@ pub struct SecretDocument {
 /// Why a secret was not replaced.
 #[derive(Debug)]
 pub enum ReplaceError {
-    /// It is another version than the one that was read.
+    /// The secret was changed after it was read.
     ChangedMeanwhile,
-    /// The service.
+    /// Secrets Manager failed or did not answer.
     Port(PortError),
 }
 
@@ -71,16 +71,16 @@ impl SecretDocument {
         Self { client: Client::new(config), secret_id: secret_id.to_owned() }
     }
 
-    /// Its name or ARN.
+    /// The secret's name or ARN.
     #[must_use]
     pub fn secret_id(&self) -> &str {
         &self.secret_id
     }
 
-    /// Its current text and version; no text and no version when it never had a value.
+    /// The current text and version; neither if the secret never had a value.
     ///
     /// # Errors
-    /// When the service doesn't answer, or the secret holds no text.
+    /// When the service doesn't answer, or the secret is binary.
     pub async fn read(&self) -> Result<(Option<SecretText>, String), PortError> {
         let secret = match self.client.get_secret_value().secret_id(&self.secret_id).send().await {
             Ok(secret) => secret,
@@ -103,10 +103,10 @@ impl SecretDocument {
         Ok((Some(text), version))
     }
 
-    /// Replaces its text, unless its version is no longer the one that was read.
+    /// Replaces the text, unless the secret was changed after it was read.
     ///
     /// # Errors
-    /// When the version differs, or the service doesn't take the text.
+    /// When the version differs, or the service rejects the text.
     pub async fn replace(&self, text: &SecretText, seen_version: &str) -> Result<(), ReplaceError> {
         let (_, version) = self.read().await?;
         if version != seen_version {
@@ -135,12 +135,12 @@ mod tests {
 
     use super::*;
 
-    /// A service that gives one answer per request, and hands out what it was asked for.
+    /// A service that returns one answer per request, and a channel with the requests.
     fn document(answers: &[(u16, Value)]) -> (SecretDocument, std::sync::mpsc::Receiver<(String, Value)>) {
         use std::io::{BufRead as _, BufReader, Read as _, Write as _};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, requests) = std::sync::mpsc::channel();
         let answers = answers.to_vec();
         std::thread::spawn(move || {
             for (status, answer) in answers {
@@ -163,7 +163,7 @@ mod tests {
                 }
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).unwrap();
-                tell.send((operation, serde_json::from_slice(&body).unwrap())).unwrap();
+                sender.send((operation, serde_json::from_slice(&body).unwrap())).unwrap();
                 let text = answer.to_string();
                 let head =
                     format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
@@ -178,7 +178,7 @@ mod tests {
             .retry_config(RetryConfig::disabled())
             .endpoint_url(endpoint)
             .build();
-        (SecretDocument::with(&config, "the-secret"), told)
+        (SecretDocument::with(&config, "the-secret"), requests)
     }
 
     fn found(version: &str) -> (u16, Value) {
@@ -186,32 +186,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_is_replaced_when_its_version_is_still_the_one_that_was_read() {
-        let (document, told) = document(&[found("v1"), found("v1"), (200, json!({}))]);
+    async fn a_secret_is_replaced_if_its_version_is_the_one_that_was_read() {
+        let (document, requests) = document(&[found("v1"), found("v1"), (200, json!({}))]);
         let (text, version) = document.read().await.unwrap();
         assert_eq!((text.unwrap().reveal(), version.as_str()), ("old", "v1"));
         document.replace(&SecretText::new("new".to_owned()), &version).await.unwrap();
-        let (operation, request) = told.iter().nth(2).unwrap();
+        let (operation, request) = requests.iter().nth(2).unwrap();
         assert_eq!(operation, "secretsmanager.PutSecretValue");
         assert_eq!((&request["SecretId"], &request["SecretString"]), (&json!("the-secret"), &json!("new")));
     }
 
     #[tokio::test]
     async fn a_secret_that_was_changed_meanwhile_is_not_written() {
-        let (document, told) = document(&[found("v1"), found("v2")]);
+        let (document, requests) = document(&[found("v1"), found("v2")]);
         let (_, version) = document.read().await.unwrap();
         let refused = document.replace(&SecretText::new("new".to_owned()), &version).await;
         assert!(matches!(refused, Err(ReplaceError::ChangedMeanwhile)), "{refused:?}");
-        assert!(told.iter().all(|(operation, _)| operation == "secretsmanager.GetSecretValue"));
+        assert!(requests.iter().all(|(operation, _)| operation == "secretsmanager.GetSecretValue"));
     }
 
     #[tokio::test]
-    async fn a_secret_without_a_value_is_no_error_and_a_secret_that_does_not_exist_is_one() {
+    async fn a_secret_without_a_value_is_not_an_error_but_a_missing_secret_is() {
         let missing = || (400, json!({"__type": "ResourceNotFoundException", "Message": "no value"}));
-        let (empty, _told) = document(&[missing(), (200, json!({"Name": "the-secret"}))]);
+        let (empty, _requests) = document(&[missing(), (200, json!({"Name": "the-secret"}))]);
         let (text, version) = empty.read().await.unwrap();
         assert!(text.is_none() && version.is_empty());
-        let (absent, _told) = document(&[missing(), missing()]);
+        let (absent, _requests) = document(&[missing(), missing()]);
         let error = absent.read().await.unwrap_err().to_string();
         assert!(error.contains("ResourceNotFoundException"), "{error}");
     }

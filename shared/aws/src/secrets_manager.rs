@@ -8,8 +8,8 @@ use crate::port_error::port_error;
 
 const OPERATION: &str = "secretsmanager GetSecretValue";
 
-/// A secret of Secrets Manager, as its version AWSCURRENT has it. AWSPREVIOUS is never read, so a key that was taken out of
-/// the secret is out.
+/// A secret of Secrets Manager in its version AWSCURRENT. AWSPREVIOUS is never read, so a key that was removed from the secret
+/// is no longer accepted.
 #[derive(Clone, Debug)]
 pub struct SecretsManagerSecrets {
     client: Client,
@@ -71,8 +71,8 @@ mod tests {
     async fn a_missing_permission_is_named() {
         let message =
             "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: secretsmanager:GetSecretValue";
-        let refusal = json!({"__type": "AccessDeniedException", "Message": message});
-        let error = fetch_from(&TestService::replying(&[Reply::json(400, &refusal)])).await.unwrap_err().to_string();
+        let denied = json!({"__type": "AccessDeniedException", "Message": message});
+        let error = fetch_from(&TestService::replying(&[Reply::json(400, &denied)])).await.unwrap_err().to_string();
         assert!(
             error.contains("AccessDeniedException: User: arn:aws:sts::1:assumed-role/r/f is not authorized"),
             "{error}"

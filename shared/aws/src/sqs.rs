@@ -12,8 +12,8 @@ const SEND_MESSAGE_BATCH: &str = "sqs SendMessageBatch";
 
 /// A standard queue of SQS.
 ///
-/// The provider's name is the message group: on a standard queue that orders nothing and lets SQS keep one noisy provider
-/// from delaying the others (fair queues). No message attributes are sent; they would count into the 1 MiB.
+/// The provider's name is the message group: on a standard queue it does not order anything and lets SQS keep one noisy
+/// provider from delaying the others (fair queues). No message attributes are sent; they would count towards the 1 MiB.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_is_sent_as_it_is_in_the_providers_message_group_and_without_attributes() {
+    async fn a_message_is_sent_unchanged_in_the_providers_group_and_without_attributes() {
         let service = TestService::replying(&[Reply::json(200, &json!({"MessageId": "m"}))]);
         send_to(&service).await.unwrap();
         let [request] = &service.received()[..] else { panic!("one request was expected") };
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_of_the_service_is_tried_again() {
+    async fn a_failure_of_the_service_is_retried() {
         let failure = Reply::json(500, &json!({"__type": "com.amazonaws.sqs#InternalFailure"}));
         let service = TestService::replying(&[failure.clone(), failure, Reply::json(200, &json!({"MessageId": "m"}))]);
         send_to(&service).await.unwrap();
@@ -156,10 +156,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_not_tried_again() {
-        let refusal =
+    async fn a_rejected_message_is_not_retried() {
+        let rejection =
             json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "The specified queue does not exist."});
-        let service = TestService::replying(&[Reply::json(400, &refusal)]);
+        let service = TestService::replying(&[Reply::json(400, &rejection)]);
         let error = send_to(&service).await.unwrap_err().to_string();
         assert!(error.contains("QueueDoesNotExist: The specified queue does not exist. (HTTP status 400)"), "{error}");
         assert_eq!(service.received().len(), 1);
@@ -173,8 +173,8 @@ mod tests {
             format!("1 validation error detected: Value '{text}' at 'messageBody' failed to satisfy a constraint"),
             format!("Message body: {text}"),
         ] {
-            let refusal = json!({"__type": "com.amazonaws.sqs#InvalidMessageContents", "message": message});
-            let service = TestService::replying(&[Reply::json(400, &refusal)]);
+            let rejection = json!({"__type": "com.amazonaws.sqs#InvalidMessageContents", "message": message});
+            let service = TestService::replying(&[Reply::json(400, &rejection)]);
             let error = send_to(&service).await.unwrap_err().to_string();
             assert!(error.contains("InvalidMessageContents"), "{error}");
             assert!(!error.contains("nobody else"), "{error}");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_hangs_costs_no_more_than_the_operations_time() {
+    async fn a_service_that_hangs_is_cut_off_at_the_operations_timeout() {
         let service = TestService::replying(&[Reply::Hang]);
         let started = Instant::now();
         let error = send_to(&service).await.unwrap_err().to_string();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_hangs_gives_way_to_one_that_works() {
+    async fn an_attempt_that_hangs_is_replaced_by_another() {
         let service = TestService::replying(&[Reply::Hang, Reply::json(200, &json!({"MessageId": "m"}))]);
         send_to(&service).await.unwrap();
     }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_names_each_document_and_its_message_group() {
+    async fn a_batch_names_each_message_and_its_group() {
         let successful: Vec<_> = ["0", "1"].map(|id| json!({"Id": id, "MessageId": id, "MD5OfMessageBody": ""})).into();
         let service = TestService::replying(&[Reply::json(200, &json!({"Successful": successful, "Failed": []}))]);
         assert!(send_batch_to(&service, 2).await.unwrap().iter().all(Result::is_ok));
@@ -255,14 +255,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_that_is_refused_as_a_whole_is_one_error() {
-        let refusal = json!({"__type": "com.amazonaws.sqs#BatchRequestTooLong", "message": "Too long."});
-        let error = send_batch_to(&TestService::replying(&[Reply::json(400, &refusal)]), 2).await.unwrap_err();
+    async fn a_batch_that_is_rejected_as_a_whole_is_one_error() {
+        let rejection = json!({"__type": "com.amazonaws.sqs#BatchRequestTooLong", "message": "Too long."});
+        let error = send_batch_to(&TestService::replying(&[Reply::json(400, &rejection)]), 2).await.unwrap_err();
         assert!(error.to_string().contains("BatchRequestTooLong: Too long."), "{error}");
     }
 
     #[tokio::test]
-    async fn the_queue_is_asked_for_an_attribute_to_learn_whether_it_answers() {
+    async fn a_probe_asks_the_queue_for_an_attribute() {
         let service = TestService::replying(&[Reply::json(200, &json!({"Attributes": {"QueueArn": "arn"}}))]);
         service.clients().queue("http://queue.test/1/deliveries".to_owned()).check().await.unwrap();
         let [request] = &service.received()[..] else { panic!("one request was expected") };

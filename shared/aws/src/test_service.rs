@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::Clients;
 use crate::timeouts::{Budget, ContentionBudget};
 
-/// Short times, so that a test of their end is short too.
+/// Short timeouts, so that tests of their expiry are fast.
 pub(crate) const BUDGET: Budget = Budget {
     connect: Duration::from_millis(500),
     attempt: Duration::from_millis(700),
@@ -35,7 +35,7 @@ pub(crate) enum Reply {
         status: u16,
         body: String,
     },
-    /// Takes the request and says nothing.
+    /// Reads the request and never answers.
     Hang,
 }
 
@@ -47,7 +47,7 @@ impl Reply {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
-    /// Such as `PUT /bucket/key?x-id=PutObject`.
+    /// The request line, such as `PUT /bucket/key?x-id=PutObject`.
     pub(crate) line: String,
     pub(crate) body: Vec<u8>,
 }
@@ -127,7 +127,7 @@ fn serve(mut stream: TcpStream, replies: &[Reply], log: &Mutex<Vec<Received>>) {
     }
 }
 
-/// A store that is not to be called.
+/// A store that must not be called.
 pub(crate) struct NoPayloads;
 
 impl Payloads for NoPayloads {

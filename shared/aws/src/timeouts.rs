@@ -1,29 +1,29 @@
-//! How long calls to AWS may take, and how often they are tried.
+//! Timeouts and retries of calls to AWS.
 //!
 //! Each budget has three limits, one inside the other: a connection, an attempt (connection, request and answer), and the
-//! operation (all attempts and the pauses between them). The attempt's limit is what saves a function that Lambda had
-//! frozen: its pooled connections may have died without a word, and only a new attempt makes a new connection.
+//! operation (all attempts and the pauses between them). The attempt's limit rescues a function that Lambda
+//! had frozen: its pooled connections may have been dropped silently, and only a new attempt makes a new connection.
 
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 
-/// The time for calls of one kind.
+/// Timeouts and retries for one kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// For a connection, TLS included.
+    /// Timeout of a connection, TLS included.
     pub connect: Duration,
-    /// For one attempt, its connection included.
+    /// Timeout of one attempt, its connection included.
     pub attempt: Duration,
-    /// For all attempts and the pauses between them.
+    /// Timeout of the operation: all attempts and the pauses between them.
     pub operation: Duration,
-    /// How many attempts are made at most.
+    /// Maximum number of attempts.
     pub attempts: u32,
-    /// The longest first pause after throttling; it doubles with each attempt, and each pause is a random part of it. After
+    /// Maximum first pause after throttling; it doubles with each attempt, and each pause is a random fraction of it. After
     /// other failures the SDK starts at 50 ms.
     pub first_pause: Duration,
-    /// The longest pause.
+    /// Maximum pause between two attempts.
     pub longest_pause: Duration,
 }
 
@@ -46,8 +46,8 @@ impl Budget {
 
 /// Small calls of an intake, which answers within 3 seconds: `SendMessage` and `GetSecretValue`.
 ///
-/// They usually take 10 to 50 ms. Two attempts may hang, and the rest of the operation is for a third one. A first request
-/// that needs the secret and the queue stays inside its deadline unless both hang; then the deadline cuts the second off.
+/// They usually take 10 to 50 ms. Two attempts may hang, and the operation still has time for a third. A first request that
+/// needs both the secret and the queue meets its deadline unless both hang; then the deadline cuts the second call off.
 pub const INTAKE: Budget = Budget {
     connect: Duration::from_millis(500),
     attempt: Duration::from_millis(900),
@@ -57,14 +57,14 @@ pub const INTAKE: Budget = Budget {
     longest_pause: Duration::from_millis(400),
 };
 
-/// The store of a large body by an intake: up to 4 MiB, from a function with a fraction of a processor. One attempt gets
-/// longer, so there is room for one more only.
+/// Storing a large body in an intake: up to 4 MiB, from a function with a fraction of a processor. An attempt may take longer,
+/// so there is time for only one more.
 pub const INTAKE_PAYLOADS: Budget = Budget { attempt: Duration::from_millis(1_400), attempts: 2, ..INTAKE };
 
 /// Every call of the processor, which has 30 seconds and redelivers failed records.
 ///
-/// Long enough for throttling to pass, and three operations in a row, the most that one event usually needs, fit into the
-/// function's time.
+/// Long enough for throttling to pass. Three operations in a row, usually the maximum for one event, fit into the function's
+/// timeout.
 pub const PROCESSOR: Budget = Budget {
     connect: Duration::from_secs(1),
     attempt: Duration::from_secs(3),
@@ -74,21 +74,21 @@ pub const PROCESSOR: Budget = Budget {
     longest_pause: Duration::from_secs(2),
 };
 
-/// Every call of the drain. A batch holds up no other one, and its messages are redelivered if it fails; but after the run
-/// has taken its last message, everything that is out must be sent within its margin of 12 s.
+/// Every call of the drain. A batch does not delay another one, and its messages are redelivered if it fails; but once the run
+/// has received its last message, everything in flight must be sent within its margin of 12 s.
 pub const DRAIN: Budget = Budget { attempt: Duration::from_secs(4), operation: Duration::from_secs(9), ..PROCESSOR };
 
-/// How a write to the ledger is tried again when another writer holds one of its items, or the table throttles it within a
-/// transaction. The SDK doesn't try these again.
+/// Retries of a write to the ledger when another writer holds one of its items, or the table throttles it within a
+/// transaction. The SDK does not retry these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentionBudget {
-    /// How many attempts are made at most.
+    /// Maximum number of attempts.
     pub attempts: u32,
-    /// The longest first pause; it doubles with each attempt, and each pause is a random part of it.
+    /// Maximum first pause; it doubles with each attempt, and each pause is a random fraction of it.
     pub first_pause: Duration,
-    /// The longest pause.
+    /// Maximum pause between two attempts.
     pub longest_pause: Duration,
-    /// No attempt starts later than this after the first one.
+    /// No attempt starts later than this after the first.
     pub within: Duration,
 }
 

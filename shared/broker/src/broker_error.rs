@@ -6,10 +6,10 @@ use intake_pipeline::drain::broker::{BrokerError, BrokerFailure};
 use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
-/// Maximum length of the broker's own words that are repeated, in characters.
+/// Maximum length of the broker's message that is repeated, in characters.
 const MAX_MESSAGE_CHARACTERS: usize = 240;
 
-/// What was in progress.
+/// The operation in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Connecting {
@@ -17,21 +17,21 @@ pub(crate) enum Phase {
     },
     /// Opening a channel and a consumer on it.
     Consuming,
-    /// Everything after that.
+    /// Consuming and acknowledging.
     Running,
 }
 
 pub(crate) fn broker_error(phase: Phase, error: &Error) -> BrokerError {
     let failure = match (phase, error.kind()) {
-        (Phase::Connecting { .. }, ErrorKind::ProtocolError(refusal)) => match refusal.kind() {
+        (Phase::Connecting { .. }, ErrorKind::ProtocolError(error)) => match error.kind() {
             AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => BrokerFailure::VirtualHostRefused,
             AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => BrokerFailure::LoginRefused,
             _ => BrokerFailure::ConnectionLost,
         },
         (Phase::Connecting { tls: true }, ErrorKind::IOError(error)) if is_of_tls(error) => BrokerFailure::Tls,
         (Phase::Connecting { .. }, _) => BrokerFailure::Unreachable,
-        (Phase::Consuming, ErrorKind::ProtocolError(refusal)) => refused_consumer(refusal),
-        (Phase::Running, ErrorKind::ProtocolError(refusal)) if matches!(refusal.kind(), AMQPErrorKind::Soft(_)) => {
+        (Phase::Consuming, ErrorKind::ProtocolError(error)) => refused_consumer(error),
+        (Phase::Running, ErrorKind::ProtocolError(error)) if matches!(error.kind(), AMQPErrorKind::Soft(_)) => {
             BrokerFailure::ChannelClosed
         }
         (_, ErrorKind::InvalidChannelState(..)) => BrokerFailure::ChannelClosed,
@@ -40,14 +40,14 @@ pub(crate) fn broker_error(phase: Phase, error: &Error) -> BrokerError {
     BrokerError { failure, message: on_one_line(&error.to_string()) }
 }
 
-fn refused_consumer(refusal: &AMQPError) -> BrokerFailure {
-    match refusal.kind() {
+fn refused_consumer(error: &AMQPError) -> BrokerFailure {
+    match error.kind() {
         AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => BrokerFailure::UnknownQueue,
         AMQPErrorKind::Soft(AMQPSoftError::RESOURCELOCKED) => BrokerFailure::InUse,
-        // RabbitMQ has one code for a missing permission and for a queue that has a consumer already; its words for the latter are
+        // RabbitMQ uses one code for a missing permission and for a queue that already has a consumer; its message for the latter is
         // "queue '...' in vhost '...' in exclusive use".
         AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
-            if refusal.get_message().as_str().contains("in exclusive use") {
+            if error.get_message().as_str().contains("in exclusive use") {
                 BrokerFailure::InUse
             } else {
                 BrokerFailure::AccessRefused
@@ -58,13 +58,13 @@ fn refused_consumer(refusal: &AMQPError) -> BrokerFailure {
     }
 }
 
-/// What rustls finds wrong comes as invalid data; a plain broker ends the connection when it meets TLS.
+/// rustls reports problems as invalid data; a broker without TLS ends the connection when it receives a TLS handshake.
 fn is_of_tls(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
 }
 
-/// An error in our own words.
-pub(crate) fn in_words(failure: BrokerFailure, message: &str) -> BrokerError {
+/// An error with our own message.
+pub(crate) fn described(failure: BrokerFailure, message: &str) -> BrokerError {
     BrokerError { failure, message: on_one_line(message) }
 }
 
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal(kind: impl Into<AMQPErrorKind>, message: &str) -> Error {
+    fn protocol_error(kind: impl Into<AMQPErrorKind>, message: &str) -> Error {
         ErrorKind::ProtocolError(AMQPError::new(kind.into(), message.into())).into()
     }
 
@@ -90,23 +90,43 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_comes_to_what_can_be_done_about_it() {
+    fn each_error_becomes_the_failure_that_names_its_remedy() {
         let connecting = Phase::Connecting { tls: false };
         let in_use = "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use";
         let no_permission = "ACCESS_REFUSED - read access to queue 'q' in vhost '/' refused for user 'u'";
         for (phase, error, expected) in [
-            (connecting, refusal(AMQPSoftError::ACCESSREFUSED, "Login was refused"), BrokerFailure::LoginRefused),
-            (connecting, refusal(AMQPHardError::NOTALLOWED, "vhost not found"), BrokerFailure::VirtualHostRefused),
+            (
+                connecting,
+                protocol_error(AMQPSoftError::ACCESSREFUSED, "Login was refused"),
+                BrokerFailure::LoginRefused,
+            ),
+            (
+                connecting,
+                protocol_error(AMQPHardError::NOTALLOWED, "vhost not found"),
+                BrokerFailure::VirtualHostRefused,
+            ),
             (connecting, io(io::ErrorKind::ConnectionRefused), BrokerFailure::Unreachable),
             (connecting, io(io::ErrorKind::InvalidData), BrokerFailure::Unreachable),
             (Phase::Connecting { tls: true }, io(io::ErrorKind::InvalidData), BrokerFailure::Tls),
             (Phase::Connecting { tls: true }, io(io::ErrorKind::ConnectionRefused), BrokerFailure::Unreachable),
-            (Phase::Consuming, refusal(AMQPSoftError::NOTFOUND, "no queue"), BrokerFailure::UnknownQueue),
-            (Phase::Consuming, refusal(AMQPSoftError::ACCESSREFUSED, in_use), BrokerFailure::InUse),
-            (Phase::Consuming, refusal(AMQPSoftError::ACCESSREFUSED, no_permission), BrokerFailure::AccessRefused),
-            (Phase::Consuming, refusal(AMQPSoftError::RESOURCELOCKED, "locked"), BrokerFailure::InUse),
-            (Phase::Running, refusal(AMQPSoftError::PRECONDITIONFAILED, "unknown tag"), BrokerFailure::ChannelClosed),
-            (Phase::Running, refusal(AMQPHardError::CONNECTIONFORCED, "shutdown"), BrokerFailure::ConnectionLost),
+            (Phase::Consuming, protocol_error(AMQPSoftError::NOTFOUND, "no queue"), BrokerFailure::UnknownQueue),
+            (Phase::Consuming, protocol_error(AMQPSoftError::ACCESSREFUSED, in_use), BrokerFailure::InUse),
+            (
+                Phase::Consuming,
+                protocol_error(AMQPSoftError::ACCESSREFUSED, no_permission),
+                BrokerFailure::AccessRefused,
+            ),
+            (Phase::Consuming, protocol_error(AMQPSoftError::RESOURCELOCKED, "locked"), BrokerFailure::InUse),
+            (
+                Phase::Running,
+                protocol_error(AMQPSoftError::PRECONDITIONFAILED, "unknown tag"),
+                BrokerFailure::ChannelClosed,
+            ),
+            (
+                Phase::Running,
+                protocol_error(AMQPHardError::CONNECTIONFORCED, "shutdown"),
+                BrokerFailure::ConnectionLost,
+            ),
             (Phase::Running, io(io::ErrorKind::ConnectionReset), BrokerFailure::ConnectionLost),
             (Phase::Running, ErrorKind::MissingHeartbeatError.into(), BrokerFailure::ConnectionLost),
         ] {
@@ -115,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn the_brokers_words_are_kept_on_one_line_and_short() {
-        let error = refusal(AMQPSoftError::NOTFOUND, &format!("no queue\n{}", "q".repeat(240)));
+    fn the_brokers_message_is_kept_on_one_line_and_truncated() {
+        let error = protocol_error(AMQPSoftError::NOTFOUND, &format!("no queue\n{}", "q".repeat(240)));
         let message = broker_error(Phase::Consuming, &error).message;
         assert!(message.contains("no queue q") && message.chars().count() == MAX_MESSAGE_CHARACTERS, "{message}");
     }

@@ -1,4 +1,4 @@
-//! From lapin's delivery to a message.
+//! Converts lapin's deliveries to messages.
 
 use bytes::Bytes;
 use intake_providers::amqp::{Message, Properties};
@@ -6,10 +6,10 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::Value;
 
-/// The header in which a quorum queue of RabbitMQ counts how often a message came back.
+/// The header in which a RabbitMQ quorum queue counts how often a message was requeued.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// The message of a delivery, and what acknowledges it.
+/// The message of a delivery, and the receipt that acknowledges it.
 pub(crate) fn message(delivery: Delivery) -> (Message, lapin::Acker) {
     let Delivery { exchange, routing_key, redelivered, properties, data, acker, .. } = delivery;
     let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
@@ -38,7 +38,7 @@ pub(crate) fn message(delivery: Delivery) -> (Message, lapin::Acker) {
     (message, acker)
 }
 
-/// A header's value: text and bytes as they are, anything else as JSON.
+/// A header's value: strings and bytes unchanged, anything else as JSON.
 fn bytes(value: &AMQPValue) -> Vec<u8> {
     match value {
         AMQPValue::ShortString(text) => text.as_str().as_bytes().to_vec(),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_becomes_a_message_with_all_that_is_said_of_it() {
+    fn a_delivery_becomes_a_message_with_all_its_properties() {
         let mut headers = FieldTable::default();
         headers.insert("x-delivery-count".into(), AMQPValue::LongLongInt(3));
         headers.insert("tenant".into(), AMQPValue::LongString("7".into()));

@@ -12,16 +12,16 @@ use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserIn
 use lapin::{Acker, Channel, ConnectionProperties, Consumer};
 use tokio::time::timeout;
 
-use crate::broker_error::{Phase, broker_error, in_words};
+use crate::broker_error::{Phase, broker_error, described};
 use crate::message::message;
 
-/// The time for a connection, TLS and login included.
+/// Timeout of a connection, TLS and login included.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Both sides count a connection as broken when nothing came for twice this time.
+/// Both sides treat a connection as broken when nothing arrives for twice this time.
 const HEARTBEAT_SECONDS: u16 = 10;
 
-/// What the broker's operators see the connection by.
+/// Name of the connection, shown to the broker's operators.
 const CONNECTION_NAME: &str = "webhook-intake";
 
 const SUCCESS: u16 = 200;
@@ -43,7 +43,7 @@ impl Broker for AmqpBroker {
             Ok(Err(error)) => Err(broker_error(Phase::Connecting { tls: connection.tls }, &error)),
             Err(_elapsed) => {
                 let message = format!("no answer within {} s", CONNECT.as_secs());
-                Err(in_words(BrokerFailure::Unreachable, &message))
+                Err(described(BrokerFailure::Unreachable, &message))
             }
         }
     }
@@ -63,7 +63,7 @@ fn uri(connection: &Connection) -> AMQPUri {
     }
 }
 
-/// A connection.
+/// A connection to a broker.
 pub struct AmqpSession {
     connection: lapin::Connection,
     channels: Mutex<Vec<Channel>>,
@@ -85,7 +85,8 @@ impl Session for AmqpSession {
     async fn close(&self) -> Result<(), BrokerError> {
         let error = |error| broker_error(Phase::Running, &error);
         let channels = self.channels.lock().map(|mut channels| std::mem::take(&mut *channels)).unwrap_or_default();
-        // The channel's own close is answered after every acknowledgement on it was seen; the connection's might not be.
+        // The broker answers the channel's close after processing every acknowledgement on it; a connection's close gives no such
+        // guarantee.
         for channel in channels.iter().filter(|channel| channel.status().connected()) {
             channel.close(SUCCESS, "OK".into()).await.map_err(error)?;
         }
@@ -93,23 +94,23 @@ impl Session for AmqpSession {
     }
 }
 
-/// Begins to consume a queue as its only consumer.
+/// Starts to consume a queue as its only consumer.
 ///
-/// `basic.qos` comes first: it bounds consumers that begin after it, each by itself, and leaves one that is running as it was.
-/// Source: RabbitMQ, "Consumer Prefetch". Its other form, for the whole channel, quorum queues do not support.
+/// `basic.qos` comes first: it limits each consumer that starts after it, and does not change a running one.
+/// Source: RabbitMQ, "Consumer Prefetch". Quorum queues do not support its other form, a limit for the whole channel.
 async fn consumer(channel: &Channel, queue: &QueueName, prefetch: u16) -> lapin::Result<Consumer> {
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
     channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await
 }
 
-/// The messages of one queue, on a channel of their own.
+/// The messages of one queue, on their own channel.
 pub struct AmqpMessages {
     channel: Channel,
     queue: QueueName,
     consumer: Consumer,
     is_cancelled: bool,
-    /// lapin says once that nothing comes any more, and then says nothing.
+    /// lapin reports the end of the messages once, and then never again.
     is_at_end: bool,
 }
 
@@ -153,7 +154,7 @@ impl Messages for AmqpMessages {
     }
 }
 
-/// Acknowledges one message.
+/// Acknowledges or requeues one message.
 #[derive(Debug)]
 pub struct AmqpReceipt(Acker);
 
@@ -167,7 +168,7 @@ impl Receipt for AmqpReceipt {
     }
 }
 
-/// lapin says "not sent" and no error when the channel is gone already.
+/// lapin reports "not sent" rather than an error when the channel is already closed.
 fn settled(result: lapin::Result<bool>) -> Result<(), BrokerError> {
     match result {
         Ok(true) => Ok(()),
@@ -177,5 +178,5 @@ fn settled(result: lapin::Result<bool>) -> Result<(), BrokerError> {
 }
 
 fn gone() -> BrokerError {
-    in_words(BrokerFailure::ConnectionLost, "the channel is gone, and with it what was not acknowledged")
+    described(BrokerFailure::ConnectionLost, "the channel is gone, and with it what was not acknowledged")
 }

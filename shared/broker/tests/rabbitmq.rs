@@ -87,7 +87,7 @@ async fn bodies(messages: &mut AmqpMessages, count: usize) -> Vec<String> {
 
 #[tokio::test]
 #[ignore = "needs a RabbitMQ"]
-async fn a_message_comes_with_its_properties_and_is_gone_once_acknowledged() {
+async fn a_message_has_its_properties_and_is_removed_once_acknowledged() {
     let owned = Owned::queue("adapter.properties", "classic").await;
     let mut headers = FieldTable::default();
     headers.insert("tenant".into(), AMQPValue::LongInt(7));
@@ -109,7 +109,7 @@ async fn a_message_comes_with_its_properties_and_is_gone_once_acknowledged() {
 
 #[tokio::test]
 #[ignore = "needs a RabbitMQ"]
-async fn a_message_that_is_given_back_comes_again_and_a_quorum_queue_counts_that() {
+async fn a_requeued_message_is_redelivered_and_a_quorum_queue_counts_it() {
     let owned = Owned::queue("adapter.returned", "quorum").await;
     owned.publish("body", BasicProperties::default()).await;
     for (redelivered, count) in [(false, None), (true, Some(1)), (true, Some(2))] {
@@ -127,7 +127,7 @@ async fn a_message_that_is_given_back_comes_again_and_a_quorum_queue_counts_that
 
 #[tokio::test]
 #[ignore = "needs a RabbitMQ"]
-async fn no_more_is_sent_than_the_prefetch_and_what_was_sent_comes_after_the_cancel() {
+async fn the_prefetch_limits_deliveries_and_those_sent_arrive_after_the_cancel() {
     let owned = Owned::queue("adapter.cancelled", "classic").await;
     for number in 0..20 {
         owned.publish(&number.to_string(), BasicProperties::default()).await;
@@ -144,7 +144,7 @@ async fn no_more_is_sent_than_the_prefetch_and_what_was_sent_comes_after_the_can
 
 #[tokio::test]
 #[ignore = "needs a RabbitMQ"]
-async fn a_consumer_that_begins_again_has_another_prefetch_beside_what_the_first_left_unacknowledged() {
+async fn a_restarted_consumer_has_its_own_prefetch_beside_unacknowledged_messages() {
     for kind in ["classic", "quorum"] {
         let owned = Owned::queue("adapter.again", kind).await;
         for number in 0..30 {
@@ -184,7 +184,7 @@ async fn a_consumer_that_begins_again_has_another_prefetch_beside_what_the_first
 
 #[tokio::test]
 #[ignore = "needs a RabbitMQ"]
-async fn a_quorum_queue_drops_a_message_that_is_returned_once_more_than_its_limit() {
+async fn a_quorum_queue_drops_a_message_that_is_requeued_beyond_its_limit() {
     let owned = Owned::queue("adapter.limited", "quorum").await;
     owned.publish("body", BasicProperties::default()).await;
     for returned in 0..=20_u64 {
@@ -204,7 +204,7 @@ async fn a_quorum_queue_drops_a_message_that_is_returned_once_more_than_its_limi
 
 #[tokio::test]
 #[ignore = "needs a RabbitMQ"]
-async fn a_second_consumer_is_refused_while_one_is_at_work() {
+async fn a_second_consumer_is_refused_while_one_is_running() {
     let owned = Owned::queue("adapter.exclusive", "classic").await;
     let first = AmqpBroker.connect(&connection()).await.unwrap();
     let messages = first.consume(&owned.name, 10).await.unwrap();
@@ -224,7 +224,7 @@ async fn what_the_broker_refuses_is_an_error_of_its_kind_without_the_password() 
     let refused = async |change: fn(&mut Connection)| -> BrokerError {
         let mut connection = connection();
         change(&mut connection);
-        within(AmqpBroker.connect(&connection)).await.err().expect("a refusal")
+        within(AmqpBroker.connect(&connection)).await.err().expect("an error")
     };
     for (change, expected) in [
         (
@@ -264,7 +264,7 @@ async fn a_certificate_is_checked_against_the_roots_and_the_hosts_name() {
 
 #[tokio::test]
 #[ignore = "needs a RabbitMQ"]
-async fn a_consumer_that_the_broker_ends_is_told_from_a_connection_that_is_gone() {
+async fn a_cancelled_consumer_is_distinguished_from_a_lost_connection() {
     let owned = Owned::queue("adapter.deleted", "classic").await;
     let session = AmqpBroker.connect(&connection()).await.unwrap();
     let mut messages = session.consume(&owned.name, 10).await.unwrap();

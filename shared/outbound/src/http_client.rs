@@ -1,4 +1,4 @@
-//! HTTP clients, all set up in the same way.
+//! HTTP clients with one common set-up.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use reqwest::{Client, Url, redirect, retry};
 
 const USER_AGENT: &str = concat!("webhook-intake/", env!("CARGO_PKG_VERSION"));
 
-/// No HTTP client could be set up.
+/// The HTTP client could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("no http client could be made; if certificates are the cause, install the system's ca-certificates")]
 pub struct NoClient(#[source] reqwest::Error);
 
-/// How long things may take.
+/// Timeouts of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// A connection, TLS included.
+    /// Timeout of a connection, TLS included.
     pub connect: Duration,
-    /// A whole call, connection and answer included.
+    /// Timeout of a whole call, connection and answer included.
     pub call: Duration,
 }
 
-/// The other side of a client, as far as the set-up depends on it.
+/// The kind of server that a client calls; the set-up depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     is_this_machine: bool,
@@ -43,8 +43,8 @@ impl From<&BaseUrl> for Peer {
 
 /// A client for this peer.
 ///
-/// It follows no redirect, because one is not an acknowledgement and would carry credentials elsewhere, and it repeats no request.
-/// This machine is reached directly, whatever proxy is set.
+/// It follows no redirects, because a redirect is not an acknowledgement and would send credentials elsewhere, and it does not
+/// retry. This machine is reached directly, whatever proxy is set.
 ///
 /// # Errors
 /// When the system has no root certificates, or TLS can't be set up.
@@ -62,13 +62,13 @@ pub fn http_client(peer: impl Into<Peer>, limits: Limits) -> Result<Client, NoCl
     if is_secure {
         builder = builder.https_only(true);
     } else {
-        // Plain HTTP needs no certificates, so a machine without any can use it.
+        // Plain HTTP needs no certificates, so a machine without them can use it.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(NoClient)
 }
 
-/// Whether a URL is of this machine, by any of its names.
+/// Whether the URL's host is this machine, under any of its names.
 #[must_use]
 pub fn is_this_machine(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_is_known_by_any_of_its_names() {
+    fn this_machine_is_recognised_by_each_of_its_names() {
         for (url, expected) in [
             ("http://127.0.0.1:8080/", true),
             ("http://localhost/", true),

@@ -11,7 +11,7 @@ use reqwest::Client;
 
 use crate::http_client::{Limits, NoClient, http_client};
 
-/// How long a connection may take, TLS included.
+/// Timeout of a connection, TLS included.
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(3);
 
 /// NurtureCloud's Data API. `Debug` doesn't show the credentials.
@@ -23,10 +23,10 @@ pub struct HttpSyncApi {
 }
 
 impl HttpSyncApi {
-    /// The API at this URL, with these credentials.
+    /// A client of the API at this URL, with these credentials.
     ///
     /// # Errors
-    /// When the HTTP client can't be made.
+    /// When the HTTP client cannot be set up.
     pub fn new(base_url: BaseUrl, credentials: &Credentials) -> Result<Self, NoClient> {
         Self::within(Limits { connect: MAX_CONNECT_TIME, call: MAX_CALL_TIME }, base_url, credentials)
     }
@@ -43,16 +43,16 @@ impl SyncApi for HttpSyncApi {
             .client
             .post(call.url(&self.base_url))
             .header(AUTHORIZATION, self.authorization.clone())
-            // Some servers answer a POST of no length with 411.
+            // Some servers answer a POST without a length with 411.
             .header(CONTENT_LENGTH, 0);
         let response = request.send().await.map_err(|error| failed(call, error))?;
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        // The rest of the response is dropped unread.
+        // The body is dropped unread.
         Ok(SyncAnswer { status: response.status(), retry_after: retry_after.map(str::to_owned) })
     }
 }
 
-/// The error without the URL, which holds ids.
+/// The error without the URL, which contains ids.
 fn failed(call: &SyncCall, error: reqwest::Error) -> PortError {
     let was_sent = !error.is_connect() && !error.is_builder();
     let error = PortError::new(call.operation(), &error.without_url());

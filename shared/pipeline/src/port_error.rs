@@ -30,7 +30,7 @@ impl PortError {
         Self { operation, message, may_have_taken_effect: false }
     }
 
-    /// An error of this operation in plain words.
+    /// An error of this operation with the given message.
     #[must_use]
     pub fn of(operation: &'static str, message: impl Into<String>) -> Self {
         Self { operation, message: message.into(), may_have_taken_effect: false }

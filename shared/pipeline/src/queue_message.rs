@@ -14,6 +14,7 @@ use intake_providers::active_keys::MatchedKey;
 use intake_providers::authentic::KeptHeader;
 use intake_providers::delivery::{Delivery, DeliveryId, VerifiedDelivery};
 use intake_providers::digest::Sha256Digest;
+use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -192,7 +193,7 @@ impl InboundMessage {
         }
         let undecodable = |error: serde_json::Error| {
             // serde's own words may quote what they read; the place is enough to find it.
-            MessageError::Undecodable(format!("stopped at line {}, column {}", error.line(), error.column()))
+            MessageError::Undecodable(format!("stopped at {}", JsonPlace::from(&error)))
         };
         let Versioned { version } = serde_json::from_str(text).map_err(undecodable)?;
         if version != u64::from(VERSION) {

@@ -4,8 +4,8 @@
 //! the way comes back. So a crash between any two steps, a redelivered message, and a second processor on the same delivery
 //! all meet what was recorded, and report that.
 //!
-//! A refused put costs as much as one that succeeds. With one captured request replayed, a stranger could use up the capacity of
-//! its neighbours, so where a refusal would cost more than two write units, the ledger is read first.
+//! A put whose condition fails costs as much as one that succeeds. By replaying a captured request, an attacker could use up the
+//! capacity of its neighbours, so where a failed condition would cost more than two write units, the ledger is read first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +50,7 @@ const MAX_BLIND_PUT_BYTES: usize = 2 * 1024;
 /// Size of an event's entry without its data, attributes and names, in bytes.
 const ENTRY_OVERHEAD_BYTES: usize = 800;
 
-/// The longest reason that is kept with quarantined content, in characters. A reason may quote a name of any length.
+/// Maximum length of the reason that is kept with quarantined content, in characters. A reason may quote a name of any length.
 const MAX_REASON_CHARACTERS: usize = 500;
 
 /// Maximum number of attempts at a decision, which starts again when an alias was taken or expired between two puts.
@@ -309,7 +309,7 @@ impl<P: Platform> Recorder<P> {
         }
     }
 
-    /// The delivery as a queue document, its body in the payload store unless it is small.
+    /// The delivery as a queue message, its body in the payload store unless it is small.
     async fn place_document(&self, delivery: &Delivery) -> Result<String, RecordingError> {
         if delivery.body.len() <= MAX_INLINE_DOCUMENT_BYTES {
             let document = queue_message::write_inline(delivery)?;

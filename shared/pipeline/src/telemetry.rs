@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 pub struct TelemetrySettings {
     /// The CloudWatch namespace of the counters.
     pub metrics_namespace: String,
-    /// The most detailed level of our own lines. Libraries are heard from `warn` on.
+    /// Minimum level of our own lines. Lines of libraries are kept from `warn` on.
     pub log_level: LevelFilter,
 }
 

@@ -127,12 +127,7 @@ impl Payloads for MemoryPayloads {
     }
 
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        self.0
-            .lock()
-            .unwrap()
-            .get(key.as_str())
-            .cloned()
-            .ok_or(PortError::of("payload get", "there is no such payload"))
+        self.0.lock().unwrap().get(key.as_str()).cloned().ok_or(PortError::of("payload get", "the payload is missing"))
     }
 }
 

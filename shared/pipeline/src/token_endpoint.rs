@@ -17,6 +17,7 @@ use http_body::Body;
 use http_body_util::Full;
 use intake_providers::active_keys::{KeySetError, ReadKeySet};
 use intake_providers::answer::{Fault, Rejection};
+use intake_providers::json_place::JsonPlace;
 use intake_providers::oauth::access_token::{self, AccessToken};
 use intake_providers::oauth::authority::Authority;
 use intake_providers::oauth::client_id::ClientId;
@@ -77,8 +78,7 @@ impl<P: Platform> TokenEndpoint<P> {
 fn read_authority(secret: &str) -> Result<ReadKeySet<Authority>, KeySetError> {
     let keys: Authority = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
         form: "that `oauth` commands write",
-        line: error.line(),
-        column: error.column(),
+        place: JsonPlace::from(&error),
     })?;
     keys.check_lifetime().map_err(|error| KeySetError::Refused(error.to_string()))?;
     Ok(ReadKeySet { keys, problems: Vec::new() })

@@ -1,14 +1,14 @@
-//! Accounts: what tells two of a user's accounts at one provider apart.
+//! Accounts: they separate the events of several accounts that a user has at one provider.
 
 use std::fmt;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// The longest name of an account, in bytes.
+/// Maximum length of an account name, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// What a user calls an account at a provider: 1 to 64 ASCII letters, digits, dots, hyphens and underscores. Case counts.
+/// The user's name for an account at a provider: 1 to 64 ASCII letters, digits, dots, hyphens and underscores. Case counts.
 ///
 /// It is part of the CloudEvents `source` and of the identity of every event that one of the account's keys proves: the same id
 /// under two accounts is two events. All keys of an account carry its name, so an event keeps its identity while a key is
@@ -17,26 +17,26 @@ const MAX_NAME_BYTES: usize = 64;
 #[serde(transparent)]
 pub struct AccountName(String);
 
-/// A text that cannot be an account's name. It is not repeated: a secret may have been pasted in its place.
+/// Not a valid account name. The text is not repeated: a secret may have been pasted in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an account's name is 1 to 64 letters, digits, dots, hyphens and underscores")]
 pub struct InvalidAccountName;
 
 impl AccountName {
-    /// Reads a name.
+    /// Checks a name: 1 to 64 ASCII letters, digits, dots, hyphens and underscores.
     ///
     /// # Errors
-    /// When the text is empty, too long or holds another character.
+    /// When the text is empty, too long or contains another character.
     pub fn new(text: &str) -> Result<Self, InvalidAccountName> {
         if is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidAccountName) }
     }
 
-    /// A text that is a name.
+    /// Wraps a text that was checked with [`is_name`].
     pub(crate) const fn of_name(name: String) -> Self {
         Self(name)
     }
 
-    /// The name's text.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    /// Who sends it, its headers, its body.
+    /// The provider, the headers and the body.
     type Sent = (ProviderName, &'static [(&'static str, &'static str)], &'static [u8]);
 
     const SENT: [Sent; 6] = [
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn no_identity_alias_hint_or_entity_of_one_account_is_another_account_s() {
+    fn accounts_share_no_identity_alias_hint_or_entity() {
         for (provider, headers, body) in SENT {
             let (main, other) = (names(provider, headers, body, "main"), names(provider, headers, body, "other"));
             assert!(main.len() >= 2 && main.len() == other.len(), "{provider}: {main:?}");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_may_say_label_and_one_that_says_both_is_refused_with_that_reason() {
+    fn label_is_an_alias_of_account_and_an_entry_with_both_is_rejected() {
         let public_key = serde_json::json!(include_str!("../tests/keys/rsa-2048.spki.pem"));
         let accredit = format!(r#","public_key":{public_key}"#);
         let machnet = r#","secret":"a test secret of thirty-two bytes""#;

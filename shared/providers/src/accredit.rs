@@ -2,7 +2,7 @@
 //!
 //! `X-Signature` is the base64 of an RSA signature with SHA-256. We take it to be over the raw body (their signature guide is
 //! not public). Only the body is signed, so `X-JobId` and `X-JobAttempt` can be forged around a captured body: the identity
-//! of an event is the digest of its body, and the job id is no more than a hint.
+//! of an event is the digest of its body, and the job id is only a hint.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,14 +38,14 @@ const KEPT_HEADERS: [&str; 5] = ["content-type", JOB_ATTEMPT_HEADER, JOB_ID_HEAD
 /// How long a job id is remembered for the hint. Accredit retries at most five times; its interval is not published.
 const JOB_HINT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The longest job id that is looked up, in bytes. The header is unsigned, so its size is a stranger's choice.
+/// Maximum length of a job id that is looked up, in bytes. The header is unsigned, so anybody can choose its size.
 const MAX_JOB_ID_BYTES: usize = 256;
 
 /// Accredit's webhook.
 #[derive(Clone, Copy, Debug)]
 pub struct Accredit;
 
-/// A signature as it was decoded from its header: 256 to 1024 bytes, the sizes of 2048 to 8192-bit keys.
+/// A signature, decoded from its header: 256 to 1024 bytes, the sizes of 2048 to 8192-bit keys.
 #[derive(Debug)]
 pub struct RsaSignature(Vec<u8>);
 
@@ -107,7 +107,7 @@ impl Webhook for Accredit {
     }
 
     /// 200 acknowledges; 400 is the documented trigger of a retry. A signature that does not match is answered 400 as well: if
-    /// it is genuine and our key lags behind theirs, it comes again.
+    /// it is genuine and our key is outdated, it will be redelivered.
     fn status(answer: &Answer) -> StatusCode {
         match answer {
             Answer::Accepted => StatusCode::OK,
@@ -131,7 +131,7 @@ impl Provider for Accredit {
 /// The one event of a delivery.
 fn event(delivery: &Delivery) -> Result<Event, Malformed> {
     let content = Object::read(&delivery.body)?;
-    // The identity is the bytes themselves; this only looks for what makes JSON ambiguous.
+    // The identity is the bytes themselves; this only checks that the JSON is unambiguous.
     content.canonical(|_| true)?;
     let name = content.text("Event")?;
     let timestamp = content.text("Timestamp")?;
@@ -174,7 +174,7 @@ fn event(delivery: &Delivery) -> Result<Event, Malformed> {
     })
 }
 
-/// `BadgeExportZipFile.Created` comes with a `BadgeExportZipFileId`: the entity of the event's name, where its id is there.
+/// `BadgeExportZipFile.Created` comes with a `BadgeExportZipFileId`: the entity in the event's name, if its id is present.
 fn subject(content: &Object<'_>, event_name: &str) -> Option<String> {
     let (entity, _) = event_name.split_once('.')?;
     let id = content.get(&format!("{entity}Id"))?;

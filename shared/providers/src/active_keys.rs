@@ -1,21 +1,22 @@
-//! The keys that a secret holds, each under the account that it belongs to.
+//! The active keys of a secret, each with its account.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::account::{AccountName, NAMED_TWICE, is_named_twice};
+use crate::json_place::JsonPlace;
 use crate::signature::KeyFingerprint;
 
-/// How many keys may be active at once.
+/// Maximum number of keys that may be active at once.
 pub const MAX_ACTIVE_KEYS: usize = 8;
 
-/// Which key proved a delivery.
+/// The key that verified a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchedKey {
     /// The account that the key belongs to.
     pub account: AccountName,
-    /// The key itself, named without revealing it.
+    /// Identifies the key without revealing it.
     pub fingerprint: KeyFingerprint,
 }
 
@@ -24,19 +25,19 @@ pub struct MatchedKey {
 pub struct ActiveKeys<K>(Vec<(AccountName, K)>);
 
 impl<K> ActiveKeys<K> {
-    /// Whether there is none.
+    /// Whether no key is active.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// Number of active keys.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The first key that confirms a proof.
+    /// The first key that confirms the credential.
     pub(crate) fn matching(
         &self,
         confirms: impl Fn(&K) -> bool,
@@ -52,12 +53,12 @@ impl<K> ActiveKeys<K> {
     }
 }
 
-/// What reading a secret gave.
+/// The result of reading a secret.
 #[derive(Debug)]
 pub struct ReadKeySet<S> {
     /// The usable keys.
     pub keys: S,
-    /// What is wrong with the others; those verify nothing.
+    /// One problem per unusable key; such a key verifies nothing.
     pub problems: Vec<KeyProblem>,
 }
 
@@ -65,7 +66,7 @@ pub struct ReadKeySet<S> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("key {position} of the secret is not used: {reason}")]
 pub struct KeyProblem {
-    /// Its place in the list, counted from 1.
+    /// Position in the list, counted from 1.
     pub position: usize,
     /// What is wrong and what to do; never the key.
     pub reason: String,
@@ -74,23 +75,21 @@ pub struct KeyProblem {
 /// Why a secret as a whole cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
-    /// No JSON of the form. serde's own words are not passed on, for they quote what they read.
-    #[error("the secret is not JSON of the form {form} (line {line}, column {column}); see the provider's page")]
+    /// Not JSON of the expected form. serde's message is left out because it quotes the input.
+    #[error("the secret is not JSON of the form {form} ({place}); see the provider's page")]
     Malformed {
-        /// The form that it should have.
+        /// The expected form.
         form: &'static str,
-        /// The line where reading stopped.
-        line: usize,
-        /// The column where reading stopped.
-        column: usize,
+        /// Where reading stopped.
+        place: JsonPlace,
     },
-    /// A document of the right form that must not be used.
+    /// A well-formed document with unusable contents.
     #[error("the secret cannot be used: {0}")]
     Refused(String),
-    /// More keys than can be active.
+    /// The secret holds more than [`MAX_ACTIVE_KEYS`] keys.
     #[error("the secret holds {found} keys; at most {MAX_ACTIVE_KEYS} can be active, so take old ones out")]
     TooMany {
-        /// How many there are.
+        /// Number of keys in the secret.
         found: usize,
     },
 }
@@ -102,8 +101,8 @@ struct KeySetDocument<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// Reads `{"keys": [entry, …]}`, each entry by the provider's own rule. An entry names its account in `account`; its alias is
-/// `label`, which the provider's entry has to declare.
+/// Reads `{"keys": [entry, …]}`; `read` converts each entry. An entry names its account in `account`; its alias is `label`,
+/// which the provider's entry has to declare.
 ///
 /// # Errors
 /// When the document as a whole cannot be used.
@@ -112,11 +111,8 @@ pub(crate) fn read_key_set<E: DeserializeOwned, K>(
     form: &str,
     read: impl Fn(E) -> Result<(AccountName, K), String>,
 ) -> Result<ReadKeySet<ActiveKeys<K>>, KeySetError> {
-    let document: KeySetDocument<'_> = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
-        form: r#"{"keys": [...]}"#,
-        line: error.line(),
-        column: error.column(),
-    })?;
+    let document: KeySetDocument<'_> = serde_json::from_str(secret)
+        .map_err(|error| KeySetError::Malformed { form: r#"{"keys": [...]}"#, place: JsonPlace::from(&error) })?;
     if document.keys.len() > MAX_ACTIVE_KEYS {
         return Err(KeySetError::TooMany { found: document.keys.len() });
     }

@@ -13,49 +13,49 @@ use crate::active_keys::MatchedKey;
 use crate::authentic::{Authentic, KeptHeader};
 use crate::registry::name::ProviderName;
 
-/// The property that names the message, where the publisher sets it.
+/// The AMQP `message_id`, where the publisher sets it.
 pub const MESSAGE_ID_HEADER: &str = "amqp-message-id";
-/// The property with the publisher's time, in seconds since 1970.
+/// The AMQP `timestamp`: the publisher's time, in seconds since 1970.
 pub const TIMESTAMP_HEADER: &str = "amqp-timestamp";
-/// The property with the publisher's name for the kind of message.
+/// The AMQP `type`: the publisher's name for the kind of message.
 pub const TYPE_HEADER: &str = "amqp-type";
-/// The property with the media type of the body.
+/// The AMQP `content_type`: the media type of the body.
 pub const CONTENT_TYPE_HEADER: &str = "content-type";
-/// The property with the coding of the body.
+/// The AMQP `content_encoding` of the body.
 pub const CONTENT_ENCODING_HEADER: &str = "content-encoding";
-/// Whether the broker handed the message over before.
+/// `true` if the broker has delivered the message before.
 pub const REDELIVERED_HEADER: &str = "amqp-redelivered";
-/// The exchange that it was published to.
+/// The exchange that the message was published to.
 pub const EXCHANGE_HEADER: &str = "amqp-exchange";
-/// The routing key that it was published with.
+/// The routing key that the message was published with.
 pub const ROUTING_KEY_HEADER: &str = "amqp-routing-key";
-/// How often it came back to the queue, as a quorum queue counts.
+/// How often the message was requeued; only quorum queues count it.
 pub const DELIVERY_COUNT_HEADER: &str = "amqp-delivery-count";
-/// The queue that it was consumed from.
+/// The queue that the message was consumed from.
 pub const QUEUE_HEADER: &str = "amqp-queue";
-/// What begins the names of the publisher's own headers.
+/// Prefix of the names under which the publisher's own headers are kept.
 pub const OWN_HEADER_PREFIX: &str = "amqp-header-";
-/// How many of the publisher's own headers were not kept.
+/// Number of the publisher's own headers that were dropped.
 pub const OMITTED_HEADERS_HEADER: &str = "amqp-headers-omitted";
 
-/// The most headers of the publisher's own that are kept. Together they stay far below the size of a queue document.
+/// Maximum number of the publisher's own headers that are kept. Together they stay far below the size of a queue message.
 pub const MAX_OWN_HEADERS: usize = 32;
 
-/// The longest name of such a header that is kept, in bytes.
+/// Maximum length of such a header's name, in bytes; a longer one is dropped.
 pub const MAX_OWN_HEADER_NAME_BYTES: usize = 128;
 
-/// The longest value of such a header that is kept, in bytes.
+/// Maximum length of such a header's value, in bytes; a longer one is dropped.
 pub const MAX_OWN_HEADER_VALUE_BYTES: usize = 1024;
 
-/// The name of a queue.
+/// The name of an AMQP queue, at most 255 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueueName(String);
 
 impl QueueName {
-    /// Reads a name: 1 to 255 bytes, the length of AMQP's short strings, without control characters.
+    /// Checks a name: 1 to 255 bytes, the length of AMQP's short strings, without control characters.
     ///
     /// # Errors
-    /// When the text is empty, too long, or holds a control character.
+    /// When the text is empty, too long, or contains a control character.
     pub fn new(text: &str) -> Result<Self, InvalidQueueName> {
         if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
             return Err(InvalidQueueName);
@@ -63,7 +63,7 @@ impl QueueName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -76,7 +76,7 @@ impl fmt::Display for QueueName {
     }
 }
 
-/// A text that names no queue. It is not repeated: a secret may have been pasted in its place.
+/// Not a valid queue name. The text is not repeated: a secret may have been pasted in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the name of a queue is 1 to 255 bytes without control characters")]
 pub struct InvalidQueueName;
@@ -107,12 +107,12 @@ impl PartialEq for Password {
 
 impl Eq for Password {}
 
-/// How to reach a broker, and as whom.
+/// A broker's address, and the login for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// A host name or an address; an IPv6 address without brackets.
     pub host: String,
-    /// The port.
+    /// TCP port; 5672 by default, 5671 with TLS.
     pub port: u16,
     /// The virtual host; most often `/`.
     pub virtual_host: String,
@@ -127,9 +127,9 @@ pub struct Connection {
 /// An account at a provider whose queues we consume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Whose queues.
+    /// The provider that owns the queues.
     pub provider: ProviderName,
-    /// The account's name, and the login named without revealing it.
+    /// The account's name, and a fingerprint of the login.
     pub authenticated_by: MatchedKey,
     /// The broker and the login.
     pub connection: Connection,
@@ -152,7 +152,7 @@ impl Account {
     }
 }
 
-/// Everything that is wrong with a secret that should hold an account. No value of it is repeated.
+/// All problems of a secret that should hold an account. Its values are not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct AccountProblems(Vec<String>);
 
@@ -168,16 +168,16 @@ impl fmt::Display for AccountProblems {
     }
 }
 
-/// A message as the broker hands it over.
+/// A message as the broker delivers it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// The body to the byte.
+    /// The body, byte for byte.
     pub body: Bytes,
-    /// What the publisher and the broker say of it.
+    /// The publisher's properties, and the broker's delivery information.
     pub properties: Properties,
 }
 
-/// What is said of a message beside its body.
+/// A message's properties and delivery information.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Properties {
     /// `message-id`.
@@ -192,18 +192,18 @@ pub struct Properties {
     pub content_encoding: Option<String>,
     /// The publisher's own headers, each value as text; RabbitMQ's `x-delivery-count` is not among them.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Whether the broker handed the message over before.
+    /// Whether the broker has delivered the message before.
     pub redelivered: bool,
-    /// The exchange that it was published to; empty for the default one.
+    /// The exchange that the message was published to; empty for the default exchange.
     pub exchange: String,
-    /// The routing key.
+    /// The routing key that the message was published with.
     pub routing_key: String,
-    /// How often it came back to the queue, as a quorum queue counts. A classic queue doesn't.
+    /// How often the message was requeued. Only quorum queues count it.
     pub delivery_count: Option<u64>,
 }
 
 impl Properties {
-    /// The properties as a delivery keeps them.
+    /// The properties as headers of a delivery.
     fn kept_headers(self, queue: &QueueName) -> Vec<KeptHeader> {
         let mut kept = Vec::new();
         let mut keep = |name: &str, value: Vec<u8>| kept.push(KeptHeader { name: name.to_owned(), value });
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_publisher_left_out_is_left_out() {
+    fn properties_that_the_publisher_did_not_set_are_omitted() {
         assert_eq!(
             kept(Properties::default()),
             names_and_values(&[
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_beyond_the_bounds_are_left_out_and_counted() {
+    fn headers_beyond_the_limits_are_dropped_and_counted() {
         let long_value = ("long".to_owned(), vec![b'v'; MAX_OWN_HEADER_VALUE_BYTES + 1]);
         let long_name = ("n".repeat(MAX_OWN_HEADER_NAME_BYTES + 1), b"v".to_vec());
         let many = (0..MAX_OWN_HEADERS + 1).map(|number| (number.to_string(), b"v".to_vec()));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_has_a_name_of_1_to_255_bytes() {
+    fn a_queue_name_has_1_to_255_bytes() {
         for name in ["", "a\nb", &"q".repeat(256)] {
             assert!(QueueName::new(name).is_err(), "{name:?}");
         }

@@ -1,4 +1,4 @@
-//! What a request is answered, before a provider says it in its own status codes.
+//! The answer to a webhook request, before a provider turns it into a status code.
 
 use std::fmt;
 
@@ -9,73 +9,73 @@ pub enum Answer {
     Accepted,
     /// The request is at fault.
     Rejected(Rejection),
-    /// We are at fault: the provider is told to send it again.
+    /// The fault is ours: the provider should send the request again.
     RetryLater(Fault),
 }
 
-/// Why a request was refused. The message is for a legitimate integrator and says nothing about our keys.
+/// Why a request was rejected. The message is for a legitimate integrator and says nothing about our keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// Another method than POST.
     #[error("this webhook takes POST only")]
     MethodNotAllowed,
-    /// The proof is not there.
+    /// The credential is missing.
     #[error("the header {header} is missing; it carries the request's signature")]
     SignatureMissing {
-        /// The header's name.
+        /// Name of the header that carries the credential.
         header: &'static str,
     },
-    /// The proof is there more than once, and nobody can say which one counts.
+    /// The header came more than once, so it is ambiguous which value counts.
     #[error("the header {header} came more than once; send it exactly once")]
     SignatureRepeated {
-        /// The header's name.
+        /// Name of the header that carries the credential.
         header: &'static str,
     },
-    /// The proof has not the form of one.
+    /// The credential is malformed.
     #[error("the header {header} is not {expected}")]
     SignatureMalformed {
-        /// The header's name.
+        /// Name of the header that carries the credential.
         header: &'static str,
-        /// What it should be, as a noun phrase.
+        /// The expected form, as a noun phrase.
         expected: &'static str,
     },
-    /// The proof has the right form and does not prove the body.
+    /// The credential is well-formed and does not match the body.
     #[error("the signature in {header} does not match the body; sign the exact bytes of the body with the agreed key")]
     SignatureMismatch {
-        /// The header's name.
+        /// Name of the header that carries the credential.
         header: &'static str,
     },
-    /// No bearer token.
+    /// The `Authorization` header is missing.
     #[error("the header authorization is missing; it carries the access token as a bearer token")]
     TokenMissing,
-    /// Something else than one bearer token.
+    /// Anything other than a single bearer token.
     #[error("the header authorization is not one bearer token")]
     TokenMalformed,
-    /// A genuine token whose time is over.
+    /// A genuine token that has expired.
     #[error("the access token expired; get a new one")]
     TokenExpired,
-    /// A token that does not count here.
+    /// A token that is not valid here, for example forged or of a removed client.
     #[error("the access token is not valid here; get a new one")]
     TokenInvalid,
-    /// A path that doesn't end with something that has the form of a secret.
+    /// The last segment of the path does not have the form of a secret.
     #[error("the url does not end with this webhook's secret; call the whole url that the provider was given")]
     PathSecretMalformed,
-    /// A path whose secret is none of ours.
+    /// The secret in the path is not an active one.
     #[error("the url's secret is not one of this webhook; call the whole url that the provider was given")]
     PathSecretMismatch,
-    /// More body than we take.
-    #[error("the body is larger than {limit_bytes} bytes, the most that this webhook takes")]
+    /// The body exceeds the limit.
+    #[error("the body is larger than {limit_bytes} bytes, the maximum for this webhook")]
     BodyTooLarge {
-        /// The most that is taken, in bytes.
+        /// Maximum size of a body, in bytes.
         limit_bytes: usize,
     },
-    /// The body broke off.
+    /// The connection ended before the whole body arrived.
     #[error("the body could not be read to its end")]
     BodyUnreadable,
 }
 
 impl Rejection {
-    /// The reason as logs and metrics name it.
+    /// The reason's name in logs and metrics.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -103,20 +103,20 @@ pub enum Fault {
     ConfigurationInvalid,
     /// The secret holds no usable key.
     NoActiveKey,
-    /// The secret could not be read, and what was read before, if anything, no longer counts.
+    /// The secret could not be read, and no earlier reading is recent enough to use.
     SecretsUnavailable,
-    /// The request reached us in a form that can't be read, so it was not even looked at.
+    /// The event that Lambda handed over is not a readable HTTP request.
     RequestUnreadable,
-    /// The queue, or the store for large bodies, did not take the delivery.
+    /// The queue, or the store for large bodies, rejected the delivery or did not answer.
     QueueUnavailable,
-    /// The time for an answer was up. The delivery may be on the queue or not.
+    /// The deadline passed. The delivery may or may not be on the queue.
     DeadlineExceeded,
-    /// A defect of ours, caught.
+    /// A panic in our code, caught.
     Panic,
 }
 
 impl Fault {
-    /// The reason as logs and metrics name it.
+    /// The reason's name in logs and metrics.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -132,7 +132,7 @@ impl Fault {
 }
 
 impl fmt::Display for Fault {
-    /// The same words for every kind: what is wrong on our side is nobody else's business.
+    /// The same text for every fault: callers learn nothing about our internals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the delivery could not be taken just now; send it again")
     }

@@ -1,21 +1,21 @@
-//! Content that has proved where it comes from.
+//! Content whose origin has been verified.
 
 use bytes::Bytes;
 
 use crate::active_keys::MatchedKey;
 use crate::registry::name::ProviderName;
 
-/// A header that was kept: its name in lower case and its value to the byte.
+/// A header on the provider's allow-list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptHeader {
-    /// Lower-case name.
+    /// The name in lower case.
     pub name: String,
-    /// The value's bytes; HTTP does not promise text.
+    /// The value, byte for byte; HTTP does not guarantee text.
     pub value: Vec<u8>,
 }
 
-/// Content that is known to come from a provider: a request that one of the active keys confirmed, or a message that we consumed
-/// with our own login. Nobody outside this crate can make one:
+/// Content that is known to come from a provider: a request that an active key confirmed, or a message that we consumed with
+/// our own login. It cannot be constructed outside this crate:
 ///
 /// ```compile_fail
 /// # use intake_providers::{ProviderName, active_keys::MatchedKey, authentic::Authentic};
@@ -32,7 +32,7 @@ pub struct Authentic {
 }
 
 impl Authentic {
-    /// The key or the login that proved it.
+    /// The key or login that verified it.
     #[must_use]
     pub const fn authenticated_by(&self) -> &MatchedKey {
         &self.authenticated_by

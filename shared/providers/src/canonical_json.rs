@@ -1,15 +1,15 @@
-//! JSON in the one form in which contents are compared.
+//! The canonical form of JSON in which contents are compared.
 //!
-//! Members are sorted by name, white space is gone, strings are unescaped and escaped again, and number lexemes stay as they
-//! were written. RFC 8785 would turn numbers into doubles, and `10000000000000001` and `10000000000000000` would be equal;
-//! so would a remittance of one amount and another. A repeated member name is malformed.
+//! Members are sorted by name, white space is removed, strings are unescaped and escaped again, and numbers stay as they are
+//! written. RFC 8785 would convert numbers to doubles, and `10000000000000001` and `10000000000000000` would be equal; so would
+//! remittances of two different amounts. A repeated member name is malformed.
 
 use std::cmp::Ordering;
 
 use crate::json::{Json, Member, SEPARATORS, characters_of, end_of_value, not_json, text_of};
 use crate::malformed::Malformed;
 
-/// Maximum nesting that is read, in levels. The providers' own events stay below ten.
+/// Maximum nesting, in levels. The providers' own events stay below ten.
 pub const MAX_DEPTH: usize = 64;
 
 /// Maximum length of an id, name or timestamp, in bytes. Several of them must fit into one entry of the ledger.
@@ -21,12 +21,12 @@ const MAX_QUOTED_CHARACTERS: usize = 64;
 /// A JSON object without repeated members, whose values are still text.
 #[derive(Clone, Debug, Default)]
 pub struct Object<'a> {
-    /// Sorted by name.
+    /// The members, sorted by name.
     members: Vec<Member<'a>>,
 }
 
 impl<'a> Object<'a> {
-    /// Reads bytes that should hold one JSON object.
+    /// Parses bytes as one JSON object.
     ///
     /// # Errors
     /// [`Malformed`] when they are not UTF-8, not JSON, not an object, or repeat a member.
@@ -34,7 +34,7 @@ impl<'a> Object<'a> {
         Self::of(Json::read(bytes)?)
     }
 
-    /// Reads a value that should be an object.
+    /// Reads a value as an object.
     ///
     /// # Errors
     /// [`Malformed`] when it is another value, repeats a member, or has a name with half a surrogate pair.
@@ -48,7 +48,7 @@ impl<'a> Object<'a> {
         Ok(Self { members })
     }
 
-    /// The members besides some, as they are written and in the order of the text, joined with commas.
+    /// The members except some, as they are written and in the order of the text, joined with commas.
     #[must_use]
     pub fn written_besides(&self, excluded: &[&str]) -> String {
         let mut members: Vec<&str> = self
@@ -73,7 +73,7 @@ impl<'a> Object<'a> {
     /// A member that must be a string of at least one character.
     ///
     /// # Errors
-    /// [`Malformed`] when it is absent, no string, or empty.
+    /// [`Malformed`] when it is absent, not a string, or empty.
     pub fn text(&self, name: &'static str) -> Result<String, Malformed> {
         let value = self.get(name).ok_or(Malformed::MissingMember { name })?;
         let text = value
@@ -84,10 +84,10 @@ impl<'a> Object<'a> {
     }
 
     /// A member that may be absent, and otherwise must be a string of at least one character or a number. A number is
-    /// taken as it is written.
+    /// kept as it is written.
     ///
     /// # Errors
-    /// [`Malformed`] when it is something else.
+    /// [`Malformed`] when it has another type, is empty, or is too long.
     pub fn text_or_number(&self, name: &'static str) -> Result<Option<String>, Malformed> {
         let Some(value) = self.get(name) else {
             return Ok(None);
@@ -102,7 +102,7 @@ impl<'a> Object<'a> {
         not_too_long(name, text).map(Some)
     }
 
-    /// The canonical form of the members that `keep` lets through.
+    /// The canonical form of the members that `keep` selects.
     ///
     /// # Errors
     /// [`Malformed`] when a value inside is.
@@ -140,20 +140,20 @@ pub fn canonical(value: Json<'_>) -> Result<String, Malformed> {
     Ok(writer.text)
 }
 
-/// Writes the canonical form in one pass over the text. An object's members are written as they come; when their order was
-/// another, their written forms change places once the object ends.
+/// Writes the canonical form in one pass over the text. An object's members are written in the order of the text; if that is
+/// not sorted, their written forms are reordered once the object ends.
 #[derive(Default)]
 struct Writer<'a> {
-    /// What is not read yet.
+    /// The rest of the input.
     rest: &'a str,
     text: String,
-    /// The members that were written of the objects that are open.
+    /// The written members of the open objects.
     members: Vec<WrittenMember>,
-    /// Where members change places.
+    /// Buffer for reordering members.
     sorted: String,
 }
 
-/// Where a written member begins and ends.
+/// Start and end of a written member.
 #[derive(Clone, Copy)]
 struct WrittenMember {
     start: usize,
@@ -247,7 +247,7 @@ impl Writer<'_> {
         self.text.push(bracket);
     }
 
-    /// Goes to the next part of an array or object, if there is one.
+    /// Advances to the next part of an array or object, if there is one.
     fn goes_on(&mut self, bracket: char) -> bool {
         self.skip_separators();
         !self.rest.is_empty() && !self.rest.starts_with(bracket)
@@ -270,7 +270,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Sorts members by name, where `written` is the text that begins with the name. Returns whether they were in another order.
+/// Sorts members by name, where `written` is the text that begins with the name. Returns whether their order changed.
 fn sort<'t, T>(members: &mut [T], written: impl Fn(&T) -> &'t str) -> Result<bool, Malformed> {
     let by_name = |one: &T, other: &T| characters_of(written(one)).cmp(characters_of(written(other)));
     if members.is_sorted_by(|one, other| by_name(one, other) == Ordering::Less) {
@@ -283,7 +283,7 @@ fn sort<'t, T>(members: &mut [T], written: impl Fn(&T) -> &'t str) -> Result<boo
     }
 }
 
-/// The error for a member that comes more than once, whose written form begins the text. A long name is cut.
+/// The error for a member that comes more than once, whose written form begins the text. A long name is truncated.
 fn repeated_member(written: &str) -> Malformed {
     let mut name: String = characters_of(written).take(MAX_QUOTED_CHARACTERS).collect();
     if characters_of(written).nth(MAX_QUOTED_CHARACTERS).is_some() {
@@ -306,7 +306,7 @@ mod tests {
         canonical(Json::read(text.as_bytes())?)
     }
 
-    /// The canonical form in the plainest way: each level is read by serde_json on its own.
+    /// The canonical form, computed in the simplest way: serde_json reads each level on its own.
     fn plainly(text: &str, level: usize) -> Option<String> {
         let value: &RawValue = serde_json::from_str(text).ok()?;
         let parts: Vec<String> = match value.get().as_bytes()[0] {
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_white_space_and_escapes_do_not_count() {
+    fn order_white_space_and_escapes_make_no_difference() {
         let one = canonical_text(r#" { "b" : [ 1 , true , null ], "a" : "\u0041\/" } "#).unwrap();
         assert_eq!(one, r#"{"a":"A/","b":[1,true,null]}"#);
         assert_eq!(canonical_text(r#"{"a":"A/","b":[1,true,null]}"#).unwrap(), one);
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut_where_it_is_quoted() {
+    fn a_long_name_is_truncated_when_it_is_quoted() {
         let text = format!(r#"{{"{0}":1,"{0}":2}}"#, "é".repeat(100_000));
         let Err(Malformed::RepeatedMember { name }) = canonical_text(&text) else { panic!() };
         assert_eq!(name, "é".repeat(64) + "…");
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_and_left_out_however_their_names_are_spelled() {
+    fn members_are_found_and_omitted_however_their_names_are_escaped() {
         let object = Object::read(br#"{"z":1, "\u0061" : [ 1 ],"b":null,"c":3}"#).unwrap();
         assert_eq!(object.get("a").map(Json::as_str), Some("[ 1 ]"));
         assert_eq!(object.get("b"), None);
@@ -469,7 +469,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_pass_finds_the_form_and_the_faults_that_reading_level_by_level_finds(text in any_spelling()) {
+        fn one_pass_agrees_with_reading_level_by_level(text in any_spelling()) {
             prop_assert_eq!(canonical_text(&text).ok(), plainly(&text, 0), "{}", text);
             let object = Object::read(text.as_bytes()).and_then(|object| object.canonical(|_| true)).ok();
             prop_assert_eq!(object, plainly(&text, 0).filter(|_| text.starts_with('{')), "{}", text);

@@ -1,4 +1,4 @@
-//! Dates without a zone.
+//! Calendar dates without a time zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,13 +16,13 @@ const FORMAT: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[d
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(time::Date);
 
-/// A text that is no date.
+/// Not a date, or one before 1970.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no date such as 2026-11-21, from 1970 on")]
 pub struct InvalidDate(String);
 
 impl Date {
-    /// 1970-01-01.
+    /// 1970-01-01, the earliest date.
     pub const FIRST: Self = Self(OffsetDateTime::UNIX_EPOCH.date());
 
     /// The date of an instant in UTC.
@@ -34,7 +34,7 @@ impl Date {
         date.max(Self::FIRST)
     }
 
-    /// The date so many days earlier, or the first one.
+    /// The date `days` earlier, or [`Self::FIRST`] if that would be before 1970.
     #[must_use]
     pub fn days_before(self, days: u16) -> Self {
         self.0.checked_sub(time::Duration::days(days.into())).map_or(Self::FIRST, Self).max(Self::FIRST)

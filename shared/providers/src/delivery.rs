@@ -1,4 +1,4 @@
-//! A delivery: one request (or one message) of a provider, kept to the byte.
+//! A delivery: one request or message of a provider, kept byte for byte.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use crate::digest::Sha256Digest;
 use crate::registry::name::ProviderName;
 use crate::timestamp::Timestamp;
 
-/// What we call a delivery: a UUID of version 7, so that ids sort by arrival.
+/// Our id for a delivery: a UUID of version 7, so that ids sort by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeliveryId(Uuid);
@@ -31,7 +31,7 @@ impl DeliveryId {
     /// An id from the moment of arrival and the operating system's randomness.
     ///
     /// # Panics
-    /// When the operating system has no randomness.
+    /// When the operating system cannot provide random bytes.
     #[must_use]
     pub fn random(received_at: Timestamp) -> Self {
         let since_epoch = Duration::from_millis(u64::try_from(received_at.unix_milliseconds()).unwrap_or(0));
@@ -46,9 +46,9 @@ impl fmt::Display for DeliveryId {
     }
 }
 
-/// A text that is no delivery id.
+/// Not a valid delivery id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no delivery id; one is a UUID")]
+#[error("{0:?} is not a valid delivery id; it is a UUID")]
 pub struct InvalidDeliveryId(String);
 
 impl FromStr for DeliveryId {
@@ -59,27 +59,27 @@ impl FromStr for DeliveryId {
     }
 }
 
-/// A delivery as the processor reads it. Making one proves nothing; what may go on the queue is a [`VerifiedDelivery`].
+/// A delivery as the processor reads it. Constructing one proves nothing; only a [`VerifiedDelivery`] can be queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Our id for it.
+    /// Our id for the delivery.
     pub id: DeliveryId,
-    /// Who sent it.
+    /// The provider that sent it.
     pub provider: ProviderName,
-    /// The key that proved it.
+    /// The key that verified it.
     pub authenticated_by: MatchedKey,
     /// When the request or message reached us, by our clock.
     pub received_at: Timestamp,
     /// The headers on the provider's allow-list, in the order of arrival; of a message, its properties.
     pub headers: Vec<KeptHeader>,
-    /// The body to the byte.
+    /// The body, byte for byte.
     pub body: Bytes,
-    /// The body's digest.
+    /// SHA-256 of the body.
     pub sha256: Sha256Digest,
 }
 
 impl Delivery {
-    /// The value of a kept header, when it is there exactly once and is text.
+    /// The value of a kept header, if it is present exactly once and is UTF-8.
     #[must_use]
     pub fn header_text(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|header| header.name == name);
@@ -89,7 +89,7 @@ impl Delivery {
         }
     }
 
-    /// The account that the delivery belongs to: that of the key that proved it.
+    /// The account that the delivery belongs to: that of the key that verified it.
     #[must_use]
     pub const fn account(&self) -> &AccountName {
         &self.authenticated_by.account
@@ -102,12 +102,12 @@ impl Delivery {
     }
 }
 
-/// A delivery of authentic content; the only thing that a queue takes.
+/// A delivery of authentic content; only this type can be sent to the queue.
 #[derive(Clone, Debug)]
 pub struct VerifiedDelivery(Delivery);
 
 impl VerifiedDelivery {
-    /// Makes a delivery of authentic content. There is no other way to get one.
+    /// Makes a delivery of authentic content. This is the only constructor.
     #[must_use]
     pub fn new(authentic: Authentic, id: DeliveryId, received_at: Timestamp) -> Self {
         let Authentic { provider, authenticated_by, headers, body } = authentic;
@@ -115,7 +115,7 @@ impl VerifiedDelivery {
         Self(Delivery { id, provider, authenticated_by, received_at, headers, body, sha256 })
     }
 
-    /// The delivery.
+    /// The delivery without the proof that it is authentic.
     #[must_use]
     pub const fn as_delivery(&self) -> &Delivery {
         &self.0
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_id_is_of_version_7_and_every_bit_beside_the_time_is_random() {
+    fn a_random_id_has_version_7_and_all_bits_but_the_time_are_random() {
         let received_at = Timestamp::from_unix_milliseconds(1_795_257_000_123).unwrap();
         let fixed = DeliveryId::new(received_at, [0; 10]).0.as_u128();
         let (mut ever_set, mut always_set) = (0, u128::MAX);

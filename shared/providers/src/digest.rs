@@ -1,4 +1,4 @@
-//! Digests of contents.
+//! SHA-256 digests.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 pub struct Sha256Digest([u8; 32]);
 
 impl Sha256Digest {
-    /// The digest of these bytes.
+    /// Computes the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of several parts, each prefixed with its length in eight bytes, so that no two lists of parts run together
-    /// into the same bytes.
+    /// The digest of several parts, each prefixed with its length in eight bytes, so that different lists of parts
+    /// never hash the same bytes.
     #[must_use]
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Sha256::new();
@@ -28,7 +28,7 @@ impl Sha256Digest {
         Self(hasher.finalize().into())
     }
 
-    /// The raw bytes.
+    /// The 32 raw bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,4 +1,4 @@
-//! Things whose state events tell, for a provider whose events have no identity of their own.
+//! Entities whose state is reported by events, for a provider whose events have no id of their own.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +6,18 @@ use crate::account::AccountName;
 use crate::identity::Identity;
 use crate::registry::name::ProviderName;
 
-/// Which thing of an account at a provider. The same organisation, business and id under two accounts are two entities.
+/// Identifies an entity of an account at a provider. The same organisation, business and id under two accounts are two entities.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntityReference {
     /// The account that its events belong to.
     pub account: AccountName,
-    /// What it is, such as `contact`.
+    /// The kind of entity, such as `contact`.
     pub component: String,
     /// The organisation that it belongs to.
     pub organisation: String,
     /// The business within the organisation.
     pub business_id: String,
-    /// Its own id.
+    /// The provider's id of the entity.
     pub id: String,
 }
 
@@ -30,43 +30,43 @@ impl EntityReference {
     }
 }
 
-/// What an event says of its entity.
+/// What an event reports about its entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntityState {
-    /// It came to be, with this content.
+    /// The entity was created, with this content.
     Created,
-    /// It has this content now.
+    /// The entity's content changed to this.
     Updated,
-    /// It is there, with this content.
+    /// The entity exists, with this content.
     Current,
-    /// It is gone.
+    /// The entity was deleted.
     Deleted,
 }
 
 impl EntityState {
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 4] = [Self::Created, Self::Updated, Self::Current, Self::Deleted];
 
-    /// Whether it tells the entity's content.
+    /// Whether the event carries the entity's content.
     #[must_use]
-    pub const fn tells_content(self) -> bool {
+    pub const fn carries_content(self) -> bool {
         matches!(self, Self::Created | Self::Updated | Self::Current)
     }
 
-    /// Whether it tells if the entity is there. An update doesn't: one that comes late must not bring a deleted entity back.
+    /// Whether the event says if the entity exists. An update does not: a late one must not bring a deleted entity back.
     #[must_use]
-    pub const fn tells_existence(self) -> bool {
+    pub const fn affects_existence(self) -> bool {
         matches!(self, Self::Created | Self::Current | Self::Deleted)
     }
 }
 
-/// The state of an entity, as one event tells it.
+/// The state of an entity as reported by one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityUpdate {
-    /// Which entity.
+    /// The entity that the event is about.
     pub entity: EntityReference,
-    /// What happened to it.
+    /// What the event reports.
     pub state: EntityState,
     /// The entity that it was merged into, for one that is deleted.
     pub merged_into: Option<EntityReference>,
@@ -77,8 +77,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_deletion_tells_no_content_and_only_an_update_tells_nothing_of_life() {
-        let tells = EntityState::ALL.map(|state| (state.tells_content(), state.tells_existence()));
-        assert_eq!(tells, [(true, true), (true, false), (true, true), (false, true)]);
+    fn deletions_carry_no_content_and_updates_do_not_affect_existence() {
+        let reported = EntityState::ALL.map(|state| (state.carries_content(), state.affects_existence()));
+        assert_eq!(reported, [(true, true), (true, false), (true, true), (false, true)]);
     }
 }

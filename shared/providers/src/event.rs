@@ -1,4 +1,4 @@
-//! Events: what a delivery says happened, named as CloudEvents 1.0 names it.
+//! Events: what a delivery reports, in the terms of CloudEvents 1.0.
 
 use std::collections::BTreeMap;
 
@@ -13,41 +13,41 @@ use crate::registry::name::ProviderName;
 /// One event of a delivery. With the delivery's id and time of arrival it becomes an entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Who sent it.
+    /// The provider that sent it.
     pub provider: ProviderName,
-    /// What makes it the same event.
+    /// The idempotency key.
     pub identity: Identity,
-    /// What CloudEvents says of every event.
+    /// The CloudEvents context attributes.
     pub cloud_event: CloudEvent,
-    /// CloudEvents `data`: the event's own slice of the body, to the byte. It shares the body's memory.
+    /// CloudEvents `data`: the event's own slice of the body, byte for byte. It shares the body's memory.
     pub data: Bytes,
-    /// What encloses the event in its delivery, where the provider puts something there.
+    /// The content that encloses the event in its delivery, if there is any.
     pub envelope: Option<Envelope>,
     /// The digest of the content as it is compared: equal digests are the same content.
     pub digest: Sha256Digest,
-    /// Further facts by name, as text. What comes from an unsigned header is named in the provider's page.
+    /// Additional facts by name, as text. The provider's page lists those that come from an unsigned header.
     pub attributes: BTreeMap<String, String>,
-    /// What it reports.
+    /// Whether it reports a fact or the state of an entity.
     pub kind: EventKind,
 }
 
 /// What an event reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// Something that happened. Its identity is its own.
+    /// Something that happened. The identity is unique to this event.
     Fact {
         /// A signed alias: while another event owns it, this one is stored and marked a repeat of that one.
         repeat_alias: Option<Alias>,
         /// An unsigned alias: while another event owns it, this one carries the hint `same_job_as`. It never changes an outcome.
         job_hint: Option<Alias>,
     },
-    /// The state of an entity. The identity is the entity's, and the delivery and the event's index in it tell one event of it
-    /// from another.
+    /// The state of an entity. All events of an entity share its identity; the delivery and the event's index in it distinguish
+    /// them.
     EntityState(EntityUpdate),
 }
 
 impl EventKind {
-    /// Something that happened, and has no other name than its identity.
+    /// A fact without aliases.
     pub const FACT: Self = Self::Fact { repeat_alias: None, job_hint: None };
 
     /// The state of an entity, where the event reports one.
@@ -59,7 +59,7 @@ impl EventKind {
         }
     }
 
-    /// The aliases of the event: the signed one, and the unsigned one.
+    /// The event's signed alias and its unsigned hint.
     #[must_use]
     pub const fn aliases(&self) -> (Option<&Alias>, Option<&Alias>) {
         match self {
@@ -69,7 +69,7 @@ impl EventKind {
     }
 }
 
-/// What CloudEvents 1.0 calls the context attributes of an event, under its names. It is stored as it is.
+/// The context attributes of CloudEvents 1.0, under their own names. They are stored as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloudEvent {
     /// CloudEvents `id`: the provider's own id where it has one, unique within `source`.
@@ -89,14 +89,14 @@ pub struct CloudEvent {
     pub datacontenttype: String,
 }
 
-/// What encloses events in their delivery and is part of none of them. It is made once for all events that it encloses, and
-/// cloning it copies nothing.
+/// The content that encloses events in their delivery and belongs to none of them. One instance is shared by all events that it
+/// encloses; cloning it is cheap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// One JSON object with a member for each layer that holds something, the outermost first. A layer is an object with
     /// the layer's members as they were written, in their order, without those that lead to the events.
     pub data: Bytes,
-    /// The digest of `data`, to the byte.
+    /// SHA-256 of the exact bytes of `data`.
     pub digest: Sha256Digest,
 }
 
@@ -119,7 +119,7 @@ impl Envelope {
     }
 }
 
-/// The place of an event in its delivery, counted from 0.
+/// Index of an event in its delivery, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventIndex(pub u32);

@@ -1,4 +1,4 @@
-//! What makes an event the same event.
+//! Idempotency keys of events.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity that these parts spell within an account of a provider. The account and the parts are length-prefixed and
+    /// Derives the identity from parts within an account of a provider. The account and the parts are length-prefixed and
     /// hashed, so ids of any length and alphabet fit and no two lists of parts collide by being joined.
     #[must_use]
     pub fn new<'a>(
@@ -27,7 +27,7 @@ impl Identity {
         Self { provider, digest: Sha256Digest::of_parts(parts) }
     }
 
-    /// The partition key of the ledger: the provider's name, `#`, 64 hex digits.
+    /// The ledger's partition key: the provider's name, `#`, 64 hex digits.
     #[must_use]
     pub fn partition_key(&self) -> String {
         format!("{}#{}", self.provider, self.digest)
@@ -41,11 +41,11 @@ impl Identity {
     }
 }
 
-/// A second name under which an event is remembered for a while.
+/// A secondary deduplication key with a time to live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alias {
-    /// The name.
+    /// The key under which it is stored.
     pub name: Identity,
-    /// For how long it is remembered, from the event that takes it.
+    /// Time to live, counted from the event that takes the alias.
     pub lifetime: Duration,
 }

@@ -1,7 +1,7 @@
-//! JSON text, cut into its parts where it is: nothing is copied, and only what is asked for is read.
+//! Cursors over JSON text: parts are borrowed slices, and only the requested ones are parsed.
 //!
-//! `serde_json` decides once what is JSON. What follows walks text that is known to be, so each step only looks for the end
-//! of a value, whatever its nesting, and holds no more than a place in the text.
+//! `serde_json` validates the text once. The cursors then walk valid JSON, so each step only looks for the end of a value,
+//! whatever its nesting, and its only state is a position in the text.
 
 use std::borrow::Cow;
 
@@ -9,16 +9,16 @@ use serde_json::value::RawValue;
 
 use crate::malformed::Malformed;
 
-/// White space of JSON, and what separates the parts of an array or object.
+/// White space of JSON, and the separators in arrays and objects.
 pub(crate) const SEPARATORS: [char; 6] = [' ', '\t', '\n', '\r', ',', ':'];
 
-/// Text that is one JSON value, without white space around it. The one thing that may be wrong with it is half a surrogate
-/// pair in a string.
+/// The text of one JSON value, without surrounding white space. It is valid except that a string may hold half a surrogate
+/// pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<'a>(&'a str);
 
 impl<'a> Json<'a> {
-    /// Reads bytes that should be one JSON value.
+    /// Validates bytes as one JSON value.
     ///
     /// # Errors
     /// [`Malformed`] when they are not UTF-8 or not JSON.
@@ -51,7 +51,7 @@ impl<'a> Json<'a> {
         self.0.starts_with(|first: char| first == '-' || first.is_ascii_digit())
     }
 
-    /// The string that it is; `None` when it is another value or holds half a surrogate pair.
+    /// The unescaped string; `None` for another value, or if it holds half a surrogate pair.
     #[must_use]
     pub fn to_text(self) -> Option<String> {
         serde_json::from_str(self.0).ok()
@@ -121,7 +121,7 @@ impl<'a> Iterator for Members<'a> {
 /// A member of an object.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
-    /// Name and value, to the byte.
+    /// Name and value, byte for byte.
     text: &'a str,
 }
 
@@ -153,7 +153,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// The text of a string that is written in quotes; borrowed where nothing in it is escaped.
+/// Unescapes a quoted string; borrowed if it contains no escapes.
 ///
 /// # Errors
 /// [`Malformed`] when it holds half a surrogate pair.
@@ -164,8 +164,8 @@ pub(crate) fn text_of(written: &str) -> Result<Cow<'_, str>, Malformed> {
     }
 }
 
-/// The characters of the string that begins a text, unescaped one by one, so that comparing two names costs no more than
-/// what they have in common. Half a surrogate pair becomes U+FFFD.
+/// The characters of the string at the start of a text, unescaped lazily, so that comparing two names stops at their first
+/// difference. Half a surrogate pair becomes U+FFFD.
 pub(crate) fn characters_of(text: &str) -> impl Iterator<Item = char> {
     let mut written = text.chars().skip(1);
     std::iter::from_fn(move || match written.next()? {
@@ -190,7 +190,7 @@ pub(crate) fn characters_of(text: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// The number that the next four hexadecimal digits are.
+/// Parses the next four hexadecimal digits.
 fn hexadecimal(digits: &mut impl Iterator<Item = char>) -> u16 {
     digits.take(4).fold(0, |number, digit| {
         // Four digits of four bits fill the 16.
@@ -198,7 +198,7 @@ fn hexadecimal(digits: &mut impl Iterator<Item = char>) -> u16 {
     })
 }
 
-/// Where the value with which the text begins ends, in bytes; 0 where no value begins.
+/// End of the value at the start of the text, in bytes; 0 if there is no value.
 pub(crate) fn end_of_value(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut depth = 0_usize;
@@ -225,7 +225,7 @@ pub(crate) fn end_of_value(text: &str) -> usize {
     at
 }
 
-/// Where the string that begins at a place ends, after its closing quote.
+/// End of the string that starts at `start`, after its closing quote.
 fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     loop {
@@ -238,15 +238,15 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     }
 }
 
-/// Where the number, `true`, `false` or `null` that begins at a place ends.
+/// End of the number, `true`, `false` or `null` that starts at `start`.
 fn end_of_scalar(bytes: &[u8], start: usize) -> usize {
     let rest = bytes.get(start..).unwrap_or_default();
     let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\n' | b'\r');
     rest.iter().position(ends).map_or(bytes.len(), |place| start + place)
 }
 
-/// Says where reading stopped and why, in words that hold nothing of the content: serde's messages about a value's type
-/// quote the value, those about syntax name the place alone.
+/// Says where parsing stopped and why without quoting the content: serde's messages about a value's type quote the value, those
+/// about syntax only name the place.
 pub(crate) fn not_json(error: serde_json::Error) -> Malformed {
     Malformed::NotJson(if error.is_data() {
         format!("a value of an unexpected type at line {} column {}", error.line(), error.column())
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_and_members_are_cut_out_to_the_byte() {
+    fn elements_and_members_are_exact_slices() {
         let text = r#" [ 1.50 , "a\\\"]," ,[ 2 , [ ] ], { "x" : "}" } , null,-0 ] "#;
         let elements: Vec<&str> = json(text).elements().unwrap().map(Json::as_str).collect();
         assert_eq!(elements, ["1.50", r#""a\\\"],""#, "[ 2 , [ ] ]", r#"{ "x" : "}" }"#, "null", "-0"]);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_about_text_that_is_not_json_holds_nothing_of_it() {
+    fn an_error_about_text_that_is_not_json_does_not_quote_it() {
         for text in
             ["{\"secret\":secret}", "secret", "[\"secret\"", "{\"secret\" \"secret\"}", "\"\\secret\"", "1secret"]
         {

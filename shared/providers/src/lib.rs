@@ -16,6 +16,7 @@ pub mod entity;
 pub mod event;
 pub mod identity;
 pub mod json;
+pub mod json_place;
 pub mod malformed;
 pub mod oauth;
 pub mod path_secret;

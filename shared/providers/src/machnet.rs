@@ -1,8 +1,8 @@
 //! Machnet RaaS and PaaS: remittances and payments.
 //!
 //! `x-raas-webhook-signature` is the HMAC-SHA256 of the raw body in hex, under the secret that was given to their Subscription
-//! API. Two generations of field names are about, and recorded deliveries mix them. A retry may carry a new id and a new
-//! timestamp, so an event is also remembered by the state that it reports.
+//! API. Two generations of field names are in use, and recorded deliveries mix them. A retry may carry a new id and a new
+//! timestamp, so an event is also deduplicated by the state that it reports.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,10 +33,10 @@ const SIGNATURE_HEADER: &str = "x-raas-webhook-signature";
 const EVENT_HEADER: &str = "x-raas-event";
 const KEPT_HEADERS: [&str; 4] = ["content-type", "user-agent", EVENT_HEADER, SIGNATURE_HEADER];
 
-/// The names of the event's id: the current one, and that of the older RaaS documentation.
+/// Names of the event's id: the current one, and the one in the older RaaS documentation.
 const ID_MEMBERS: [&str; 2] = ["id", "persisted_object_id"];
 
-/// What, taken together, is one reported state of one resource.
+/// Members that together identify one reported state of one resource.
 const STATE_MEMBERS: [&str; 7] =
     ["event_name", "resource_id", "user_id", "sender_id", "receiver_id", "subscription_id", "payload"];
 
@@ -94,8 +94,8 @@ impl Webhook for Machnet {
     }
 
     /// Any 2xx acknowledges, 409 is repeated at a fixed interval, and everything else counts towards pausing the subscription.
-    /// A well-formed signature that does not match is answered 409, so that a genuine delivery comes again until our secret
-    /// has caught up with theirs.
+    /// A well-formed signature that does not match is answered 409, so that a genuine delivery is redelivered until our
+    /// secret is up to date.
     fn status(answer: &Answer) -> StatusCode {
         match answer {
             Answer::Accepted => StatusCode::OK,
@@ -112,10 +112,10 @@ impl Webhook for Machnet {
     }
 }
 
-/// How Machnet's deliveries are read.
+/// Settings for reading Machnet's deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// For how long a reported state is remembered, so that the same state under a new id is marked a repeat.
+    /// How long a reported state is remembered, so that the same state under a new id is marked a repeat.
     pub repeat_window: Duration,
 }
 

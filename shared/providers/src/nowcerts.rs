@@ -1,8 +1,8 @@
 //! NowCerts: insurance agency management. Its events wait in its own RabbitMQ, in a queue of which we are the only consumer.
 //!
-//! What an event looks like is not published, so no member of it is relied on and nothing is malformed: whatever comes is
-//! kept. What identifies an event is its AMQP `message_id`; else the value at a JSON pointer that the user sets once they
-//! have seen their events; else nothing. In that last case the delivery is its own identity, so nothing is ever dropped,
+//! What an event looks like is not published, so the code relies on no member of it and nothing is malformed: every message is
+//! kept. An event is identified by its AMQP `message_id`, or else by the value at a JSON pointer that the user sets once they
+//! have seen their events. Without either the delivery is its own identity, so nothing is ever dropped,
 //! and an event whose bytes, publisher's time and type were seen before is marked a repeat: two true twins look like
 //! a redelivery when the first was acknowledged and the second came back unprocessed.
 
@@ -31,17 +31,17 @@ use crate::timestamp::Timestamp;
 mod account;
 mod connection_string;
 
-/// For how long content without an id is remembered, so that it is marked a repeat when it comes again. NowCerts keeps at
-/// least three days of events for a replay, and a delivery of ours may lie 18 days in the queue and the dead-letter queue.
+/// How long content without an id is remembered, so that a redelivery is marked a repeat. NowCerts keeps events for a replay
+/// for at least three days, and a delivery may stay in our queue and dead-letter queue for 18 days.
 pub const REPEAT_MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Where the id of an event lies in its JSON, as RFC 6901 writes it: `/Id`, `/data/0/eventId`.
+/// Location of an event's id in its JSON, as an RFC 6901 pointer: `/Id`, `/data/0/eventId`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPointer(Vec<String>);
 
-/// A text that is no JSON pointer.
+/// Not a valid JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no JSON pointer; one begins with / and names a member, such as /Id (RFC 6901)")]
+#[error("{0:?} is not a valid JSON pointer; one begins with / and names a member, such as /Id (RFC 6901)")]
 pub struct InvalidJsonPointer(String);
 
 impl FromStr for JsonPointer {
@@ -61,8 +61,8 @@ fn unescaped(token: &str) -> Option<String> {
 }
 
 impl JsonPointer {
-    /// The string of at least one character, or the number as it is written, that lies there. Nothing if something else or
-    /// nothing does, if it is too long for an id, or if an object on the way repeats a member.
+    /// The non-empty string at this location, or the number as it is written. `None` if there is no such value, if it is too long
+    /// for an id, or if an object on the path repeats a member.
     fn text_in(&self, body: &[u8]) -> Option<String> {
         let mut value = Json::read(body).ok()?;
         for token in &self.0 {
@@ -78,14 +78,14 @@ impl JsonPointer {
     }
 }
 
-/// NowCerts' queue.
+/// NowCerts' queue as a source of events.
 #[derive(Clone, Copy, Debug)]
 pub struct NowCerts;
 
-/// How NowCerts' messages are read.
+/// Settings for reading NowCerts' messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Where an event's id lies, for messages without a `message_id`.
+    /// Location of an event's id, for messages without a `message_id`.
     pub id_pointer: Option<JsonPointer>,
 }
 
@@ -157,7 +157,7 @@ impl Settings {
         }
     }
 
-    /// What makes it the same event. The queue has no part in it, so that a replay meets what came before.
+    /// Derives the identity. The queue is not part of it, so that a replay finds the earlier event.
     fn identify(&self, delivery: &Delivery, timestamp: Option<&str>, kind: Option<&str>) -> Identified {
         let known = |by: &'static str, id: String| Identified {
             by,

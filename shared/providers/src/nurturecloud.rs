@@ -1,7 +1,7 @@
 //! NurtureCloud: the entities of real-estate agencies.
 //!
-//! Nothing is documented on authentication, so a secret ends the URL. A notification has no id and no version, and the same
-//! content can be three true changes (A, B, A): what orders the states of an entity is when they arrived, and an event is
+//! Authentication is not documented, so the URL ends with a secret. A notification has no id and no version, and the same
+//! content can be three true changes (A, B, A): the states of an entity are ordered by arrival, and an event is
 //! identified by its entity, its delivery and its index in it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,10 +32,10 @@ use crate::webhook::{KeyFreshness, VerifyError, Webhook, WebhookRoute};
 pub mod component;
 pub mod resync;
 
-/// The longest id or name of an entity, in bytes. NurtureCloud's ids are UUIDs; ours have to fit into the keys of an index.
+/// Maximum length of an entity's id or name, in bytes. NurtureCloud's ids are UUIDs; ours have to fit into the keys of an index.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// The members of a notification that its entities are made of. What is beside them is the envelope.
+/// The members of a notification from which its entities are read. All others are the envelope.
 const ENTITY_MEMBERS: [&str; 3] = ["domainComponentName", "state", "payload"];
 
 /// NurtureCloud's webhook.
@@ -84,7 +84,7 @@ impl Webhook for NurtureCloud {
         }
     }
 
-    /// Whether NurtureCloud tries again after a 401 isn't documented, so one is given only where we are sure.
+    /// Whether NurtureCloud tries again after a 401 isn't documented, so 401 is used only where we are sure.
     fn no_key_matches(keys: KeyFreshness) -> Answer {
         match keys {
             KeyFreshness::Fresh => Answer::Rejected(Rejection::PathSecretMismatch),
@@ -106,7 +106,7 @@ impl Webhook for NurtureCloud {
     }
 }
 
-/// How NurtureCloud's deliveries are read.
+/// Settings for reading NurtureCloud's deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// If set, entities of other organisations are quarantined. Unset accepts all.
@@ -153,7 +153,7 @@ impl Settings {
         short_enough("domainComponentName", &component)?;
         let state = state(&object.text("state")?)?;
         let payload = object.get("payload").ok_or(Malformed::MissingMember { name: "payload" })?;
-        // Nothing of the envelope is compared, but it must be as readable as what is.
+        // The envelope is not compared, but it must be unambiguous too.
         object.canonical(|name| !ENTITY_MEMBERS.contains(&name))?;
         let envelope = Envelope::of_layers(&[("delivery", &object.written_besides(&ENTITY_MEMBERS))]);
         drop(object);
@@ -277,7 +277,7 @@ fn short_enough(name: &'static str, text: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// `correlationId`, where it has the documented form. Whatever has another one is in the data and nowhere else.
+/// `correlationId`, where it has the documented form. A value of another form is kept only in the data.
 fn correlation(object: &Object<'_>) -> BTreeMap<String, String> {
     let Some(Ok(correlation)) = object.get("correlationId").map(Object::of) else { return BTreeMap::new() };
     [("source", "correlation_source"), ("value", "correlation_value")]

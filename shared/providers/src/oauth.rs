@@ -1,10 +1,10 @@
-//! The OAuth 2.0 server that IBM Sterling asks of whoever receives its events: the client credentials grant of RFC 6749, with
-//! access tokens in the manner of RFC 9068.
+//! The OAuth 2.0 server that IBM Sterling requires from a receiver of its events: the client credentials grant of RFC 6749, with
+//! access tokens as in RFC 9068.
 //!
-//! - [`authority`]: who may sign and who may ask: the signing keys, the clients, and the steps of a rotation.
-//! - [`client_id`]: the ids of those who may ask.
-//! - [`token_request`]: reading a request for a token, and the errors of RFC 6749.
-//! - [`access_token`]: making a token and checking one.
+//! - [`authority`]: the signing keys, the clients, and the steps of a key rotation.
+//! - [`client_id`]: the ids of the clients.
+//! - [`token_request`]: parsing a token request, and the errors of RFC 6749.
+//! - [`access_token`]: issuing and verifying tokens.
 
 /// The path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth/token";
@@ -17,8 +17,8 @@ pub mod token_request;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serializer;
 
-/// Writes a secret into a document that is secret as a whole, for `serialize_with`: a [`SecretString`] leaves it to each place
-/// where that is meant.
+/// Serializes a secret in plain text, for `serialize_with` in a document that is secret as a whole. [`SecretString`] does not
+/// implement `Serialize`, so each such place is explicit.
 ///
 /// # Errors
 /// The serializer's.

@@ -1,6 +1,6 @@
 //! A secret at the end of a URL, for a provider that signs nothing.
 //!
-//! Whoever knows the URL can deliver. So the secret is 256 random bits, we keep its SHA-256 only, and hashes are compared in
+//! Anyone who knows the URL can deliver. So the secret is 256 random bits, we keep its SHA-256 only, and hashes are compared in
 //! constant time. With that many random bits a plain hash hides the secret.
 
 use std::fmt;
@@ -14,17 +14,17 @@ use zeroize::Zeroize as _;
 use crate::digest::Sha256Digest;
 use crate::signature::KeyFingerprint;
 
-/// The shortest secret, in characters: 32 bytes in base64url without padding. A shorter one never counts, whatever hashes
+/// Minimum length of a secret, in characters: 32 bytes in base64url without padding. A shorter one is rejected, whatever hashes
 /// are active.
 pub const MIN_SECRET_CHARACTERS: usize = 43;
 
-/// The longest secret, in characters.
+/// Maximum length of a secret, in characters.
 pub const MAX_SECRET_CHARACTERS: usize = 128;
 
 const FINGERPRINT_LABEL: &[u8] = b"webhook-intake path secret";
 const FINGERPRINT_DIGITS: usize = 8;
 
-/// A secret of ours, for as long as it takes to tell it to its user. `Debug` doesn't show it.
+/// A newly generated secret, kept only until it has been shown to the user. `Debug` doesn't show it.
 #[derive(Debug)]
 pub struct PathSecret(SecretString);
 
@@ -37,7 +37,7 @@ impl PathSecret {
         Some(Self::of_randomness(randomness))
     }
 
-    /// The secret that these random bytes make.
+    /// Encodes random bytes as a secret.
     #[must_use]
     pub fn of_randomness(mut randomness: [u8; 32]) -> Self {
         let secret = Self(URL_SAFE_NO_PAD.encode(randomness).into());
@@ -45,13 +45,13 @@ impl PathSecret {
         secret
     }
 
-    /// The secret itself.
+    /// The secret in plain text.
     #[must_use]
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What is kept of it.
+    /// The SHA-256 that is stored in place of the secret.
     #[must_use]
     pub fn hash(&self) -> PathSecretHash {
         PathSecretHash(Sha256Digest::of(self.reveal().as_bytes()))
@@ -63,7 +63,7 @@ impl PathSecret {
 pub struct PathSecretHash(Sha256Digest);
 
 impl PathSecretHash {
-    /// A hash as it was written down.
+    /// Wraps a stored hash.
     #[must_use]
     pub const fn from_recorded(digest: Sha256Digest) -> Self {
         Self(digest)
@@ -79,19 +79,19 @@ impl PathSecretHash {
         (is_long_enough && is_base64url).then(|| Self(Sha256Digest::of(last.as_bytes())))
     }
 
-    /// Whether both are of the same secret. The time taken does not depend on how much of them is equal.
+    /// Whether both hashes are of the same secret. Compared in constant time.
     #[must_use]
     pub fn is_of_the_same_secret(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 
-    /// The digest, to write it down. It proves nothing: a request has to bring the secret.
+    /// The digest, for storage. It authenticates nothing: a request has to present the secret.
     #[must_use]
     pub const fn digest(&self) -> Sha256Digest {
         self.0
     }
 
-    /// Names the secret in logs: 8 hex digits of a hash of the hash.
+    /// Identifies the secret in logs: 8 hex digits of a hash of the hash.
     #[must_use]
     pub fn fingerprint(&self) -> KeyFingerprint {
         let hash = Sha256Digest::of_parts([FINGERPRINT_LABEL, self.0.as_bytes().as_slice()]);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_too_long_or_of_other_characters_is_no_secret() {
+    fn a_secret_has_a_minimum_and_maximum_length_and_base64url_characters() {
         for (segment, is_secret) in [
             ("a".repeat(42), false),
             ("a".repeat(43), true),

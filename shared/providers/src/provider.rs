@@ -1,4 +1,4 @@
-//! What every provider has to say about itself.
+//! The trait that every provider implements.
 
 use std::fmt::Debug;
 
@@ -8,25 +8,25 @@ use crate::registry::name::ProviderName;
 use crate::settings::Reader;
 use crate::split::Events;
 
-/// A company whose events come in. The type that implements it has no value; it is in the list of the
+/// A company whose events we receive. It is implemented by a type without values, listed in the
 /// [registry](crate::registry).
 pub trait Provider: Send + Sync + 'static {
-    /// Its name.
+    /// The provider's entry in the registry.
     const NAME: ProviderName;
 
-    /// What a user can set about the way its deliveries are read; `()` when there is nothing to set.
+    /// Settings for reading its deliveries; `()` if there are none.
     type Settings: Clone + Debug + Default + Send + Sync + 'static;
 
-    /// Reads its settings. A value that can't be used is noted with the reader.
+    /// Reads the settings. Invalid values are reported to the reader.
     #[must_use]
     fn settings(_reader: &mut Reader<'_>) -> Self::Settings {
         Self::Settings::default()
     }
 
-    /// The delivery's events in their order. The same delivery has the same events each time, so whoever has recorded some of
-    /// them may skip those.
+    /// The delivery's events in order. The same delivery always yields the same events, so those that are already recorded can
+    /// be skipped.
     ///
     /// # Errors
-    /// [`Malformed`] when the content as a whole is.
+    /// [`Malformed`] when the delivery as a whole cannot be read.
     fn split<'a>(delivery: &'a Delivery, settings: &'a Self::Settings) -> Result<Events<'a>, Malformed>;
 }

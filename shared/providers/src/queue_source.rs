@@ -1,13 +1,13 @@
-//! What a provider whose queue we consume has to say about itself.
+//! The trait of a provider whose message queue we consume.
 
 use crate::amqp::{Account, AccountProblems};
 use crate::provider::Provider;
 
-/// A provider whose events wait in a message queue of its own.
+/// A provider that publishes its events to a message queue of its own.
 pub trait QueueSource: Provider {
-    /// Reads the secret with our login.
+    /// Parses the secret with our login.
     ///
     /// # Errors
-    /// All problems at once.
+    /// All problems of the secret at once.
     fn read_account(secret: &str) -> Result<Account, AccountProblems>;
 }

@@ -1,10 +1,10 @@
 //! The providers: the only list of them.
 //!
 //! A line names a provider's type, its module, and how its events arrive. The module's name is the provider's name wherever one
-//! is written. From the list come [`ProviderName`], the [`Settings`] of all providers with the way from a delivery to its events,
-//! the routes of the webhooks, and a visitor for whoever needs each webhook's type. A function names one type and links no other.
+//! is written. The list generates [`ProviderName`], the [`Settings`] of all providers with the dispatch from a delivery to its
+//! events, the routes of the webhooks, and a visitor over the webhooks' types. A function names one type and links no other.
 
-/// Hands the list to a macro: for each provider the type, its module, and whether it has a `webhook` or a `queue`.
+/// Passes the list to a macro: for each provider the type, its module, and whether it has a `webhook` or a `queue`.
 #[macro_export]
 macro_rules! providers {
     ($make:ident) => {

@@ -1,4 +1,4 @@
-//! A request before it is verified.
+//! Requests that have not been verified yet.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -7,22 +7,22 @@ use crate::active_keys::MatchedKey;
 use crate::authentic::{Authentic, KeptHeader};
 use crate::registry::name::ProviderName;
 
-/// A request that has proved nothing yet.
+/// A request that has not been verified yet.
 #[derive(Debug)]
 pub struct UnverifiedRequest {
-    /// Boxed, for a request is handed back whole when no key matches.
+    /// Boxed because the whole request is returned when no key matches.
     headers: Box<HeaderMap>,
     body: Bytes,
 }
 
 impl UnverifiedRequest {
-    /// A request as it came, with its whole body.
+    /// Wraps a received request with its whole body.
     #[must_use]
     pub fn new(headers: HeaderMap, body: Bytes) -> Self {
         Self { headers: Box::new(headers), body }
     }
 
-    /// The body's bytes.
+    /// The body, byte for byte.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         &self.body

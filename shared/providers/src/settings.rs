@@ -1,10 +1,10 @@
-//! Settings from environment variables: read once, checked whole, every problem reported together. An empty variable is one
-//! that is not set.
+//! Settings from environment variables: read once, validated together, with all problems reported at once. An empty variable
+//! counts as unset.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Everything that is wrong with the settings.
+/// All problems of the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigProblems(Vec<String>);
 
@@ -14,7 +14,7 @@ impl fmt::Display for ConfigProblems {
     }
 }
 
-/// Reads settings, and collects what is wrong with them.
+/// Reads settings and collects their problems.
 pub struct Reader<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
@@ -27,19 +27,19 @@ impl fmt::Debug for Reader<'_> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads variables by this function.
+    /// Reads variables through the function `variable`.
     #[must_use]
     pub const fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { variable, problems: Vec::new() }
     }
 
-    /// The text of a variable, without white space around it.
+    /// The trimmed text of a variable; `None` if it is unset or empty.
     #[must_use]
     pub fn optional(&self, name: &str) -> Option<String> {
         (self.variable)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// The parts of a variable between commas, without empty ones.
+    /// The comma-separated parts of a variable, without empty ones.
     #[must_use]
     pub fn list(&self, name: &str) -> Vec<String> {
         let text = self.optional(name).unwrap_or_default();
@@ -76,27 +76,27 @@ impl<'a> Reader<'a> {
         self.parsed(name, default, &expected, |text| text.parse().ok().filter(|number| range.contains(number)))
     }
 
-    /// How many problems were noted so far.
+    /// Number of problems reported so far.
     #[must_use]
     pub const fn problem_count(&self) -> usize {
         self.problems.len()
     }
 
-    /// Notes a problem.
+    /// Reports a problem, in a sentence that names the variable.
     pub fn add_problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
 
-    /// What is wrong with the settings, if anything is.
+    /// The collected problems, if there are any.
     #[must_use]
     pub fn problems(self) -> Option<ConfigProblems> {
         (!self.problems.is_empty()).then_some(ConfigProblems(self.problems))
     }
 
-    /// The settings that were read, if nothing is wrong with them. There are none only where a problem was noted.
+    /// Returns the settings if no problem was reported. `config` may be `None` only if one was.
     ///
     /// # Errors
-    /// Every problem that was noted.
+    /// All problems that were reported.
     pub fn finish<T>(self, config: impl Into<Option<T>>) -> Result<T, ConfigProblems> {
         match config.into() {
             Some(config) if self.problems.is_empty() => Ok(config),

@@ -12,7 +12,7 @@ mod rsa_key;
 pub mod rsa_padding;
 pub mod rsa_sha256;
 
-/// Names a key in logs, alarms and queue documents without revealing it, in lower-case hex digits.
+/// Identifies a key in logs, alarms and queue messages without revealing it, in lower-case hex digits.
 ///
 /// An RSA key has 16 of them ([`rsa_sha256::RsaPublicKey::fingerprint`]), an HMAC secret
 /// ([`hmac_sha256::HmacSecret::fingerprint`]) and a path secret
@@ -29,9 +29,9 @@ impl KeyFingerprint {
         Self(text)
     }
 
-    /// Reads back a fingerprint that was written with [`fmt::Display`] or serde, for example in a queue document.
+    /// Restores a fingerprint that was written with [`fmt::Display`] or serde, for example in a queue message.
     ///
-    /// The text is taken as it is: it only ever names a key, and the key it names may be gone by now.
+    /// The text is not validated: it only identifies a key, and that key may have been removed since.
     #[must_use]
     pub fn from_recorded(text: String) -> Self {
         Self(text)

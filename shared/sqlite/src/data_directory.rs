@@ -1,4 +1,4 @@
-//! The directory that holds everything of one development server.
+//! The data directory of a development server.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use crate::private_file::{FileLock, LockError, create_private_directory};
 /// Default path of the data directory.
 pub const DEFAULT_PATH: &str = ".webhook-intake";
 
-/// A data directory.
+/// The directory with all data of one development server.
 #[derive(Clone, Debug)]
 pub struct DataDirectory(PathBuf);
 
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirectoryError {
-    /// It can't be made or written.
+    /// The directory cannot be created or written.
     #[error(
         "the data directory {} cannot be written; give yourself the right to, or choose another with --data-directory",
         path.display()
@@ -26,10 +26,10 @@ pub enum DataDirectoryError {
     Unwritable {
         /// The directory, or the file in it.
         path: PathBuf,
-        /// The cause.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// There is none.
+    /// The directory does not exist.
     #[error(
         "there is no data in {}; start `demo` or `serve` first, or name the directory of the data with --data-directory",
         path.display()
@@ -38,7 +38,7 @@ pub enum DataDirectoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// Another server uses it.
+    /// Another server uses the directory.
     #[error(
         "another server is using the data directory {}; stop that one, or choose another with --data-directory",
         path.display()
@@ -50,10 +50,10 @@ pub enum DataDirectoryError {
 }
 
 impl DataDirectory {
-    /// Opens a data directory, and makes it if it isn't there.
+    /// Opens a data directory, and creates it if it is missing.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// When the directory cannot be written.
     pub fn create(path: &Path) -> Result<Self, DataDirectoryError> {
         let unwritable = |path: &Path| {
             let path = path.to_owned();
@@ -68,7 +68,7 @@ impl DataDirectory {
         Ok(Self(path.to_owned()))
     }
 
-    /// A data directory, whether it is there or not.
+    /// A data directory that may not exist.
     #[must_use]
     pub fn at(path: &Path) -> Self {
         Self(path.to_owned())
@@ -77,7 +77,7 @@ impl DataDirectory {
     /// Opens a data directory in which a server has run before.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the directory does not exist.
     pub fn existing(path: &Path) -> Result<Self, DataDirectoryError> {
         let directory = Self(path.to_owned());
         if directory.database().is_file() {
@@ -90,7 +90,7 @@ impl DataDirectory {
     /// Claims the directory for a server.
     ///
     /// # Errors
-    /// When another server has it.
+    /// When another server has claimed it.
     pub fn lock(&self) -> Result<FileLock, DataDirectoryError> {
         self.lock_file("server.lock")
     }
@@ -98,7 +98,7 @@ impl DataDirectory {
     /// Claims the directory for a drain, which may run beside a server.
     ///
     /// # Errors
-    /// When another drain has it.
+    /// When another drain has claimed it.
     pub(crate) fn lock_drain(&self) -> Result<FileLock, DataDirectoryError> {
         self.lock_file("drain.lock")
     }
@@ -123,13 +123,13 @@ impl DataDirectory {
         self.0.join("intake.sqlite")
     }
 
-    /// How far the resync of an account at NurtureCloud has come.
+    /// The file with the progress of the resync of a NurtureCloud account.
     #[must_use]
     pub fn resync_resume_point(&self, account: &AccountName) -> PathBuf {
         self.0.join(format!("nurturecloud-resync-{account}.json"))
     }
 
-    /// The pause after a drain that our side refused messages of. Removing it lifts the pause.
+    /// The file with the pause after a drain whose messages our side refused. Removing it lifts the pause.
     #[must_use]
     pub fn drain_pause(&self) -> PathBuf {
         self.0.join("nowcerts-pause.json")
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_server_on_the_same_directory_is_refused_until_the_first_is_gone() {
+    fn a_second_server_on_the_same_directory_is_rejected_while_the_first_runs() {
         let parent = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(&parent.path().join("data")).unwrap();
         let lock = directory.lock().unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_cannot_be_made_is_named_with_what_to_do() {
+    fn a_directory_that_cannot_be_created_is_named_with_a_remedy() {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("file");
         std::fs::write(&file, "").unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_without_data_is_no_existing_one() {
+    fn a_directory_without_data_does_not_count_as_existing() {
         let parent = tempfile::tempdir().unwrap();
         let error = DataDirectory::existing(parent.path()).unwrap_err().to_string();
         assert!(error.starts_with("there is no data in"), "{error}");

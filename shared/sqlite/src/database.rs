@@ -1,7 +1,7 @@
 //! One SQLite file, which queue, payload store and ledger share.
 //!
-//! The file is in write-ahead mode with `synchronous = FULL`: a commit returns after the disk has it, so what is acknowledged
-//! survives a crash of the process and of the machine. Several processes may use the file at once; every change is one
+//! The file is in write-ahead mode with `synchronous = FULL`: a commit returns after the data is on disk, so acknowledged
+//! data survives a crash of the process and of the machine. Several processes may use the file at once; every change is one
 //! immediate transaction.
 
 use std::path::{Path, PathBuf};
@@ -9,15 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use intake_pipeline::port_error::PortError;
+use intake_providers::json_place::JsonPlace;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 /// The format of the file, in `PRAGMA user_version`.
 const FORMAT: i64 = 1;
 
-/// How long a transaction waits for another process to finish its own. It is shorter than the intake's deadline.
+/// Maximum wait of a transaction for that of another process. It is shorter than the intake's deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pause between two tries to switch a new file to write-ahead mode.
+/// Pause between two attempts to switch a new file to write-ahead mode.
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);
 
 const TABLES: &str = "
@@ -70,10 +71,10 @@ pub enum OpenError {
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// SQLite's own words.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// Another release wrote it.
+    /// The file was written by another release.
     #[error(
         "the database {} has format {found} and this release knows format {FORMAT}; run the release that wrote it, or \
          choose another --data-directory",
@@ -88,10 +89,10 @@ pub enum OpenError {
 }
 
 impl Database {
-    /// Opens a database file, and makes it if it isn't there.
+    /// Opens a database file, and creates it if it is missing.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`] when SQLite cannot open the file, or another release wrote it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(failed)?;
@@ -102,8 +103,8 @@ impl Database {
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
-    /// Runs one immediate transaction on a thread that may block, and commits it if the work succeeds. A caller that gives up
-    /// waiting doesn't stop it.
+    /// Runs one immediate transaction on a blocking thread, and commits it if the work succeeds. Dropping the future does not
+    /// stop it.
     pub(crate) async fn transaction<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -111,7 +112,7 @@ impl Database {
     ) -> Result<T, PortError> {
         let connection = Arc::clone(&self.connection);
         let run = move || {
-            // A panic in earlier work has rolled its transaction back, so the connection is as good as before.
+            // A panic in earlier work has rolled its transaction back, so the connection is still usable.
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = work(&transaction)?;
@@ -130,25 +131,25 @@ impl Database {
 pub(crate) enum WorkError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    /// serde's own words may quote what they read, so only the place is passed on.
-    #[error("the ledger's entry at {partition} {sort} is damaged (line {line}, column {column})")]
-    DamagedEntry { partition: String, sort: String, line: usize, column: usize },
-    #[error("there is no entity at {partition} {sort}, where one was expected")]
+    /// serde's message may quote the entry, so only the place is reported.
+    #[error("the ledger's entry at {partition} {sort} is damaged ({place})")]
+    DamagedEntry { partition: String, sort: String, place: JsonPlace },
+    #[error("the entity at {partition} {sort} is missing")]
     NoEntity { partition: String, sort: String },
     #[error("the entry cannot be written as JSON: {0}")]
     Unwritable(serde_json::Error),
     #[error("one call puts two entries at {partition} {sort}")]
     RepeatedKey { partition: String, sort: String },
-    #[error("there is no payload {0}")]
+    #[error("the payload {0} is missing")]
     NoPayload(String),
 }
 
-/// Sets the connection up, makes the tables in a new file, and returns the file's format.
+/// Sets up the connection, creates the tables in a new file, and returns the file's format.
 fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "full")?;
-    // On macOS only this makes the disk write out its own cache; elsewhere it changes nothing.
+    // On macOS only this makes the disk flush its own cache; elsewhere it has no effect.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -162,8 +163,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     Ok(format)
 }
 
-/// Switches the file to write-ahead mode, which is kept in the file. SQLite does not wait for the lock that the switch takes, so
-/// of several that open a new file at once all but one would fail.
+/// Switches the file to write-ahead mode, which is persistent. SQLite does not wait for the lock that the switch takes, so if
+/// several processes opened a new file at once, all but one would fail.
 fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
     let started = Instant::now();
     loop {
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_an_unknown_format_is_refused_by_name() {
+    fn a_file_of_an_unknown_format_is_rejected_and_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("intake.sqlite");
         drop(Database::open(&path).unwrap());
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_is_named_with_what_to_check() {
+    fn a_file_that_cannot_be_opened_is_named_with_a_remedy() {
         let error = Database::open(Path::new("/nowhere/at/all.sqlite")).unwrap_err().to_string();
         assert!(error.contains("/nowhere/at/all.sqlite cannot be opened; check"), "{error}");
     }
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn many_may_open_one_new_file_at_once() {
+    fn a_new_file_can_be_opened_concurrently() {
         for _ in 0..20 {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("intake.sqlite");

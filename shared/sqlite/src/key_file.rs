@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_key_file_that_is_not_there_is_named() {
+    async fn a_missing_key_file_is_named() {
         let error = KeyFile::new("/nowhere/machnet.json".into()).fetch().await.unwrap_err().to_string();
         assert!(error.starts_with("read key file failed: /nowhere/machnet.json: "), "{error}");
     }

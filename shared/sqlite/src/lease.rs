@@ -1,4 +1,4 @@
-//! The lease on draining, as a lock on a file of the data directory.
+//! The drain's lease, as a file lock in the data directory.
 
 use std::io;
 use std::sync::Mutex;
@@ -33,7 +33,7 @@ impl FileLease {
     fn pause(&self) -> Result<Option<Pause>, PortError> {
         let text = read_if_present(&self.directory.drain_pause())
             .map_err(|error| PortError::new("read the drain's pause", &error))?;
-        // An unreadable pause was edited by hand; the next run that fails replaces it.
+        // An unreadable pause was edited by hand; the next failed run replaces it.
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
@@ -82,7 +82,7 @@ impl Lease for FileLease {
     async fn release(&self, owner: &LeaseOwner, pause: Option<&Pause>) -> Result<(), PortError> {
         let mut held = self.held();
         if held.as_ref().is_some_and(|(holder, _)| holder == owner) {
-            // First the pause, while the lock keeps others from beginning without it.
+            // The pause is written first, while the lock keeps other runs from starting without it.
             self.put_pause(pause).map_err(|error| PortError::new("write the drain's pause", &error))?;
             *held = None;
         }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pause_keeps_the_next_drain_from_beginning_until_it_is_over_and_goes_with_success() {
+    async fn a_pause_delays_the_next_drain_and_is_removed_after_a_success() {
         let parent = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(&parent.path().join("data")).unwrap();
         let owner = LeaseOwner("1".to_owned());

@@ -1,4 +1,4 @@
-//! The ledger as a table, and the listing of what it holds.
+//! The ledger as a table, and listings of its entries.
 
 use std::collections::HashSet;
 
@@ -9,6 +9,7 @@ use intake_pipeline::ledger::{
 use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
 
@@ -18,23 +19,23 @@ use crate::database::{Database, WorkError};
 #[derive(Clone, Debug)]
 pub struct SqliteLedger(Database);
 
-/// Which entries to list.
+/// Filter of a listing; unset members match every entry.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Of this provider only.
+    /// Only events of this provider.
     pub provider: Option<ProviderName>,
-    /// With this outcome only.
+    /// Only events with this outcome.
     pub outcome: Option<Outcome>,
-    /// Received at this time or later.
+    /// Only events received at this time or later.
     pub since: Option<Timestamp>,
-    /// Maximum number of events, the latest first.
+    /// Maximum number of events; the latest are kept.
     pub most: Option<u32>,
 }
 
-/// An entry that says what became of an event.
+/// An entry with the outcome of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedEvent {
-    /// Its key.
+    /// The entry's key in the ledger.
     pub key: EntryKey,
     /// The entry: an event, a conflict or a quarantine.
     pub entry: Entry,
@@ -47,14 +48,14 @@ impl SqliteLedger {
         Self(database)
     }
 
-    /// Lists what became of events, in the order in which they were received.
+    /// Lists events with their outcomes, in the order in which they were received.
     ///
     /// # Errors
-    /// When the database doesn't answer.
+    /// When the database cannot be read.
     pub async fn list(&self, filter: EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
         self.0
             .transaction("sqlite list events", move |transaction| {
-                // A limit of -1 is none.
+                // -1 means no limit.
                 let sql = "SELECT partition, sort, entry FROM ledger
                      WHERE outcome IS NOT NULL AND (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR outcome = ?2)
                          AND received_at >= ?3
@@ -88,10 +89,10 @@ impl SqliteLedger {
 }
 
 impl SqliteLedger {
-    /// Lists entities: those of every component of every business, in the order of component and id.
+    /// Lists entities of all businesses, ordered by component and id.
     ///
     /// # Errors
-    /// When the database doesn't answer.
+    /// When the database cannot be read.
     pub async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
         self.0
             .transaction("sqlite list entities", |transaction| {
@@ -111,10 +112,10 @@ impl SqliteLedger {
             .await
     }
 
-    /// The events of one entity, in the order of their arrival.
+    /// The events of one entity, in the order of arrival.
     ///
     /// # Errors
-    /// When the database doesn't answer.
+    /// When the database cannot be read.
     pub async fn history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
         let partition = entity.partition.clone();
         self.0
@@ -181,7 +182,7 @@ impl Ledger for SqliteLedger {
 fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut]) -> Result<PutOutcome, WorkError> {
     let mut keys = HashSet::new();
     if let Some(put) = puts.iter().find(|put| !keys.insert(&put.key)) {
-        // DynamoDB refuses such a transaction as well; taking it here would hide the mistake until deployment.
+        // DynamoDB rejects such a transaction too; accepting it here would hide the mistake until deployment.
         let EntryKey { partition, sort } = put.key.clone();
         return Err(WorkError::RepeatedKey { partition, sort });
     }
@@ -209,7 +210,7 @@ fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut])
     Ok(PutOutcome::Done)
 }
 
-/// The entry that keeps the put from happening.
+/// The existing entry on which the put's condition fails.
 fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPut) -> Result<Option<Entry>, WorkError> {
     let found = at(transaction, &put.key)?;
     let gives_way = match (put.condition, &found) {
@@ -220,7 +221,7 @@ fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPu
             expires_at.is_some_and(|expires_at| expires_at <= now_seconds)
         }
         (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == version,
-        // DynamoDB refuses such a put as well, and has nothing to show for it.
+        // DynamoDB fails such a put too, and returns no item.
         (Condition::Version(_), _) => {
             let EntryKey { partition, sort } = put.key.clone();
             return Err(WorkError::NoEntity { partition, sort });
@@ -229,7 +230,7 @@ fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPu
     Ok(found.filter(|_| !gives_way).map(|(entry, _)| entry))
 }
 
-/// The entry at a key, and until when it counts.
+/// The entry at a key, and when it expires.
 fn at(transaction: &Transaction<'_>, key: &EntryKey) -> Result<Option<(Entry, Option<i64>)>, WorkError> {
     let mut statement =
         transaction.prepare("SELECT entry, expires_at FROM ledger WHERE partition = ?1 AND sort = ?2")?;
@@ -242,12 +243,11 @@ fn parse(key: &EntryKey, text: &str) -> Result<Entry, WorkError> {
     serde_json::from_str(text).map_err(|error| WorkError::DamagedEntry {
         partition: key.partition.clone(),
         sort: key.sort.clone(),
-        line: error.line(),
-        column: error.column(),
+        place: JsonPlace::from(&error),
     })
 }
 
-/// What is copied out of an entry, to be asked for.
+/// Members of an entry that are copied to columns, for queries.
 struct Columns {
     provider: ProviderName,
     outcome: Option<Outcome>,
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_put_changes_nothing_and_returns_what_was_in_the_way_in_order() {
+    async fn a_failed_condition_changes_nothing_and_returns_the_existing_entries_in_order() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = ledger(directory.path());
         let (first, taken) = (key("a", "event"), key("s", "alias"));
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_free_again_from_the_very_second_in_which_it_expires() {
+    async fn a_name_is_free_again_in_the_second_in_which_it_expires() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = ledger(directory.path());
         let name = key("s", "alias");
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_entity_is_put_over_the_version_that_was_read_and_over_no_other() {
+    async fn an_entity_replaces_only_the_version_that_was_read() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = ledger(directory.path());
         let here = key("e", ENTITY_SORT);
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_entity_s_history_is_in_the_order_of_arrival_and_holds_nothing_else() {
+    async fn an_entity_s_history_holds_only_its_events_in_the_order_of_arrival() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = ledger(directory.path());
         let entries = [
@@ -600,7 +600,7 @@ mod tests {
         assert_eq!(won, (0..40).collect::<Vec<_>>());
     }
 
-    /// The ledger as a plain map, to compare with.
+    /// The ledger as a plain map, as the reference.
     #[derive(Default)]
     struct Model(HashMap<EntryKey, Entry>);
 

@@ -10,7 +10,7 @@ use crate::key_file::KeyFile;
 pub enum LocalSecret {
     /// In a file, in the form of the secret on AWS.
     File(KeyFile),
-    /// As it was given to the command.
+    /// The text that was passed to the command.
     Given(SecretText),
 }
 

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn bytes_come_back_as_they_were_stored_and_storing_again_changes_nothing() {
+    async fn a_payload_is_read_as_it_was_stored_and_storing_again_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let payloads = SqlitePayloads::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
         let key = PayloadKey::new("deliveries/machnet/2026/11/21/1".to_owned());
@@ -60,10 +60,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_payload_that_is_not_there_is_named() {
+    async fn a_missing_payload_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let payloads = SqlitePayloads::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
         let error = payloads.get(&PayloadKey::new("events/none".to_owned())).await.unwrap_err();
-        assert_eq!(error.to_string(), "sqlite get payload failed: there is no payload events/none");
+        assert_eq!(error.to_string(), "sqlite get payload failed: the payload events/none is missing");
     }
 }

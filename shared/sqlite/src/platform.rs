@@ -1,4 +1,4 @@
-//! The ports on one machine, named together.
+//! All ports on one machine as one platform.
 
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::platform::Platform;

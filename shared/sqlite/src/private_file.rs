@@ -11,19 +11,19 @@ pub struct FileLock(#[expect(dead_code, reason = "the open file is the lock")] F
 /// Why a lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process, or another part of this one, has it.
+    /// Another process, or another part of this one, holds the lock.
     #[error("the file is locked by another process")]
     Held,
-    /// The file can't be opened or locked.
+    /// The file cannot be opened or locked.
     #[error(transparent)]
     File(#[from] io::Error),
 }
 
 impl FileLock {
-    /// Locks this file, and makes it if it isn't there.
+    /// Locks a file without waiting, and creates it if it is missing.
     ///
     /// # Errors
-    /// [`LockError`]; it is not waited for.
+    /// [`LockError`] when the lock is held, or the file cannot be opened.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let file = File::options().create(true).append(true).open(path)?;
         match file.try_lock() {
@@ -34,10 +34,10 @@ impl FileLock {
     }
 }
 
-/// Makes a directory, with those above it, that only its owner may look into.
+/// Creates a directory and its parents, accessible to their owner only.
 ///
 /// # Errors
-/// When it can't be made.
+/// When it cannot be created.
 pub fn create_private_directory(path: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -49,22 +49,22 @@ pub fn create_private_directory(path: &Path) -> io::Result<()> {
 /// Writes a new file that only its owner may read.
 ///
 /// # Errors
-/// When it is there already, or can't be written.
+/// When it exists already, or cannot be written.
 pub fn create_private_file(path: &Path, text: &str) -> io::Result<()> {
     write_new(path, text).map(drop)
 }
 
-/// Writes a file that only its owner may read, in place of the one that may be there. A reader finds the one or the other, also
-/// after a crash, and once this returns only the new one.
+/// Writes a file that only its owner may read, and atomically replaces an existing one. Even after a crash a reader
+/// finds either the old or the new content, and only the new one after this returns.
 ///
 /// # Errors
-/// When it can't be written.
+/// When it cannot be written.
 pub fn replace_private_file(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     remove_if_present(&new)?;
     write_new(&new, text)?.sync_all()?;
     std::fs::rename(&new, path)?;
-    // A rename is durable once its directory is. Windows has no handle on a directory, and needs none.
+    // A rename is durable once the directory is synced. Windows has no handle on a directory, and needs none.
     #[cfg(unix)]
     if let Some(directory) = path.parent() {
         File::open(if directory.as_os_str().is_empty() { Path::new(".") } else { directory })?.sync_all()?;
@@ -72,10 +72,10 @@ pub fn replace_private_file(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a file, unless it isn't there.
+/// Removes a file if it exists.
 ///
 /// # Errors
-/// When it is there and can't be removed.
+/// When it exists and cannot be removed.
 pub fn remove_if_present(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -83,10 +83,10 @@ pub fn remove_if_present(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads a file, unless it isn't there.
+/// Reads a file if it exists.
 ///
 /// # Errors
-/// When it is there and can't be read.
+/// When it exists and cannot be read.
 pub fn read_if_present(path: &Path) -> io::Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole_and_what_an_interrupted_write_left_is_no_obstacle() {
+    fn a_file_is_replaced_as_a_whole_even_after_an_interrupted_write() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys.json");
         assert_eq!(read_if_present(&path).unwrap(), None);
@@ -136,7 +136,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_the_owner_may_look_inside() {
+    fn only_the_owner_has_access() {
         use std::os::unix::fs::PermissionsExt as _;
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("keys");

@@ -38,7 +38,7 @@ impl SqliteQueue {
         Self { database, sent: Arc::new(Notify::new()) }
     }
 
-    /// Waits until something is sent through this value or a clone of it. What was sent since the last wait counts.
+    /// Waits until a message is sent through this value or a clone of it, including one sent since the last wait.
     pub async fn sent(&self) {
         self.sent.notified().await;
     }
@@ -76,7 +76,7 @@ impl SqliteQueue {
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?));
                 let mut rows: Vec<(i64, String, u32)> =
                     statement.query_map((hidden_until, now, most), read)?.collect::<Result<_, _>>()?;
-                // RETURNING promises no order.
+                // RETURNING does not guarantee an order.
                 rows.sort_unstable_by_key(|(message_id, _, _)| *message_id);
                 let records = rows.into_iter().map(|(message_id, body, receive_count)| QueueRecord {
                     message_id: message_id.to_string(),
@@ -92,7 +92,7 @@ impl SqliteQueue {
         Ok(records)
     }
 
-    /// Removes messages that are done. Those that are gone already don't matter.
+    /// Removes processed messages. Those that were removed already are ignored.
     ///
     /// # Errors
     /// When the database doesn't answer; the messages are then redelivered.
@@ -108,11 +108,11 @@ impl SqliteQueue {
             .await
     }
 
-    /// Hides a received message until `visibility` has passed from now, whatever was left of the time before. It does nothing
+    /// Hides a received message until `visibility` has passed from now, whatever was left of its timeout. It does nothing
     /// if the message was received again meanwhile.
     ///
     /// # Errors
-    /// When the database doesn't answer; the message is then redelivered when its visibility timeout is over.
+    /// When the database doesn't answer; the message is then redelivered when its visibility timeout expires.
     pub async fn change_visibility(
         &self,
         now: Timestamp,
@@ -130,7 +130,7 @@ impl SqliteQueue {
             .await
     }
 
-    /// Makes every message visible. For the start of the only process that receives: the process that hid them is gone.
+    /// Makes all messages visible. To be called at the start of the only receiving process: the one that hid them has ended.
     ///
     /// # Errors
     /// When the database doesn't answer.
@@ -143,10 +143,10 @@ impl SqliteQueue {
             .await
     }
 
-    /// Puts every dead letter back on the queue, to be tried as often as a new message, and returns how many there were.
+    /// Moves all dead letters back to the queue with a receive count of 0, and returns how many there were.
     ///
     /// # Errors
-    /// When the database doesn't answer; nothing has moved then.
+    /// When the database doesn't answer; then nothing was moved.
     pub async fn redrive(&self) -> Result<usize, PortError> {
         let moved = self
             .database
@@ -176,7 +176,7 @@ impl SqliteQueue {
             .await
     }
 
-    /// Puts a text on the queue, whatever it is.
+    /// Sends any text, valid as a queue message or not.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -203,7 +203,7 @@ impl BatchQueue for SqliteQueue {
         self.depth().await.map(|_| ())
     }
 
-    /// One transaction: every document is on the queue, or none is.
+    /// One transaction: either all messages are on the queue or none.
     async fn send_batch(&self, documents: &[QueueMessage]) -> Result<Vec<Result<(), PortError>>, PortError> {
         let bodies: Vec<String> = documents.iter().map(|document| document.text().to_owned()).collect();
         self.database
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_received_message_is_hidden_until_its_time_is_up() {
+    async fn a_received_message_is_hidden_until_its_visibility_timeout() {
         let directory = tempfile::tempdir().unwrap();
         let queue = queue(directory.path());
         queue.insert("a".to_owned()).await.unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deleted_message_never_comes_again_and_its_id_is_not_used_again() {
+    async fn a_deleted_message_is_never_redelivered_and_its_id_is_not_reused() {
         let directory = tempfile::tempdir().unwrap();
         let queue = queue(directory.path());
         queue.insert("a".to_owned()).await.unwrap();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn messages_come_oldest_first_and_no_more_than_asked_for() {
+    async fn messages_are_received_oldest_first_up_to_the_maximum() {
         let directory = tempfile::tempdir().unwrap();
         let queue = queue(directory.path());
         for body in ["a", "b", "c"] {
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fifth_receive_that_is_still_worked_on_is_no_dead_letter_yet() {
+    async fn a_message_in_its_fifth_receive_is_not_a_dead_letter_yet() {
         let directory = tempfile::tempdir().unwrap();
         let queue = queue(directory.path());
         queue.insert("given up".to_owned()).await.unwrap();
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_restart_finds_what_was_taken_and_not_deleted() {
+    async fn a_restart_finds_messages_that_were_received_and_not_deleted() {
         let directory = tempfile::tempdir().unwrap();
         let before = queue(directory.path());
         before.insert("a".to_owned()).await.unwrap();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sender_wakes_whoever_waits_even_when_it_was_first() {
+    async fn a_send_wakes_a_receiver_that_begins_to_wait_later() {
         let directory = tempfile::tempdir().unwrap();
         let queue = queue(directory.path());
         queue.insert("a".to_owned()).await.unwrap();

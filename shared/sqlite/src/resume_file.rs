@@ -10,28 +10,28 @@ use intake_providers::account::AccountName;
 use crate::data_directory::DataDirectory;
 use crate::private_file::{FileLock, LockError, read_if_present, remove_if_present, replace_private_file};
 
-/// The resume point of an account in a data directory. Only one run at a time has it.
+/// The resume point of an account in a data directory, held by one run at a time.
 #[derive(Debug)]
 pub struct ResumeFile {
     path: PathBuf,
     _lock: FileLock,
 }
 
-/// Why the resume point can't be used.
+/// Why the resume point cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeFileError {
-    /// Another run has it.
+    /// Another run holds it.
     #[error("another resync is running with {}; wait for its end, or choose another --data-directory", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// The file can't be written.
+    /// The file cannot be written.
     #[error("{} cannot be written; give yourself the right to, or choose another --data-directory", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// The cause.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -40,7 +40,7 @@ impl ResumeFile {
     /// The resume point of this account in the data directory.
     ///
     /// # Errors
-    /// When another run has it.
+    /// When another run holds it.
     pub fn open(directory: &DataDirectory, account: &AccountName) -> Result<Self, ResumeFileError> {
         let path = directory.resync_resume_point(account);
         let lock_path = path.with_extension("lock");
@@ -51,10 +51,10 @@ impl ResumeFile {
         }
     }
 
-    /// Forgets the progress.
+    /// Discards the progress.
     ///
     /// # Errors
-    /// When the file can't be removed.
+    /// When the file cannot be removed.
     pub fn remove(&self) -> Result<(), ResumeFileError> {
         remove_if_present(&self.path).map_err(|source| ResumeFileError::Unwritable { path: self.path.clone(), source })
     }
@@ -74,7 +74,7 @@ impl ResumePoints for ResumeFile {
     }
 
     async fn save(&self, seen: Option<&str>, document: &str) -> Result<Saved, PortError> {
-        // The lock keeps other runs out, but not an editor.
+        // The lock excludes other runs, but not an editor.
         let found = self.read()?;
         if found.as_deref() != seen && found.as_deref() != Some(document) {
             return Ok(Saved::ChangedMeanwhile);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_takes_the_place_of_the_one_that_was_seen_and_of_no_other() {
+    async fn a_document_replaces_only_the_one_that_was_read() {
         let parent = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(parent.path()).unwrap();
         let file = ResumeFile::open(&directory, &account("main")).unwrap();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_run_at_a_time_has_it() {
+    fn only_one_run_at_a_time_holds_it() {
         let parent = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(parent.path()).unwrap();
         let file = ResumeFile::open(&directory, &account("main")).unwrap();

@@ -55,7 +55,7 @@ async fn a_body_in_base64_is_decoded_and_a_missing_one_is_empty() {
 }
 
 #[test]
-fn what_no_flow_looks_at_cannot_fail() {
+fn members_that_no_flow_reads_cannot_fail() {
     for changes in [
         json!({"rawQueryString": "a=<b>&c=\"d e\"\u{1}"}),
         json!({"rawQueryString": 1, "queryStringParameters": [], "cookies": "none", "version": "9"}),
@@ -71,7 +71,7 @@ fn what_no_flow_looks_at_cannot_fail() {
 }
 
 #[test]
-fn headers_that_http_does_not_allow_are_left_out_and_the_others_stay() {
+fn headers_that_http_does_not_allow_are_dropped_and_the_others_stay() {
     let request = read(&event(json!({"headers": {
         "x-control": "a\u{0}b",
         "x-line": "a\r\nx-injected: 1",
@@ -96,7 +96,7 @@ fn headers_that_http_does_not_allow_are_left_out_and_the_others_stay() {
 }
 
 #[test]
-fn a_header_that_is_not_even_unicode_is_left_out() {
+fn a_header_that_is_not_unicode_is_dropped() {
     let text = String::from_utf8(event(json!({"headers": {"x-bad": "HERE", "x-good": "1"}}))).unwrap();
     let request = read(text.replace("HERE", r"\ud800").as_bytes()).unwrap();
     assert_eq!(request.headers().len(), 1);
@@ -110,7 +110,7 @@ fn more_headers_than_a_request_can_hold_are_an_error() {
 }
 
 #[test]
-fn a_path_is_taken_as_it_is_or_encoded_and_never_becomes_a_query() {
+fn a_path_is_kept_or_encoded_and_never_becomes_a_query() {
     for (raw, path) in [
         ("/webhooks/nurturecloud/a-b_c", "/webhooks/nurturecloud/a-b_c"),
         ("/prod/webhooks/../x", "/prod/webhooks/../x"),
@@ -126,7 +126,7 @@ fn a_path_is_taken_as_it_is_or_encoded_and_never_becomes_a_query() {
 }
 
 #[test]
-fn whatever_is_not_a_request_is_an_error_that_quotes_nothing() {
+fn an_event_that_is_not_a_request_is_an_error_that_quotes_nothing() {
     let long = "a".repeat(70_000);
     for (event, expected) in [
         (without("requestContext"), UnreadableEvent::Form),

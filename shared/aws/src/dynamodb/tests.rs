@@ -284,7 +284,7 @@ fn every_kind_of_entry_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn what_the_tables_indexes_and_its_time_to_live_need_is_written_as_they_need_it() {
+fn attributes_of_the_indexes_and_the_time_to_live_have_the_required_form() {
     let [event, alias, _] = three_puts();
     let event = to_item(&event, PUT_ITEM).unwrap();
     assert_eq!(event.get("time_bucket"), Some(&AttributeValue::S(time_index().time_bucket)));
@@ -334,14 +334,14 @@ async fn several_entries_are_put_in_one_transaction_each_under_its_condition() {
 }
 
 #[tokio::test]
-async fn nothing_to_put_is_done_without_a_call() {
+async fn an_empty_list_of_puts_makes_no_call() {
     let service = TestService::replying(&[done()]);
     assert_eq!(put(&service, &[]).await.unwrap(), PutOutcome::Done);
     assert!(service.received().is_empty());
 }
 
 #[tokio::test]
-async fn a_refused_put_returns_the_entry_in_its_way() {
+async fn a_failed_condition_returns_the_existing_entry() {
     let [event, ..] = three_puts();
     let first = ConditionalPut { entry: Entry::Event(Box::new(full_event(in_store()))), ..event.clone() };
     let service = TestService::replying(&[refused(&wire_item(&first))]);
@@ -350,7 +350,7 @@ async fn a_refused_put_returns_the_entry_in_its_way() {
 }
 
 #[tokio::test]
-async fn a_refused_transaction_returns_the_entries_in_the_way_by_position() {
+async fn a_cancelled_transaction_returns_the_existing_entries_by_position() {
     let puts = three_puts();
     let reasons = json!([{"Code": "None"}, check_failed(&puts[1]), {"Code": "None"}]);
     let service = TestService::replying(&[cancelled(&reasons)]);
@@ -360,7 +360,7 @@ async fn a_refused_transaction_returns_the_entries_in_the_way_by_position() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_met_another_writer_is_tried_again() {
+async fn a_transaction_that_met_another_writer_is_retried() {
     let puts = three_puts();
     let reasons = json!([conflict(), {"Code": "None"}, {"Code": "None"}]);
     let throttled = json!([{"Code": "None"}, {"Code": "ThrottlingError"}, {"Code": "ProvisionedThroughputExceeded"}]);
@@ -370,7 +370,7 @@ async fn a_transaction_that_met_another_writer_is_tried_again() {
 }
 
 #[tokio::test]
-async fn each_try_of_a_transaction_has_a_token_of_its_own() {
+async fn each_attempt_of_a_transaction_has_its_own_token() {
     let reasons = json!([conflict(), {"Code": "None"}, {"Code": "None"}]);
     let service = TestService::replying(&[cancelled(&reasons), done()]);
     put(&service, &three_puts()).await.unwrap();
@@ -380,7 +380,7 @@ async fn each_try_of_a_transaction_has_a_token_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_single_put_that_met_a_transaction_is_tried_again() {
+async fn a_single_put_that_met_a_transaction_is_retried() {
     let [event, ..] = three_puts();
     let conflict =
         json!({"__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException", "message": "busy"});
@@ -390,7 +390,7 @@ async fn a_single_put_that_met_a_transaction_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_leaves_an_item_open_is_tried_again_until_it_accounts_for_all() {
+async fn a_failure_that_leaves_an_item_open_is_retried_until_it_accounts_for_all() {
     let puts = three_puts();
     let partly = json!([conflict(), check_failed(&puts[1]), {"Code": "None"}]);
     let wholly = json!([check_failed(&puts[0]), check_failed(&puts[1]), {"Code": "None"}]);
@@ -400,7 +400,7 @@ async fn a_refusal_that_leaves_an_item_open_is_tried_again_until_it_accounts_for
 }
 
 #[tokio::test]
-async fn a_conflict_that_lasts_is_an_error_that_says_what_was_in_the_way() {
+async fn a_lasting_conflict_is_an_error_that_names_its_cause() {
     let reasons = json!([conflict(), {"Code": "None"}, {"Code": "None"}]);
     let service = TestService::replying(&[cancelled(&reasons)]);
     let error = put(&service, &three_puts()).await.unwrap_err().to_string();
@@ -413,7 +413,7 @@ async fn a_conflict_that_lasts_is_an_error_that_says_what_was_in_the_way() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_the_table_cannot_take_is_not_tried_again() {
+async fn a_transaction_that_the_table_rejects_is_not_retried() {
     let reasons = json!([
         {"Code": "ValidationError", "Message": "Item size has exceeded the maximum allowed size"},
         conflict(),
@@ -426,7 +426,7 @@ async fn a_transaction_that_the_table_cannot_take_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_without_the_item_in_the_way_is_an_error() {
+async fn a_failed_condition_without_the_existing_item_is_an_error() {
     let [event, ..] = three_puts();
     let service = TestService::replying(&[refused(&Value::Null)]);
     let error = put(&service, &[event]).await.unwrap_err().to_string();
@@ -434,7 +434,7 @@ async fn a_refusal_without_the_item_in_the_way_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_item_that_is_no_entry_is_an_error_that_does_not_repeat_it() {
+async fn an_item_that_is_not_an_entry_is_an_error_that_does_not_quote_it() {
     let [event, ..] = three_puts();
     let service = TestService::replying(&[refused(&json!({"pk": {"S": "machnet#1"}, "kind": {"S": "nobody else"}}))]);
     let error = put(&service, &[event]).await.unwrap_err().to_string();
@@ -443,7 +443,7 @@ async fn an_item_that_is_no_entry_is_an_error_that_does_not_repeat_it() {
 }
 
 #[tokio::test]
-async fn a_failure_of_the_service_is_tried_again_with_the_same_token() {
+async fn a_failure_of_the_service_is_retried_with_the_same_token() {
     let failure = Reply::json(500, &json!({"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError"}));
     let service = TestService::replying(&[failure, done()]);
     put(&service, &three_puts()).await.unwrap();
@@ -492,7 +492,7 @@ async fn an_event_and_its_entity_go_to_their_tables_in_one_transaction_under_the
 }
 
 #[tokio::test]
-async fn an_entity_that_was_advanced_meanwhile_comes_back() {
+async fn an_entity_that_was_updated_meanwhile_is_returned() {
     let newer = ConditionalPut {
         key: key("nurturecloud#1", "entity"),
         entry: Entry::Entity(Box::new(bare_entity(9))),
@@ -544,7 +544,7 @@ async fn an_entry_is_found_in_the_events_table_by_a_read_that_may_be_a_little_ol
 }
 
 #[tokio::test]
-async fn an_entry_that_may_always_be_put_is_put_without_a_condition() {
+async fn an_unconditional_put_has_no_condition() {
     let service = TestService::replying(&[done()]);
     let entry = Entry::Progress(progress());
     let progress = ConditionalPut { key: key("progress#1", "progress"), entry, condition: Condition::Always };
@@ -563,7 +563,7 @@ fn stored_names(entry: &impl serde::Serialize) -> String {
 }
 
 #[test]
-fn entries_are_stored_under_the_names_that_tables_already_hold() {
+fn attributes_keep_their_stored_names() {
     assert_eq!(
         stored_names(&full_event(inline("{}"))),
         "account attributes data datacontenttype delivery_id digest entity envelope id index key_fingerprint outcome provider \

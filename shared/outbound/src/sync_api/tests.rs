@@ -14,7 +14,7 @@ use super::*;
 const ID: &str = "the-client";
 const SECRET: &str = "nobody else's secret";
 
-/// What the server does with a request that has the right credentials.
+/// The server's reaction to a request with the right credentials.
 #[derive(Clone, Copy, Debug)]
 enum Reply {
     Status(u16),
@@ -24,7 +24,7 @@ enum Reply {
     Hang,
 }
 
-/// A small NurtureCloud on a port of its own. It remembers what it was asked.
+/// A stand-in for NurtureCloud on its own port, which records its requests.
 struct Server {
     base_url: String,
     requests: Arc<Mutex<Vec<(String, HeaderMap)>>>,
@@ -101,7 +101,7 @@ fn status(answer: Result<SyncAnswer, PortError>) -> u16 {
 }
 
 #[tokio::test]
-async fn a_call_is_one_post_of_nothing_with_http_basic() {
+async fn a_call_is_one_empty_post_with_http_basic() {
     let server = Server::replying(Reply::Status(202)).await;
     assert_eq!(status(server.ask().await), 202);
     let all = call(What::All { since: "2026-11-21".parse().unwrap() });
@@ -119,7 +119,7 @@ async fn a_call_is_one_post_of_nothing_with_http_basic() {
 }
 
 #[tokio::test]
-async fn every_status_comes_back_as_it_is_and_costs_one_request() {
+async fn each_status_is_returned_unchanged_after_one_request() {
     for code in [200, 400, 403, 404, 500, 503] {
         let server = Server::replying(Reply::Status(code)).await;
         assert_eq!(status(server.ask().await), code);
@@ -134,7 +134,7 @@ async fn a_wrong_secret_is_answered_401() {
 }
 
 #[tokio::test]
-async fn retry_after_comes_along() {
+async fn retry_after_is_returned() {
     let server = Server::replying(Reply::Throttle("17")).await;
     let answer = server.ask().await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.retry_after.as_deref()), (429, Some("17")));
@@ -148,13 +148,13 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_end_is_not_waited_for() {
+async fn an_endless_body_is_not_awaited() {
     let server = Server::replying(Reply::EndlessBody).await;
     assert_eq!(status(server.ask().await), 202);
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_given_up_and_may_have_taken_the_call() {
+async fn a_server_that_hangs_times_out_and_may_have_accepted_the_call() {
     let server = Server::replying(Reply::Hang).await;
     let started = Instant::now();
     let error = server.ask().await.unwrap_err();
@@ -181,7 +181,7 @@ async fn an_error_shows_neither_url_nor_id_nor_credentials_and_is_one_line() {
 }
 
 #[tokio::test]
-async fn nobody_there_means_that_the_call_was_not_made() {
+async fn a_refused_connection_means_that_the_call_was_not_made() {
     let closed = Server { base_url: "http://127.0.0.1:1".to_owned(), requests: Arc::default() };
     let error = closed.ask().await.unwrap_err();
     assert!(!error.may_have_taken_effect, "{error}");

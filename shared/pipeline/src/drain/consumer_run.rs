@@ -30,7 +30,7 @@ const MANY_RETURNS: u64 = 5;
 
 /// Maximum number of messages that our queue may refuse one by one before it has accepted any. At this number it counts as
 /// refusing all.
-const MAX_UNPROVEN_REFUSALS: u64 = 2;
+const MAX_UNPROVEN_REJECTIONS: u64 = 2;
 
 /// How long requeueing may take after the deadline for everything else.
 const MAX_REQUEUE_TIME: Duration = Duration::from_secs(1);
@@ -515,7 +515,8 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         }
         if accepted.is_empty() {
             // One message alone may be one that our queue never takes, and must not hold up what comes after it.
-            let is_alone = Counters::of(&self.counters.refused) < MAX_UNPROVEN_REFUSALS || self.counters.proven().queue;
+            let is_alone =
+                Counters::of(&self.counters.refused) < MAX_UNPROVEN_REJECTIONS || self.counters.proven().queue;
             if several || !is_alone {
                 progress.queue_failed = true;
                 progress.drop_waiting();

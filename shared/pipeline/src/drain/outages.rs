@@ -91,7 +91,7 @@ fn assert_nothing_lost(drain: &TestDrain, bodies: &[String], what: &str) {
     assert!(taken >= drain.broker.acknowledged().len(), "{what}: acknowledged, and not taken by our queue");
 }
 
-/// After an outage: nothing is lost, and within the longest pause the queue is empty.
+/// After an outage: nothing is lost, and within the maximum pause the queue is empty.
 async fn assert_heals(drain: &TestDrain, bodies: &[String], what: &str) {
     assert_nothing_lost(drain, bodies, what);
     heal(drain);
@@ -189,7 +189,7 @@ async fn a_message_that_was_sent_as_the_proof_is_acknowledged_and_not_sent_twice
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_like_the_one_of_the_proof_is_never_taken_for_it() {
     for polls in 1..120 {
-        // Both were returned before, so that nothing tells one from the other.
+        // Both were returned before, so that nothing distinguishes them.
         let drain = drain_of(QUORUM, &[]);
         for _ in 0..2 {
             drain.broker.publish_returned(MAIN, "twin", 1);

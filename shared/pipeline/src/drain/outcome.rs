@@ -153,7 +153,7 @@ pub(super) struct Counters {
     pub(super) redelivered: AtomicU64,
     /// Messages that could not be stored, or that our queue refused one by one.
     pub(super) refused: AtomicU64,
-    /// How often the most returned of the requeued messages has been returned now, as its queue counts.
+    /// Greatest number of returns among the requeued messages, as counted by their queue.
     pub(super) most_returns: AtomicU64,
     pub(super) peak_body_bytes: AtomicU64,
     pub(super) queue_proven: AtomicBool,

@@ -146,17 +146,17 @@ impl MemoryBroker {
         broker
     }
 
-    /// How often the most often handed over of the messages was.
+    /// Greatest number of deliveries of one message.
     pub(super) fn most_deliveries(&self) -> u64 {
         self.state().deliveries.values().copied().max().unwrap_or(0)
     }
 
-    /// What a quorum queue dropped.
+    /// The messages that a quorum queue dropped.
     pub(super) fn dropped(&self) -> Vec<String> {
         self.state().dropped.clone()
     }
 
-    /// Publishes a message that has come back so many times.
+    /// Publishes a message that was requeued `delivery_count` times.
     pub(super) fn publish_returned(&self, queue: &str, body: &str, delivery_count: u64) {
         let properties =
             Properties { delivery_count: Some(delivery_count), redelivered: true, ..Properties::default() };
@@ -170,7 +170,7 @@ impl MemoryBroker {
         self.1.notify_waiters();
     }
 
-    /// What lies on a queue, messages that are out included.
+    /// The messages of a queue, those in flight included.
     pub(super) fn left(&self, queue: &str) -> Vec<String> {
         let state = self.state();
         let unsettled = state.consumers.get(queue).into_iter().flat_map(|consumer| consumer.unsettled.values());
@@ -438,7 +438,7 @@ impl MemoryBatchQueue {
     }
 }
 
-/// A document's body, or where it lies.
+/// The body of a queue message, or its key in the payload store.
 fn body(document: &str) -> String {
     let document: serde_json::Value = serde_json::from_str(document).unwrap();
     document["body"]["text"].as_str().or(document["body"]["payload"]["key"].as_str()).unwrap().to_owned()
@@ -479,9 +479,9 @@ impl BatchQueue for MemoryBatchQueue {
             _ => {}
         }
         self.most_at_once.lock().unwrap().0 -= 1;
-        let refusal = || PortError::of("queue send", "refused");
+        let rejected = || PortError::of("queue send", "refused");
         if matches!(batching, Batching::Fail) {
-            return Err(refusal());
+            return Err(rejected());
         }
         let results = documents.iter().map(|document| {
             let is_refused = match &batching {
@@ -490,7 +490,7 @@ impl BatchQueue for MemoryBatchQueue {
                 _ => false,
             };
             if is_refused {
-                return Err(refusal());
+                return Err(rejected());
             }
             self.documents.lock().unwrap().push(document.text().to_owned());
             Ok(())

@@ -396,7 +396,7 @@ async fn every_delivery_and_the_run_have_a_line_and_no_line_shows_the_password()
     assert!(!lines.text().contains("hush"), "{}", lines.text());
 }
 
-/// Polls a future so many times, and then drops it, as if the process had been killed there.
+/// Polls a future `polls` times and then drops it, as if the process had been killed at that point.
 pub(super) async fn killed_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = Box::pin(future);
     let mut left = polls;

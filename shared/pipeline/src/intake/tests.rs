@@ -305,7 +305,7 @@ async fn a_secret_in_the_path_is_in_no_log_no_answer_and_no_document() {
         TestClock::default(),
         IntakeSettings::default(),
     );
-    let mut told = String::new();
+    let mut shown = String::new();
     let mut statuses = Vec::new();
     for (secret, behaviour) in [
         (ours.reveal(), Behaviour::Work),
@@ -318,16 +318,16 @@ async fn a_secret_in_the_path_is_in_no_log_no_answer_and_no_document() {
         let request = Request::post(format!("https://hooks.example/webhooks/nurturecloud/{secret}?again={secret}"));
         let response = intake.clone().oneshot(request.body(Full::from("{}")).unwrap()).await.unwrap();
         statuses.push(response.status().as_u16());
-        told += &format!("{:?}", response.headers());
-        told += str::from_utf8(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        shown += &format!("{:?}", response.headers());
+        shown += str::from_utf8(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
     }
     assert_eq!(statuses, [200, 401, 401, 503, 503]);
     assert_eq!(lines.of("delivery").len(), 5);
     assert_eq!(lines.of("delivery")[0]["key_fingerprint"], ours.hash().fingerprint().as_str());
-    told += &lines.text();
-    told += &queue.documents().concat();
-    assert!(told.contains("path-secret-mismatch") && told.contains("delivery_id"));
+    shown += &lines.text();
+    shown += &queue.documents().concat();
+    assert!(shown.contains("path-secret-mismatch") && shown.contains("delivery_id"));
     for secret in [ours.reveal(), theirs.reveal(), &ours.hash().digest().to_string()] {
-        assert!(!told.contains(secret), "{told}");
+        assert!(!shown.contains(secret), "{shown}");
     }
 }

@@ -137,7 +137,7 @@ async fn what_was_taken_out_of_the_secret_is_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_for_newer_keys_learns_whether_those_at_hand_can_be_relied_on() {
+async fn asking_for_newer_keys_reports_whether_the_cached_ones_are_fresh() {
     let secrets = MemorySecrets::with(&secret_document(&[("main", SECRET)]));
     let store = store(&secrets);
     let keys = store.keys().await.unwrap();

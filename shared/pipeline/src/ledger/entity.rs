@@ -213,11 +213,11 @@ pub fn apply(before: Option<&EntityEntry>, observed: &Observation<'_>) -> Applie
     let known_existence = existence
         .filter(|existence| existence.state == state && existence.digest == observed.digest)
         .map(|existence| &existence.told_by);
-    let known = if state.tells_content() { known_content } else { known_existence };
+    let known = if state.carries_content() { known_content } else { known_existence };
 
-    let wins_content = state.tells_content() && content.is_none_or(|content| content.arrival < observed.arrival);
+    let wins_content = state.carries_content() && content.is_none_or(|content| content.arrival < observed.arrival);
     let wins_existence =
-        state.tells_existence() && existence.is_none_or(|existence| existence.arrival < observed.arrival);
+        state.affects_existence() && existence.is_none_or(|existence| existence.arrival < observed.arrival);
     let entity = &observed.update.entity;
     let after = EntityEntry {
         provider: observed.provider,

@@ -31,9 +31,9 @@ pub trait Ledger: Send + Sync + 'static {
 /// Condition of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// There is no entry at the key.
+    /// The key is unused.
     Absent,
-    /// There is no entry at the key, or it has expired: its `expires_at` is not after now.
+    /// The key is unused, or its entry has expired: `expires_at` is not after now.
     AbsentOrExpired,
     /// The entry at the key is an entity of this version.
     Version(u64),

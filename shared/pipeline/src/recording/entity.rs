@@ -100,7 +100,7 @@ fn entity_change(applied: &Applied, update: &EntityUpdate, event: &Event) -> Ent
         state: update.state,
         change: applied.change,
         version: entity.version,
-        merged_into: entity.existence.as_ref().and_then(|life| life.merged_into.clone()),
+        merged_into: entity.existence.as_ref().and_then(|existence| existence.merged_into.clone()),
         content,
     }
 }

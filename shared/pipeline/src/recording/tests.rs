@@ -184,7 +184,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     /// Deliveries, redeliveries, two and more processors at once, kills at any await, answers that get lost: in the end every
-    /// accepted event has exactly one outcome, the same for whoever asks, and nothing is kept twice or missing.
+    /// accepted event has exactly one outcome, the same for every reader, and nothing is kept twice or missing.
     #[test]
     fn every_accepted_event_ends_in_exactly_one_outcome(
         bodies in prop::collection::vec(any_body(), 1..7),
@@ -200,7 +200,7 @@ proptest! {
         let recorder = world.recorder();
         let mut seen: BTreeMap<usize, BTreeSet<Outcome>> = BTreeMap::new();
 
-        // Chaos: attempts are polled in any order, time jumps, and each is killed after so many polls.
+        // Chaos: attempts are polled in any order, time jumps, and each is killed after a given number of polls.
         let attempts: Vec<Attempt> = attempts
             .into_iter()
             .map(|(delivery, lives)| Attempt { delivery: delivery.index(deliveries.len()), lives })

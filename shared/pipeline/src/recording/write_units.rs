@@ -1,4 +1,4 @@
-//! What recording costs in DynamoDB's units, and what that means for whoever replays a captured request.
+//! What recording costs in DynamoDB's units, and what an attacker gains by replaying a captured request.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -12,7 +12,7 @@ pub(super) fn count_not_accepted(reason: Reason) {
     metrics::counter!("resync_refused", "reason" => reason.as_str()).increment(1);
 }
 
-/// Counts a run that is complete, if it was about everything, or that failed. A run that is out of time or was told to wait
+/// Counts a run that is complete, if it was about everything, or that failed. A run that ran out of time or was throttled
 /// is neither: the next one continues it.
 pub(super) fn count_run(outcome: &RunOutcome, is_about_everything: bool) {
     match outcome {

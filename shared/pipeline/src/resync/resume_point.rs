@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use intake_providers::date::Date;
+use intake_providers::json_place::JsonPlace;
 use intake_providers::nurturecloud::component::ComponentName;
 use intake_providers::nurturecloud::resync::{BusinessId, Pair, SyncCall, What};
 use intake_providers::timestamp::Timestamp;
@@ -26,14 +27,12 @@ pub enum ResumePointError {
     Port(#[from] PortError),
     /// It can't be parsed. serde's own words are left out.
     #[error(
-        "the resume point is not a document of version {VERSION} (line {line}, column {column}); deploy the version that \
+        "the resume point is not a document of version {VERSION} ({place}); deploy the version that \
          wrote it, or remove it and say since when to ask"
     )]
     Unreadable {
-        /// The line where reading stopped.
-        line: usize,
-        /// The column where reading stopped.
-        column: usize,
+        /// Where reading stopped.
+        place: JsonPlace,
     },
     /// It could not be written as JSON.
     #[error("the resume point could not be written as json")]
@@ -117,8 +116,7 @@ fn known_version<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u3
 
 impl ResumePoint {
     pub(super) fn read(text: &str) -> Result<Self, ResumePointError> {
-        serde_json::from_str(text)
-            .map_err(|error| ResumePointError::Unreadable { line: error.line(), column: error.column() })
+        serde_json::from_str(text).map_err(|error| ResumePointError::Unreadable { place: JsonPlace::from(&error) })
     }
 
     pub(super) fn text(&self) -> Result<String, ResumePointError> {

@@ -43,7 +43,7 @@ fn a_delivery_is_verified_by_whichever_active_key_signed_it() {
 }
 
 #[test]
-fn pss_counts_only_where_it_is_configured_and_then_alone() {
+fn pss_is_accepted_only_where_it_is_configured_and_then_exclusively() {
     let standard = secret(&[serde_json::json!({"account": "a", "public_key": KEY})]);
     let pss = secret(&[serde_json::json!({"account": "a", "public_key": KEY, "padding": "pss"})]);
     assert_eq!(account_that_verifies(&standard, PSS_SIGNATURE, MESSAGE), None);
@@ -65,15 +65,15 @@ fn a_key_that_cannot_be_used_is_named_and_the_others_verify() {
 }
 
 #[test]
-fn a_signature_header_must_be_there_once_and_hold_the_base64_of_a_signature() {
+fn a_signature_header_is_required_exactly_once_and_must_be_base64() {
     let header = SIGNATURE_HEADER;
     assert_eq!(Accredit::credential("", &headers(&[])).unwrap_err(), Rejection::SignatureMissing { header });
     let twice = headers(&[(header, SIGNATURE.trim()), (header, SIGNATURE.trim())]);
     assert_eq!(Accredit::credential("", &twice).unwrap_err(), Rejection::SignatureRepeated { header });
     let joined = format!("{0},{0}", SIGNATURE.trim());
     for malformed in ["", "abc", &"A".repeat(100), &"A".repeat(4_000), &joined] {
-        let refusal = Accredit::credential("", &headers(&[(header, malformed)])).unwrap_err();
-        assert!(matches!(refusal, Rejection::SignatureMalformed { .. }), "{malformed}");
+        let rejection = Accredit::credential("", &headers(&[(header, malformed)])).unwrap_err();
+        assert!(matches!(rejection, Rejection::SignatureMalformed { .. }), "{malformed}");
     }
     let mut bytes = HeaderMap::new();
     bytes.insert(header, HeaderValue::from_bytes(b"\xff\xfe").unwrap());
@@ -81,7 +81,7 @@ fn a_signature_header_must_be_there_once_and_hold_the_base64_of_a_signature() {
 }
 
 #[test]
-fn the_answers_are_those_that_accredit_understands() {
+fn answers_use_the_status_codes_of_accredit() {
     for (answer, status) in [
         (Answer::Accepted, 200),
         (Answer::RetryLater(Fault::SecretsUnavailable), 400),

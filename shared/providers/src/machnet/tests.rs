@@ -54,7 +54,7 @@ fn a_body_changed_by_one_byte_is_not_verified() {
 }
 
 #[test]
-fn a_weak_or_malformed_key_is_left_out_and_named_without_being_shown() {
+fn a_weak_or_malformed_key_is_skipped_and_reported_without_being_shown() {
     let read = keys(
         r#"{"keys":[{"account":"a","secret":"too short"},{"account":"b c","secret":"a test secret of thirty-two bytes"},
         {"account":"d","secret":"a test secret of thirty-two bytes"},{"account":"e","password":"hush-hush-hush-hush"}]}"#,
@@ -68,7 +68,7 @@ fn a_weak_or_malformed_key_is_left_out_and_named_without_being_shown() {
 }
 
 #[test]
-fn nine_keys_and_documents_of_another_form_are_refused_whole() {
+fn nine_keys_or_a_document_of_another_form_are_rejected_as_a_whole() {
     let entry = format!(r#"{{"account":"a","secret":"{SECRET}"}}"#);
     let nine = format!(r#"{{"keys":[{}]}}"#, [entry.as_str(); 9].join(","));
     assert_eq!(Machnet::read_keys(&nine).unwrap_err(), KeySetError::TooMany { found: 9 });
@@ -80,7 +80,7 @@ fn nine_keys_and_documents_of_another_form_are_refused_whole() {
 }
 
 #[test]
-fn the_answers_are_those_that_machnet_understands() {
+fn answers_use_the_status_codes_of_machnet() {
     let header = SIGNATURE_HEADER;
     for (answer, status) in [
         (Answer::Accepted, 200),
@@ -123,7 +123,7 @@ fn a_timestamp_is_kept_as_it_is_and_is_the_time_only_where_it_is_one() {
 }
 
 #[test]
-fn both_ids_are_fine_when_they_agree_and_malformed_when_they_do_not_or_neither_is_there() {
+fn both_ids_may_be_present_if_they_agree_and_one_is_required() {
     let both = |other: &str| changed(CURRENT, r#"{"id""#, &format!(r#"{{"persisted_object_id":"{other}","id""#));
     let agreed = event(&both("3f0d6c1e-6a1c-4f0e-9a55-0a2f4d1c9b77")).unwrap();
     assert_eq!(agreed.digest, event(CURRENT).unwrap().digest);
@@ -192,7 +192,7 @@ fn the_signed_name_decides_and_a_different_header_is_written_down() {
 }
 
 #[test]
-fn content_that_is_no_event_is_malformed_for_its_reason() {
+fn content_that_is_not_an_event_is_malformed_with_its_reason() {
     assert_eq!(event(b"\xff"), Err(Malformed::NotUtf8));
     assert!(matches!(event(b""), Err(Malformed::NotJson(_))));
     assert!(matches!(event(b"{\"id\":1}x"), Err(Malformed::NotJson(_))));
@@ -207,7 +207,7 @@ fn content_that_is_no_event_is_malformed_for_its_reason() {
 }
 
 #[test]
-fn a_repeated_member_is_malformed_in_what_is_not_compared_too() {
+fn a_repeated_member_is_malformed_even_in_content_that_is_not_compared() {
     for body in [
         r#"{"id":"1","event_name":"x","timestamp":{"zone":"UTC","zone":"CET"}}"#,
         r#"{"id":"1","event_name":"x","timestamp":[{"zone":1,"z\u006fne":2}]}"#,
@@ -219,7 +219,7 @@ fn a_repeated_member_is_malformed_in_what_is_not_compared_too() {
 }
 
 #[test]
-fn a_member_that_may_be_left_out_is_malformed_when_it_is_neither_text_nor_a_number_or_too_long() {
+fn an_optional_member_is_malformed_unless_it_is_a_string_or_number_within_the_limit() {
     let with =
         |member: &str, value: &str| event(format!(r#"{{"id":"1","event_name":"x","{member}":{value}}}"#).as_bytes());
     for member in ["resource_id", "user_id", "sender_id", "receiver_id", "subscription_id", "timestamp"] {

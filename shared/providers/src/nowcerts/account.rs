@@ -11,12 +11,13 @@ use crate::account::{AccountName, NAMED_TWICE};
 use crate::active_keys::MatchedKey;
 use crate::amqp::{Account, AccountProblems, Connection, Password, QueueName};
 use crate::digest::Sha256Digest;
+use crate::json_place::JsonPlace;
 use crate::registry::name::ProviderName;
 use crate::signature::hmac_sha256;
 
 const FORM: &str = r#"{"account": "...", "connection_string": "host=...;virtualHost=/;username=...;password=...", "queue": "...", "tls": true or false}, and optionally "password" and "replay_queue""#;
 
-/// What begins the message that a login's fingerprint signs. Changing it changes every recorded fingerprint.
+/// Prefix of the message that a login's fingerprint signs. Changing it changes every recorded fingerprint.
 const FINGERPRINT_MESSAGE: &[u8] = b"webhook-intake login fingerprint";
 
 #[derive(Deserialize)]
@@ -32,15 +33,15 @@ struct Document {
     others: BTreeMap<String, IgnoredAny>,
 }
 
-/// Reads the secret.
+/// Parses the secret.
 ///
 /// # Errors
-/// All problems at once.
+/// All problems of the secret at once.
 pub(super) fn read_account(secret: &str) -> Result<Account, AccountProblems> {
     let document: Document = serde_json::from_str(secret).map_err(|error| {
-        // serde's own words may quote what they read; the place is enough to find it.
-        let (line, column) = (error.line(), error.column());
-        AccountProblems::new(vec![format!("it is not JSON of the form {FORM} (line {line}, column {column})")])
+        // serde's message may quote the input; the place is enough to find the mistake.
+        let place = JsonPlace::from(&error);
+        AccountProblems::new(vec![format!("it is not JSON of the form {FORM} ({place})")])
     })?;
     let mut problems = Vec::new();
     if !document.others.is_empty() {
@@ -124,7 +125,7 @@ fn text(name: &str, value: Option<Value>, problems: &mut Vec<String>) -> Option<
             None
         }
         Some(_) => {
-            problems.push(format!("{name} is no text of at least one character"));
+            problems.push(format!("{name} is not a string of at least one character"));
             None
         }
     }
@@ -135,7 +136,7 @@ fn queue(name: &str, value: Option<Value>, problems: &mut Vec<String>) -> Option
     QueueName::new(&text).map_err(|error| problems.push(format!("{name} cannot be used: {error}"))).ok()
 }
 
-/// Names the login without revealing it. A new password makes a new fingerprint.
+/// Identifies the login without revealing it. A new password makes a new fingerprint.
 fn fingerprint(connection: &Connection) -> crate::signature::KeyFingerprint {
     let Connection { host, virtual_host, username, password, .. } = connection;
     let login = [FINGERPRINT_MESSAGE, host.as_bytes(), virtual_host.as_bytes(), username.as_bytes()];

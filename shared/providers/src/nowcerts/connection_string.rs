@@ -6,7 +6,7 @@ use crate::amqp::Password;
 const PORT: u16 = 5672;
 const PORT_WITH_TLS: u16 = 5671;
 
-/// What a connection string says.
+/// The parts of a connection string.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionString {
     /// The host and its port, where one is given.
@@ -18,7 +18,7 @@ pub(super) struct ConnectionString {
 
 impl ConnectionString {
     /// Reads the text: parts are split on `;`, and each on its first `=`. Keys are case-insensitive, unknown ones are ignored.
-    /// What is wrong is added to `problems`, in words that repeat no value.
+    /// Mistakes are added to `problems`; no value is repeated.
     pub(super) fn read(text: &str, problems: &mut Vec<String>) -> Self {
         let mut found = Self::default();
         let mut seen = Vec::new();
@@ -78,21 +78,21 @@ fn host(text: &str, problems: &mut Vec<String>) -> Option<(String, Option<u16>)>
         },
     };
     if name.is_empty() || name.contains(|character: char| character.is_whitespace() || "/@{}".contains(character)) {
-        problems.push("host in connection_string is no host name or address; write HOST:5672".to_owned());
+        problems.push("host in connection_string is not a host name or address; write HOST:5672".to_owned());
         return None;
     }
     let port = match port.map(str::parse::<u16>) {
         None => None,
         Some(Ok(port)) if port > 0 => Some(port),
         Some(_) => {
-            problems.push("the port in connection_string is no number from 1 to 65535".to_owned());
+            problems.push("the port in connection_string is not a number from 1 to 65535".to_owned());
             return None;
         }
     };
     Some((name.to_owned(), port))
 }
 
-/// A value that is there, and no stand-in such as `{your_username}`.
+/// A value that is set and not a placeholder such as `{your_username}`.
 pub(super) fn given(name: &str, value: &str, problems: &mut Vec<String>) -> Option<String> {
     let problem = if value.trim().is_empty() {
         "is empty"

@@ -106,7 +106,7 @@ fn without_an_id_every_delivery_is_its_own_event_and_the_same_content_has_the_sa
 }
 
 #[test]
-fn other_bytes_another_time_or_another_type_is_no_repeat() {
+fn other_bytes_another_time_or_another_type_is_not_a_repeat() {
     let alias = |headers: &[(&str, &str)], body: &[u8]| event(headers, body).kind.aliases().0.cloned();
     let first = alias(&[("amqp-timestamp", "1"), ("amqp-type", "a")], BODY);
     assert_ne!(first, alias(&[("amqp-timestamp", "2"), ("amqp-type", "a")], BODY));
@@ -135,7 +135,7 @@ fn the_type_of_the_content_is_the_publishers_or_what_it_turns_out_to_be() {
 }
 
 #[test]
-fn a_time_that_nobody_can_write_is_kept_as_an_attribute_only() {
+fn a_time_outside_rfc_3339_is_kept_only_as_an_attribute() {
     let found = event(&[("amqp-timestamp", "18446744073709551615")], BODY);
     assert_eq!((found.cloud_event.time, found.attributes["timestamp"].as_str()), (None, "18446744073709551615"));
 }

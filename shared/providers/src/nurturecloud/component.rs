@@ -46,7 +46,8 @@ const KNOWN: [(&str, &str); 34] = [
     ("quiz", "quizzes"),
 ];
 
-/// The one name of a component, whichever form and case it is written in: lower-case, and singular where English spelling tells.
+/// The canonical name of a component, in whichever form and case it is written: lower-case, and singular where English spelling
+/// determines it.
 ///
 /// A name that is in neither column of the known names loses the `s` of a plural (not that of `ss` and `us`), and then one of the endings
 /// that a plural leaves open is chosen for both: `y` and not `ie` (property), no `e` after `ss`, `x`, `ch`, `sh`, `tz`, `zz`, `o`
@@ -97,33 +98,33 @@ fn with_one_ending(name: &str) -> String {
     name.to_owned()
 }
 
-/// A component's one name, as URLs have it.
+/// A component's canonical name, as used in URLs.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ComponentName(String);
 
-/// A text that can't be a component's name.
+/// Not a valid component name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no component; write letters only, such as contact or contacts")]
 pub struct InvalidComponentName(String);
 
 impl ComponentName {
-    /// The longest name, in letters.
-    const LONGEST: usize = 64;
+    /// Maximum length of a name, in letters.
+    const MAX_LETTERS: usize = 64;
 
     /// Reads a name in the singular or the plural: 1 to 64 ASCII letters.
     ///
     /// # Errors
-    /// When the text is empty, too long or holds another character.
+    /// When the text is empty, too long or contains another character.
     pub fn new(text: &str) -> Result<Self, InvalidComponentName> {
         let name = component_name(text);
-        let is_short = |name: &str| (1..=Self::LONGEST).contains(&name.len());
+        let is_short = |name: &str| (1..=Self::MAX_LETTERS).contains(&name.len());
         let is_name =
             is_short(text) && is_short(&name) && text.chars().all(|character| character.is_ascii_alphabetic());
         if is_name { Ok(Self(name)) } else { Err(InvalidComponentName(text.to_owned())) }
     }
 
-    /// The name's text.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused_and_quoted() {
+    fn an_invalid_name_is_rejected_and_quoted() {
         for text in ["", "contact/agent", "con tact", "contact?", "kontakt\u{e4}", &"a".repeat(65)] {
             let error = ComponentName::new(text).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{text:?} is no component")), "{error}");
@@ -232,7 +233,7 @@ mod tests {
         fn the_singular_and_the_plural_of_any_name_are_one_name(singular in "[a-z]{1,6}(|e|o|u|us|y|ie|z|x|ch|sh|ss|se|ze|oe)") {
             let ends = |endings: &[&str]| endings.iter().any(|ending| singular.ends_with(ending));
             let ends_in_us = ends(&["us"]) && !ends(&["aus", "ous"]);
-            // A lone s can't be told from a plural's; `news` and such are known.
+            // A single final s looks like a plural's; `news` and the like are known.
             prop_assume!(ends(&["ss"]) || ends_in_us || !ends(&["s"]));
             let after_vowel = ends(&["ay", "ey", "iy", "oy", "uy"]);
             let plurals = match &singular[..singular.len() - 1] {

@@ -1,7 +1,7 @@
-//! Asking NurtureCloud to send everything again.
+//! Requests to NurtureCloud to resend its entities.
 //!
-//! Notifications may be lost, and nothing can be read back. What there is instead are two calls. Each is answered 202 at
-//! once, and its results come to the webhook later, as `Current` notifications:
+//! Notifications may be lost, and there is no API to read entities back. Two calls replace it. Each is answered 202 immediately,
+//! and its results arrive at the webhook later, as `Current` notifications:
 //!
 //! - `POST {base}/business/{businessId}/{component}/sync-all?since=YYYY-MM-DD`
 //! - `POST {base}/business/{businessId}/{component}/sync-by-id?id=...`
@@ -24,18 +24,18 @@ mod credentials;
 pub use answer::{DEFAULT_WAIT, SyncAnswer, Verdict};
 pub use credentials::{CredentialProblem, Credentials, CredentialsError};
 
-/// The most calls of one plan. The progress of all is one document, which must fit DynamoDB's 400 KB.
+/// Maximum number of calls in one plan. The progress of all calls is one item, which must fit DynamoDB's 400 KB.
 pub const MAX_CALLS: usize = 1_000;
 
-/// The longest id of a business or an entity, in bytes.
+/// Maximum length of the id of a business or an entity, in bytes.
 const MAX_ID_BYTES: usize = 64;
 
-/// A text that can't be an id.
+/// Not a valid id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no id; write 1 to {MAX_ID_BYTES} characters without spaces, such as a uuid")]
 pub struct InvalidId(String);
 
-/// A URL's path would lose `.` and `..`, and white space is a slip of the pen.
+/// URL parsing removes the segments `.` and `..`, and white space is most likely a typing error.
 fn checked_id(text: &str) -> Result<String, InvalidId> {
     let is_printable = text.chars().all(|character| character.is_ascii_graphic());
     if (1..=MAX_ID_BYTES).contains(&text.len()) && is_printable && text != "." && text != ".." {
@@ -45,18 +45,18 @@ fn checked_id(text: &str) -> Result<String, InvalidId> {
     }
 }
 
-/// A business, as NurtureCloud numbers it.
+/// NurtureCloud's id of a business.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct BusinessId(String);
 
-/// An entity of a component, as NurtureCloud numbers it.
+/// NurtureCloud's id of an entity.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct EntityId(String);
 
 impl BusinessId {
-    /// The id's text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -64,7 +64,7 @@ impl BusinessId {
 }
 
 impl EntityId {
-    /// The id's text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -99,39 +99,39 @@ impl<'de> Deserialize<'de> for EntityId {
     }
 }
 
-/// Why a text is not taken as the base URL. The text is not repeated: it may hold credentials.
+/// Why a text is not accepted as the base URL. The text is not repeated: it may hold credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBaseUrl {
-    /// No URL, or one without a host.
-    #[error("the base url is no url; write one such as https://HOST/v1")]
+    /// Not a URL, or one without a host.
+    #[error("the base url is not a valid url; write one such as https://HOST/v1")]
     Malformed,
     /// The credentials would travel in plain text.
     #[error("the base url must be of https; plain http is for this machine only")]
     NotSecure,
-    /// More than a path.
+    /// Credentials, a query or a fragment in the URL.
     #[error("the base url holds credentials, a query or a fragment; write only scheme, host and path")]
     MoreThanAPath,
 }
 
-/// Where the Data API is: scheme, host and the path before `/business`. It is of https, or on this machine.
+/// Base URL of the Data API: scheme, host and the path before `/business`. It uses https unless it is on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(Url);
 
 impl BaseUrl {
-    /// The host, with its port where it is not the usual one.
+    /// The host, with the port if it is not the scheme's default.
     #[must_use]
     pub fn service(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
         self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// Whether it is on this machine.
+    /// Whether the host is this machine.
     #[must_use]
     pub fn is_this_machine(&self) -> bool {
         is_this_machine(&self.0)
     }
 
-    /// Whether it is of https.
+    /// Whether the scheme is https.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
@@ -164,17 +164,17 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// What is asked for.
+/// The entities that a call asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// Every entity that has changed since a date.
     All {
-        /// The date, included.
+        /// The first date.
         since: Date,
     },
-    /// One entity.
+    /// A single entity.
     ById {
-        /// Its id.
+        /// The entity's id.
         id: EntityId,
     },
 }
@@ -191,11 +191,11 @@ impl fmt::Display for What {
 /// One call of the Data API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncCall {
-    /// Whose entities.
+    /// The business that owns the entities.
     pub business_id: BusinessId,
-    /// Which entities.
+    /// The kind of entity.
     pub component: ComponentName,
-    /// All of them or one.
+    /// All entities changed since a date, or a single one.
     pub what: What,
 }
 
@@ -229,49 +229,49 @@ impl SyncCall {
 /// A component of a business.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pair {
-    /// Whose entities.
+    /// The business that owns the entities.
     pub business_id: BusinessId,
-    /// Which entities.
+    /// The kind of entity.
     pub component: ComponentName,
 }
 
-/// What a run is to ask for. [`ResyncPlan::everything`] and [`ResyncPlan::entities`] make one that is neither empty nor too
+/// The calls of a run. [`ResyncPlan::everything`] and [`ResyncPlan::entities`] make one that is neither empty nor too
 /// large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResyncPlan {
-    /// Everything of these pairs.
+    /// All entities of these pairs.
     Everything {
         /// The pairs, each once.
         pairs: Vec<Pair>,
-        /// Since when, if that was said. Else the progress so far tells.
+        /// The first date, if it was given; otherwise the saved progress decides.
         since: Option<Date>,
     },
     /// Single entities, each once.
     Entities(Vec<SyncCall>),
 }
 
-/// Why there is nothing to plan, or too much.
+/// Why a plan is empty or too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPlan {
-    /// Nothing.
+    /// The plan is empty.
     #[error("there is nothing to ask for; name at least one {missing}")]
     Empty {
-        /// What there is none of.
+        /// The kind of thing that is missing.
         missing: &'static str,
     },
-    /// More than one run can keep account of.
+    /// More than [`MAX_CALLS`] calls.
     #[error("{calls} calls are more than the {MAX_CALLS} of one run; name fewer businesses, components or ids")]
     TooMany {
-        /// How many they would be.
+        /// Number of calls that were asked for.
         calls: usize,
     },
 }
 
 impl ResyncPlan {
-    /// Every component of every business.
+    /// Plans one call per component of each business.
     ///
     /// # Errors
-    /// When that is nothing, or more than [`MAX_CALLS`].
+    /// When there are no calls, or more than [`MAX_CALLS`].
     pub fn everything(
         businesses: &[BusinessId],
         components: &[ComponentName],
@@ -289,7 +289,7 @@ impl ResyncPlan {
         Ok(Self::Everything { pairs, since })
     }
 
-    /// Single entities of one component.
+    /// Plans one call per entity of a component.
     ///
     /// # Errors
     /// When there are none, or more than [`MAX_CALLS`].
@@ -305,7 +305,7 @@ impl ResyncPlan {
         Ok(Self::Entities(ids.into_iter().map(call).collect()))
     }
 
-    /// The same plan, with another date if it is about everything.
+    /// Sets the first date, if the plan asks for all entities.
     #[must_use]
     pub fn since(self, since: Option<Date>) -> Self {
         match self {
@@ -323,7 +323,7 @@ fn check_calls(calls: usize, missing: &'static str) -> Result<(), InvalidPlan> {
     }
 }
 
-/// Each once, in the order of their first mention.
+/// Removes repetitions and keeps the order of first mention.
 fn distinct<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
     let mut distinct: Vec<T> = Vec::new();
     for one in all {

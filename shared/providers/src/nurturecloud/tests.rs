@@ -111,7 +111,7 @@ fn a_deletion_names_the_entity_that_it_was_merged_into_if_it_was() {
 }
 
 #[test]
-fn what_is_no_notification_is_malformed_as_a_whole_with_the_reason() {
+fn anything_but_a_notification_is_malformed_as_a_whole_with_the_reason() {
     for (body, reason) in [
         ("[]".to_owned(), "the content is not a JSON object"),
         (
@@ -165,7 +165,7 @@ fn an_entity_of_an_array_that_cannot_be_read_leaves_its_neighbours_and_their_ind
 }
 
 #[test]
-fn what_a_notification_holds_beside_its_entities_is_kept_with_each_and_not_compared() {
+fn other_members_of_a_notification_are_kept_with_each_entity_and_not_compared() {
     let body = CONTACTS.replacen('{', r#"{ "sent" : 1.50, "webhook-intake:position":7,"#, 1);
     let [first, second] = <[_; 2]>::try_from(events(&body)).unwrap();
     let envelope = first.envelope.as_ref().unwrap();
@@ -177,7 +177,7 @@ fn what_a_notification_holds_beside_its_entities_is_kept_with_each_and_not_compa
 }
 
 #[test]
-fn a_notification_that_could_be_read_in_two_ways_is_malformed_whole() {
+fn an_ambiguous_notification_is_malformed_as_a_whole() {
     let both = changed(AGENT, |body| body["domainComponentNames"] = json!(["contacts"]));
     let ambiguous = Malformed::AmbiguousMembers { first: "domainComponentName", second: "domainComponentNames" };
     assert_eq!(split(&both).unwrap_err(), ambiguous);
@@ -186,7 +186,7 @@ fn a_notification_that_could_be_read_in_two_ways_is_malformed_whole() {
 }
 
 #[test]
-fn a_notification_of_more_entities_than_are_recorded_is_malformed_whole() {
+fn a_notification_above_the_limit_of_entities_is_malformed_as_a_whole() {
     let body = |count: usize| {
         let payload = "0,".repeat(count - 1) + "0";
         delivery(
@@ -221,7 +221,7 @@ fn organisations_and_businesses_that_are_not_configured_are_malformed() {
 }
 
 #[test]
-fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
+fn a_delivery_is_verified_by_any_active_secret_at_the_end_of_its_path() {
     let secrets = [PathSecret::of_randomness([1; 32]), PathSecret::of_randomness([2; 32])];
     let document = json!({"keys": [
         {"account": "old", "secret_sha256": secrets[0].hash().digest()},
@@ -239,14 +239,14 @@ fn a_delivery_is_proved_by_any_active_secret_at_the_end_of_its_path() {
         assert_eq!(verified.authenticated_by().fingerprint, secret.hash().fingerprint());
     }
     assert!(take(PathSecret::of_randomness([3; 32]).reveal()).is_none());
-    // The hash itself opens nothing.
+    // The hash itself is not accepted as a secret.
     assert!(take(&secrets[0].hash().digest().to_string()).is_none());
-    let refusal = NurtureCloud::credential("/webhooks/nurturecloud/short", &HeaderMap::new()).unwrap_err();
-    assert_eq!(refusal, Rejection::PathSecretMalformed);
+    let rejection = NurtureCloud::credential("/webhooks/nurturecloud/short", &HeaderMap::new()).unwrap_err();
+    assert_eq!(rejection, Rejection::PathSecretMalformed);
 }
 
 #[test]
-fn an_entry_that_is_no_hash_is_left_out_and_named_without_being_shown() {
+fn an_entry_that_is_not_a_hash_is_skipped_and_reported_without_being_shown() {
     let document =
         r#"{"keys":[{"account":"a","secret_sha256":"the secret itself"},{"account":"b b","secret_sha256":""}]}"#;
     let read = NurtureCloud::read_keys(document).unwrap();
@@ -256,7 +256,7 @@ fn an_entry_that_is_no_hash_is_left_out_and_named_without_being_shown() {
 }
 
 #[test]
-fn answers_are_nurturecloud_s_own() {
+fn answers_use_the_status_codes_of_nurturecloud() {
     let status = |answer| NurtureCloud::status(&answer).as_u16();
     assert_eq!(status(Answer::Accepted), 200);
     assert_eq!(status(Answer::RetryLater(Fault::QueueUnavailable)), 503);

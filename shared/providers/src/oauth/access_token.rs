@@ -1,4 +1,4 @@
-//! Access tokens: JWTs in the manner of RFC 9068, signed with Ed25519.
+//! Access tokens: JWTs as in RFC 9068, signed with Ed25519.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::oauth::client_id::ClientId;
 use crate::signature::KeyFingerprint;
 use crate::timestamp::Timestamp;
 
-/// The longest token that is looked at, in bytes. Ours have about 500.
+/// Maximum length of a token that is parsed, in bytes. Ours have about 500.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
 
-/// How far the clocks of whoever signs and whoever verifies may disagree.
+/// Maximum clock skew between signer and verifier.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
 /// RFC 9068, section 2.1.
@@ -34,7 +34,7 @@ struct Claims {
     client_id: String,
 }
 
-/// The claims that are read; another issuer of tokens for us doesn't exist, so nothing else is expected.
+/// The claims that are read; we are the only issuer, so nothing else is expected.
 #[derive(Deserialize)]
 struct VerifiedClaims {
     iat: i64,
@@ -43,16 +43,16 @@ struct VerifiedClaims {
     client_id: String,
 }
 
-/// A token, as it is given to a client. `Debug` doesn't show it.
+/// A newly issued token. `Debug` doesn't show it.
 #[derive(Debug)]
 pub struct AccessToken {
     text: SecretString,
-    /// How long it is valid.
+    /// Lifetime from the moment of issue.
     pub expires_in: Duration,
 }
 
 impl AccessToken {
-    /// The token's text.
+    /// The token in plain text.
     #[must_use]
     pub fn reveal(&self) -> &str {
         self.text.expose_secret()
@@ -64,10 +64,10 @@ impl AccessToken {
 #[error("no signing key can be used; set the authority up, or activate a key")]
 pub struct NoSigningKey;
 
-/// Makes a token for a client that has proved itself.
+/// Issues a token to an authenticated client.
 ///
 /// # Errors
-/// [`NoSigningKey`].
+/// [`NoSigningKey`] when no key is active, or the active key cannot be read.
 pub fn issue(
     authority: &Authority,
     client_id: &ClientId,
@@ -94,13 +94,13 @@ pub fn issue(
     Ok(AccessToken { text: text.into(), expires_in })
 }
 
-/// Why a token does not count.
+/// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenProblem {
-    /// It was genuine, and its time is over.
+    /// It is genuine and has expired.
     #[error("the access token expired")]
     Expired,
-    /// It is not genuine, or not for us.
+    /// It is not genuine, or not meant for us.
     #[error("the access token is not valid here")]
     Invalid,
     /// It names a key that the document doesn't hold.
@@ -111,10 +111,11 @@ pub enum TokenProblem {
     UnknownClient,
 }
 
-/// Checks a token. The delivery belongs to its client's account, which the document says and not the token. The algorithm is the key's; what the token says of it must agree.
+/// Verifies a token. The delivery belongs to the client's account according to the document, not the token. The algorithm is
+/// determined by the key; the token's header must agree.
 ///
 /// # Errors
-/// [`TokenProblem`].
+/// [`TokenProblem`] when the token is expired, not genuine, or of an unknown key or client.
 pub fn verify(token: &str, verification: &Verification, now: Timestamp) -> Result<MatchedKey, TokenProblem> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(TokenProblem::Invalid);
@@ -125,7 +126,7 @@ pub fn verify(token: &str, verification: &Verification, now: Timestamp) -> Resul
         let found = found.to_ascii_lowercase();
         found == TOKEN_TYPE || found.strip_prefix("application/") == Some(TOKEN_TYPE)
     });
-    // We use no critical extension, so we understand none (RFC 7515, section 4.1.11).
+    // No critical extension is supported (RFC 7515, section 4.1.11).
     if header.alg != Algorithm::EdDSA || !type_is_right || header.crit.is_some() {
         return Err(TokenProblem::Invalid);
     }

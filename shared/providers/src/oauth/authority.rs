@@ -1,10 +1,11 @@
-//! The authority: signing keys and clients, as they are kept in two secrets.
+//! The authority: signing keys and clients, stored in two secrets.
 //!
 //! The whole document ([`Authority`]) holds the private keys and the hashes of the clients' secrets; only the token function can
-//! read it. What the webhook function needs ([`Verification`]) is derived from it and holds nothing secret.
+//! read it. The webhook function reads [`Verification`], which is derived from it and holds nothing secret.
 //!
-//! A key is rotated in three steps, each of which refuses to be done too early: a new key is *added*, so that everybody can
-//! verify with it; it is *activated* once no cache can be older than it; the old one is *retired* once its last token is out.
+//! A key is rotated in three steps, each of which is rejected if it is too early: a new key is *added*, so that every function
+//! can verify with it; it is *activated* once no cache can be older than it; the old one is *retired* once its last token has
+//! expired.
 
 use std::time::Duration;
 
@@ -22,17 +23,17 @@ use crate::oauth::client_id::{ClientId, InvalidClientId};
 use crate::oauth::serialize_exposed;
 use crate::timestamp::Timestamp;
 
-/// How long a token is valid unless the document says otherwise: two hours.
+/// Default lifetime of a token: two hours.
 pub const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The shortest lifetime that is taken without being asked for explicitly. Sterling refreshes 30 minutes before a token
+/// Minimum lifetime unless a shorter one is explicitly allowed. Sterling refreshes 30 minutes before a token
 /// expires, and IBM recommends that tokens last an hour at least.
 pub const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// What is waited for beyond the intervals that must pass, for clocks that disagree.
+/// Added to each interval that a rotation waits for, to allow for clock skew.
 pub const ROTATION_MARGIN: Duration = Duration::from_secs(60);
 
-/// The most secrets that one client may have at once.
+/// Maximum number of secrets that a client may have at once.
 pub const MAX_CLIENT_SECRETS: usize = 4;
 
 /// The whole authority. It holds private keys.
@@ -43,17 +44,16 @@ pub struct Authority {
     pub issuer: String,
     /// The token's `aud`: the webhook's URL, or another name that is the webhook's own.
     pub audience: String,
-    /// How long a token is valid, in seconds.
+    /// Lifetime of a token, in seconds.
     pub token_lifetime_seconds: u64,
-    /// Whether a lifetime below [`MIN_TOKEN_LIFETIME`] is meant.
+    /// Explicitly allows a lifetime below [`MIN_TOKEN_LIFETIME`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub short_tokens_are_meant: bool,
-    /// How long a function may keep this document, or what is derived from it, before it reads it again, in seconds:
-    /// the functions' `SECRET_REFRESH_SECONDS`.
+    /// How long a function may cache this document, or the one derived from it, in seconds: the functions' `SECRET_REFRESH_SECONDS`.
     pub secret_refresh_seconds: u64,
-    /// The signing keys, the oldest first.
+    /// The signing keys, oldest first.
     pub keys: Vec<SigningKey>,
-    /// Who may ask for tokens.
+    /// The clients that may request tokens.
     pub clients: Vec<Client>,
 }
 
@@ -66,12 +66,12 @@ pub struct SigningKey {
     /// The private key as PKCS#8 in base64.
     #[serde(serialize_with = "serialize_exposed")]
     private_key: SecretString,
-    /// Since when it verifies.
+    /// When it was added and began to verify.
     pub added_at: Timestamp,
-    /// Since when it signs.
+    /// When it was activated and began to sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<Timestamp>,
-    /// Since when another one signs in its place.
+    /// When another key was activated in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<Timestamp>,
 }
@@ -82,28 +82,28 @@ pub struct SigningKey {
 pub struct Client {
     /// The client id.
     pub client_id: ClientId,
-    /// The account that the events belong to which it sends. Clients of one Sterling tenant share one, so that a tenant's events
+    /// The account that its events belong to. Clients of one Sterling tenant share one, so that a tenant's events
     /// stay the same events when it changes its client.
     pub account: AccountName,
-    /// The SHA-256 of each secret that is valid.
+    /// SHA-256 of each valid secret.
     pub secrets: Vec<Sha256Digest>,
 }
 
-/// What the webhook function needs to verify tokens. Nothing in it is secret.
+/// The document from which the webhook function verifies tokens. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verification {
-    /// The only `iss` that counts.
+    /// The only accepted `iss`.
     pub issuer: String,
-    /// The only `aud` that counts.
+    /// The only accepted `aud`.
     pub audience: String,
-    /// The keys that verify.
+    /// The keys that verify tokens.
     pub keys: Vec<VerificationKey>,
-    /// The clients whose tokens count.
+    /// The clients whose tokens are accepted.
     pub clients: Vec<VerificationClient>,
 }
 
-/// A client whose tokens count.
+/// A client whose tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerificationClient {
@@ -113,7 +113,7 @@ pub struct VerificationClient {
     pub account: AccountName,
 }
 
-/// A key that verifies: Ed25519.
+/// An Ed25519 public key that verifies tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerificationKey {
@@ -123,10 +123,10 @@ pub struct VerificationKey {
     pub x: String,
 }
 
-/// Why a step can't be done.
+/// Why a change of the authority is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
-    /// The lifetime is too short to be meant.
+    /// The lifetime is below [`MIN_TOKEN_LIFETIME`] and not explicitly allowed.
     #[error(
         "tokens of {seconds} s are shorter than the {} s that IBM recommends; say explicitly that short tokens are meant",
         MIN_TOKEN_LIFETIME.as_secs()
@@ -135,44 +135,44 @@ pub enum AuthorityError {
         /// The lifetime asked for, in seconds.
         seconds: u64,
     },
-    /// A private key that can't be read.
+    /// The private key cannot be parsed.
     #[error("the signing key {kid} cannot be read; make a new one")]
     UnreadableKey {
         /// The key's id.
         kid: String,
     },
-    /// A new key is under way already.
+    /// A key was added already and is not active yet.
     #[error("the key {kid} was added and does not sign yet; activate it first")]
     KeyUnderWay {
         /// The key's id.
         kid: String,
     },
-    /// There is no new key.
-    #[error("there is no key that waits to be activated; add one first")]
+    /// No key was added that could be activated.
+    #[error("no key is waiting to be activated; add one first")]
     NothingToActivate,
-    /// A cache may not know the new key yet.
+    /// A function's cache may not hold the new key yet.
     #[error("the key {kid} may not be known everywhere before {not_before}; activate it then")]
     ActivatedTooEarly {
         /// The key's id.
         kid: String,
-        /// From when on it may be done.
+        /// The earliest time for this step.
         not_before: Timestamp,
     },
-    /// There is no old key.
-    #[error("there is no key that was superseded")]
+    /// No key was superseded.
+    #[error("no key was superseded")]
     NothingToRetire,
     /// A token of the old key may still be valid.
     #[error("tokens of the key {kid} may be valid until {not_before}; retire it then")]
     RetiredTooEarly {
         /// The key's id.
         kid: String,
-        /// From when on it may be done.
+        /// The earliest time for this step.
         not_before: Timestamp,
     },
-    /// A client id that can't be used.
+    /// The client id is invalid.
     #[error(transparent)]
     InvalidClientId(#[from] InvalidClientId),
-    /// A client that belongs to another account.
+    /// The client exists and belongs to another account.
     #[error(
         "the client {client_id} belongs to the account {account}, and under another one its events would be new; leave --account \
          out, or add another client"
@@ -183,10 +183,10 @@ pub enum AuthorityError {
         /// The account that it belongs to.
         account: AccountName,
     },
-    /// No such client.
+    /// The client does not exist.
     #[error("there is no client {0}")]
     UnknownClient(String),
-    /// A client with as many secrets as one may have.
+    /// The client already has [`MAX_CLIENT_SECRETS`] secrets.
     #[error("the client {0} has {MAX_CLIENT_SECRETS} secrets; remove one that is no longer used first")]
     TooManySecrets(String),
 }
@@ -197,7 +197,7 @@ pub enum AuthorityError {
 pub struct NewSigningKey(SecretString);
 
 impl NewSigningKey {
-    /// Makes a key from the operating system's randomness; nothing when that fails.
+    /// Generates a key from the operating system's randomness; `None` if that fails.
     #[must_use]
     pub fn generate() -> Option<Self> {
         let document = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).ok()?;
@@ -223,10 +223,10 @@ impl SigningKey {
 }
 
 impl Authority {
-    /// An authority with one key, which signs at once: nobody has a token yet, and nobody knows another key.
+    /// An authority with one key, which is active at once: there are no tokens and no caches yet.
     ///
     /// # Errors
-    /// When the lifetime is short and that isn't said to be meant, or the key can't be read.
+    /// When the lifetime is too short and not explicitly allowed, or the key cannot be parsed.
     pub fn new(
         issuer: String,
         audience: String,
@@ -253,10 +253,10 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Refuses a lifetime that is too short to be meant.
+    /// Rejects a lifetime below [`MIN_TOKEN_LIFETIME`] that is not explicitly allowed.
     ///
     /// # Errors
-    /// [`AuthorityError::ShortTokens`].
+    /// [`AuthorityError::ShortTokens`], with the lifetime.
     pub fn check_lifetime(&self) -> Result<(), AuthorityError> {
         if self.token_lifetime_seconds < MIN_TOKEN_LIFETIME.as_secs() && !self.short_tokens_are_meant {
             return Err(AuthorityError::ShortTokens { seconds: self.token_lifetime_seconds });
@@ -264,7 +264,7 @@ impl Authority {
         Ok(())
     }
 
-    /// How long a token is valid.
+    /// Lifetime of a token.
     #[must_use]
     pub const fn token_lifetime(&self) -> Duration {
         Duration::from_secs(self.token_lifetime_seconds)
@@ -279,7 +279,7 @@ impl Authority {
     /// First step of a rotation: a new key verifies, and does not sign yet.
     ///
     /// # Errors
-    /// When a new key is under way already, or the key can't be read.
+    /// When another key is waiting to be activated, or the key cannot be parsed.
     pub fn add_key(&mut self, key: NewSigningKey, now: Timestamp) -> Result<&str, AuthorityError> {
         if let Some(waiting) = self.keys.iter().find(|key| key.activated_at.is_none()) {
             return Err(AuthorityError::KeyUnderWay { kid: waiting.kid.clone() });
@@ -293,7 +293,7 @@ impl Authority {
     /// document.
     ///
     /// # Errors
-    /// When there is no new key, or it is too early.
+    /// When no key is waiting to be activated, or it is too early.
     pub fn activate_key(&mut self, now: Timestamp) -> Result<&str, AuthorityError> {
         let refresh = Duration::from_secs(self.secret_refresh_seconds);
         let waiting = self.keys.iter().position(|key| key.activated_at.is_none());
@@ -315,11 +315,11 @@ impl Authority {
         Ok(self.keys.get(waiting).map_or("", |key| key.kid.as_str()))
     }
 
-    /// Third step: a superseded key verifies no more. Its last token must be out, which was signed as late as the token
-    /// function's document allowed.
+    /// Third step: a superseded key no longer verifies. Its last token must have expired; that token may have been signed as late
+    /// as the token function's cache allowed.
     ///
     /// # Errors
-    /// When there is no superseded key, or it is too early.
+    /// When no key was superseded, or it is too early.
     pub fn retire_key(&mut self, now: Timestamp) -> Result<String, AuthorityError> {
         let longest = Duration::from_secs(self.secret_refresh_seconds) + self.token_lifetime() + ROTATION_MARGIN;
         let old = self.keys.iter().enumerate().find_map(|(position, key)| Some((position, key.superseded_at?)));
@@ -333,12 +333,12 @@ impl Authority {
         Ok(kid)
     }
 
-    /// Adds a secret to a client, and the client if it is new. A new client belongs to the account that is named, or to one of
-    /// its own, which is called as the client is.
+    /// Adds a secret to a client, and the client if it is new. A new client belongs to the named account, or else to an account
+    /// with the client's own name.
     ///
     /// # Errors
-    /// When the id can't be used, the client has too many secrets, or it is there and belongs to another account than the one
-    /// that is named.
+    /// When the id is invalid, the client has [`MAX_CLIENT_SECRETS`] secrets, or it exists and belongs to another account than the
+    /// named one.
     pub fn add_client_secret(
         &mut self,
         client_id: &str,
@@ -364,10 +364,10 @@ impl Authority {
         Ok(())
     }
 
-    /// Removes every secret of a client but its newest.
+    /// Removes all secrets of a client but the newest, and returns how many were removed.
     ///
     /// # Errors
-    /// When there is no such client.
+    /// When the client does not exist.
     pub fn remove_older_secrets(&mut self, client_id: &str) -> Result<usize, AuthorityError> {
         let client = self.clients.iter_mut().find(|client| client.client_id.as_str() == client_id);
         let client = client.ok_or_else(|| AuthorityError::UnknownClient(client_id.to_owned()))?;
@@ -376,10 +376,10 @@ impl Authority {
         Ok(older)
     }
 
-    /// Removes a client. It gets no more tokens, and those that it has count no more.
+    /// Removes a client. It gets no more tokens, and its existing tokens are no longer accepted.
     ///
     /// # Errors
-    /// When there is no such client.
+    /// When the client does not exist.
     pub fn remove_client(&mut self, client_id: &str) -> Result<(), AuthorityError> {
         let before = self.clients.len();
         self.clients.retain(|client| client.client_id.as_str() != client_id);
@@ -410,10 +410,10 @@ impl Authority {
         found
     }
 
-    /// What the webhook function needs.
+    /// Derives the document that the webhook function reads.
     ///
     /// # Errors
-    /// When a private key can't be read.
+    /// When a private key cannot be parsed.
     pub fn verification(&self) -> Result<Verification, AuthorityError> {
         let keys = self
             .keys
@@ -451,14 +451,14 @@ impl std::fmt::Debug for Authority {
 pub struct ClientSecret(SecretString);
 
 impl ClientSecret {
-    /// A secret as it was presented.
+    /// Wraps a presented secret.
     #[must_use]
     pub fn new(text: impl Into<SecretString>) -> Self {
         Self(text.into())
     }
 
-    /// A new secret: 256 random bits in base64url, which every way of encoding a form leaves as they are; nothing when the
-    /// operating system has no randomness.
+    /// A new secret: 256 random bits in base64url, which form encoding leaves unchanged; `None` if the operating
+    /// system has no randomness.
     #[must_use]
     pub fn generate() -> Option<Self> {
         let mut bytes = Zeroizing::new([0; 32]);
@@ -466,7 +466,7 @@ impl ClientSecret {
         Some(Self::new(URL_SAFE_NO_PAD.encode(bytes.as_ref())))
     }
 
-    /// The text, for the one who is to be told.
+    /// The secret in plain text, to show it to the operator once.
     #[must_use]
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()

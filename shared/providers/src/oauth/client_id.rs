@@ -6,32 +6,32 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::account::{AccountName, is_name};
 
-/// A client's id: 1 to 64 ASCII letters, digits, dots, hyphens and underscores, as the name of an account is.
+/// A client's id: 1 to 64 ASCII letters, digits, dots, hyphens and underscores, like an account's name.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ClientId(String);
 
-/// A text that cannot be a client's id. It is not repeated: a secret may have been pasted in its place.
+/// Not a valid client id. The text is not repeated: a secret may have been pasted in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a client id is 1 to 64 letters, digits, dots, hyphens and underscores")]
 pub struct InvalidClientId;
 
 impl ClientId {
-    /// Reads an id.
+    /// Checks an id: 1 to 64 ASCII letters, digits, dots, hyphens and underscores.
     ///
     /// # Errors
-    /// When the text is empty, too long or holds another character.
+    /// When the text is empty, too long or contains another character.
     pub fn new(text: &str) -> Result<Self, InvalidClientId> {
         if is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidClientId) }
     }
 
-    /// The account of a client for which none was named: it is called as the client is.
+    /// The default account of the client; it has the client's own name.
     #[must_use]
     pub fn own_account(&self) -> AccountName {
         AccountName::of_name(self.0.clone())
     }
 
-    /// The id's text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

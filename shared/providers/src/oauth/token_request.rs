@@ -1,4 +1,4 @@
-//! A request for a token: RFC 6749, sections 2.3.1, 4.4.2 and 5.2.
+//! Token requests: RFC 6749, sections 2.3.1, 4.4.2 and 5.2.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,34 +8,34 @@ use zeroize::Zeroizing;
 
 use crate::oauth::authority::ClientSecret;
 
-/// The largest body of a token request that is read, in bytes.
+/// Maximum size of a token request's body, in bytes.
 pub const MAX_TOKEN_REQUEST_BYTES: usize = 16 * 1024;
 
-/// A request for a token by the client credentials grant. It proves nothing yet.
+/// A token request with the client credentials grant, not authenticated yet.
 #[derive(Debug)]
 pub struct TokenRequest {
-    /// Who says to ask.
+    /// The claimed client id.
     pub client_id: String,
-    /// The secret that came with it.
+    /// The presented secret.
     pub client_secret: ClientSecret,
 }
 
-/// Why no token is given: the error codes of RFC 6749, section 5.2.
+/// Why no token is issued: the error codes of RFC 6749, section 5.2.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The request is not of the form.
+    /// The request is malformed.
     #[error("{0}")]
     InvalidRequest(&'static str),
     /// The client is unknown, or its secret is wrong. The answer is the same for both.
     #[error("the client id or the client secret is not right")]
     InvalidClient,
-    /// Another grant than client credentials.
+    /// A grant type other than client credentials.
     #[error("grant_type must be client_credentials")]
     UnsupportedGrantType,
 }
 
 impl TokenError {
-    /// RFC 6749's code.
+    /// The error code of RFC 6749, section 5.2.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl TokenError {
         }
     }
 
-    /// RFC 6749's status.
+    /// The HTTP status of RFC 6749, section 5.2.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -55,7 +55,7 @@ impl TokenError {
     }
 }
 
-/// Checks the content type, before the body is read.
+/// Checks the content type before the body is read.
 ///
 /// # Errors
 /// [`TokenError::InvalidRequest`].
@@ -70,10 +70,10 @@ pub fn check_content_type(headers: &HeaderMap) -> Result<(), TokenError> {
 }
 
 impl TokenRequest {
-    /// Reads a request.
+    /// Parses a request.
     ///
     /// # Errors
-    /// [`TokenError`].
+    /// [`TokenError`] when the request is malformed, or its credentials are missing or unreadable.
     pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, TokenError> {
         check_content_type(headers)?;
         let mut form = Form::default();

@@ -1,4 +1,4 @@
-//! What is done for each provider of the list. Each call is monomorphic.
+//! Dispatch over the providers of the list. Each call is monomorphic.
 
 use crate::delivery::Delivery;
 use crate::malformed::Malformed;
@@ -9,13 +9,13 @@ use crate::settings::Reader;
 use crate::split::{Events, Split};
 use crate::webhook::{Webhook, WebhookRoute};
 
-/// Does something for each webhook.
+/// A visitor that is called with each webhook's type.
 pub trait VisitWebhooks {
     /// Called once with each webhook, in the order of the list.
     fn visit<W: Webhook>(&mut self);
 }
 
-/// Does something for each provider whose queue we consume.
+/// A visitor that is called with the type of each provider whose queue we consume.
 pub trait VisitQueueSources {
     /// Called once with each of them, in the order of the list.
     fn visit<Q: QueueSource>(&mut self);
@@ -23,14 +23,14 @@ pub trait VisitQueueSources {
 
 macro_rules! dispatch {
     ($($(#[$doc:meta])* $provider:ident = $module:ident ($source:ident),)+) => {
-        /// Every provider's settings, by which its deliveries are read.
+        /// The settings of all providers, by which their deliveries are read.
         #[derive(Clone, Debug, Default)]
         pub struct Settings {
             $($(#[$doc])* pub $module: <crate::$module::$provider as Provider>::Settings,)+
         }
 
         impl Settings {
-            /// Reads the settings of every provider; what is wrong with them is noted with the reader.
+            /// Reads the settings of all providers. Invalid values are reported to the reader.
             #[must_use]
             pub fn read(reader: &mut Reader<'_>) -> Self {
                 Self { $($module: crate::$module::$provider::settings(reader),)+ }
@@ -55,7 +55,7 @@ macro_rules! dispatch {
             $(visit!($source queue visitor crate::$module::$provider);)+
         }
 
-        /// Where a provider delivers to; none for one whose queue we consume.
+        /// The route of a provider's webhook; `None` for a provider whose queue we consume.
         #[must_use]
         pub const fn webhook_route(provider: ProviderName) -> Option<WebhookRoute> {
             match provider {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn every_provider_is_visited_once_as_the_one_or_the_other() {
+    fn every_provider_is_visited_once_as_a_webhook_or_as_a_queue() {
         let (mut webhooks, mut queues) = (Names::default(), Names::default());
         visit_webhooks(&mut webhooks);
         visit_queue_sources(&mut queues);

@@ -5,7 +5,7 @@ use strum::{Display, EnumString, VariantArray};
 
 macro_rules! provider_name {
     ($($(#[$doc:meta])* $provider:ident = $module:ident ($source:ident),)+) => {
-        /// A company whose events come in. The name is part of queue messages, of every event's partition key and of metrics, so
+        /// A company whose events we receive. The name is part of queue messages, of every event's partition key and of metrics, so
         /// it never changes once it is in use.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Display, EnumString,
@@ -30,8 +30,8 @@ macro_rules! provider_name {
                 }
             }
 
-            /// The beginning of the CloudEvents `source` of the provider's events: the path of its webhook, or one that stands
-            /// for its queue.
+            /// Prefix of the CloudEvents `source` of the provider's events: the path of its webhook, or one that represents its
+            /// queue.
             #[must_use]
             pub const fn source_path(self) -> &'static str {
                 match self {
@@ -54,11 +54,11 @@ macro_rules! source_path {
 providers!(provider_name);
 
 impl ProviderName {
-    /// Every provider, in the order of the list.
+    /// All providers, in the order of the list.
     pub const ALL: &[Self] = Self::VARIANTS;
 }
 
-/// A text that is not a provider's name.
+/// Not a provider's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown provider {name:?}; known are {}", known_names())]
 pub struct UnknownProvider {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_written_the_same_way_everywhere() {
+    fn a_name_has_the_same_text_everywhere() {
         for name in ProviderName::ALL {
             assert_eq!(name.as_str().parse(), Ok(*name));
             assert_eq!(name.to_string(), name.as_str());
@@ -90,6 +90,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_quoted_beside_the_known_ones() {
         let error = "nobody".parse::<ProviderName>().unwrap_err().to_string();
-        assert_eq!(error, "unknown provider \"acme\"; known are accredit, machnet, nowcerts, nurturecloud, sterling");
+        assert!(error.starts_with("unknown provider \"nobody\"; known are "), "{error}");
+        assert!(ProviderName::ALL.iter().all(|name| error.contains(name.as_str())), "{error}");
     }
 }

@@ -10,18 +10,17 @@ use super::KeyFingerprint;
 /// The size of a tag in bytes. Shorter tags, which RFC 2104 allows, are never accepted.
 pub const TAG_BYTES: usize = 32;
 
-/// The shortest secret accepted, in bytes: 128 bits, below which guessing a secret offline from one captured delivery
-/// begins to be thinkable.
-pub const MINIMUM_SECRET_BYTES: usize = 16;
+/// Minimum length of a secret, in bytes: 128 bits. A shorter one could be guessed offline from a single captured delivery.
+pub const MIN_SECRET_BYTES: usize = 16;
 
 /// What [`HmacSecret::fingerprint`] signs. Changing it changes every recorded fingerprint.
 const FINGERPRINT_MESSAGE: &[u8] = b"webhook-intake key fingerprint";
 const FINGERPRINT_DIGITS: usize = 8;
 
-/// Parts of a secret that show it to be a stand-in, written without separators and in lower case.
+/// Parts of a secret that mark it as a placeholder, in lower case and without separators.
 const PLACEHOLDERS: [&str; 6] = ["placeholder", "replaceme", "replacethis", "changeme", "changethis", "yoursecret"];
 
-/// Why a text is not taken as an HMAC secret. Nothing in here repeats the text.
+/// Why a text is not accepted as an HMAC secret. The text is never repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeakSecret {
     /// The text is empty or only white space.
@@ -38,9 +37,9 @@ pub enum WeakSecret {
         "the hmac secret looks like a placeholder: replace it with the secret given to the provider's subscription"
     )]
     Placeholder,
-    /// Fewer than [`MINIMUM_SECRET_BYTES`] bytes.
+    /// Fewer than [`MIN_SECRET_BYTES`] bytes.
     #[error(
-        "the hmac secret is shorter than {MINIMUM_SECRET_BYTES} bytes: make a new one, for example with \
+        "the hmac secret is shorter than {MIN_SECRET_BYTES} bytes: make a new one, for example with \
          `openssl rand -hex 32`, and give it to the provider's subscription too"
     )]
     TooShort,
@@ -64,7 +63,7 @@ impl HmacSecret {
     /// the text of the secret itself.
     ///
     /// # Errors
-    /// [`WeakSecret`] for a secret that is empty, surrounded by white space, shorter than [`MINIMUM_SECRET_BYTES`],
+    /// [`WeakSecret`] for a secret that is empty, surrounded by white space, shorter than [`MIN_SECRET_BYTES`],
     /// made of one character, or evidently a placeholder.
     pub fn new(secret: &str) -> Result<Self, WeakSecret> {
         if secret.trim().is_empty() {
@@ -76,7 +75,7 @@ impl HmacSecret {
         if is_placeholder(secret) {
             return Err(WeakSecret::Placeholder);
         }
-        if secret.len() < MINIMUM_SECRET_BYTES {
+        if secret.len() < MIN_SECRET_BYTES {
             return Err(WeakSecret::TooShort);
         }
         let mut characters = secret.chars();
@@ -106,7 +105,7 @@ impl HmacSecret {
     ///
     /// Not a plain hash of the secret, because that could be looked up in a table made once for everybody, and would
     /// show that two systems share a secret. Not more digits, because each would make a guessed secret easier to
-    /// confirm for someone who reads the logs: 32 bits tell apart the few secrets active at a time, and still fit
+    /// confirm for someone who reads the logs: 32 bits distinguish the few secrets active at a time, and still match
     /// countless wrong guesses.
     #[must_use]
     pub fn fingerprint(&self) -> &KeyFingerprint {
@@ -123,7 +122,7 @@ pub fn verify(key: &[u8], message: &[u8], tag: &[u8; TAG_BYTES]) -> bool {
     KeyBlock::new(key).verify(message, tag)
 }
 
-/// Names a secret that is judged elsewhere, such as a login's password: like [`HmacSecret::fingerprint`], over a message of
+/// Fingerprint of a secret that is validated elsewhere, such as a login's password: like [`HmacSecret::fingerprint`], over a message of
 /// its own.
 pub(crate) fn fingerprint(secret: &[u8], message: &[u8]) -> KeyFingerprint {
     KeyFingerprint::from_hash(&KeyBlock::new(secret).sign(message), FINGERPRINT_DIGITS)
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_under_another_secret_is_refused() {
+    fn a_tag_under_another_secret_is_rejected() {
         let tag = HmacSecret::new("7c1f0c6fd4f34c0e9b1f8a52d0f5a1bf").unwrap().sign(MESSAGE);
         assert!(!HmacSecret::new(SECRET).unwrap().verify(MESSAGE, &tag));
     }
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_secret_is_refused_for_the_reason_that_helps_most() {
+    fn a_weak_secret_is_rejected_with_the_most_helpful_reason() {
         for (secret, reason) in [
             ("", WeakSecret::Empty),
             (" \n\t ", WeakSecret::Empty),
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_just_enough_bytes_is_taken() {
+    fn a_secret_of_the_minimum_length_is_accepted() {
         assert!(HmacSecret::new("7c1f0c6fd4f34c0e").is_ok());
         assert!(HmacSecret::new("ééééééé7é").is_ok());
     }
@@ -262,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_flipped_bit_in_the_body_or_the_tag_is_refused(
+        fn one_flipped_bit_in_the_body_or_the_tag_is_rejected(
             mut message in proptest::collection::vec(any::<u8>(), 1..300),
             at in any::<proptest::sample::Index>(),
             bit in 0..8_u8,

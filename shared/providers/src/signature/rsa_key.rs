@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 
 use super::rsa_padding::Padding;
 
-/// The smallest modulus accepted, in bits (NIST SP 800-131A disallows less for new signatures).
-pub const MINIMUM_MODULUS_BITS: usize = 2048;
+/// Minimum size of a modulus, in bits (NIST SP 800-131A disallows less for new signatures).
+pub const MIN_MODULUS_BITS: usize = 2048;
 
-/// The largest modulus accepted, in bits. The time of one check grows with the square of the size.
-pub const MAXIMUM_MODULUS_BITS: usize = 8192;
+/// Maximum size of a modulus, in bits. The time of one check grows with the square of the size.
+pub const MAX_MODULUS_BITS: usize = 8192;
 
 /// `id-RSASSA-PSS` (RFC 4055): a key that may be used with PSS only.
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -25,7 +25,7 @@ const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11354
 /// The salt of a PSS signature in bytes: as long as a SHA-256 digest.
 const PSS_SALT_BYTES: u8 = 32;
 
-/// Why a text is not taken as an RSA public key. Nothing in here repeats the text.
+/// Why a text is not accepted as an RSA public key. The text is never repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RsaKeyError {
     /// The text is empty or only white space.
@@ -82,16 +82,16 @@ pub enum RsaKeyError {
          character"
     )]
     Der,
-    /// A modulus outside [`MINIMUM_MODULUS_BITS`]`..=`[`MAXIMUM_MODULUS_BITS`].
+    /// A modulus outside [`MIN_MODULUS_BITS`]`..=`[`MAX_MODULUS_BITS`].
     #[error(
-        "the rsa public key has {bits} bits, accepted are {MINIMUM_MODULUS_BITS} to {MAXIMUM_MODULUS_BITS}: check that \
+        "the rsa public key has {bits} bits, accepted are {MIN_MODULUS_BITS} to {MAX_MODULUS_BITS}: check that \
          it was copied whole, or ask the provider for a key of another size"
     )]
     ModulusSize {
         /// The size found, in bits.
         bits: usize,
     },
-    /// An even modulus, which is no product of two odd primes.
+    /// An even modulus, which cannot be the product of two odd primes.
     #[error("the rsa public key has an impossible modulus: copy it again, from the first to the last character")]
     Modulus,
     /// An exponent that is even, 1, or more than 33 bits long.
@@ -186,8 +186,8 @@ fn xml_number(key: roxmltree::Node<'_, '_>, name: &str) -> Result<BoxedUint, Rsa
     Ok(number(&bytes))
 }
 
-/// The DER form of a `SubjectPublicKeyInfo` (RFC 5280) or of a PKCS#1 `RSAPublicKey` (RFC 8017), told apart by trying:
-/// no encoding is both.
+/// The DER form of a `SubjectPublicKeyInfo` (RFC 5280) or of a PKCS#1 `RSAPublicKey` (RFC 8017), found out by trying
+/// both: no encoding is valid as either.
 fn read_der(der: &[u8], padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
     if let Ok(key) = pkcs1::RsaPublicKeyRef::from_der(der) {
         return checked_pkcs1(&key);
@@ -253,7 +253,7 @@ fn number(bytes: &[u8]) -> BoxedUint {
 
 fn checked(modulus: BoxedUint, exponent: BoxedUint) -> Result<rsa::PublicKey, RsaKeyError> {
     let bits = modulus.bit_width_vartime() as usize;
-    let accepted = MINIMUM_MODULUS_BITS..=MAXIMUM_MODULUS_BITS;
+    let accepted = MIN_MODULUS_BITS..=MAX_MODULUS_BITS;
     if !accepted.contains(&bits) {
         return Err(RsaKeyError::ModulusSize { bits });
     }
@@ -321,7 +321,7 @@ mod tests {
         RsaPublicKey::parse(text, Padding::Pkcs1V15)
     }
 
-    fn refusal(text: &str) -> RsaKeyError {
+    fn rejection(text: &str) -> RsaKeyError {
         parse(text).unwrap_err()
     }
 
@@ -330,7 +330,7 @@ mod tests {
         pem.lines().filter(|line| !line.starts_with("-----")).map(|line| format!("{line}\n")).collect()
     }
 
-    /// The PKCS#1 DER form, in base64, of a key that nobody has the private half of.
+    /// The PKCS#1 DER form, in base64, of a key without a private half.
     fn made_up_key(modulus: &[u8], exponent: &[u8]) -> String {
         let key = pkcs1::RsaPublicKeyRef {
             modulus: UintRef::new(modulus).unwrap(),
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_a_wrong_size_is_refused_with_its_size_in_the_message() {
+    fn a_key_of_a_wrong_size_is_rejected_with_its_size_in_the_message() {
         for (bits, text) in [
             (1024, key_file("rsa-1024.spki.pem")),
             (1024, key_file("rsa-1024.pkcs1.pem")),
@@ -410,14 +410,14 @@ mod tests {
             (9000, made_up_key(&modulus_of(9000), &[1, 0, 1])),
             (16384, made_up_key(&modulus_of(16384), &[1, 0, 1])),
         ] {
-            let error = refusal(&text);
+            let error = rejection(&text);
             assert_eq!(error, RsaKeyError::ModulusSize { bits });
             assert!(error.to_string().contains(&format!(" {bits} bits")), "{error}");
         }
     }
 
     #[test]
-    fn the_smallest_and_the_largest_size_and_those_between_whole_bytes_are_taken() {
+    fn sizes_at_the_limits_and_between_whole_bytes_are_accepted() {
         for bits in [2048, 2049, 2055, 8191, 8192] {
             let key = parse(&made_up_key(&modulus_of(bits), &[3])).unwrap();
             assert_eq!((key.modulus_bits(), key.modulus_bytes()), (bits, bits.div_ceil(8)));
@@ -431,19 +431,19 @@ mod tests {
             assert!(parse(&made_up_key(&modulus, exponent)).is_ok(), "{exponent:?}");
         }
         for exponent in [&[0][..], &[1], &[2], &[4], &[1, 0, 0], &[2, 0, 0, 0, 1], &[1, 0, 0, 0, 0, 0, 0, 0, 1]] {
-            assert_eq!(refusal(&made_up_key(&modulus, exponent)), RsaKeyError::Exponent, "{exponent:?}");
+            assert_eq!(rejection(&made_up_key(&modulus, exponent)), RsaKeyError::Exponent, "{exponent:?}");
         }
     }
 
     #[test]
-    fn an_even_modulus_is_refused() {
+    fn an_even_modulus_is_rejected() {
         let mut modulus = modulus_of(2048);
         modulus[255] = 0xfe;
-        assert_eq!(refusal(&made_up_key(&modulus, &[3])), RsaKeyError::Modulus);
+        assert_eq!(rejection(&made_up_key(&modulus, &[3])), RsaKeyError::Modulus);
     }
 
     #[test]
-    fn a_private_key_in_any_form_is_told_to_be_one_and_not_repeated() {
+    fn a_private_key_in_any_form_is_recognised_and_not_repeated() {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
         let pkcs1 = PrivateKeyInfoRef::from_der(pkcs8.as_ref()).unwrap().private_key.as_bytes();
@@ -471,7 +471,7 @@ mod tests {
             format!("PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 14\n{pkcs1}"),
             "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"d\":\"AQAB\"}".to_owned(),
         ] {
-            assert_eq!(refusal(&text), RsaKeyError::PrivateKey, "{text}");
+            assert_eq!(rejection(&text), RsaKeyError::PrivateKey, "{text}");
         }
         let message = RsaKeyError::PrivateKey.to_string();
         assert!(message.contains("private key") && message.contains("leaked"), "{message}");
@@ -516,16 +516,16 @@ mod tests {
             (format!("<!DOCTYPE k [<!ENTITY a \"AQAB\">]>{}", xml.replace("AQAB", "&a;")), RsaKeyError::Xml),
         ];
         for (text, expected) in cases {
-            assert_eq!(refusal(&text), expected, "{text}");
+            assert_eq!(rejection(&text), expected, "{text}");
         }
     }
 
     #[test]
-    fn bytes_after_the_key_are_refused() {
+    fn bytes_after_the_key_are_rejected() {
         for file in ["rsa-2048.spki.pem", "rsa-2048.pkcs1.pem"] {
             let mut der = STANDARD.decode(pem_body(&key_file(file)).replace('\n', "")).unwrap();
             der.push(0);
-            assert_eq!(refusal(&STANDARD.encode(der)), RsaKeyError::Der, "{file}");
+            assert_eq!(rejection(&STANDARD.encode(der)), RsaKeyError::Der, "{file}");
         }
     }
 
@@ -540,18 +540,18 @@ mod tests {
     }
 
     #[test]
-    fn an_algorithm_with_other_parameters_is_refused() {
+    fn an_algorithm_with_other_parameters_is_rejected() {
         let der = STANDARD.decode(pem_body(&key_file("rsa-2048.spki.pem")).replace('\n', "")).unwrap();
         let mut info = SubjectPublicKeyInfoRef::from_der(&der).unwrap();
         info.algorithm.parameters = Some(AnyRef::new(rsa::pkcs1::der::Tag::OctetString, &[1]).unwrap());
-        assert_eq!(refusal(&STANDARD.encode(info.to_der().unwrap())), RsaKeyError::Der);
+        assert_eq!(rejection(&STANDARD.encode(info.to_der().unwrap())), RsaKeyError::Der);
     }
 
     #[test]
-    fn a_key_that_is_for_pss_only_is_taken_for_pss_only_and_only_with_our_parameters() {
+    fn a_pss_only_key_is_accepted_for_pss_with_our_parameters_only() {
         for file in ["pss-only.spki.pem", "pss-only-without-parameters.spki.pem"] {
             let text = key_file(file);
-            assert_eq!(refusal(&text), RsaKeyError::PssOnly, "{file}");
+            assert_eq!(rejection(&text), RsaKeyError::PssOnly, "{file}");
             assert!(RsaPublicKey::parse(&text, Padding::Pss).is_ok(), "{file}");
         }
         assert_eq!(
@@ -561,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_bound_to_pss_parameters_is_taken_when_they_permit_our_signatures() {
+    fn a_key_bound_to_pss_parameters_is_accepted_if_they_permit_our_signatures() {
         let ours = pkcs1::RsaPssParamsRef::new::<Sha256>(32);
         let sha512 = pkcs1::RsaPssParamsRef::new::<Sha512>(32);
         let salt_of = |salt_len| pkcs1::RsaPssParamsRef { salt_len, ..ours.clone() };

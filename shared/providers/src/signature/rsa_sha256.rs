@@ -13,12 +13,12 @@ use sha2::{Digest, Sha256};
 
 use super::KeyFingerprint;
 use super::rsa_key;
-pub use super::rsa_key::{MAXIMUM_MODULUS_BITS, MINIMUM_MODULUS_BITS, RsaKeyError};
+pub use super::rsa_key::{MAX_MODULUS_BITS, MIN_MODULUS_BITS, RsaKeyError};
 use super::rsa_padding::Padding;
 
 const FINGERPRINT_DIGITS: usize = 16;
 
-/// An RSA public key that is fit for checking signatures, and the padding that it is used with.
+/// An RSA public key that is fit for verifying signatures, and its padding.
 #[derive(Clone)]
 pub struct RsaPublicKey {
     padding: Padding,
@@ -34,7 +34,7 @@ impl RsaPublicKey {
     ///
     /// # Errors
     /// [`RsaKeyError`] for a text in none of these forms, for a private key or certificate, for a modulus of fewer than
-    /// [`MINIMUM_MODULUS_BITS`] or more than [`MAXIMUM_MODULUS_BITS`], for an exponent that is not an odd number of at
+    /// [`MIN_MODULUS_BITS`] or more than [`MAX_MODULUS_BITS`], for an exponent that is not an odd number of at
     /// least 3 and at most 33 bits, and for a key that is bound to other uses than `padding`.
     pub fn parse(text: &str, padding: Padding) -> Result<Self, RsaKeyError> {
         let key = rsa_key::read(text, padding)?;
@@ -56,7 +56,7 @@ impl RsaPublicKey {
         self.parsed.verify_sig(message, signature).is_ok()
     }
 
-    /// Answers the same question as [`verify`](Self::verify) with the `rsa` crate in place of AWS-LC.
+    /// Like [`verify`](Self::verify), with the `rsa` crate instead of AWS-LC.
     ///
     /// It exists so that tests can show two independent implementations to agree on every vector. Deliveries are
     /// checked with [`verify`](Self::verify), which takes a fraction of the time.
@@ -107,7 +107,7 @@ mod tests {
     use super::super::tests::key_file;
     use super::*;
 
-    /// What openssl made for one size of key and one padding.
+    /// Files made by openssl for one size of key and one padding.
     struct Genuine {
         key: RsaPublicKey,
         message: Vec<u8>,
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// What both implementations say, which must be the same.
+    /// The result of both implementations, which must agree.
     fn verify(key: &RsaPublicKey, message: &[u8], signature: &[u8]) -> bool {
         let verdict = key.verify(message, signature);
         assert_eq!(verdict, key.verify_with_second_implementation(message, signature), "the implementations differ");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_the_other_padding_is_refused() {
+    fn a_signature_of_the_other_padding_is_rejected() {
         for key in ["rsa-2048", "rsa-4096"] {
             let pkcs1 = Genuine::load(key, Padding::Pkcs1V15);
             let pss = Genuine::load(key, Padding::Pss);
@@ -179,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pss_signature_with_a_salt_of_another_length_is_refused() {
+    fn a_pss_signature_with_a_salt_of_another_length_is_rejected() {
         let Genuine { key, message, .. } = Genuine::load("rsa-2048", Padding::Pss);
         let signature = STANDARD.decode(key_file("rsa-2048.pss-salt-20.signature")).unwrap();
         assert!(!verify(&key, &message, &signature));
     }
 
     #[test]
-    fn a_signature_by_another_key_is_refused() {
+    fn a_signature_by_another_key_is_rejected() {
         for padding in [Padding::Pkcs1V15, Padding::Pss] {
             let Genuine { message, signature, .. } = Genuine::load("rsa-2048", padding);
             let other = RsaPublicKey::parse(&key_file("pss-only.spki.pem"), Padding::Pss).unwrap();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_a_wrong_length_is_refused() {
+    fn a_signature_of_a_wrong_length_is_rejected() {
         for Genuine { key, message, signature } in Genuine::all() {
             let leading_zero = [&[0], signature.as_slice()].concat();
             let trailing_zero = [signature.as_slice(), &[0]].concat();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_plus_the_modulus_is_refused() {
+    fn a_signature_plus_the_modulus_is_rejected() {
         for Genuine { key, message, signature } in Genuine::all() {
             let sum = rsa::BoxedUint::from_be_slice_vartime(&signature).concatenating_add(key.key.n().as_ref());
             assert!(!verify(&key, &message, &sum.to_be_bytes_trimmed_vartime()), "{key:?}");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn trivial_signatures_are_refused() {
+    fn trivial_signatures_are_rejected() {
         for Genuine { key, message, signature } in Genuine::all() {
             let size = signature.len();
             let mut one = vec![0; size];
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_single_flipped_bit_of_a_signature_is_refused() {
+    fn every_single_flipped_bit_of_a_signature_is_rejected() {
         for padding in [Padding::Pkcs1V15, Padding::Pss] {
             let Genuine { key, message, mut signature } = Genuine::load("rsa-2048", padding);
             for bit in 0..signature.len() * 8 {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_single_flipped_bit_of_a_body_is_refused() {
+    fn every_single_flipped_bit_of_a_body_is_rejected() {
         for padding in [Padding::Pkcs1V15, Padding::Pss] {
             let Genuine { key, mut message, signature } = Genuine::load("rsa-2048", padding);
             for bit in 0..message.len() * 8 {
@@ -281,7 +281,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn any_other_body_or_signature_is_refused_by_both_implementations(
+        fn any_other_body_or_signature_is_rejected_by_both_implementations(
             message in proptest::collection::vec(any::<u8>(), 0..300),
             signature in proptest::collection::vec(any::<u8>(), 256),
             pss in any::<bool>(),

@@ -56,7 +56,7 @@ fn a_batch_becomes_its_events_each_with_its_type_channel_attributes_and_own_byte
 }
 
 #[test]
-fn a_batch_cut_differently_or_in_another_order_holds_the_same_events() {
+fn a_batch_split_differently_or_reordered_holds_the_same_events() {
     let batch: Value = serde_json::from_str(BATCH).unwrap();
     let whole = &batch["eventbatch"][0];
     let cut = |events: &[usize]| {
@@ -113,7 +113,7 @@ fn events_that_differ_in_channel_identifiers_or_a_number_s_spelling_are_differen
 }
 
 #[test]
-fn one_malformed_event_does_not_take_its_batch_along() {
+fn one_malformed_event_leaves_its_batch_alone() {
     let body = r#"{"eventbatch":[{"channel":"a","events":[{"code":"c"},{"timestamp":"no code"},7,{"code":"d","x":1,"x":2}]},
         {"channel":"b"},{"channel":"c","events":[{"code":"e"}]}]}"#;
     let reason = |text: &str| Some(text.to_owned());
@@ -134,7 +134,7 @@ fn one_malformed_event_does_not_take_its_batch_along() {
 }
 
 #[test]
-fn what_surrounds_a_batch_is_kept_once_with_all_its_events_to_the_byte() {
+fn the_content_around_a_batch_is_kept_once_byte_for_byte() {
     let body = r#"{"tenant": 7 ,"eventbatch":[{"x":[1, 2],"channel":"a","events":[{"code":"c"},{"code":"d"}],"identifiers":[ ]},
         {"events":[{"code":"e"}]}],"l\u0061st":null}"#;
     let found = events(body);
@@ -159,7 +159,7 @@ fn events_share_the_memory_of_the_body() {
 }
 
 #[test]
-fn every_member_around_an_event_is_compared_and_how_it_is_written_is_not() {
+fn members_around_an_event_are_compared_by_meaning() {
     let body = |outer: &str, inner: &str| format!(r#"{{{outer}"eventbatch":[{{{inner}"events":[{{"code":"c"}}]}}]}}"#);
     let id = |body: String| events(&body)[0].identity;
     let first = id(body(r#""a":1,"#, r#""b":2,"channel":"x","#));
@@ -176,7 +176,7 @@ fn every_member_around_an_event_is_compared_and_how_it_is_written_is_not() {
 }
 
 #[test]
-fn an_object_that_could_be_read_in_two_ways_is_quarantined_whole() {
+fn an_ambiguous_object_is_malformed_as_a_whole() {
     let ambiguous = |first: &str, second: &str| {
         Some(format!("the members {first:?} and {second:?} are in one object, which could then be read in two ways"))
     };
@@ -201,20 +201,20 @@ fn an_object_that_could_be_read_in_two_ways_is_quarantined_whole() {
     ] {
         assert_eq!(reasons(&format!("[{fine},{element},{fine}]")), [None, reason, None], "{element}");
     }
-    // A member that is null is as good as absent, and kept all the same.
+    // A member that is null counts as absent, and is kept nevertheless.
     let body = r#"{"eventbatch":null,"code":null,"events":[{"code":"c","events":null}]}"#;
     assert_eq!(envelope(&events(body)[0]), Some(r#"{"batch":{"eventbatch":null,"code":null}}"#));
 }
 
 #[test]
-fn what_is_wrong_with_the_one_object_of_a_body_is_wrong_with_the_delivery() {
+fn a_problem_of_the_only_object_is_a_problem_of_the_delivery() {
     let ambiguous = Malformed::AmbiguousMembers { first: "eventbatch", second: "events" };
     assert_eq!(read(r#"{"eventbatch":[{"events":[7]}],"events":[7]}"#), Err(ambiguous));
     assert!(matches!(read(r#"{"eventbatch":7}"#), Err(Malformed::UnexpectedMember { .. })));
 }
 
 #[test]
-fn a_delivery_of_more_events_than_are_recorded_is_malformed_whole_and_of_as_many_is_not() {
+fn a_delivery_above_the_limit_of_events_is_malformed_and_one_at_the_limit_is_not() {
     let zeros = |count: usize| "0,".repeat(count - 1) + "0";
     let too_many = Malformed::TooManyEvents { limit: MAX_EVENTS };
     for (before, after) in [("[", "]"), (r#"{"events":["#, "]}"), (r#"{"eventbatch":["#, "]}")] {
@@ -225,7 +225,7 @@ fn a_delivery_of_more_events_than_are_recorded_is_malformed_whole_and_of_as_many
 }
 
 #[test]
-fn an_envelope_that_every_one_of_many_batches_would_repeat_is_malformed_whole() {
+fn a_large_envelope_that_many_batches_would_repeat_is_malformed() {
     let body = |batches: usize| {
         let batches = [r#"{"events":[{"code":"c"}]}"#].repeat(batches).join(",");
         format!(r#"{{"x":"{}","eventbatch":[{batches}]}}"#, "x".repeat(1024 * 1024))
@@ -235,7 +235,7 @@ fn an_envelope_that_every_one_of_many_batches_would_repeat_is_malformed_whole() 
 }
 
 #[test]
-fn skipped_events_count_as_copies_all_the_same() {
+fn skipped_events_count_as_copies_too() {
     let body = r#"[{"code":"c"},{"code":"d"},{"code":"c"},7,{"code":"c"}]"#;
     let delivery = delivery(ProviderName::Sterling, &[], body.as_bytes());
     let all: Vec<_> = Sterling::split(&delivery, &()).unwrap().collect();
@@ -246,7 +246,7 @@ fn skipped_events_count_as_copies_all_the_same() {
 }
 
 #[test]
-fn a_long_channel_or_identifiers_are_in_the_envelope_alone() {
+fn a_long_channel_or_identifiers_are_kept_only_in_the_envelope() {
     let body = json!({"channel": "c".repeat(1025), "identifiers": ["i".repeat(1021)], "events": [{"code": "c"}]});
     let event = events(&body.to_string()).remove(0);
     assert!(event.attributes.is_empty(), "{:?}", event.attributes);
@@ -254,7 +254,7 @@ fn a_long_channel_or_identifiers_are_in_the_envelope_alone() {
 }
 
 #[test]
-fn a_delivery_without_events_or_of_another_form_is_malformed_whole() {
+fn a_delivery_without_events_or_of_another_form_is_malformed() {
     for empty in ["[]", r#"{"eventbatch":[]}"#, r#"{"eventbatch":[{"events":[]}]}"#] {
         assert_eq!(read(empty), Err(Malformed::NoEvents), "{empty}");
     }
@@ -265,7 +265,7 @@ fn a_delivery_without_events_or_of_another_form_is_malformed_whole() {
 }
 
 #[test]
-fn attributes_of_unreasonable_number_or_size_stay_in_the_data_alone() {
+fn attributes_beyond_the_limits_are_kept_only_in_the_data() {
     let triples: Vec<Value> = (0..100).map(|n| json!({"name": format!("n{n}"), "value": "v".repeat(n * 20)})).collect();
     let event = events(&json!({"code": "c", "attributes": triples}).to_string()).remove(0);
     let size: usize = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -298,7 +298,7 @@ fn a_bearer_token_is_taken_from_the_header_whatever_the_scheme_s_case() {
 }
 
 #[test]
-fn the_answers_are_those_that_sterling_understands() {
+fn answers_use_the_status_codes_of_sterling() {
     for (answer, status, challenge) in [
         (Answer::Accepted, 200, None),
         (Answer::RetryLater(Fault::QueueUnavailable), 503, None),
@@ -318,9 +318,9 @@ fn the_answers_are_those_that_sterling_understands() {
 }
 
 proptest! {
-    /// However a list of events is cut into batches and ordered, it is the same set of events.
+    /// However a list of events is split into batches and ordered, it is the same set of events.
     #[test]
-    fn every_cut_and_order_of_a_batch_gives_the_same_identities(
+    fn every_split_and_order_of_a_batch_gives_the_same_identities(
         codes in prop::collection::vec(0..4_u8, 1..12),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
         rotation in any::<prop::sample::Index>(),

@@ -1,4 +1,4 @@
-//! What reading a delivery may cost, whatever its shape.
+//! Upper bounds for the cost of splitting a delivery, whatever its shape.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test, as it should")]
 
@@ -13,13 +13,13 @@ mod shapes;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// The most memory that reading a delivery may take beside its body, in bytes: 32 MiB for 4 MiB.
+/// Maximum memory for splitting a delivery, in bytes, beside its body: 32 MiB for 4 MiB.
 const MAX_PEAK_BYTES: usize = 8 * shapes::MAX_BODY_BYTES;
 
-/// How long reading a delivery may take: of 4 MiB with optimizations, or of their part without.
+/// Maximum time for splitting a delivery: 4 MiB with optimizations, or a fraction of that without.
 const MAX_TIME: Duration = Duration::from_millis(1_500);
 
-/// One test, because the allocator counts for the whole process. `cargo test --release -p providers --test
+/// One test, because the allocator counts for the whole process. `cargo test --release -p intake-providers --test
 /// split_cost -- --nocapture` prints the table for whole bodies.
 #[test]
 fn every_shape_of_a_delivery_is_read_within_bounded_memory_and_time() {

@@ -1,4 +1,4 @@
-//! Bodies of up to 4 MiB whose shape makes reading them as costly as it gets.
+//! Bodies of up to 4 MiB whose shapes maximise the cost of reading them.
 
 use bytes::Bytes;
 use intake_providers::ProviderName;
@@ -9,10 +9,10 @@ use intake_providers::digest::Sha256Digest;
 use intake_providers::signature::KeyFingerprint;
 use intake_providers::timestamp::Timestamp;
 
-/// By how much bodies are smaller where nothing is optimized, so that all of them are read in seconds.
+/// Divisor of the body size in builds without optimizations, so that the test takes seconds.
 const DIVISOR: usize = if cfg!(debug_assertions) { 32 } else { 1 };
 
-/// The largest body that a webhook takes, in bytes, or its part.
+/// Maximum size of a webhook's body, in bytes, divided by the divisor above.
 pub(crate) const MAX_BODY_BYTES: usize = 4 * 1024 * 1024 / DIVISOR;
 
 /// A delivery of a provider with this body.
@@ -32,7 +32,7 @@ pub(crate) fn delivery(provider: ProviderName, body: String) -> Delivery {
     }
 }
 
-/// The values: each fits into what is left of a body once it is put into a place.
+/// The values: each fits into a body once it is put into a place.
 pub(crate) fn values() -> Vec<(&'static str, String)> {
     let room = MAX_BODY_BYTES - 1024;
     let filled = |part: &str| part.repeat(room / part.len());
@@ -179,7 +179,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, ProviderName, String)> {
     ]
 }
 
-/// Every delivery, with words for its shape.
+/// Every delivery, with a description of its shape.
 pub(crate) fn deliveries() -> impl Iterator<Item = (String, Delivery)> {
     let placed = values().into_iter().flat_map(|(shape, value)| {
         places().into_iter().map(move |(provider, place, before, after)| {

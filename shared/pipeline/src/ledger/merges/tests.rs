@@ -30,7 +30,7 @@ fn entity(id: &str, merged_into: Option<&str>) -> EntityEntry {
     let state = if merged_into.is_some() { EntityState::Deleted } else { EntityState::Created };
     let update = EntityUpdate { entity: reference(id), state, merged_into: merged_into.map(reference) };
     let data = EventData::Inline { data: "{}".to_owned() };
-    let told = Observation {
+    let observation = Observation {
         provider: ProviderName::NurtureCloud,
         event_id: id,
         update: &update,
@@ -38,7 +38,7 @@ fn entity(id: &str, merged_into: Option<&str>) -> EntityEntry {
         digest: Sha256Digest::of(b"{}"),
         data: &data,
     };
-    apply(None, &told).entity
+    apply(None, &observation).entity
 }
 
 async fn ledger(merges: &[(&str, Option<&str>)]) -> MemoryLedger {

@@ -26,7 +26,7 @@ use crate::testing::{Behaviour, Memory, MemoryLedger, MemoryPayloads, TestClock}
 
 const DAY: &str = "2026-11-21T09:30:00Z";
 
-/// A delivery that was verified for real: the `number`th, arrived so many milliseconds after the first one could.
+/// The `number`th delivery, actually verified, that arrived `milliseconds` after the start of the test's clock.
 fn delivery(number: u8, milliseconds: u64, body: &str) -> Delivery {
     let secret = PathSecret::of_randomness([9; 32]);
     let document = serde_json::json!({"keys": [{"account": "main", "secret_sha256": secret.hash().digest()}]});
@@ -44,7 +44,7 @@ fn notification(state: &str, entities: &[serde_json::Value]) -> String {
     serde_json::json!({"domainComponentName": "agent", "state": state, "payload": entities}).to_string()
 }
 
-fn told(id: &str, name: Option<&str>) -> serde_json::Value {
+fn entity_of(id: &str, name: Option<&str>) -> serde_json::Value {
     let mut value = serde_json::json!({"organisationName": "o", "businessId": "b", "id": id});
     if let Some(name) = name {
         value["name"] = name.into();
@@ -115,15 +115,15 @@ impl World {
 
 /// The story of the contract: A, B, A, a retry of A, a deletion, an update that was on its way meanwhile, and a sync.
 fn story() -> Vec<(&'static str, Delivery)> {
-    let told = |name| [told("x", name)];
+    let named = |name| [entity_of("x", name)];
     [
-        ("Created A", notification("Created", &told(Some("A")))),
-        ("Updated B", notification("Updated", &told(Some("B")))),
-        ("Updated A", notification("Updated", &told(Some("A")))),
-        ("Updated A, a retry", notification("Updated", &told(Some("A")))),
-        ("Deleted", notification("Deleted", &told(None))),
-        ("Updated C, late", notification("Updated", &told(Some("C")))),
-        ("Current A", notification("Current", &told(Some("A")))),
+        ("Created A", notification("Created", &named(Some("A")))),
+        ("Updated B", notification("Updated", &named(Some("B")))),
+        ("Updated A", notification("Updated", &named(Some("A")))),
+        ("Updated A, a retry", notification("Updated", &named(Some("A")))),
+        ("Deleted", notification("Deleted", &named(None))),
+        ("Updated C, late", notification("Updated", &named(Some("C")))),
+        ("Current A", notification("Current", &named(Some("A")))),
     ]
     .into_iter()
     .zip(1..)
@@ -192,8 +192,8 @@ async fn the_story_shuffled_ends_in_the_same_entity() {
 #[tokio::test]
 async fn an_update_never_brings_a_deleted_entity_back() {
     let world = World::default();
-    world.process(&delivery(1, 1, &notification("Deleted", &[told("x", None)]))).await.unwrap();
-    let update = delivery(2, 2, &notification("Updated", &[told("x", Some("A"))]));
+    world.process(&delivery(1, 1, &notification("Deleted", &[entity_of("x", None)]))).await.unwrap();
+    let update = delivery(2, 2, &notification("Updated", &[entity_of("x", Some("A"))]));
     world.process(&update).await.unwrap();
     assert_eq!(world.became(&update), (Outcome::Stored, "late"));
     assert!(world.entity("x").unwrap().deleted);
@@ -204,9 +204,9 @@ async fn an_entity_that_is_revived_with_newer_content_than_the_event_s_own_carri
     let world = World::default();
     let newer = "B".repeat(MAX_INLINE_CONTENT_BYTES / 2);
     let own = "A".repeat(MAX_INLINE_CONTENT_BYTES);
-    world.process(&delivery(1, 1, &notification("Deleted", &[told("x", None)]))).await.unwrap();
-    world.process(&delivery(3, 3, &notification("Updated", &[told("x", Some(&newer))]))).await.unwrap();
-    let revival = delivery(2, 2, &notification("Current", &[told("x", Some(&own))]));
+    world.process(&delivery(1, 1, &notification("Deleted", &[entity_of("x", None)]))).await.unwrap();
+    world.process(&delivery(3, 3, &notification("Updated", &[entity_of("x", Some(&newer))]))).await.unwrap();
+    let revival = delivery(2, 2, &notification("Current", &[entity_of("x", Some(&own))]));
     world.process(&revival).await.unwrap();
     assert_eq!(world.became(&revival), (Outcome::Stored, "revived"));
     let event = world.history("x").into_iter().find(|event| event.occurrence.delivery_id == revival.id).unwrap();
@@ -214,10 +214,10 @@ async fn an_entity_that_is_revived_with_newer_content_than_the_event_s_own_carri
     assert!(world.payloads.0.lock().unwrap()[data_key.as_str()].starts_with(b"{\"businessId\""));
     let Some(EventData::Inline { data }) = event.entity.unwrap().content else { panic!("no content") };
     assert!(data.contains(&newer));
-    let small = told("x", Some("C"));
-    world.process(&delivery(5, 5, &notification("Deleted", &[told("x", None)]))).await.unwrap();
+    let small = entity_of("x", Some("C"));
+    world.process(&delivery(5, 5, &notification("Deleted", &[entity_of("x", None)]))).await.unwrap();
     world.process(&delivery(7, 7, &notification("Updated", &[small]))).await.unwrap();
-    let revival = delivery(6, 6, &notification("Current", &[told("x", Some("D"))]));
+    let revival = delivery(6, 6, &notification("Current", &[entity_of("x", Some("D"))]));
     world.process(&revival).await.unwrap();
     let event = world.history("x").into_iter().find(|event| event.occurrence.delivery_id == revival.id).unwrap();
     assert!(matches!(event.data, EventData::Inline { .. }));
@@ -226,10 +226,10 @@ async fn an_entity_that_is_revived_with_newer_content_than_the_event_s_own_carri
 #[tokio::test]
 async fn a_duplicate_keeps_no_second_copy_and_names_the_event_that_has_one() {
     let world = World::default();
-    let first = delivery(1, 1, &notification("Created", &[told("x", Some("A"))]));
+    let first = delivery(1, 1, &notification("Created", &[entity_of("x", Some("A"))]));
     world.process(&first).await.unwrap();
     for number in 2..5 {
-        let again = delivery(number, number.into(), &notification("Current", &[told("x", Some("A"))]));
+        let again = delivery(number, number.into(), &notification("Current", &[entity_of("x", Some("A"))]));
         world.process(&again).await.unwrap();
         assert_eq!(world.became(&again), (Outcome::Duplicate, "unchanged"));
     }
@@ -248,8 +248,8 @@ async fn a_duplicate_keeps_no_second_copy_and_names_the_event_that_has_one() {
 async fn a_delivery_that_comes_again_changes_nothing_and_reports_what_was_recorded() {
     let world = World::default();
     let (first, second) = (
-        delivery(1, 1, &notification("Created", &[told("x", Some("A"))])),
-        delivery(2, 2, &notification("Updated", &[told("x", Some("A"))])),
+        delivery(1, 1, &notification("Created", &[entity_of("x", Some("A"))])),
+        delivery(2, 2, &notification("Updated", &[entity_of("x", Some("A"))])),
     );
     assert_eq!(world.process(&first).await.unwrap(), [Outcome::Stored]);
     assert_eq!(world.process(&second).await.unwrap(), [Outcome::Duplicate]);
@@ -264,7 +264,7 @@ async fn a_delivery_that_comes_again_changes_nothing_and_reports_what_was_record
 #[tokio::test]
 async fn the_same_entity_twice_in_one_delivery_is_two_events_in_their_order() {
     let world = World::default();
-    let both = delivery(1, 1, &notification("Updated", &[told("x", Some("A")), told("x", Some("B"))]));
+    let both = delivery(1, 1, &notification("Updated", &[entity_of("x", Some("A")), entity_of("x", Some("B"))]));
     world.process(&both).await.unwrap();
     let changes: Vec<_> = world.history("x").iter().map(|event| event.entity.as_ref().unwrap().change).collect();
     assert_eq!(changes, [Change::Created, Change::Changed]);
@@ -276,7 +276,7 @@ async fn processors_at_once_on_one_entity_all_succeed_each_from_where_the_others
     let world = World::default();
     let deliveries: Vec<Delivery> = (1..=20)
         .map(|number| {
-            delivery(number, number.into(), &notification("Updated", &[told("x", Some(&number.to_string()))]))
+            delivery(number, number.into(), &notification("Updated", &[entity_of("x", Some(&number.to_string()))]))
         })
         .collect();
     let recorded = futures_util::future::join_all(deliveries.iter().map(|delivery| world.process(delivery))).await;
@@ -299,9 +299,9 @@ fn any_sent() -> impl Strategy<Value = Sent> {
         let entities: Vec<_> = entities
             .into_iter()
             .map(|(id, name, merged_into)| {
-                let mut entity = told(&id, (state != "Deleted").then_some(name));
+                let mut entity = entity_of(&id, (state != "Deleted").then_some(name));
                 if let (Some(target), true) = (merged_into, state == "Deleted") {
-                    entity["mergedInto"] = told(target, None);
+                    entity["mergedInto"] = entity_of(target, None);
                 }
                 entity
             })
@@ -349,7 +349,7 @@ proptest! {
         *world.ledger.next.lock().unwrap() = faults.into();
         let mut seen: BTreeMap<usize, BTreeSet<Vec<Outcome>>> = BTreeMap::new();
 
-        // Chaos: processors are polled in any order, and each is killed after so many polls.
+        // Chaos: processors are polled in any order, and each is killed after a given number of polls.
         let attempts: Vec<(usize, usize)> =
             attempts.into_iter().map(|(delivery, lives)| (delivery.index(deliveries.len()), lives)).collect();
         let mut running: Vec<_> = attempts
@@ -401,18 +401,19 @@ proptest! {
         }
         for (id, events) in &mut model {
             events.sort_by_key(|(arrival, _)| *arrival);
-            let last = |tells: fn(EntityState) -> bool| {
-                events.iter().rev().find(|(_, event)| tells(event.kind.entity().as_ref().unwrap().state))
+            let last = |writes: fn(EntityState) -> bool| {
+                events.iter().rev().find(|(_, event)| writes(event.kind.entity().as_ref().unwrap().state))
             };
             let entity = world.entity(id).unwrap();
-            let content = last(EntityState::tells_content).map(|(arrival, event)| (*arrival, event.digest));
+            let content = last(EntityState::carries_content).map(|(arrival, event)| (*arrival, event.digest));
             prop_assert_eq!(entity.content.as_ref().map(|content| (content.arrival, content.digest)), content);
-            let life = last(EntityState::tells_existence);
+            let existence = last(EntityState::affects_existence);
             prop_assert_eq!(
-                entity.existence.as_ref().map(|life| (life.arrival, life.merged_into.clone())),
-                life.map(|(arrival, event)| (*arrival, event.kind.entity().as_ref().unwrap().merged_into.clone()))
+                entity.existence.as_ref().map(|register| (register.arrival, register.merged_into.clone())),
+                existence.map(|(arrival, event)| (*arrival, event.kind.entity().as_ref().unwrap().merged_into.clone()))
             );
-            let is_deleted = life.is_some_and(|(_, event)| event.kind.entity().as_ref().unwrap().state == EntityState::Deleted);
+            let is_deleted = existence
+                .is_some_and(|(_, event)| event.kind.entity().as_ref().unwrap().state == EntityState::Deleted);
             prop_assert_eq!(entity.deleted, is_deleted);
             prop_assert_eq!(entity.version, events.len() as u64);
 

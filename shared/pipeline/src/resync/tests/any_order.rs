@@ -35,8 +35,8 @@ fn reply() -> impl Strategy<Value = Reply> {
 }
 
 fn saving() -> impl Strategy<Value = Saving> {
-    let trouble = vec![Saving::Fail, Saving::FailAfterwards, Saving::KillBefore, Saving::KillAfterwards];
-    prop_oneof![8 => Just(Saving::Work), 1 => prop::sample::select(trouble)]
+    let faults = vec![Saving::Fail, Saving::FailAfterwards, Saving::KillBefore, Saving::KillAfterwards];
+    prop_oneof![8 => Just(Saving::Work), 1 => prop::sample::select(faults)]
 }
 
 fn execution() -> impl Strategy<Value = Execution> {

@@ -69,12 +69,12 @@ fn every_problem_is_reported_at_once_and_no_value_is_repeated() {
     let found = problems(&document);
     for expected in [
         "an account's name is 1 to 64 letters",
-        "host in connection_string is no host name",
+        "host in connection_string is not a host name",
         "host more than once",
         "has no username",
         "the password begins or ends with white space",
-        "queue is no text",
-        "replay_queue is no text",
+        "queue is not a string",
+        "replay_queue is not a string",
         "tls is not said",
         "a member that is not known",
     ] {
@@ -107,7 +107,7 @@ fn text_that_is_no_document_is_not_quoted() {
 }
 
 #[test]
-fn several_brokers_the_same_queue_twice_and_bad_ports_are_refused() {
+fn several_brokers_the_same_queue_twice_and_bad_ports_are_rejected() {
     assert!(problems(&document("host=a:5672,b:5672;username=u;password=p")).contains("several brokers"));
     assert!(problems(&document("host=a:0;username=u;password=p")).contains("the port"));
     assert!(problems(&document("host=[::1]5672x;username=u;password=p")).contains("the port"));

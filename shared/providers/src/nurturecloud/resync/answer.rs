@@ -1,4 +1,4 @@
-//! What an answer of the Data API means.
+//! The meaning of the Data API's answers.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,40 +6,40 @@ use http::StatusCode;
 
 use crate::timestamp::Timestamp;
 
-/// How long a 429 without a usable `Retry-After` is waited for. Rates are mostly counted by the minute.
+/// Wait after a 429 without a usable `Retry-After`. Most rate limits are per minute.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(60);
 
-/// What came back. The body is of no interest.
+/// An answer of the Data API. The body is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncAnswer {
     /// The status code.
     pub status: StatusCode,
-    /// The `Retry-After` header as it came.
+    /// The `Retry-After` header, not parsed yet.
     pub retry_after: Option<String>,
 }
 
-/// How an answer is judged.
+/// The meaning of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The results will come to the webhook.
+    /// 202: the results will arrive at the webhook.
     Accepted,
-    /// The credentials are wrong, so every other call would be refused too.
+    /// The credentials are wrong, so every other call would fail too.
     CredentialsWrong,
-    /// The same call may be made after this time.
+    /// Rate limited: the same call may be repeated later.
     Throttled {
-        /// As `Retry-After` says, however long that is.
+        /// The wait that `Retry-After` asks for, without an upper limit.
         wait: Duration,
     },
-    /// They failed; the same call may succeed later.
+    /// An error on their side; the same call may succeed later.
     ServerError,
-    /// This call is wrong, whenever it is made.
+    /// The call is invalid and must not be repeated.
     Refused,
-    /// An answer that the documentation doesn't know: a redirect, or a success other than 202.
+    /// An undocumented answer: a redirect, or a success other than 202.
     Unexpected,
 }
 
 impl SyncAnswer {
-    /// Judges the answer; `now` is for a `Retry-After` that is a date.
+    /// Interprets the answer; `now` resolves a `Retry-After` that is a date.
     #[must_use]
     pub fn verdict(&self, now: Timestamp) -> Verdict {
         match self.status {
@@ -59,7 +59,7 @@ impl SyncAnswer {
 /// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     if !text.is_empty() && text.chars().all(|character| character.is_ascii_digit()) {
-        // More seconds than can be counted are as good as for ever.
+        // More seconds than fit mean: never.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttled_call_waits_for_the_seconds_or_until_the_date_that_it_is_told() {
+    fn a_throttled_call_waits_for_the_seconds_or_the_date_of_retry_after() {
         for (retry_after, seconds) in [
             ("0", 0),
             (" 17 ", 17),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttled_call_that_is_told_nothing_usable_waits_a_minute() {
+    fn a_throttled_call_without_a_usable_retry_after_waits_a_minute() {
         for retry_after in [None, Some(""), Some("soon"), Some("-1"), Some("1.5"), Some("2026-11-21T09:31:30Z")] {
             assert_eq!(verdict(429, retry_after), Verdict::Throttled { wait: DEFAULT_WAIT }, "{retry_after:?}");
         }

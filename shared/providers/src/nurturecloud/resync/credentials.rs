@@ -1,4 +1,4 @@
-//! With what we log in to the Data API: HTTP Basic (RFC 7617).
+//! Our credentials for the Data API: HTTP Basic (RFC 7617).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,53 +7,51 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::json_place::JsonPlace;
+
 /// A client id and its secret. `Debug` shows neither, for the header's value is marked as sensitive.
 #[derive(Debug)]
 pub struct Credentials {
-    /// The whole value of the header.
+    /// The complete header value.
     authorization: HeaderValue,
 }
 
-/// What is wrong with one of the two. Nothing in here repeats them.
+/// A problem of the client id or the secret. Neither is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialProblem {
-    /// Not there, or empty.
+    /// Absent or empty.
     #[error("{member} is missing")]
     Missing {
-        /// Which of the two.
+        /// `client_id` or `client_secret`.
         member: &'static str,
     },
-    /// White space around it, which would silently make another one.
+    /// Surrounding white space, which would silently make it another value.
     #[error("{member} begins or ends with white space, probably a copy-and-paste slip")]
     SurroundingWhiteSpace {
-        /// Which of the two.
+        /// `client_id` or `client_secret`.
         member: &'static str,
     },
     /// A character that RFC 7617 forbids.
     #[error("{member} holds a control character")]
     ControlCharacter {
-        /// Which of the two.
+        /// `client_id` or `client_secret`.
         member: &'static str,
     },
-    /// A colon ends the client id.
+    /// A colon in the client id, which HTTP Basic treats as its end.
     #[error("client_id holds a colon, which http basic cannot carry")]
     Colon,
 }
 
-/// Why credentials can't be used. Nothing in here repeats them.
+/// Why the credentials cannot be used. They are never repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// No JSON of the form. serde's own words are not passed on, for they quote what they read.
-    #[error(
-        r#"the secret is not JSON of the form {{"client_id":"...","client_secret":"..."}} (line {line}, column {column})"#
-    )]
+    /// Not JSON of the expected form. serde's message is left out because it quotes the input.
+    #[error(r#"the secret is not JSON of the form {{"client_id":"...","client_secret":"..."}} ({place})"#)]
     Malformed {
-        /// The line where reading stopped.
-        line: usize,
-        /// The column where reading stopped.
-        column: usize,
+        /// Where reading stopped.
+        place: JsonPlace,
     },
-    /// JSON of the form, with contents that can't be used.
+    /// JSON of the expected form with unusable contents.
     #[error("the credentials cannot be used: {}; copy them once more from nurturecloud", listed(.0))]
     Unusable(Vec<CredentialProblem>),
 }
@@ -72,7 +70,7 @@ struct Document {
 }
 
 impl Credentials {
-    /// Credentials of their two parts.
+    /// Checks and combines client id and secret.
     ///
     /// # Errors
     /// All problems of both at once.
@@ -108,7 +106,7 @@ impl Credentials {
     /// When the text is of another form; or all problems of its contents at once.
     pub fn read(secret: &str) -> Result<Self, CredentialsError> {
         let document: Document = serde_json::from_str(secret)
-            .map_err(|error| CredentialsError::Malformed { line: error.line(), column: error.column() })?;
+            .map_err(|error| CredentialsError::Malformed { place: JsonPlace::from(&error) })?;
         Self::new(document.client_id.expose_secret(), document.client_secret.expose_secret())
     }
 

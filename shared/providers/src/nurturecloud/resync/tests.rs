@@ -131,7 +131,7 @@ fn a_plan_of_single_entities_has_a_call_for_each() {
 }
 
 #[test]
-fn a_plan_of_nothing_or_of_too_much_is_refused() {
+fn an_empty_or_too_large_plan_is_rejected() {
     let (b1, contact) = (business("b1"), component("contact"));
     let missing = |plan: Result<ResyncPlan, InvalidPlan>| plan.unwrap_err().to_string();
     assert!(missing(ResyncPlan::everything(&[], &[], None)).contains("one business"));

@@ -63,7 +63,7 @@ fn a_token_is_what_rfc_9068_describes_and_verifies() {
 }
 
 #[test]
-fn a_token_counts_until_it_expires_with_a_little_leeway() {
+fn a_token_is_accepted_until_it_expires_with_a_little_leeway() {
     let authority = authority();
     let token = token(&authority);
     let verification = authority.verification().unwrap();
@@ -72,12 +72,12 @@ fn a_token_counts_until_it_expires_with_a_little_leeway() {
     assert_eq!(at(expiry.plus(Duration::from_secs(29))), Ok(()));
     assert_eq!(at(expiry.plus(LEEWAY)), Err(TokenProblem::Expired));
     let back = |seconds: i64| Timestamp::from_unix_milliseconds(now().unix_milliseconds() - seconds * 1_000).unwrap();
-    assert_eq!(at(back(30)), Ok(()), "whoever signed may be ahead");
+    assert_eq!(at(back(30)), Ok(()), "the signer's clock may be ahead");
     assert_eq!(at(back(31)), Err(TokenProblem::Invalid));
 }
 
 #[test]
-fn a_genuine_signature_does_not_save_claims_that_are_not_for_us() {
+fn a_genuine_signature_over_foreign_claims_is_rejected() {
     let authority = authority();
     let genuine = token(&authority);
     let (header, claims) = (part(&genuine, 0), part(&genuine, 1));
@@ -127,7 +127,7 @@ fn a_genuine_signature_does_not_save_claims_that_are_not_for_us() {
 }
 
 #[test]
-fn the_classic_forgeries_do_not_verify() {
+fn classic_forgeries_are_rejected() {
     let authority = authority();
     let genuine = token(&authority);
     let verification = authority.verification().unwrap();

@@ -1,4 +1,4 @@
-"""The account of a run: what the functions said in their lines, and what they counted."""
+"""The accounts of a run: the functions' log lines and counters, which must agree."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PROVIDERS = ["accredit", "machnet", "nurturecloud", "sterling"]
 Counters = dict[tuple[str, tuple[tuple[str, str], ...]], int]
 
 
-class Books:
-    """What the functions reported since the books were opened."""
+class Accounting:
+    """The functions' lines and counters since this value was made."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -38,7 +38,7 @@ class Books:
         return [line for line in self.stack.records() if line["message_id"] not in self._records]
 
     def outcomes(self) -> dict[tuple[str, int], set[str]]:
-        """The outcomes that were reported for each event; more than one if it came again with another one."""
+        """The reported outcomes of each event; more than one if a redelivery had another outcome."""
         found: dict[tuple[str, int], set[str]] = {}
         for record in self.records():
             for index, outcome in enumerate(outcomes(record)):
@@ -46,7 +46,7 @@ class Books:
         return found
 
     def failed(self) -> int:
-        """How many records failed, and came again."""
+        """Number of records that failed and were redelivered."""
         return self.counters().get(("failed", ()), 0)
 
     def counters(self) -> Counters:

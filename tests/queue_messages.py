@@ -1,4 +1,4 @@
-"""Deliveries as the intake puts them on the queue, for a processor that is invoked without one."""
+"""Deliveries in the form in which the intake queues them, for a processor that is invoked directly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stack.stand_in import StandIn
 BUCKET = "payloads"
 MAX_DOCUMENT_BYTES = 1024 * 1024
 
-# What the processor must be told; the stand-in has whatever table is asked for.
+# The processor's settings; the stand-in accepts any table name.
 SETTINGS = {"EVENTS_TABLE": "events", "ENTITIES_TABLE": "entities", "PAYLOADS_BUCKET": BUCKET}
 
 
@@ -30,7 +30,7 @@ class Record:
 
 
 def record(stand_in: StandIn, provider: str, body: bytes, headers: dict[str, str] | None = None) -> Record:
-    """A delivery, with its body in the bucket where the document would be too large for the queue."""
+    """A delivery, with its body in the bucket if the message would be too large for the queue."""
     delivery_id = str(_uuid7())
     received_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     document: dict[str, Any] = {
