@@ -82,7 +82,7 @@ pub enum StoreError {
     },
     /// A document that isn't one.
     #[error(
-        "{place} is no authority's document (line {line}, column {column}); put back the text that the commands have written"
+        "{place} is not an authority's document (line {line}, column {column}); put back the text that the commands have written"
     )]
     Unusable {
         /// Where it is.
@@ -120,14 +120,14 @@ pub enum StoreError {
 /// Reads the authority, if there is one.
 ///
 /// # Errors
-/// When what is there is no authority.
+/// When the document is not an authority.
 pub async fn read(store: &impl AuthorityStore) -> Result<Option<Authority>, StoreError> {
     let found = store.read(Document::Authority).await?;
     parse(found.text.as_ref(), || store.name(Document::Authority))
 }
 
 /// Changes the authority and derives the verification document from it. `edit` gets the authority, if there is one, and returns
-/// it as it should be. When `edit` refuses, nothing changes, but the verification document is set right if need be.
+/// it as it should be. When `edit` refuses, nothing changes, but the verification document is derived again where it is stale.
 ///
 /// # Errors
 /// What `edit` says; or when a document can't be read or written, or was changed meanwhile.
@@ -150,7 +150,7 @@ pub async fn change<T>(
     let is_stale =
         |wanted: &SecretText| verification.text.as_ref().is_none_or(|found| found.reveal() != wanted.reveal());
 
-    let (changed, told) = match edit(current) {
+    let (changed, result) = match edit(current) {
         Ok(changed) => changed,
         Err(error) => {
             if let Some(derived) = derived.filter(is_stale) {
@@ -169,7 +169,7 @@ pub async fn change<T>(
     if let Some(derived) = derived.as_ref().filter(|_| !verification_first) {
         store.replace(Document::Verification, derived, &verification.version).await?;
     }
-    Ok(told)
+    Ok(result)
 }
 
 fn verification_text(authority: &Authority) -> Result<SecretText, StoreError> {

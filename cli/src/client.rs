@@ -34,7 +34,7 @@ pub struct Token {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// No URL. What was given is not repeated: NurtureCloud's holds a secret.
-    #[error("this is no http or https url; write one such as http://127.0.0.1:8080/webhooks/machnet")]
+    #[error("this is not an http or https url; write one such as http://127.0.0.1:8080/webhooks/machnet")]
     InvalidUrl,
     /// The client could not be made.
     #[error(transparent)]
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(read("http://127.0.0.1:9000").unwrap(), "http://127.0.0.1:9000/webhooks/machnet");
         assert_eq!(read("https://hooks.example.com/other").unwrap(), "https://hooks.example.com/other");
         for text in ["", "localhost:8080", "ftp://example.com/", "127.0.0.1"] {
-            assert!(read(text).unwrap_err().to_string().contains("is no http or https url"), "{text}");
+            assert!(read(text).unwrap_err().to_string().contains("is not an http or https url"), "{text}");
         }
     }
 }

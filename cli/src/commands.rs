@@ -93,7 +93,7 @@ enum Command {
     /// Several are live at once: make a new one, hand it over, and when it is in use take the old one out with --remove.
     #[command(name = "nurturecloud-url")]
     NurtureCloudUrl(nurturecloud_url::Arguments),
-    /// Write the sample invocations in events/ anew, for `sam local invoke` and `cargo lambda invoke`.
+    /// Regenerate the sample invocations in events/, for `sam local invoke` and `cargo lambda invoke`.
     SampleEvents(sample_events::Arguments),
 }
 
@@ -168,7 +168,7 @@ pub enum CommandError {
         /// Why, and what to do.
         reason: &'static str,
     },
-    /// An entity that nothing was told of.
+    /// An entity that is not known.
     #[error("nothing is known of {component} {id}; `entities` lists what is known")]
     UnknownEntity {
         /// What it is.
@@ -198,7 +198,7 @@ pub enum CommandError {
     /// No base of a URL. It is not repeated: a whole URL may have been pasted.
     #[error(
         "--base-url is what comes before /webhooks/ in an https url, such as https://hooks.example.com; plain http is for this \
-         machine only, since whoever sees the url can deliver"
+         machine only, because anyone who sees the url can deliver"
     )]
     InvalidBaseUrl,
     /// No SDK is linked.

@@ -98,7 +98,7 @@ pub fn generate() -> Result<PathSecret, PathSecretError> {
 /// Reads the active secrets; none if there is no document yet.
 ///
 /// # Errors
-/// When what is there is no such document.
+/// When the document is not of that form.
 pub async fn read(document: &StoredDocument) -> Result<PathSecrets, PathSecretError> {
     parse(document.read().await?.text.as_ref(), document)
 }

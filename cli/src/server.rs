@@ -29,10 +29,10 @@ use intake_sqlite::{DataDirectory, DataDirectoryError};
 use intake_sqlite::{Database, OpenError, SqlitePayloads, SqliteQueue};
 use intake_sqlite::{KeyFile, LocalSecret, Sqlite};
 
-/// Where the server listens unless told otherwise.
+/// Address that the server listens on by default.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
-/// How long requests that have begun may take to end after the server was told to stop. The intake answers in three seconds.
+/// How long requests that have begun may take to end after the server was asked to stop. The intake answers in three seconds.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How old the keys in files may get. An edited key file counts as soon as the key store lets it.
@@ -163,7 +163,7 @@ impl Server {
             _ = stopping => Ok(()),
         };
         if let Err(error) = worker.await {
-            tracing::error!(%error, "the worker broke; what it had in hand comes again at the next start");
+            tracing::error!(%error, "the worker failed; unfinished messages will be redelivered at the next start");
         }
         served
     }
@@ -270,7 +270,7 @@ async fn not_found() -> Response {
         ProviderName::ALL.iter().filter_map(|provider| Some(webhook_route(*provider)?.shown())).collect();
     let paths = paths.join(", ");
     let detail = format!(
-        "there is nothing at this path; the webhooks are at {paths}, tokens at {TOKEN_PATH}, and /health tells how the server is"
+        "there is nothing at this path; the webhooks are at {paths}, tokens at {TOKEN_PATH}, and /health reports the state of the server"
     );
     problem(StatusCode::NOT_FOUND, "not-found", detail).map(Body::new)
 }

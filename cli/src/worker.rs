@@ -17,7 +17,7 @@ const BATCH: u32 = 10;
 /// The time for one batch.
 const BATCH_TIME: Duration = Duration::from_secs(20);
 
-/// How long a received message is hidden. As on SQS it lies well above the time for a batch, so that nothing is worked on
+/// How long a received message is hidden. As on SQS it is well above the time for a batch, so that nothing is worked on
 /// twice at once.
 const VISIBILITY: Duration = Duration::from_secs(2 * 60);
 
@@ -47,7 +47,7 @@ impl Worker {
         Self { queue, processor }
     }
 
-    /// Works until told to stop, and finishes the batch in hand. There must be no other worker on the same file: messages that
+    /// Works until asked to stop, and finishes the batch in hand. There must be no other worker on the same file: messages that
     /// are hidden at the start are taken for left behind by one that is gone.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         if let Err(error) = self.queue.release_all().await {

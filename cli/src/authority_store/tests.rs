@@ -8,7 +8,7 @@ use intake_providers::timestamp::Timestamp;
 
 use super::*;
 
-/// Two documents in memory, and a crash after so many writes.
+/// Two documents in memory, and a crash after a given number of writes.
 struct Crashing {
     documents: Mutex<[String; 2]>,
     writes_left: Mutex<usize>,
@@ -155,7 +155,7 @@ async fn a_file_that_was_changed_since_it_was_read_is_left_as_it_is() {
 async fn a_document_that_cannot_be_read_is_named_and_not_repeated() {
     let store = Crashing::new([r#"{"keys":["hunter2"]}"#.to_owned(), UNSET.to_owned()], 99);
     let error = add(&store, "one").await.unwrap_err();
-    assert!(error.to_string().starts_with("Authority is no authority's document"), "{error}");
+    assert!(error.to_string().starts_with("Authority is not an authority's document"), "{error}");
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
 

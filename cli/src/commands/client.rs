@@ -124,16 +124,16 @@ impl Add {
     async fn run(self, place: &StoredAuthority, is_stack: bool) -> Result<String, CommandError> {
         let secret = ClientSecret::generate().ok_or(StoreError::NoRandomness)?;
         let client_id = self.client_id.clone();
-        let told = authority_store::change(place, First::Verification, |authority| {
+        let message = authority_store::change(place, First::Verification, |authority| {
             let mut authority = match authority {
                 Some(authority) => self.for_existing(authority, place)?,
                 None => self.new_authority(place, is_stack)?,
             };
             authority.add_client_secret(&client_id, self.account.as_ref(), &secret)?;
-            let told = told(&authority, &client_id, &secret);
-            Ok((authority, told))
+            let message = message(&authority, &client_id, &secret);
+            Ok((authority, message))
         });
-        Ok(told.await?)
+        Ok(message.await?)
     }
 
     /// Refuses the settings of a new authority where there is one.
@@ -174,8 +174,8 @@ impl Add {
     }
 }
 
-/// The credentials, and what else whoever sets the sender up has to know.
-fn told(authority: &Authority, client_id: &str, secret: &ClientSecret) -> String {
+/// The credentials, and what else is needed to set the sender up.
+fn message(authority: &Authority, client_id: &str, secret: &ClientSecret) -> String {
     let mut text = format!(
         "client id      {client_id}\nclient secret  {}\n\nThe secret is shown this once; only its hash is kept.\n",
         secret.reveal()

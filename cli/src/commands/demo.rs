@@ -17,7 +17,7 @@ use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
 use intake_simulator::IMITATIONS;
-use intake_simulator::scenario::{Expected, Fate, Sent, Step};
+use intake_simulator::scenario::{Expected, Sent, Step, StepResult};
 use intake_simulator::signed_delivery::SignedDelivery;
 use intake_simulator::token::TokenRequest;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
-use self::fates::FateLog;
+use self::outcome_log::OutcomeLog;
 use super::describe::{remark, short_id, table};
 use super::drain::{AccountOptions, in_words};
 use super::{CommandError, Listen, invocation, print};
@@ -38,7 +38,7 @@ use crate::worker::wait_until_drained;
 use intake_sqlite::DataDirectory;
 use intake_sqlite::{EventFilter, SqliteLedger, SqliteQueue};
 
-mod fates;
+mod outcome_log;
 
 /// How long a delivery may take from the queue to its outcome.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let directory = DataDirectory::create(data_directory)?;
     let server = Server::start(arguments.listen.listen, directory.clone()).await?;
     ensure_test_keys(&directory).await?;
-    let fates = FateLog::open(&directory.log())?;
+    let outcome_log = OutcomeLog::open(&directory.log())?;
     log_to(&directory)?;
 
     let queue = server.queue().clone();
@@ -81,7 +81,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     }));
 
     print(&format!("Serving on http://{address}, and sending signed test deliveries:\n\n"))?;
-    let mut demonstration = tell(&directory, address, &token_url, &fates, &queue, &ledger).await?;
+    let mut demonstration = tell(&directory, address, &token_url, &outcome_log, &queue, &ledger).await?;
     print(&format!("{}\n", demonstration.text))?;
     if let Some(secret) = arguments.account.any(&directory) {
         print("ConsumerRun NowCerts' queue as well; what comes is acknowledged, and so gone from theirs.\n")?;
@@ -120,18 +120,20 @@ struct Demonstration {
 /// What a delivery came to.
 struct DemoResult {
     status: u16,
-    fate: Option<Fate>,
+    result: Option<StepResult>,
     changes: Vec<Change>,
     remark: String,
 }
 
 impl DemoResult {
-    const fn of(status: u16, fate: Fate, remark: String) -> Self {
-        Self { status, fate: Some(fate), changes: Vec::new(), remark }
+    const fn of(status: u16, result: StepResult, remark: String) -> Self {
+        Self { status, result: Some(result), changes: Vec::new(), remark }
     }
 
     fn is(&self, expected: &Expected) -> bool {
-        self.status == expected.status && self.fate.as_ref() == Some(&expected.fate) && self.changes == expected.changes
+        self.status == expected.status
+            && self.result.as_ref() == Some(&expected.result)
+            && self.changes == expected.changes
     }
 }
 
@@ -139,7 +141,7 @@ async fn tell(
     directory: &DataDirectory,
     address: SocketAddr,
     token_url: &str,
-    fates: &FateLog,
+    outcome_log: &OutcomeLog,
     queue: &SqliteQueue,
     ledger: &SqliteLedger,
 ) -> Result<Demonstration, CommandError> {
@@ -163,25 +165,25 @@ async fn tell(
         let ending = match delivery {
             Ok(delivery) => {
                 let reply = sender.post(&url, &delivery).await?;
-                ending(reply, number, fates, ledger, since, &mut numbers).await?
+                ending(reply, number, outcome_log, ledger, since, &mut numbers).await?
             }
             Err(request) => match sender.token(&token_url, &request).await {
                 Ok(given) => {
                     token = given.access_token;
-                    DemoResult::of(200, Fate::Token, format!("valid for {} s", given.expires_in))
+                    DemoResult::of(200, StepResult::Token, format!("valid for {} s", given.expires_in))
                 }
                 Err(SendError::NoToken { status, error, .. }) => {
-                    DemoResult::of(status, Fate::Refused, error.unwrap_or_default())
+                    DemoResult::of(status, StepResult::Refused, error.unwrap_or_default())
                 }
                 Err(error) => return Err(error.into()),
             },
         };
-        let mut fate = ending.fate.as_ref().map_or_else(|| "not known".to_owned(), Fate::in_words);
+        let mut result = ending.result.as_ref().map_or_else(|| "not known".to_owned(), StepResult::in_words);
         if !ending.is(&expected) {
             as_expected = false;
-            let _ = write!(fate, " (expected {})", expected.in_words());
+            let _ = write!(result, " (expected {})", expected.in_words());
         }
-        rows.push([number.to_string(), provider.to_string(), what, ending.status.to_string(), fate, ending.remark]);
+        rows.push([number.to_string(), provider.to_string(), what, ending.status.to_string(), result, ending.remark]);
     }
     let left = wait_until_drained(queue, Instant::now() + PATIENCE).await?;
     as_expected &= left == 0;
@@ -204,7 +206,7 @@ fn steps(directory: &DataDirectory) -> Result<Vec<(ProviderName, Step)>, Command
 async fn ending(
     reply: Reply,
     number: u32,
-    fates: &FateLog,
+    outcome_log: &OutcomeLog,
     ledger: &SqliteLedger,
     since: Timestamp,
     numbers: &mut HashMap<String, u32>,
@@ -221,9 +223,9 @@ async fn ending(
     let Ok(Receipt { delivery_id }) = serde_json::from_str(&reply.body) else {
         let problem: Option<Problem> = serde_json::from_str(&reply.body).ok();
         let reason = problem.and_then(|problem| problem.r#type.rsplit(':').next().map(str::to_owned));
-        return Ok(DemoResult::of(status, Fate::Refused, reason.unwrap_or_default()));
+        return Ok(DemoResult::of(status, StepResult::Refused, reason.unwrap_or_default()));
     };
-    let outcomes = fates.wait_for(delivery_id, PATIENCE).await?;
+    let outcomes = outcome_log.wait_for(delivery_id, PATIENCE).await?;
     let recorded = ledger.list(EventFilter { since: Some(since), ..EventFilter::default() }).await?;
     let entries = || recorded.iter().filter(|event| event.delivery_id() == Some(delivery_id)).map(|event| &event.entry);
     let name = |id: &str| numbers.get(id).map_or_else(|| short_id(id), |number| format!("no. {number}"));
@@ -253,7 +255,7 @@ async fn ending(
     if changes.is_empty() && outcomes.as_ref().is_some_and(|outcomes| outcomes.contains(&Outcome::Duplicate)) {
         remarks.push("nothing more is kept".to_owned());
     }
-    Ok(DemoResult { status, fate: outcomes.map(Fate::Recorded), changes, remark: remarks.join("; ") })
+    Ok(DemoResult { status, result: outcomes.map(StepResult::Recorded), changes, remark: remarks.join("; ") })
 }
 
 fn where_to_go_on(

@@ -24,7 +24,7 @@ pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[St
 }
 
 /// An id, cut to its beginning when it is long; Accredit's are 64 hex digits. NurtureCloud's are a delivery's id, which
-/// begins with the time, and a place in it; so what tells them apart is their end.
+/// begins with the time, and a place in it; so they differ in their end.
 pub(super) fn short_id(id: &str) -> String {
     match id.rsplit_once('.') {
         Some((delivery, place)) if delivery.parse::<DeliveryId>().is_ok() => {
@@ -60,7 +60,7 @@ fn shortened(text: &str, longest: usize, kept: usize) -> String {
     text.chars().take(kept).chain(['…']).collect()
 }
 
-/// What there is to say about an entry beyond its outcome. `name` tells how another event is called by its id.
+/// What there is to say about an entry beyond its outcome. `name` gives the name of another event by its id.
 pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
     match entry {
         Entry::Event(event) => {

@@ -109,7 +109,7 @@ fn state(entity: &EntityEntry) -> &'static str {
     }
 }
 
-/// Which of the two registers were told.
+/// The registers that are known.
 const fn known(entity: &EntityEntry) -> &'static str {
     match (&entity.content, &entity.existence) {
         (Some(_), None) => "updates",

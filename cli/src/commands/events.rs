@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// Only events received since then: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z.
     #[arg(long, value_name = "WHEN", value_parser = since::parse)]
     since: Option<Timestamp>,
-    /// At most so many, the latest ones.
+    /// Maximum number of events to list, the latest ones.
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: u32,
     /// Print whole entries, one JSON object a line.

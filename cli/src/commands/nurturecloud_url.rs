@@ -86,7 +86,7 @@ impl Arguments {
         // The URL alone is the output, so that it can be piped to where it is needed.
         explain(&format!(
             "This URL is shown this once; only the hash of its secret is kept, in {} (account {account}, fingerprint {}).\n\
-             Give it to NurtureCloud as the `targetUrl` of POST /management/webhooks/create-subscription. Whoever knows it can\n\
+             Give it to NurtureCloud as the `targetUrl` of POST /management/webhooks/create-subscription. Anyone who knows it can\n\
              deliver, so hand it on by a way that is safe for a secret. It counts within {} s.\n\n",
             document.name(),
             secret.hash().fingerprint(),

@@ -118,7 +118,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let resync = Resync::new(api, resume_file, SystemClock, base_url.service(), settings);
     // A run takes a while, so each answer is shown when it comes. What can't be shown doesn't stop it.
     let report = resync.run(&plan, None, &|answered| drop(print(&line(answered)))).await;
-    print(&told(&report))?;
+    print(&summary(&report))?;
     Ok(if matches!(report.ending, RunOutcome::Complete) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -164,7 +164,7 @@ fn line(answered: &Answered<'_>) -> String {
 }
 
 /// How it ended, and what to do.
-fn told(report: &RunReport) -> String {
+fn summary(report: &RunReport) -> String {
     let (not_accepted, not_asked) = (report.not_accepted.len(), report.not_asked.len());
     let counts = format!("{} accepted, {not_accepted} not accepted, {not_asked} not asked", report.accepted);
     let todo = match (&report.ending, report.began_at) {

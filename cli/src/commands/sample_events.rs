@@ -89,11 +89,11 @@ fn read_keys(folder: KeyFolder) -> Result<KeyFiles, SampleError> {
     })
 }
 
-/// Makes the keys of each provider that has none yet, such as one that was just added; of all providers if `anew`.
-fn write_missing_keys(folder: &KeyFolder, anew: bool) -> Result<(), CommandError> {
+/// Makes the keys of each provider that has none yet, such as one that was just added; of all providers if `replace`.
+fn write_missing_keys(folder: &KeyFolder, replace: bool) -> Result<(), CommandError> {
     for imitation in IMITATIONS {
         let has_keys = imitation.key_names().iter().any(|name| folder.path(*name).exists());
-        if has_keys && !anew {
+        if has_keys && !replace {
             continue;
         }
         for made in imitation.test_keys(&KeyFiles::none(folder.clone()), &KeyPurpose::Samples)? {

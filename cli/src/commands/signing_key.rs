@@ -56,9 +56,9 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
                 let mut authority = needed(authority, &place)?;
                 let kid = authority.activate_key(now)?.to_owned();
                 let from = retirement_from(&authority, now);
-                let told =
+                let message =
                     format!("The key {kid} signs. Remove the old one with `signing-key retire` from {from} on.\n");
-                Ok((authority, told))
+                Ok((authority, message))
             })
             .await?
         }

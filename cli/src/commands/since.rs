@@ -5,7 +5,7 @@ use std::time::Duration;
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::timestamp::Timestamp;
 
-/// Why a text is no point in time.
+/// Why a text is not a point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z")]
 pub(super) struct InvalidSince;

@@ -2,7 +2,7 @@ use crate::program::{errors, output, rows, run};
 use crate::snapshots::assert_printed;
 
 #[test]
-fn the_demo_shows_every_fate_and_does_so_again_on_the_same_data() {
+fn the_demo_shows_every_outcome_and_does_so_again_on_the_same_data() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
     let run_demo = || {

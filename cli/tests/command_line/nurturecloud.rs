@@ -108,7 +108,7 @@ fn mistakes_are_explained_without_repeating_what_may_be_a_secret() {
         (&["nurturecloud-url", "--account", &account], "an account's name is 1 to 64 letters"),
         (&["nurturecloud-url", "--remove", &pasted], "no active secret in"),
         (&["nurturecloud-url", "--secret", "arn"], "say with --base-url where the stack's webhooks are reached"),
-        (&["send", "nurturecloud", "--url", &without_scheme], "this is no http or https url"),
+        (&["send", "nurturecloud", "--url", &without_scheme], "this is not an http or https url"),
         (&["send", "nurturecloud", "--url", "http://127.0.0.1:1"], "there is no secret to end the url with at"),
         (&["send", "nurturecloud", "--url", &whole, "--key", "x"], "--url ends with a secret already"),
     ] {

@@ -160,7 +160,7 @@ fn mistakes_are_explained() {
         (&["send", "sterling", "--key", "x"], parent.path(), "--key is not for sterling"),
         (&["send", "sterling"], parent.path(), "there is no client to get a token with"),
         (&["send", "machnet"], parent.path(), "run `demo` once to make test keys"),
-        (&["send", "machnet", "--url", "localhost:80"], keys.path(), "is no http or https url"),
+        (&["send", "machnet", "--url", "localhost:80"], keys.path(), "is not an http or https url"),
         (&["send", "machnet", "--body", "/nowhere"], keys.path(), "/nowhere cannot be read"),
         (&["send", "machnet", "--url", "http://127.0.0.1:1"], keys.path(), "nobody answers at http://127.0.0.1:1"),
     ] {

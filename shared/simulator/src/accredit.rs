@@ -59,7 +59,7 @@ impl Key {
     pub fn read(text: &str) -> Result<Self, SimulatorError> {
         let key = PrivateKey::from_pkcs8_pem(text).or_else(|_| PrivateKey::from_pkcs1_pem(text)).map_err(|_| {
             SimulatorError::UnusableKey(
-                "this is no rsa private key in pem (PKCS#8 or PKCS#1) without a passphrase; accredit's deliveries are \
+                "this is not an rsa private key in pem (PKCS#8 or PKCS#1) without a passphrase; accredit's deliveries are \
                      signed with one, such as accredit-private.pem in the data directory's keys",
             )
         })?;

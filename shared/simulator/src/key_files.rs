@@ -1,4 +1,4 @@
-//! Key files by name. Whoever uses them reads and writes them.
+//! Key files by name. The caller reads and writes them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

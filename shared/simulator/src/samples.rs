@@ -45,7 +45,7 @@ pub enum SamplesError {
     )]
     Mismatched(ProviderName),
     /// A queue message could not be written.
-    #[error("a queue document could not be written")]
+    #[error("a queue message could not be written")]
     Document(#[from] PortError),
     /// A sample could not be written as JSON.
     #[error("a sample could not be written as json")]

@@ -47,7 +47,7 @@ pub struct Expected {
     /// The answer's status code.
     pub status: u16,
     /// What becomes of it.
-    pub fate: Fate,
+    pub result: StepResult,
     /// What its events changed about their entities, for a provider whose events are about some.
     pub changes: Vec<Change>,
 }
@@ -55,12 +55,12 @@ pub struct Expected {
 impl Expected {
     /// A token is issued.
     pub(crate) const fn token() -> Self {
-        Self { status: 200, fate: Fate::Token, changes: Vec::new() }
+        Self { status: 200, result: StepResult::Token, changes: Vec::new() }
     }
 
     /// The request is refused with this status.
     pub(crate) const fn refused(status: u16) -> Self {
-        Self { status, fate: Fate::Refused, changes: Vec::new() }
+        Self { status, result: StepResult::Refused, changes: Vec::new() }
     }
 
     /// The delivery's one event is recorded so.
@@ -70,7 +70,7 @@ impl Expected {
 
     /// The delivery's events are recorded so.
     pub(crate) fn all_recorded<const EVENTS: usize>(outcomes: [Outcome; EVENTS]) -> Self {
-        Self { status: 200, fate: Fate::Recorded(outcomes.to_vec()), changes: Vec::new() }
+        Self { status: 200, result: StepResult::Recorded(outcomes.to_vec()), changes: Vec::new() }
     }
 
     /// The same, with what the events change about their entities.
@@ -82,13 +82,13 @@ impl Expected {
     #[must_use]
     pub fn in_words(&self) -> String {
         let changes = self.changes.iter().map(|change| format!(", {}", change.as_str()));
-        format!("{}, {}{}", self.status, self.fate.in_words(), changes.collect::<String>())
+        format!("{}, {}{}", self.status, self.result.in_words(), changes.collect::<String>())
     }
 }
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum StepResult {
     /// It is refused.
     Refused,
     /// It is answered with a token.
@@ -97,7 +97,7 @@ pub enum Fate {
     Recorded(Vec<Outcome>),
 }
 
-impl Fate {
+impl StepResult {
     /// Such as `stored ×2, quarantined`.
     #[must_use]
     pub fn in_words(&self) -> String {

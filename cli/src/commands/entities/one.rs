@@ -1,4 +1,4 @@
-//! One entity: what is known of it, where its merges lead, and what was told of it.
+//! One entity: what is known of it, where its merges lead, and its history.
 
 use std::fmt::Write as _;
 
@@ -78,14 +78,14 @@ pub(super) async fn text(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<
     let _ = writeln!(text, "version  {}", entity.version);
     match &entity.content {
         Some(content) => {
-            let told = told(content.state, in_milliseconds(content.arrival.received_at));
-            let _ = writeln!(text, "content  {told}\n         {}", data_in_words(&content.data));
+            let writer = last_writer(content.state, in_milliseconds(content.arrival.received_at));
+            let _ = writeln!(text, "content  {writer}\n         {}", data_in_words(&content.data));
         }
         None => text.push_str("content  not known\n"),
     }
     match &entity.existence {
         Some(life) => {
-            let _ = writeln!(text, "life     {}", told(life.state, in_milliseconds(life.arrival.received_at)));
+            let _ = writeln!(text, "life     {}", last_writer(life.state, in_milliseconds(life.arrival.received_at)));
         }
         None => text.push_str("life     not told: only updates are known, so it is there\n"),
     }
@@ -126,7 +126,7 @@ fn merges_in_words(followed: &Followed) -> String {
     text
 }
 
-fn told(state: EntityState, at: String) -> String {
+fn last_writer(state: EntityState, at: String) -> String {
     format!("told by {} at {at}", state_name(state))
 }
 

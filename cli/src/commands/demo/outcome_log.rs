@@ -1,4 +1,4 @@
-//! What became of a delivery, as the processor's own line in the log tells it. The ledger can't say it of a duplicate, which
+//! What became of a delivery, as the processor's line in the log reports it. The ledger cannot report it for a duplicate, which
 //! leaves no entry.
 
 use std::fs::File;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::commands::CommandError;
 
 /// A log from a certain place on.
-pub(super) struct FateLog {
+pub(super) struct OutcomeLog {
     path: PathBuf,
     start: u64,
 }
@@ -26,7 +26,7 @@ struct Line {
     outcomes: String,
 }
 
-impl FateLog {
+impl OutcomeLog {
     /// Everything that is logged from now on. The file is made if it isn't there.
     pub(super) fn open(path: &Path) -> Result<Self, CommandError> {
         let failed = |source| CommandError::Log { path: path.to_owned(), source };
