@@ -1,6 +1,6 @@
 """How fast the drain empties a queue, and what it needs for that.
 
-    cargo build --release -p nowcerts
+    cargo build --release -p intake-functions --bin nowcerts
     .tools/tests/bin/python tests/measurements/drain.py --backlog 1000 --backlog 100000
 
 With `--body-bytes` it shows what large bodies cost in memory, and with `--small-first` what they cost after small ones.

@@ -1,6 +1,6 @@
 """What the processor needs for hostile, for long, and for ordinary deliveries.
 
-    cargo build --release -p processor
+    cargo build --release -p intake-functions --bin processor
     .tools/tests/bin/python tests/measurements/processor.py hostile --only identifiers
     .tools/tests/bin/python tests/measurements/processor.py together
     .tools/tests/bin/python tests/measurements/processor.py long --quota 0.29
