@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import json
 import os
 import shlex
@@ -24,6 +25,8 @@ from settings import Parameters, Settings, given
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / ".tools"
 PROTECTION = "DeletionProtection"
+# The digest that makes SAM publish a version of each function; see docs/decisions/0024-versions-need-a-digest.md.
+RELEASE = "Release"
 
 # What DEPLOY_ARGS may not say, because it is said elsewhere, and where.
 ELSEWHERE = {
@@ -72,6 +75,9 @@ def main() -> int:
     settings.set(new)
     for name, value in settings.parameters().items():
         declared.check(name, value, settings.place)
+        if name == RELEASE:
+            raise Problem(f"{settings.place} sets {RELEASE}, which `make deploy` sets itself: leave it out.")
+    declared.check_rules(settings.parameters(), settings.stack)
     account = Account(settings)
     deployment = Deployment(settings, declared, account, sam_arguments)
     with _alone():
@@ -132,23 +138,33 @@ class Deployment:
         name = self._settings.stack
         is_new = self._account.stack(name) is None
         chosen = self._parameters()
-        if is_new and PROTECTION in self._declared.declared:
-            # CloudFormation could not remove a protected table when a first deployment fails; its name would be lost with the
-            # stack, and the table would stay. So the tables are protected by an update, once the stack stands.
-            chosen[PROTECTION] = "false"
         self._sam("build", chosen)
-        self._sam("deploy", chosen, self._sam_arguments)
-        if is_new and self._account.stack(name) and PROTECTION in (further := self._parameters()):
-            if further[PROTECTION] == "true":
+        release = {RELEASE: self._release()}
+        # CloudFormation could not remove a protected table when a first deployment fails: the table would stay without its
+        # stack. So the tables are protected by an update, once the stack stands.
+        self._sam("deploy", chosen | release | ({PROTECTION: "false"} if is_new else {}), self._sam_arguments)
+        if is_new and self._account.stack(name):
+            chosen = self._parameters()
+            if chosen.get(PROTECTION) == "true":
                 print(f"\nThe stack {name} stands. Protecting its tables from deletion.", flush=True)
-                self._sam("deploy", further, [*self._sam_arguments, "--no-confirm-changeset"])
+                self._sam("deploy", chosen | release, [*self._sam_arguments, "--no-confirm-changeset"])
+
+    def _release(self) -> str:
+        """A digest of the functions that were built, and of all parameters."""
+        digest = hashlib.sha256()
+        digest.update(json.dumps(self._declared.all(self._settings.parameters()), sort_keys=True).encode())
+        built = ROOT / ".aws-sam" / "build"
+        for file in sorted(each for each in built.rglob("*") if each.is_file() and each.parent != built):
+            digest.update(f"\0{file.relative_to(built)}\0".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return digest.hexdigest()
 
     def _parameters(self) -> dict[str, str]:
         """The settings, and the defaults of what the stack has otherwise: CloudFormation keeps the value of a parameter that
         is not given, so a setting that was removed from samconfig.toml would stay in force."""
         chosen = self._settings.parameters()
         for name, value in parameters(self._account.stack(self._settings.stack) or {}).items():
-            if name in self._declared.declared and name not in chosen:
+            if name in self._declared.declared and name not in chosen and name != RELEASE:
                 default = self._declared.default(name)
                 if default is not None and value != default:
                     chosen[name] = default

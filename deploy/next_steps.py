@@ -301,7 +301,8 @@ def _alarms(stack: Stack) -> Section:
             "Nobody gets the alarms: give an address, or subscribe to the topic by other means.",
             (stack.deploy("AlarmEmail=<address>"),),
         )
-    return Section("Alarms", (("topic", stack.outputs["AlarmTopicArn"]),), (step,), "docs/operations.md")
+    facts = (("topic", stack.outputs["AlarmTopicArn"]), ("dashboard", stack.outputs["DashboardUrl"]))
+    return Section("Alarms", facts, (step,), "docs/operations.md")
 
 
 def _before_going_live(stack: Stack) -> Section:
@@ -345,13 +346,16 @@ def _own_domain(stack: Stack) -> Iterator[Step]:
 
 
 def _silence(stack: Stack) -> Iterator[Step]:
-    off = [name for name in ("Accredit", "Machnet", "NowCerts", "NurtureCloud", "Sterling")
-           if stack.parameter(f"{name}Silence") == "off" and stack.parameter(name) != "disabled"]
+    off = [
+        name
+        for name in ("Accredit", "Machnet", "NowCerts", "NurtureCloud", "Sterling")
+        if stack.parameter(name) == "enabled" and stack.parameter(f"{name}Silence") == "off"
+    ]
     if off:
         yield Step(
-            f"Say how long nothing may arrive before an alarm is raised, once you know how often it does; not set for "
-            f"{', '.join(off)}.",
-            (stack.deploy(f"{off[0]}Silence=1 day"),),
+            "Once you know how often a provider delivers, set how long nothing may be accepted from it before an alarm is "
+            f"raised. Not set for {', '.join(off)}.",
+            (stack.deploy(f"{off[0]}Silence=1d"),),
         )
 
 

@@ -30,10 +30,25 @@ class Parameters:
     """The parameters that template.yaml declares."""
 
     declared: dict[str, dict[str, Any]]
+    rules: dict[str, dict[str, Any]]
 
     @classmethod
     def of(cls, root: Path) -> Parameters:
-        return cls(template(root)["Parameters"])
+        document = template(root)
+        return cls(document["Parameters"], document.get("Rules", {}))
+
+    def all(self, chosen: dict[str, str]) -> dict[str, str]:
+        """The value of every parameter, given those that are chosen."""
+        return {name: chosen.get(name, self.default(name) or "") for name in self.declared}
+
+    def check_rules(self, chosen: dict[str, str], stack: str) -> None:
+        """Asserts what CloudFormation would assert."""
+        values = self.all(chosen)
+        for rule in self.rules.values():
+            if _holds(rule.get("RuleCondition", True), values):
+                for assertion in rule["Assertions"]:
+                    if not _holds(assertion["Assert"], values):
+                        raise Problem(f"The settings of {stack} cannot be deployed: {assertion['AssertDescription']}")
 
     def default(self, name: str) -> str | None:
         """None for a parameter that has no default."""
@@ -65,6 +80,24 @@ class Parameters:
         if (low is not None and number < low) or (high is not None and number > high):
             bounds = f"{low} or more" if high is None else f"{high} or less" if low is None else f"{low} to {high}"
             raise Problem(f"{place} sets {name} to {value}; the template allows {bounds}.")
+
+
+def _holds(condition: Any, values: dict[str, str]) -> bool:
+    """Evaluates a condition of a rule. One with other functions than these is left to CloudFormation."""
+    match condition:
+        case {"Fn::Equals": [left, right]}:
+            return _value(left, values) == _value(right, values)
+        case {"Fn::Not": [one]}:
+            return not _holds(one, values)
+        case {"Fn::And": [*each]}:
+            return all(_holds(one, values) for one in each)
+        case {"Fn::Or": [*each]}:
+            return any(_holds(one, values) for one in each)
+    return True
+
+
+def _value(part: Any, values: dict[str, str]) -> str:
+    return values[part["Ref"]] if isinstance(part, dict) else text(part)
 
 
 def text(value: Any) -> str:

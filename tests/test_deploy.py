@@ -114,7 +114,7 @@ lambda)
     echo "$*" >>built.log
     binary=$(echo "$*" | sed -n 's/.*--bin \\([^ ]*\\).*/\\1/p')
     mkdir -p "target/lambda/$binary"
-    echo '#!/bin/sh' >"target/lambda/$binary/bootstrap"
+    { echo '#!/bin/sh'; cat code 2>/dev/null || true; } >"target/lambda/$binary/bootstrap"
     ;;
 esac
 """
@@ -239,9 +239,6 @@ def documented() -> list[str]:
     return re.findall(r"^\$ (make .*)$", section, re.MULTILINE)
 
 
-# Without it the tables have no protection to turn on.
-PROTECTS = "DeletionProtection" in template.original()["Parameters"]
-
 DEPLOY, OTHER_WITH_PARAMETERS, OTHER, NEXT_STEPS = documented()
 OTHER_STACK = "webhook-intake-test"
 
@@ -254,13 +251,13 @@ def test_the_documented_command_deploys_with_every_default(checkout: Checkout) -
 
     defaults = {name: str(each["Default"]) for name, each in template.original()["Parameters"].items()}
     # The second, short update protects the tables.
-    assert checkout.stack()["StackStatus"] == ("UPDATE_COMPLETE" if PROTECTS else "CREATE_COMPLETE")
-    assert checkout.parameters() == defaults
+    assert checkout.stack()["StackStatus"] == "UPDATE_COMPLETE"
+    assert checkout.parameters() | {"Release": ""} == defaults
     builds = checkout.builds()
     assert len(builds) == len(template.binaries(template.original())) == 8
     assert all("--arm64" in each for each in builds)
     assert checkout.architectures() == {"arm64"}
-    assert checkout.protected() == {PROTECTS}
+    assert checkout.protected() == {True}
     assert checkout.outputs()["MachnetWebhookUrl"] in printed.split("What to do next:")[1]
 
 
@@ -270,60 +267,66 @@ def test_a_second_deployment_without_changes_succeeds(checkout: Checkout) -> Non
     assert checkout.stack()["LastUpdatedTime"] == before
 
 
-def test_another_stack_keeps_its_settings_in_samconfig(checkout: Checkout) -> None:
+def test_another_stack_keeps_its_settings_and_its_architecture(checkout: Checkout) -> None:
     checkout.builds()
     checkout.run(OTHER_WITH_PARAMETERS)
 
     given = dict(each.split("=") for each in re.search('PARAMETERS="(.*)"', OTHER_WITH_PARAMETERS)[1].split(" "))
     assert given["Architecture"] == "x86_64"
-    assert checkout.parameters(OTHER_STACK).items() >= given.items()
-    assert checkout.protected(OTHER_STACK) == {PROTECTS}
+    first = checkout.parameters(OTHER_STACK)
+    assert first.items() >= given.items()
+    assert checkout.protected(OTHER_STACK) == {True}
 
-    checkout.run(OTHER)
-    assert checkout.parameters(OTHER_STACK).items() >= given.items()
+    assert "No changes to deploy" in checkout.run(OTHER)
+    assert checkout.parameters(OTHER_STACK) == first
     assert not any("--arm64" in each for each in checkout.builds())
     assert checkout.architectures(OTHER_STACK) == {"x86_64"}
-
-    checkout.run(DEPLOY)
-    assert all("--arm64" in each for each in checkout.builds())
     assert checkout.architectures() == {"arm64"}
 
 
-def test_the_architecture_is_said_once_for_build_and_deployment(checkout: Checkout) -> None:
-    checkout.set('Architecture = "arm64"', 'Architecture = "x86_64"')
-    checkout.run(DEPLOY)
+def test_settings_are_kept_until_they_are_removed_and_each_change_is_a_release(checkout: Checkout) -> None:
+    before = checkout.parameters()
+    checkout.set('Architecture = "arm64"\n#', 'Architecture = "x86_64"\n#')
+    checkout.set('# AlarmEmail = "operations@example.com"', 'AlarmEmail = "operations@example.com"')
+    printed = checkout.run(
+        'make deploy DEPLOY_ARGS=--confirm-changeset PARAMETERS="NowCertsSchedule=cron(0 3 * * ? *)'
+        " NurtureCloudOrganisation='Bob & \\\"Sons\\\"'\"",
+        answer="y\n",
+    )
 
-    assert checkout.stack()["StackStatus"] == "UPDATE_COMPLETE"
+    assert "Deploy this changeset? [y/N]" in printed
+    changed = checkout.parameters()
+    assert changed | {"Release": ""} == before | {
+        "Architecture": "x86_64",
+        "AlarmEmail": "operations@example.com",
+        "NowCertsSchedule": "cron(0 3 * * ? *)",
+        "NurtureCloudOrganisation": 'Bob & "Sons"',
+        "Release": "",
+    }
+    # Compiled for what it is deployed for.
     assert not any("--arm64" in each for each in checkout.builds())
     assert checkout.architectures() == {"x86_64"}
 
-
-def test_a_setting_of_samconfig_is_deployed_and_its_default_returns_when_it_is_removed(checkout: Checkout) -> None:
-    checkout.set('# AlarmEmail = "operations@example.com"', 'AlarmEmail = "operations@example.com"')
+    checkout.set('AlarmEmail = "operations@example.com"\n', "")
     checkout.run(DEPLOY)
-    assert checkout.parameters()["AlarmEmail"] == "operations@example.com"
+    removed = checkout.parameters()
+    assert removed | {"Release": ""} == changed | {"AlarmEmail": "", "Release": ""}
 
-    checkout.set('AlarmEmail = "operations@example.com"\n\n', "\n")
+    (checkout.folder / "code").write_text("other code")
     checkout.run(DEPLOY)
-    assert checkout.parameters()["AlarmEmail"] == ""
+    other_code = checkout.parameters()
+    assert other_code | {"Release": ""} == removed | {"Release": ""}
+
+    releases = [each["Release"] for each in [before, changed, removed, other_code]]
+    assert len(set(releases)) == 4
+    # SAM publishes a version of each function for each of them.
+    versions = {name for each in releases for name in function_versions(each)}
+    assert len(versions) == 4 * 8
 
 
-def test_parameters_may_hold_spaces_and_quotes(checkout: Checkout) -> None:
-    checkout.run('make deploy PARAMETERS="NowCertsSchedule=cron(0 3 * * ? *) NurtureCloudOrganisation=\'Bob \\"n\\" Co\'"')
-
-    deployed = checkout.parameters()
-    assert deployed["NowCertsSchedule"] == "cron(0 3 * * ? *)"
-    assert deployed["NurtureCloudOrganisation"] == 'Bob "n" Co'
-
-
-def test_changes_are_shown_first_if_asked_for(checkout: Checkout) -> None:
-    before = checkout.parameters()
-    command = 'make deploy PARAMETERS="LogLevel=debug" DEPLOY_ARGS=--confirm-changeset'
-    assert "Deploy this changeset? [y/N]" in checkout.run(command, "n\n")
-    assert checkout.parameters() == before
-
-    assert "Deploy this changeset? [y/N]" in checkout.run(command, "y\n")
-    assert checkout.parameters() == before | {"LogLevel": "debug"}
+def function_versions(release: str) -> set[str]:
+    translated = template.translate(template.original(), {"Release": release})
+    return {name for name, each in translated["Resources"].items() if each["Type"] == "AWS::Lambda::Version"}
 
 
 def test_a_new_stack_may_be_declined(checkout: Checkout) -> None:
@@ -346,6 +349,9 @@ REFUSALS = {
     'make deploy PARAMETERS="ProcessorMaximumConcurrency=1"': "the template allows 2 to 1000.",
     'make deploy PARAMETERS="ProcessorMaximumConcurrency=many"': "'many', which is not a number.",
     'make deploy PARAMETERS="NowCertsIdPointer=Id"': "'Id', which does not match ^(/.*)?$.",
+    'make deploy PARAMETERS="DomainName=hooks.example.com"': "cannot be deployed: DomainName needs a CertificateArn.",
+    'make deploy STACK=new PARAMETERS="MonthlyBudgetDollars=20"': "cannot be deployed: MonthlyBudgetDollars needs an AlarmEmail.",
+    'make deploy PARAMETERS="Release=1"': "sets Release, which `make deploy` sets itself",
     'make deploy DEPLOY_ARGS="--parameter-overrides Architecture=x86_64"': "say it in PARAMETERS",
     "make deploy DEPLOY_ARGS=--stack-name=other": "say it in STACK",
     "make next-steps STACK=missing": "There is no stack missing in us-east-1",
@@ -404,11 +410,6 @@ def test_a_first_deployment_that_fails_says_how_to_go_on(tmp_path: Path, account
     checkout.builds()
     assert sentence in checkout.refusal("make deploy STACK=broken")
 
-    client(account, "cloudformation").delete_stack(StackName="broken")
-    checkout.write_template(template.without_metric_math(template.original()))
-    checkout.run("make deploy STACK=broken")
-    assert checkout.protected("broken") == {PROTECTS}
-
 
 # `make next-steps`
 
@@ -428,22 +429,6 @@ def test_the_next_steps_name_what_each_provider_needs(checkout: Checkout) -> Non
     assert masked(printed, checkout.outputs(OTHER_STACK)) == (EXPECTED / "next-steps.txt").read_text()
 
 
-def test_a_step_that_was_taken_is_marked_as_done(checkout: Checkout) -> None:
-    secrets = client(checkout.account, "secretsmanager")
-    outputs = checkout.outputs(OTHER_STACK)
-    value = {"keys": [{"account": "main", "secret": "a secret that must not be printed"}]}
-    secrets.put_secret_value(SecretId=outputs["MachnetSecretArn"], SecretString=json.dumps(value))
-    # The placeholder, written in another way.
-    secrets.put_secret_value(SecretId=outputs["AccreditSecretArn"], SecretString='{ "keys": [] }')
-    printed = checkout.run(f"{OTHER} PARAMETERS=NowCertsScheduleState=ENABLED")
-
-    assert "must not be printed" not in printed
-    steps = printed.split("What to do next:")[1]
-    assert "1. done: Make a secret" in steps
-    assert "3. done: Enable the schedule." in steps
-    assert steps.count("done:") == 2 + steps.count("done: The alarms") + steps.count("done: This account")
-
-
 def test_what_may_not_be_read_is_a_step_to_take(checkout: Checkout) -> None:
     secret = checkout.outputs(OTHER_STACK)["MachnetSecretArn"]
     value = {"keys": [{"account": "main", "secret": "a secret that must not be printed"}]}
@@ -460,6 +445,31 @@ def test_what_may_not_be_read_is_a_step_to_take(checkout: Checkout) -> None:
     done = checkout.start(NEXT_STEPS, **credentials)
     assert done.returncode == 0, done.stdout
     assert "1. Make a secret and put it into the stack" in done.stdout
+
+
+def test_steps_that_were_taken_are_done_and_a_provider_turned_off_has_none(checkout: Checkout) -> None:
+    secrets = client(checkout.account, "secretsmanager")
+    before = checkout.outputs(OTHER_STACK)
+    value = '{"keys":[{"account":"main","public_key":"a key that must not be printed"}]}'
+    for output in ["AccreditSecretArn", "SterlingAuthoritySecretArn"]:
+        secrets.put_secret_value(SecretId=before[output], SecretString=value)
+    # The placeholder, written in another way.
+    secrets.put_secret_value(SecretId=before["NurtureCloudSecretArn"], SecretString='{ "keys": [] }')
+    printed = checkout.run(f'{OTHER} PARAMETERS="NowCertsScheduleState=ENABLED Sterling=disabled"')
+
+    assert "must not be printed" not in printed
+    steps = printed.split("What to do next:")[1]
+    assert "2. done: Put the Signature Key into the secret" in steps
+    assert "1. Make the URL" in steps
+    assert "3. done: Enable the schedule." in steps
+    assert "Sterling" not in steps
+
+    # What is off keeps its data and the value of its secret.
+    after = checkout.outputs(OTHER_STACK)
+    assert {name for name in before.keys() - after.keys() if not name.startswith("Sterling")} == set()
+    assert not any(name.startswith("Sterling") for name in after)
+    assert secrets.get_secret_value(SecretId=before["SterlingAuthoritySecretArn"])["SecretString"] == value
+    assert after["EventsTableName"] == before["EventsTableName"]
 
 
 def test_the_settings_in_samconfig_are_parameters_of_the_template() -> None:
