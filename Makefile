@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test lint build deploy next-steps advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint
+.PHONY: help test lint build deploy next-steps adopt advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -14,6 +14,7 @@ help:
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
 	@echo "                 STACK=name another stack, PARAMETERS=\"Key=Value\" settings to keep, DEPLOY_ARGS for sam deploy"
 	@echo "make next-steps  what is left to do for a stack; STACK=name"
+	@echo "make adopt       make a stack of what a deleted one left behind; STACK=name, then make deploy"
 	@echo "make clean       remove what was built and installed"
 
 # The commands for a deployed stack are behind a feature; the end-to-end tests run them.
@@ -49,6 +50,9 @@ deploy: check-tools tools-sam tools-build
 
 next-steps: tools-sam
 	@$(PYTHON) deploy/next_steps.py $(STACK_OPTION)
+
+adopt: tools-sam
+	@$(PYTHON) deploy/adopt.py $(STACK_OPTION) $(ADOPT_ARGS)
 
 clean:
 	rm -rf target .aws-sam .tools

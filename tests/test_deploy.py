@@ -472,6 +472,57 @@ def test_steps_that_were_taken_are_done_and_a_provider_turned_off_has_none(check
     assert after["EventsTableName"] == before["EventsTableName"]
 
 
+# Stacks that are deleted
+
+
+def test_a_deleted_stack_is_deployed_again_onto_what_it_kept_and_then_discarded(checkout: Checkout) -> None:
+    account = checkout.account
+    cloudformation, dynamodb, s3 = (client(account, name) for name in ["cloudformation", "dynamodb", "s3"])
+    there = what_is_there(account)
+    checkout.run("make deploy STACK=again PARAMETERS=DeletionProtection=false")
+    before, stack = checkout.outputs("again"), checkout.stack("again")["StackId"]
+    assert checkout.protected("again") == {False}
+    item = {"pk": {"S": "an event"}, "sk": {"S": "event"}}
+    dynamodb.put_item(TableName=before["EventsTableName"], Item=item)
+    cloudformation.delete_stack(StackName=stack)
+    assert ended(account, stack) == "DELETE_COMPLETE"
+
+    # The emulator cannot import secrets and bucket policies.
+    printed = checkout.run('make adopt STACK=again ADOPT_ARGS="--only EventsTable EntitiesTable Bucket"')
+    assert f"EventsTable is {before['EventsTableName']} again." in printed
+    assert "Continue with: make deploy STACK=again" in printed
+    assert checkout.stack("again")["StackStatus"] == "IMPORT_COMPLETE"
+
+    checkout.run("make deploy STACK=again")
+    after = checkout.outputs("again")
+    for name in ["EventsTableName", "EntitiesTableName", "BucketName"]:
+        assert after[name] == before[name]
+    assert dynamodb.scan(TableName=after["EventsTableName"])["Items"] == [item]
+
+    for _ in range(2):
+        s3.put_object(Bucket=after["BucketName"], Key="events/one", Body=b"data")
+    s3.delete_object(Bucket=after["BucketName"], Key="events/one")
+    discard = f"{SAM.with_name('python')} deploy/discard.py --stack"
+    printed = checkout.run(f"{discard} again")
+    assert "The stack again is deleted." in printed
+    assert what_is_there(account) == there
+    # What is gone already is no mistake, so that a discarding that was interrupted can be repeated.
+    checkout.run(f"{discard} again")
+
+
+def test_a_stack_with_protected_tables_is_not_discarded(checkout: Checkout) -> None:
+    done = checkout.start(f"{SAM.with_name('python')} deploy/discard.py --stack {OTHER_STACK}")
+
+    assert done.returncode != 0
+    assert f"The tables of {OTHER_STACK} are protected from deletion." in done.stdout
+    assert checkout.protected(OTHER_STACK) == {True}
+
+
+def test_nothing_is_adopted_into_a_stack_that_stands_or_from_one_that_was_not_deleted(checkout: Checkout) -> None:
+    assert "The stack webhook-intake stands already" in checkout.refusal("make adopt")
+    assert "No stack missing was deleted in us-east-1" in checkout.refusal("make adopt STACK=missing")
+
+
 def test_the_settings_in_samconfig_are_parameters_of_the_template() -> None:
     text = (template.ROOT / "samconfig.toml").read_text()
     section = text.split("[default.global.parameters.parameter_overrides]\n", 1)[1].split("\n[", 1)[0]
