@@ -196,8 +196,8 @@ def dashboard_sentence(template: ResolvedTemplate) -> str:
     dashboards = template.of_type("AWS::CloudWatch::Dashboard")
     if not dashboards:
         return ""
-    shown = max(dashboard_metrics(each) for each in dashboards)
-    return f"""The dashboard shows {shown} metrics. An account's first three dashboards of up to {FREE_DASHBOARD_METRICS} metrics
+    shown = max(dashboard_metrics(template, each) for each in dashboards)
+    return f"""The dashboard shows up to {shown} metrics. An account's first three dashboards of up to {FREE_DASHBOARD_METRICS} metrics
         are free; if you have three already, it costs {dollars(units(dashboard=1)):.2f}."""
 
 
@@ -265,7 +265,7 @@ def optional_section(stacks: Stacks, usual: ResolvedTemplate) -> list[str]:
         if parameter in usual.parameters:
             rows.append([f"{name} (`{parameter}`)", f"{amount:.2f}", more])
 
-    silences = {each: "1 day" for each in usual.parameters if each.endswith("Silence")}
+    silences = {each: "1d" for each in usual.parameters if each.endswith("Silence")}
     if silences:
         add("an alarm for each provider's silence (`MachnetSilence`, …)", "", **silences)
     add("NowCerts drained each minute (`NowCertsScheduleState`)", "", NowCertsScheduleState="ENABLED")
@@ -299,11 +299,8 @@ def optional_section(stacks: Stacks, usual: ResolvedTemplate) -> list[str]:
         "## What optional settings add",
         grid(["Setting", "dollars a month", "deliveries"], rows),
         paragraph(
-            """A budget, a route throttle, deletion protection, gradual deployment and closing the API's own host name cost nothing.
-            A provider that is disabled takes its alarms out of the first table, and its secret once you delete the one that is
-            kept."""
-            if "MonthlyBudgetDollars" in usual.parameters
-            else ""
+            """Deletion protection, gradual deployment, a route throttle, closing the API's own host name and a budget cost nothing. A
+            disabled provider takes its alarms out of the first table, and its secret once you delete the one that is kept."""
         ),
     ]
 

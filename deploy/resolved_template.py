@@ -35,6 +35,10 @@ class UnknownParameter(Exception):
     """The template has no such parameter."""
 
 
+class NotAllowed(Exception):
+    """The template does not allow this value of a parameter."""
+
+
 class ResolvedTemplate:
     """The template under these parameters; the others have their defaults."""
 
@@ -44,6 +48,9 @@ class ResolvedTemplate:
         unknown = parameters.keys() - source["Parameters"].keys()
         if unknown:
             raise UnknownParameter(f"{template} has no parameter {', '.join(sorted(unknown))}")
+        for name, value in parameters.items():
+            if value not in map(str, source["Parameters"][name].get("AllowedValues", [value])):
+                raise NotAllowed(f"{name} cannot be {value}")
         # The binary of each function, which the translator drops.
         self.binaries: dict[str, str] = {
             name: resource["Metadata"]["BuildProperties"]["Binary"]

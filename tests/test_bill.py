@@ -12,6 +12,7 @@ from bill import (
     HOURS,
     MEASURED,
     MINUTES,
+    PARAMETERS,
     PRICES,
     alarm_metrics,
     compute,
@@ -22,7 +23,7 @@ from bill import (
     runs_per_month,
     units,
 )
-from resolved_template import ResolvedTemplate, Resource, UnknownParameter
+from resolved_template import NotAllowed, ResolvedTemplate, Resource, UnknownParameter
 from usage import item_bytes, requests_of, write_units
 
 ALARM = {
@@ -94,6 +95,14 @@ def test_a_parameter_that_the_template_lacks_is_an_error(tmp_path: Path) -> None
         resolved(tmp_path, switched(Always=ALARM), Sterling="disabled")
 
 
+def test_a_value_that_the_template_does_not_allow_is_an_error(tmp_path: Path) -> None:
+    document = switched(Always=ALARM)
+    document["Parameters"]["Machnet"]["AllowedValues"] = ["enabled", "disabled"]
+
+    with pytest.raises(NotAllowed, match="Machnet cannot be off"):
+        resolved(tmp_path, document, Machnet="off")
+
+
 def test_an_alarm_costs_each_metric_that_it_watches(tmp_path: Path) -> None:
     math = [metric("a"), metric("b"), {"Id": "sum", "Expression": "a + b"}]
     document = switched(
@@ -125,18 +134,39 @@ def test_a_dashboard_costs_something_from_its_51st_metric_on(tmp_path: Path, met
 
     template = resolved(tmp_path, document)
 
-    assert dashboard_metrics(template.resources["Shown"]) == metrics
+    assert dashboard_metrics(template, template.resources["Shown"]) == metrics
     assert idle(template)["dashboards that are not among the free ones"]["dashboard"] == billed
 
 
 @pytest.mark.parametrize(
     ("expression", "runs"), [("rate(1 minute)", MINUTES), ("rate(5 minutes)", MINUTES / 5), ("rate(1 day)", MINUTES / 1440)]
 )
-def test_a_schedule_runs_so_often_a_month(expression: str, runs: float) -> None:
+def test_a_schedule_runs_at_its_rate(expression: str, runs: float) -> None:
     schedule = resource("AWS::Scheduler::Schedule", ScheduleExpression=expression)
 
     assert runs_per_month(schedule) == runs
     assert runs_per_month(resource("s", ScheduleExpression=expression, State="DISABLED")) == 0
+
+
+def test_a_search_shows_a_metric_for_each_provider_that_sends_it(tmp_path: Path) -> None:
+    search = "SEARCH('{{a/${{AWS::StackName}},provider}} MetricName=({})', 'Sum')".format
+    widget = {"metrics": [[{"expression": search('"accepted" OR "faults"')}], ["n", "one"], [".", "two"], [".", "one"]]}
+    body = {"Fn::Sub": json.dumps({"widgets": [{"properties": widget}]})}
+    document = switched(Shown={"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardBody": body}})
+    for provider, name in PARAMETERS.items():
+        function = {
+            "Type": "AWS::Serverless::Function",
+            "Metadata": {"BuildProperties": {"Binary": provider}},
+            "Properties": {"Runtime": "provided.al2023", "Handler": "bootstrap"},
+        }
+        document["Resources"][f"{name}Function"] = function
+    document["Resources"]["MachnetFunction"]["Condition"] = "HasMachnet"
+
+    everything, without = resolved(tmp_path, document), resolved(tmp_path, document, Machnet="disabled")
+
+    # Five send `accepted`, and the four webhooks `faults`.
+    assert dashboard_metrics(everything, everything.resources["Shown"]) == 5 + 4 + 2
+    assert dashboard_metrics(without, without.resources["Shown"]) == 4 + 3 + 2
 
 
 def test_a_schedule_that_cannot_be_counted_is_an_error() -> None:

@@ -9,8 +9,19 @@ from typing import Any
 
 from authority import Authority, sterling_batch, sterling_delivery, sterling_event
 from notifications import agent, notification
+from bill import (
+    FREE_DASHBOARD_METRICS,
+    MILLION,
+    PARAMETERS,
+    dashboard_metrics,
+    deliveries,
+    dollars,
+    idle,
+    merged,
+)
 from nowcerts import NowCerts
 from oauth_client import token_request
+from resolved_template import ResolvedTemplate
 from senders import Sender, new_event, new_id
 from signers import MachnetSigner, machnet_event
 from stack import template
@@ -19,7 +30,11 @@ from usage import Usage, measure
 
 PYTHON = SAM.parent / "python"
 MEASURED = template.ROOT / "deploy" / "measured.toml"
+README = template.ROOT / "README.md"
 COST = template.ROOT / "deploy" / "cost.py"
+# Of a month with everything, in which nothing arrives, or a million deliveries do.
+MAX_IDLE_DOLLARS = 7
+MAX_MILLION_DOLLARS = 22
 MARK = "# Everything below is measured: `make measure-cost` writes it.\n"
 # Log lines differ by the digits of a duration.
 BYTES_TOLERANCE = 0.03
@@ -33,6 +48,23 @@ def test_the_page_is_current() -> None:
     done = subprocess.run([PYTHON, COST, "--check"], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_an_idle_stack_and_a_million_deliveries_stay_affordable() -> None:
+    everything = ResolvedTemplate(template.TEMPLATE, {})
+    fifths = dict.fromkeys(PARAMETERS, MILLION / len(PARAMETERS))
+    nothing, million = (dollars(each) for each in [idle(everything), merged(idle(everything), deliveries(everything, fifths))])
+
+    assert nothing <= MAX_IDLE_DOLLARS
+    assert million <= MAX_MILLION_DOLLARS
+    assert f"costs about ${nothing:.0f} a month, and about ${million:.0f} if" in README.read_text()
+
+
+def test_the_dashboard_is_one_of_those_that_may_be_free() -> None:
+    everything = ResolvedTemplate(template.TEMPLATE, {})
+    [dashboard] = everything.of_type("AWS::CloudWatch::Dashboard")
+
+    assert dashboard_metrics(everything, dashboard) <= FREE_DASHBOARD_METRICS
 
 
 def delivery(usage: Usage, function: str) -> dict[str, Any]:
