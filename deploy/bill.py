@@ -393,9 +393,13 @@ def key_requests(template: ResolvedTemplate) -> Bill:
 
 
 def refused(template: ResolvedTemplate) -> Bill:
+    """A million requests with a signature that does not hold, spread over a month."""
     request = MEASURED["refused-machnet"]
     sent = set(request["metrics"]) - set(MEASURED["delivery-machnet"]["metrics"])
-    return requests(template, "machnet", request, MILLION) | {"metrics of our own": units(custom_metric=len(sent))}
+    return requests(template, "machnet", request, MILLION) | {
+        "metrics of our own": units(custom_metric=len(sent)),
+        "Secrets Manager": units(secret_read=min(MILLION, HOURS * 3600 / ASSUMED["reread_seconds"])),
+    }
 
 
 def unrouted(template: ResolvedTemplate) -> Bill:

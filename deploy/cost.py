@@ -309,8 +309,9 @@ def refused_section(template: ResolvedTemplate) -> list[str]:
     return [
         "## A flood of requests that are refused",
         paragraph(
-            f"""A million requests with a wrong signature cost {dollars(refused(template)):.2f}: {parts(refused(template))}. They
-            reach neither the queue nor a table. A million requests to paths without a route cost
+            f"""A million requests with a wrong signature, spread over a month, cost {dollars(refused(template)):.2f}:
+            {parts(refused(template))}. They reach neither the queue nor a table; the secret is read again at most every
+            {ASSUMED['reread_seconds']} seconds. A million requests to paths without a route cost
             {dollars(unrouted(template)):.2f}. Nothing limits either by default, because a limit would also refuse the
             provider."""
         ),

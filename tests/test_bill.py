@@ -149,7 +149,7 @@ def test_a_schedule_runs_at_its_rate(expression: str, runs: float) -> None:
 
 
 def test_a_search_shows_a_metric_for_each_provider_that_sends_it(tmp_path: Path) -> None:
-    search = "SEARCH('{{a/${{AWS::StackName}},provider}} MetricName=({})', 'Sum')".format
+    search = "SEARCH('{{\"a/${{AWS::StackName}}\",provider}} MetricName=({})', 'Sum')".format
     widget = {"metrics": [[{"expression": search('"accepted" OR "faults"')}], ["n", "one"], [".", "two"], [".", "one"]]}
     body = {"Fn::Sub": json.dumps({"widgets": [{"properties": widget}]})}
     document = switched(Shown={"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardBody": body}})

@@ -136,7 +136,8 @@ def test_measurements_are_those_of_the_code(
     stranger = MachnetSigner("not-the-secret-of-anyone")
     usage = measure(stack, ["machnet", "processor"], lambda: machnet.send(new_event("machnet"), signer=stranger))
     found["refused-machnet"] = delivery(usage, "machnet")
-    assert not usage.calls, "a refused request reaches no service"
+    # A signature that does not hold may be one of a key that was just added.
+    assert usage.calls.keys() <= {"secretsmanager.GetSecretValue"}
 
     token_request(stack, authority.client)
     usage = measure(stack, ["sterling-token"], lambda: token_request(stack, authority.client))
