@@ -276,7 +276,7 @@ def requests(template: ResolvedTemplate, provider: str, request: Mapping[str, An
         "logs: webhooks and drain": units(
             logs_ingestion=number * (request["log_bytes"] + system_log_bytes(function)) / GB
         ),
-        "answers, to the internet": units(transfer_out=number * answer / GB),
+        "answers": units(transfer_out=number * answer / GB),
     }
 
 
