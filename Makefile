@@ -2,7 +2,7 @@ TOOLS := $(CURDIR)/.tools
 SAM := $(TOOLS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint
+.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -11,6 +11,7 @@ help:
 	@echo "make samples     regenerate the samples in events/"
 	@echo "make build       build the functions for Lambda"
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
+	@echo "make cost        compute docs/cost.md from the template, the prices and what the code uses"
 	@echo "make clean       remove what was built and installed"
 
 # The commands for a deployed stack are behind a feature; the end-to-end tests run them.
@@ -41,6 +42,14 @@ build: check-tools tools-sam tools-build
 # `sam build` and `sam deploy` both read the stack's settings, including the architecture, from samconfig.toml.
 deploy: build
 	$(SAM) deploy $(DEPLOY_ARGS)
+
+cost: tools-sam
+	$(TOOLS)/sam/bin/python deploy/cost.py
+
+# What the code uses of AWS, into deploy/measured.toml; `make test` compares the two.
+measure-cost: tools-test tools-rabbitmq tools-sam
+	cargo build --workspace --features intake-cli/aws --locked
+	MEASURED=write $(TOOLS)/tests/bin/python -m pytest tests/test_cost.py -k measurements
 
 clean:
 	rm -rf target .aws-sam .tools
