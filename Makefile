@@ -1,8 +1,9 @@
 TOOLS := $(CURDIR)/.tools
 SAM := $(TOOLS)/sam/bin/sam
+PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost
+.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost next-steps adopt
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -12,6 +13,9 @@ help:
 	@echo "make build       build the functions for Lambda"
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
 	@echo "make cost        compute docs/cost.md from the template, the prices and what the code uses"
+	@echo "                 STACK=name another stack, PARAMETERS=\"Key=Value\" settings to keep, DEPLOY_ARGS for sam deploy"
+	@echo "make next-steps  what is left to do for a stack; STACK=name"
+	@echo "make adopt       make a stack of what a deleted one left behind; STACK=name, then make deploy"
 	@echo "make clean       remove what was built and installed"
 
 # The commands for a deployed stack are behind a feature; the end-to-end tests run them.
@@ -39,9 +43,17 @@ samples:
 build: check-tools tools-sam tools-build
 	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build
 
-# `sam build` and `sam deploy` both read the stack's settings, including the architecture, from samconfig.toml.
-deploy: build
-	$(SAM) deploy $(DEPLOY_ARGS)
+# What is given on the command line reaches the recipe in the environment too, so that the shell reads none of it.
+STACK_OPTION = $(if $(filter undefined,$(origin STACK)),,--stack "$$STACK")
+
+deploy: check-tools tools-sam tools-build
+	@$(PYTHON) deploy/deploy.py $(STACK_OPTION) --parameters="$$PARAMETERS" --sam-arguments="$$DEPLOY_ARGS"
+
+next-steps: tools-sam
+	@$(PYTHON) deploy/next_steps.py $(STACK_OPTION)
+
+adopt: tools-sam
+	@$(PYTHON) deploy/adopt.py $(STACK_OPTION) $(ADOPT_ARGS)
 
 cost: tools-sam
 	$(TOOLS)/sam/bin/python deploy/cost.py
