@@ -2,7 +2,7 @@ TOOLS := $(CURDIR)/.tools
 SAM := $(TOOLS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint
+.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -11,10 +11,13 @@ help:
 	@echo "make samples     regenerate the samples in events/"
 	@echo "make build       build the functions for Lambda"
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
+	@echo "make local-aws   start an emulator of AWS with what the functions need, and print what to try (PORT=4566)"
+	@echo "make local-aws-build  build the functions for this machine, for sam local"
+	@echo "make local-aws-down   stop the emulator"
 	@echo "make clean       remove what was built and installed"
 
 # The commands for a deployed stack are behind a feature; the end-to-end tests run them.
-test: check-tools tools-test tools-rabbitmq tools-sam
+test: check-tools tools-test tools-rabbitmq tools-sam tools-build
 	cargo test --workspace --locked
 	cargo build --workspace --features intake-cli/aws --locked
 	$(TOOLS)/tests/bin/python -m pytest tests
@@ -41,6 +44,15 @@ build: check-tools tools-sam tools-build
 # `sam build` and `sam deploy` both read the stack's settings, including the architecture, from samconfig.toml.
 deploy: build
 	$(SAM) deploy $(DEPLOY_ARGS)
+
+local-aws: check-tools tools-test tools-sam tools-build
+	@$(TOOLS)/sam/bin/python deploy/local_aws up $(if $(PORT),--port $(PORT))
+
+local-aws-build: check-tools tools-sam tools-build
+	@$(TOOLS)/sam/bin/python deploy/local_aws build
+
+local-aws-down: tools-sam
+	@$(TOOLS)/sam/bin/python deploy/local_aws down
 
 clean:
 	rm -rf target .aws-sam .tools
