@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, HTTPClientError, ProfileNotFound
 from problem import Problem
 from settings import Settings
 
@@ -47,8 +47,10 @@ class Account:
             return self.client("sts").get_caller_identity()["Account"]
         except ClientError as error:
             raise Problem(f"AWS does not accept the credentials ({error.response['Error']['Code']}): log in again.") from None
+        except (EndpointConnectionError, HTTPClientError) as error:
+            raise Problem(f"AWS cannot be reached: {error}") from None
         except BotoCoreError as error:
-            raise Problem(f"AWS cannot be asked whose the credentials are: {error}") from None
+            raise Problem(f"The AWS credentials cannot be used ({error}): log in again.") from None
 
     def client(self, service: str) -> Any:
         return self._session.client(service, config=PATIENCE)
@@ -61,8 +63,6 @@ class Account:
             if "does not exist" in error.response["Error"]["Message"]:
                 return None
             raise Problem(f"AWS does not describe the stack {name}: {error.response['Error']['Message']}") from None
-        except BotoCoreError as error:
-            raise Problem(f"AWS cannot be asked for the stack {name}: {error}") from None
         return stack
 
     def stack(self, name: str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from problem import Problem, run
 from settings import Parameters, Settings, template
 
 ROOT = Path(__file__).resolve().parents[1]
-CHANGE_SET = "adopt"
 
 # The property by which CloudFormation knows a resource of each type that is kept.
 IDENTIFIERS = {
@@ -35,15 +35,16 @@ def adopt(settings: Settings, account: Account, source: str, only: list[str]) ->
     name = settings.stack
     if account.stack(name):
         raise Problem(f"The stack {name} stands already, and nothing can be adopted into it: delete it first.")
-    latest = deleted(account, source)[:1]
-    if not latest:
-        raise Problem(f"No stack {source} was deleted in {account.region} within the last 90 days.")
     document = template(ROOT)
-    left = _latest(each for each in kept(account, latest[0]["StackId"]) if each.logical_id in document["Resources"])
-    if only:
-        left = [each for each in left if each.logical_id in only]
+    left: list[Kept] = []
+    for stack in deleted(account, source):
+        found = _latest(each for each in kept(account, stack["StackId"]) if each.logical_id in document["Resources"])
+        if left := [each for each in found if not only or each.logical_id in only]:
+            break
     if not left:
-        raise Problem(f"The stack {source} that was deleted last left nothing behind that could be adopted.")
+        raise Problem(
+            f"Nothing was left behind by a stack {source} that was deleted in {account.region} within the last 90 days."
+        )
     _import(settings, account, _reduced(document, left), left)
     for each in left:
         print(f"{each.logical_id} is {each.physical_id} again.")
@@ -73,6 +74,7 @@ def _reduced(document: dict[str, Any], left: list[Kept]) -> dict[str, Any]:
 def _import(settings: Settings, account: Account, document: dict[str, Any], left: list[Kept]) -> None:
     name = settings.stack
     cloudformation = account.client("cloudformation")
+    change_set = f"adopt-{uuid.uuid4()}"
     declared = Parameters.of(ROOT)
     chosen = settings.parameters()
     for parameter, value in chosen.items():
@@ -80,7 +82,7 @@ def _import(settings: Settings, account: Account, document: dict[str, Any], left
     try:
         cloudformation.create_change_set(
             StackName=name,
-            ChangeSetName=CHANGE_SET,
+            ChangeSetName=change_set,
             ChangeSetType="IMPORT",
             TemplateBody=json.dumps(document, separators=(",", ":")),
             Parameters=[{"ParameterKey": parameter, "ParameterValue": value} for parameter, value in chosen.items()],
@@ -94,17 +96,23 @@ def _import(settings: Settings, account: Account, document: dict[str, Any], left
             ],
         )
         cloudformation.get_waiter("change_set_create_complete").wait(
-            StackName=name, ChangeSetName=CHANGE_SET, WaiterConfig={"Delay": 2, "MaxAttempts": 60}
+            StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 2, "MaxAttempts": 60}
         )
-        cloudformation.execute_change_set(StackName=name, ChangeSetName=CHANGE_SET)
+        cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
         cloudformation.get_waiter("stack_import_complete").wait(
             StackName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 120}
         )
-    except WaiterError as error:
-        reason = error.last_response.get("StatusReason") or error
-        raise Problem(f"What {name} left behind could not be imported: {reason}") from None
-    except ClientError as error:
-        raise Problem(f"What {name} left behind could not be imported: {error.response['Error']['Message']}") from None
+    except (ClientError, WaiterError) as error:
+        # Otherwise an empty stack would stay.
+        if account.described(name) and not account.stack(name):
+            cloudformation.delete_stack(StackName=name)
+        raise Problem(f"What {name} left behind could not be imported: {_reason(error)}") from None
+
+
+def _reason(error: ClientError | WaiterError) -> str:
+    if isinstance(error, ClientError):
+        return error.response["Error"]["Message"]
+    return error.last_response.get("StatusReason") or str(error)
 
 
 def main() -> int:

@@ -93,7 +93,10 @@ def main() -> int:
 
 
 def _sam_arguments(text: str) -> list[str]:
-    words = shlex.split(text)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise Problem(f"DEPLOY_ARGS cannot be read: {error}.") from None
     for word in words:
         if place := ELSEWHERE.get(word.split("=", 1)[0]):
             raise Problem(f"DEPLOY_ARGS cannot hold {word}: say it {place}, so that building and deploying agree.")

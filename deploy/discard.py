@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from account import Account, parameters
-from botocore.exceptions import ClientError
 from kept import delete, deleted, kept
 from problem import Problem, run
 from settings import Settings
@@ -21,21 +20,21 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def discard(settings: Settings, account: Account) -> None:
     name = settings.stack
-    # Also a stack that holds nothing but a change set.
-    if stack := account.described(name):
-        if parameters(stack).get("DeletionProtection", "false") != "false":
-            raise Problem(
-                f"The tables of {name} are protected from deletion. If it is a throwaway stack, deploy it with "
-                "PARAMETERS=DeletionProtection=false first."
-            )
-        delete(account, stack["StackId"], name)
-        print(f"The stack {name} is deleted.", flush=True)
-        stack_id = stack["StackId"]
-    elif latest := deleted(account, name)[:1]:
-        # An earlier attempt may have ended in between.
-        stack_id = latest[0]["StackId"]
-    else:
+    # Also a stack that holds nothing but a change set. One that is deleted already may have left something behind.
+    stack = account.described(name)
+    for latest in [] if stack else deleted(account, name)[:1]:
+        stack = account.described(latest["StackId"])
+    if stack is None:
         raise Problem(f"There is no stack {name} in {account.region}, and there was none in the last 90 days.")
+    if parameters(stack).get("DeletionProtection", "false") != "false":
+        raise Problem(
+            f"The tables of {name} are protected from deletion. If it is a throwaway stack, deploy it with "
+            "PARAMETERS=DeletionProtection=false first."
+        )
+    stack_id = stack["StackId"]
+    if stack["StackStatus"] != "DELETE_COMPLETE":
+        delete(account, stack_id, name)
+        print(f"The stack {name} is deleted.", flush=True)
     for each in kept(account, stack_id):
         if removal := REMOVALS.get(each.type):
             with contextlib.suppress(*_gone(account)):
@@ -83,10 +82,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--stack", required=True)
     settings = Settings(ROOT, arguments.parse_args().stack)
-    try:
-        discard(settings, Account(settings))
-    except ClientError as error:
-        raise Problem(f"{error}") from None
+    discard(settings, Account(settings))
     return 0
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from account import Account
+from botocore.exceptions import WaiterError
 from problem import Problem
 
 
@@ -42,5 +43,5 @@ def delete(account: Account, stack_id: str, name: str) -> None:
     waiter = cloudformation.get_waiter("stack_delete_complete")
     try:
         waiter.wait(StackName=stack_id, WaiterConfig={"Delay": 5, "MaxAttempts": 240})
-    except Exception as error:
+    except WaiterError as error:
         raise Problem(f"The stack {name} could not be deleted; its events say why: {error}") from None

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 
 class Problem(Exception):
     """A sentence for the user."""
@@ -15,7 +17,8 @@ def run(command: Callable[[], int]) -> NoReturn:
     """Runs a command to its end as a process; a problem is the one thing that it then prints."""
     try:
         sys.exit(command())
-    except Problem as problem:
+    except (Problem, ClientError, BotoCoreError) as problem:
+        # What AWS answers names the call and the reason.
         sys.exit(f"{problem}")
     except KeyboardInterrupt:
         sys.exit(130)
