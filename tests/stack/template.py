@@ -67,15 +67,16 @@ def metric_math_alarms(template: Template) -> list[str]:
     ]
 
 
-def translate(template: Template) -> Template:
-    """The CloudFormation template that SAM's own translator makes of it, with placeholders for the packaged code."""
+def translate(template: Template, parameters: dict[str, str] | None = None) -> Template:
+    """The CloudFormation template that SAM's own translator makes of it for these parameters, with placeholders for the
+    packaged code."""
     template = copy.deepcopy(template)
     template.get("Globals", {}).get("Function", {}).pop("CodeUri", None)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
     session = boto3.Session(region_name="us-east-1")
-    translated = Translator({}, Parser(), boto_session=session).translate(template, parameter_values=PARAMETERS)
+    translated = Translator({}, Parser(), boto_session=session).translate(template, parameter_values=PARAMETERS | (parameters or {}))
     # The translator's own kinds of dictionaries become ordinary ones.
     return json.loads(json.dumps(translated))
 
