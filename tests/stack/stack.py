@@ -177,9 +177,13 @@ class Stack:
 
     def _create_routes(self, translated: template.Template) -> None:
         """Creates the routes that a real deployment makes of the API's `Body`, which the emulator ignores."""
+        if "Api" not in self.resources:
+            return
         api = self.client("apigatewayv2")
         self.api_id = self.resources["Api"]
         for route, function in template.routes(translated).items():
+            if function not in self.resources:
+                continue
             arn = self.client("lambda").get_function(FunctionName=self.resources[function])["Configuration"][
                 "FunctionArn"
             ]
@@ -201,6 +205,8 @@ class Stack:
 
     def _allow_batches(self) -> None:
         """Allows `SendMessageBatch` to who may send: the emulator asks for a permission of that name, which AWS doesn't know."""
+        if "NowCertsRole" not in self.resources:
+            return
         iam, role = self.client("iam"), self.resources["NowCertsRole"]
         [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
         policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
@@ -273,7 +279,7 @@ class Stack:
 
     def function_name(self, binary: str) -> str:
         """The deployed function of a binary, such as `sterling-token`."""
-        return self.outputs[f"{self._functions[binary]}Name"]
+        return self.resources[self._functions[binary]]
 
     def invoke(self, binary: str, payload: Any) -> Any:
         """The answer of a directly invoked function; its failure raises `FunctionError`."""

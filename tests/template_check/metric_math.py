@@ -9,6 +9,7 @@ what each takes and returns; `MetricDataQuery` and `PutMetricAlarm` in the API r
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -267,8 +268,8 @@ def problems(alarm: dict[str, Any]) -> list[str]:
     found += [f"the id {each} is defined twice" for each in sorted({each for each in ids if ids.count(each) > 1})]
     if len(metrics) > MAX_METRICS:
         found.append(f"{len(metrics)} metrics, of {MAX_METRICS} at most")
-    if len(periods := {metric["Period"] for metric in metrics.values()}) > 1:
-        found.append(f"periods of {sorted(periods)} seconds")
+    if len(periods := {json.dumps(metric["Period"]) for metric in metrics.values()}) > 1:
+        found.append(f"periods of [{', '.join(sorted(periods, key=lambda each: (len(each), each)))}] seconds")
     if len(watched) != 1 or watched[0] not in texts:
         found.append(f"ReturnData is true for {watched} instead of one expression")
 
