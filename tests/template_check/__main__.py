@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 
 from stack import template as sam
@@ -22,6 +23,8 @@ def main() -> int:
         help=f"take the resources that hold data as they are now into {replacement.SNAPSHOT.name}",
     )
     arguments = parser.parse_args()
+    # It would say of each translation that nobody collects its metrics.
+    logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)
     template = sam.original()
     if arguments.accept:
         accept(template)

@@ -15,6 +15,7 @@ from .resolve import Resolved, Template, resolve
 
 OF_THE_TEMPLATE: list[Callable[[Template], Iterator[Problem]]] = [
     references.names_exist,
+    references.rules_use_their_own_functions,
     sizes.the_template_fits,
     sizes.parameters_have_their_place_in_the_console,
 ]
@@ -57,17 +58,17 @@ class Report:
     rules: int
 
 
-def check(template: Template) -> Report:
-    """Checks a SAM template, as its YAML is read."""
+def check(template: Template, only: str = "") -> Report:
+    """Checks a SAM template, as its YAML is read; with a name, under that set of parameters only and what varies it."""
     binaries = sam.binaries(template)
-    found: dict[Problem, list[str]] = {}
+    found: dict[Problem, dict[str, None]] = {}
 
     def report(problems: Iterator[Problem], *labels: str) -> None:
         for problem in problems:
-            found.setdefault(problem, []).extend(labels)
+            found.setdefault(problem, {}).update(dict.fromkeys(labels))
 
     try:
-        sets = _resolve_all(template, report)
+        sets = _resolve_all(template, only, report)
     except InvalidDocumentException as error:
         report(Problem("the template", f"is not translated: {cause.message}") for cause in error.causes)
         sets = {}
@@ -75,10 +76,10 @@ def check(template: Template) -> Report:
         for rule in OF_A_SET:
             report(rule(resolved), label)
         report(metrics.alarms_watch_metrics_that_exist(resolved, binaries), label)
-        report(metrics.dashboards_show_metrics_that_exist(resolved, binaries), label)
         whole = label == EVERYTHING
         report(permissions.roles_allow_what_was_called(resolved, binaries, whole), label)
         if whole:
+            report(metrics.dashboards_show_metrics_that_exist(resolved, binaries), label)
             report(replacement.nothing_is_replaced(resolved), label)
     findings = [
         Finding(problem, () if len(labels) >= len(sets) else tuple(labels)) for problem, labels in sorted(found.items())
@@ -86,9 +87,11 @@ def check(template: Template) -> Report:
     return Report(findings, sets, len(OF_THE_TEMPLATE) + len(OF_A_SET) + 4)
 
 
-def _resolve_all(template: Template, report: Callable[..., None]) -> dict[str, Resolved]:
+def _resolve_all(template: Template, only: str, report: Callable[..., None]) -> dict[str, Resolved]:
     sets = {}
     for label, parameters in base_sets(template).items():
+        if only not in {"", label}:
+            continue
         translated = sam.translate(template, parameters)
         sets[label] = resolve(translated, label, parameters)
         report((Problem("Rules", f"refuse {label}: {reason}") for reason in sets[label].refused), label)

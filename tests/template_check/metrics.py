@@ -6,6 +6,7 @@ A metric is a namespace, a name and a set of dimensions, all free text: nothing 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def text(name: str, dimensions: dict[str, str]) -> str:
 def own_metrics(resolved: Resolved, functions: dict[str, str]) -> set[str]:
     """The metrics that the functions of this stack send, and those of its metric filters.
 
-    `functions` names the binary of each function resource.
+    `functions` names the binary of each function resource; those that the stack has not send nothing.
     """
     recorded: dict[str, list[str]] = json.loads(EMITTED.read_text())
     sent = {
@@ -143,6 +144,7 @@ COLUMNS = 24
 
 
 def dashboards_show_metrics_that_exist(resolved: Resolved, functions: dict[str, str]) -> Iterator[Problem]:
+    """Of a stack that has every part: without a part, its lines in a graph are empty."""
     own = own_metrics(resolved, functions)
     alarm_arns = {f"${{{name}.Arn}}" for name in resolved.of_type("AWS::CloudWatch::Alarm")}
     for name, dashboard in resolved.of_type("AWS::CloudWatch::Dashboard").items():
@@ -156,6 +158,9 @@ def dashboards_show_metrics_that_exist(resolved: Resolved, functions: dict[str, 
         if len(widgets) > MAX_WIDGETS or len(shown) > MAX_DASHBOARD_METRICS:
             yield Problem(name, f"{len(widgets)} widgets and {len(shown)} metrics are too many")
         for widget in widgets:
+            for search in _searches(widget):
+                for reason in _search_mistakes(own, search):
+                    yield Problem(name, reason)
             if widget.get("x", 0) + widget["width"] > COLUMNS:
                 yield Problem(name, f"a widget is wider than the {COLUMNS} columns")
             for arn in widget["properties"].get("alarms", []):
@@ -186,3 +191,38 @@ def _rows(widget: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 for key, value in zip(dimensions[::2], dimensions[1::2], strict=True)
             ],
         }
+
+
+# Source: "Using search expressions in graphs" in the CloudWatch user guide.
+SEARCH = re.compile(r"""SEARCH\('\{(?P<schema>(?:\$\{[^}]*\}|[^}])*)\}(?P<terms>[^']*)', '(?P<statistic>\w+)'(?:, \d+)?\)""")
+NAMES = re.compile(r"""MetricName=(?:"(\w+)"|\(([^)]*)\))""")
+
+
+def _searches(widget: dict[str, Any]) -> Iterator[str]:
+    for row in widget["properties"].get("metrics", []):
+        for each in row:
+            if isinstance(each, dict) and "SEARCH" in each.get("expression", ""):
+                yield each["expression"]
+
+
+def _search_mistakes(own: set[str], search: str) -> Iterator[str]:
+    """A search for metrics by name, among those of a namespace with just these dimensions."""
+    found = SEARCH.fullmatch(search)
+    if not found or not (named := NAMES.search(found["terms"])):
+        yield f"the search {search} can't be read"
+        return
+    if found["statistic"] not in alarms.STATISTICS:
+        yield f"{found['statistic']} is not a statistic"
+    namespace, *dimensions = found["schema"].split(",")
+    names = [named[1]] if named[1] else re.findall(r'"(\w+)"', named[2])
+    if namespace in OF_AWS:
+        known, sets, _, _ = OF_AWS[namespace]
+        if set(dimensions) not in sets or not set(names) <= known:
+            yield f"{namespace} has no {' or '.join(names)} by {', '.join(dimensions)}"
+    elif namespace == NAMESPACE:
+        sent = {(metric.partition("{")[0], frozenset(re.findall(r"(\w+)=", metric))) for metric in own}
+        for name in names:
+            if (name, frozenset(dimensions)) not in sent:
+                yield f"nothing sends {name} by {', '.join(dimensions)}"
+    else:
+        yield f"nothing sends to the namespace {namespace!r}"

@@ -26,8 +26,10 @@ OPTIONS = {
     "NurtureCloudResyncBusinesses": "1,2",
     "ThrottleRequestsPerSecond": "100",
     "Tracing": "Active",
-    **{f"{provider}Silence": "1 day" for provider in PROVIDERS},
+    **{f"{provider}Silence": "1d" for provider in PROVIDERS},
 }
+# What a rule takes only with its provider.
+NEEDS_PROVIDER = {"NurtureCloudBaseUrl": "NurtureCloud", "NurtureCloudResyncBusinesses": "NurtureCloud"}
 DEFAULTS, EVERYTHING = "the defaults", "every option on"
 
 Parameters = dict[str, Any]
@@ -44,8 +46,9 @@ def base_sets(template: Template) -> dict[str, Parameters]:
     for provider in PROVIDERS:
         if provider in declared:
             alone = {other: "disabled" for other in PROVIDERS if other != provider}
+            options = {name: value for name, value in OPTIONS.items() if NEEDS_PROVIDER.get(name, provider) == provider}
             sets[f"{provider} alone"] = alone
-            sets[f"{provider} alone, {EVERYTHING}"] = known(OPTIONS) | alone
+            sets[f"{provider} alone, {EVERYTHING}"] = known(options) | alone
     return sets
 
 

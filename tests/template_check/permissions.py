@@ -23,36 +23,34 @@ CALLED = Path(__file__).with_name("called.json")
 # AWS KMS keys" of the services that keep data.
 FOR_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 FOR_A_QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-FOR_A_VPC = {
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
-}
 FOR_TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 FOR_A_KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
 # IAM knows no resources for these.
-WITHOUT_RESOURCES = FOR_A_VPC | FOR_TRACES
-# Roles that AWS's own policy is made for.
-MANAGED_POLICIES = {"CodeDeployServiceRole": r"service-role/AWSCodeDeployRoleForLambda(Limited)?$"}
+WITHOUT_RESOURCES = FOR_TRACES
+# Policies of AWS that are allowed: what a function in a VPC needs to make its network interfaces, whose actions IAM limits to
+# no resource, and what CodeDeploy needs to shift traffic.
+FOR_A_VPC = {"AWSLambdaVPCAccessExecutionRole"}
+FOR_CODE_DEPLOY = {"AWSCodeDeployRoleForLambda", "AWSCodeDeployRoleForLambdaLimited"}
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for policy in role.get("Policies", []):
-        yield from policy["PolicyDocument"]["Statement"]
+def documents(resolved: Resolved, role: dict[str, Any]) -> list[dict[str, Any]]:
+    """The policies of a role, those of the template that it shares with others included."""
+    shared = resolved.of_type("AWS::IAM::ManagedPolicy")
+    names = [each.get("Ref") for each in role.get("ManagedPolicyArns", []) if isinstance(each, dict)]
+    attached = [shared[name] for name in names if name in shared]
+    return [policy["PolicyDocument"] for policy in [*role.get("Policies", []), *attached]]
 
 
-def granted(role: dict[str, Any]) -> set[tuple[str, str]]:
-    """The actions that a role allows, each with its resource: `Queue`, or `Bucket/deliveries/`."""
+def granted(policies: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """The actions that policies allow, each with its resource: `Queue`, or `Bucket/deliveries/`."""
     return {
         (action, _resource(resource))
-        for statement in statements(role)
+        for policy in policies
+        for statement in policy["Statement"]
         if statement["Effect"] == "Allow"
         for action in _list(statement["Action"])
         for resource in _list(statement["Resource"])
@@ -84,7 +82,7 @@ def roles_allow_what_was_called(resolved: Resolved, functions: dict[str, str], w
             yield Problem(function, f"runs under {properties['Role']}, which is not a role of the template")
             continue
         wanted = called.get(binary, set())
-        allowed = granted(roles[name])
+        allowed = granted(documents(resolved, roles[name]))
         for action, resource in sorted(allowed - wanted - _by_aws(resolved, function, allowed)):
             yield Problem(name, f"allows {action} on {resource}, which {binary} never calls")
         if whole:
@@ -100,8 +98,6 @@ def _by_aws(resolved: Resolved, function: str, allowed: set[tuple[str, str]]) ->
     for mapping in resolved.of_type("AWS::Lambda::EventSourceMapping").values():
         if function in (as_text(mapping["FunctionName"]) or ""):
             expected |= {(action, _resource(mapping["EventSourceArn"])) for action in FOR_A_QUEUE}
-    if "VpcConfig" in properties:
-        expected |= {(action, "*") for action in FOR_A_VPC}
     if properties.get("TracingConfig", {}).get("Mode") == "Active":
         expected |= {(action, "*") for action in FOR_TRACES}
     if str(resolved.parameters.get("KmsKeyArn", "")):
@@ -111,10 +107,17 @@ def _by_aws(resolved: Resolved, function: str, allowed: set[tuple[str, str]]) ->
 
 def roles_are_narrow(resolved: Resolved) -> Iterator[Problem]:
     for name, role in resolved.of_type("AWS::IAM::Role").items():
+        in_a_vpc = any(
+            "VpcConfig" in function and _resource(function["Role"]) == name
+            for function in resolved.of_type("AWS::Lambda::Function").values()
+        )
+        taken = FOR_A_VPC if in_a_vpc else set()
+        taken |= FOR_CODE_DEPLOY if "codedeploy" in json.dumps(role["AssumeRolePolicyDocument"]) else set()
         for policy in role.get("ManagedPolicyArns", []):
-            if not re.search(MANAGED_POLICIES.get(name, r"(?!)"), as_text(policy) or ""):
+            own = isinstance(policy, dict) and policy.get("Ref") in resolved.resources
+            if not own and (as_text(policy) or "").rpartition("/")[2] not in taken:
                 yield Problem(name, f"has the managed policy {as_text(policy)}")
-        for action, resource in sorted(granted(role)):
+        for action, resource in sorted(granted(documents(resolved, role))):
             if "*" in action:
                 yield Problem(name, f"allows {action}")
             if resource in {"*", ""} and action not in WITHOUT_RESOURCES:
@@ -125,7 +128,7 @@ def schedules_invoke_their_function_only(resolved: Resolved) -> Iterator[Problem
     for name, schedule in resolved.of_type("AWS::Scheduler::Schedule").items():
         role = _resource(schedule["Target"]["RoleArn"])
         target = _resource(schedule["Target"]["Arn"])
-        allowed = granted(resolved.of_type("AWS::IAM::Role").get(role, {}))
+        allowed = granted(documents(resolved, resolved.of_type("AWS::IAM::Role").get(role, {})))
         if allowed != {("lambda:InvokeFunction", target)}:
             yield Problem(name, f"invokes {target}, and its role {role} allows {sorted(allowed)}")
 

@@ -24,6 +24,30 @@ def names_exist(template: Template) -> Iterator[Problem]:
                     yield Problem(where, f"the {kind} {name} does not exist")
 
 
+# Source: "Rule-specific intrinsic functions" in the CloudFormation user guide.
+IN_RULES = {
+    *("Fn::And", "Fn::Contains", "Fn::EachMemberEquals", "Fn::EachMemberIn", "Fn::Equals", "Fn::If", "Fn::Not", "Fn::Or"),
+    *("Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll", "Ref"),
+}
+
+
+def rules_use_their_own_functions(template: Template) -> Iterator[Problem]:
+    for name, rule in template.get("Rules", {}).items():
+        for function in sorted(set(_functions(rule)) - IN_RULES):
+            yield Problem(name, f"a rule can't use {function}")
+
+
+def _functions(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name in {"Ref", "Condition"} or name.startswith("Fn::"):
+                yield name
+            yield from _functions(value)
+    elif isinstance(part, list):
+        for each in part:
+            yield from _functions(each)
+
+
 def _named(part: Any, variables: frozenset[str]) -> Iterator[tuple[str, str]]:
     """The kind and name of everything that a part of the template names."""
     match part:
