@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -184,12 +185,17 @@ def nowcerts(stack: Stack, rabbitmq: RabbitMq, request: pytest.FixtureRequest) -
 
 
 @pytest.fixture
-def impatient_queue(stack: Stack) -> Iterator[None]:
-    """A queue that dead-letters a message within seconds instead of a quarter of an hour."""
+def impatient_queue(stack: Stack) -> Iterator[int]:
+    """A queue that dead-letters a message within seconds instead of more than an hour; after how many receives."""
     sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
-    yield
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "180"})
+    names = ["VisibilityTimeout", "RedrivePolicy"]
+    patient = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    redrive = json.loads(patient["RedrivePolicy"]) | {"maxReceiveCount": 5}
+    sqs.set_queue_attributes(
+        QueueUrl=queue, Attributes={"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(redrive)}
+    )
+    yield redrive["maxReceiveCount"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=patient)
 
 
 @pytest.fixture

@@ -544,6 +544,38 @@ def test_every_alarm_notifies_the_topic_and_missing_data_is_not_alarming(transla
         assert isinstance(alarm["Threshold"], int) != by_strangers, name
 
 
+# Versions
+
+
+def versions(translated: template.Template) -> set[str]:
+    return {name for name, each in translated["Resources"].items() if each["Type"] == "AWS::Lambda::Version"}
+
+
+def test_another_release_is_another_version_of_every_function_and_a_parameter_alone_is_not() -> None:
+    original = template.original()
+    first = versions(template.translate(original, {"Release": "0123456789abcdef"}))
+
+    assert len(first) == len(template.binaries(original))
+    assert not first & versions(template.translate(original, {"Release": "fedcba9876543210"}))
+    # Why there is a `Release` at all.
+    without = versions(template.translate(original))
+    assert without == versions(template.translate(original, {"SecretRefreshSeconds": "60"}))
+
+
+def test_a_gradual_deployment_is_rolled_back_by_alarms_about_faults(translated: template.Template) -> None:
+    gradual = template.translate(template.original(), {"GradualDeployment": "true"})
+    alarms = {
+        name.removesuffix("DeploymentGroup"): [each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]]
+        for name, group in resources(gradual, "AWS::CodeDeploy::DeploymentGroup").items()
+    }
+
+    assert resources(translated, "AWS::CodeDeploy::DeploymentGroup") == {}
+    answering = set(template.routes(translated).values())
+    assert alarms == {
+        name: [f"{name.removesuffix('Function')}FaultsAlarm", "UnansweredRequestsAlarm"] for name in answering
+    } | {"ProcessorFunction": ["ProcessorErrorsAlarm", "RecordsFailedAlarm", "QuarantineAlarm"]}
+
+
 # Only the providers that one has
 
 
