@@ -8,10 +8,11 @@ What the guide leaves open is a parameter here, and a story should hold for each
 
 from __future__ import annotations
 
+import bisect
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from template_check import alarms, metric_math
@@ -63,23 +64,30 @@ def state(points: Points, needed: int, evaluated: int, missing: str, before: str
     return ALARM if real and real[-1][0] >= needed else INSUFFICIENT_DATA
 
 
-@dataclass
 class Metrics:
     """What was sent, by metric: moments in seconds, and values."""
 
-    sent: dict[MetricId, list[tuple[float, float]]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._sent: dict[MetricId, list[tuple[float, float]]] = {}
+        # The evaluations of an alarm look at the same periods again and again.
+        self._seen: dict[tuple[MetricId, str, float, int], float | None] = {}
 
     def put(self, metric: MetricId, at: float, value: float = 1) -> None:
-        self.sent.setdefault(metric, []).append((at, value))
+        bisect.insort(self._sent.setdefault(metric, []), (at, value))
+        self._seen.clear()
 
     def points(self, metric: MetricId, statistic: str, ends: list[float], period: int) -> Points:
         """The statistic of each period that ends at these moments."""
-        sent = self.sent.get(metric, [])
-        found: Points = []
-        for end in ends:
-            values = [value for at, value in sent if end - period <= at < end]
-            found.append(STATISTICS[statistic](values) if values else None)
-        return found
+        return [self._point(metric, statistic, end, period) for end in ends]
+
+    def _point(self, metric: MetricId, statistic: str, end: float, period: int) -> float | None:
+        key = (metric, statistic, end, period)
+        if key not in self._seen:
+            sent = self._sent.get(metric, [])
+            first, last = (bisect.bisect_left(sent, (at,)) for at in (end - period, end))
+            values = [value for _, value in sent[first:last]]
+            self._seen[key] = STATISTICS[statistic](values) if values else None
+        return self._seen[key]
 
 
 def metric_id(metric: dict[str, Any]) -> MetricId:
