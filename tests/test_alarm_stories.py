@@ -16,6 +16,7 @@ from template_check.resolve import Resolved, resolve
 QUEUE: MetricId = ("AWS/SQS", "ApproximateNumberOfMessagesVisible", (("QueueName", "${Queue.QueueName}"),))
 INTERVALS = {"15m": 15 * MINUTE, "1h": HOUR, "6h": 6 * HOUR, "1d": DAY, "3d": 3 * DAY, "7d": 7 * DAY}
 PROVIDERS = ["Accredit", "Machnet", "NurtureCloud", "Sterling", "NowCerts"]
+WEBHOOKS = PROVIDERS[:4]
 # How many data points are retrieved beside those that are evaluated is documented by examples only.
 FURTHER_POINTS = [0, 2, 5]
 
@@ -67,7 +68,7 @@ class Story:
 # Proofs that do not hold
 
 
-@pytest.mark.parametrize("provider", PROVIDERS[:4])
+@pytest.mark.parametrize("provider", WEBHOOKS)
 @pytest.mark.parametrize("further_points", FURTHER_POINTS)
 def test_a_wrong_key_that_is_retried_raises_an_alarm_although_another_key_s_deliveries_are_accepted(
     provider: str, further_points: int
@@ -81,7 +82,7 @@ def test_a_wrong_key_that_is_retried_raises_an_alarm_although_another_key_s_deli
     assert HOUR + 10 * MINUTE < at <= HOUR + 12 * MINUTE
 
 
-@pytest.mark.parametrize("name", [*(f"{provider}UnverifiedAlarm" for provider in PROVIDERS[:4]), "SterlingTokenUnverifiedAlarm"])
+@pytest.mark.parametrize("name", [*(f"{provider}UnverifiedAlarm" for provider in WEBHOOKS), "SterlingTokenUnverifiedAlarm"])
 @pytest.mark.parametrize("further_points", FURTHER_POINTS)
 def test_a_single_request_of_a_scanner_raises_no_alarm(name: str, further_points: int) -> None:
     metric = counter("tokens_unverified") if "Token" in name else counter("unverified", name.removesuffix("UnverifiedAlarm"))
@@ -116,7 +117,7 @@ def test_clients_that_are_refused_raise_an_alarm_although_another_one_gets_token
 # Faults of ours
 
 
-@pytest.mark.parametrize("provider", PROVIDERS[:4])
+@pytest.mark.parametrize("provider", WEBHOOKS)
 def test_one_fault_of_ours_raises_an_alarm_within_a_minute_and_ends(provider: str) -> None:
     story = Story(f"{provider}FaultsAlarm").send(counter("faults", provider), [HOUR + 1])
 
