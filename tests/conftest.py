@@ -56,6 +56,7 @@ SLOWEST_FILES = [
     "test_sterling.py",
     "test_nowcerts.py",
     "test_deploy.py",
+    "test_cost.py",
     "test_failures.py",
     "test_nurturecloud.py",
     "test_rotation.py",

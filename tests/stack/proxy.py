@@ -31,6 +31,14 @@ class Call:
     needed: frozenset[Needed]
 
 
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One request of a function to AWS, with what it sent."""
+
+    operation: str
+    body: bytes
+
+
 @dataclasses.dataclass
 class Fault:
     """What to do with calls of one operation, for example `AmazonSQS.SendMessage` or `S3.PutObject`.
@@ -56,6 +64,7 @@ class FaultProxy:
         self._log = log.open("ab")
         self.calls: list[Call] = []
         self._faults: list[Fault] = []
+        self._recordings: list[list[Request]] = []
         self._lock = threading.Lock()
         self._release = threading.Event()
         proxy = self
@@ -90,6 +99,19 @@ class FaultProxy:
                 self._faults.remove(fault)
             self._release.set()
 
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[Request]]:
+        """The requests that are made inside the `with` block, in order."""
+        requests: list[Request] = []
+        with self._lock:
+            self._recordings.append(requests)
+        try:
+            yield requests
+        finally:
+            with self._lock:
+                # By identity: two empty recordings are equal.
+                self._recordings = [each for each in self._recordings if each is not requests]
+
     def count(self, operation: str) -> int:
         """How many calls of this operation were seen so far."""
         with self._lock:
@@ -104,9 +126,11 @@ class FaultProxy:
                     return fault.action
         return None
 
-    def keep(self, head: str, body: bytes) -> None:
+    def keep(self, operation: str, head: str, body: bytes) -> None:
         """Writes a request down."""
         with self._lock:
+            for recording in self._recordings:
+                recording.append(Request(operation, body))
             if not self._log.closed:
                 self._log.write(head.encode() + b"\n" + body + b"\n")
                 self._log.flush()
@@ -135,7 +159,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_any(self) -> None:
         body = self._read_body()
         operation = self._operation()
-        self.owner.keep(f"{self.command} {self.path}\n{self.headers}", body)
+        self.owner.keep(operation, f"{self.command} {self.path}\n{self.headers}", body)
         application = APPLICATION.search(self.headers.get("User-Agent", ""))
         call = Call(
             operation,

@@ -394,9 +394,13 @@ class Stack:
 
     # Logs
 
+    def log_files(self, binary: str) -> list[Path]:
+        """What each process of a function writes to."""
+        return sorted(self._logs.glob(f"{binary}.*.log"))
+
     def output(self, binary: str) -> str:
         """All that a function's processes have written."""
-        return "".join(file.read_text() for file in sorted(self._logs.glob(f"{binary}.*.log")))
+        return "".join(file.read_text() for file in self.log_files(binary))
 
     def processes(self, binary: str, text: str = "") -> int:
         """How many processes of a function were started so far; with a text, how many have written that."""
