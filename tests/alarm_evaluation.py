@@ -148,7 +148,7 @@ class Alarm:
                 series[query["Id"]] = metrics.points(metric_id(stat["Metric"]), stat["Stat"], ends, self.period)
         trees = {query["Id"]: metric_math.parse(query["Expression"]).tree for query in self._expressions()}
         [result] = [query["Id"] for query in self._expressions() if query.get("ReturnData", True)]
-        return _Calculation(series, trees, len(ends), self.fills_empty_series).of(result)
+        return Calculation(series, trees, len(ends), self.fills_empty_series).of(result)
 
     def _expressions(self) -> Iterator[dict[str, Any]]:
         yield from (query for query in self.properties["Metrics"] if "Expression" in query)
@@ -170,7 +170,7 @@ def alarms_raised(history: Iterable[tuple[float, str]]) -> list[float]:
     return [at for at, reached in history if reached == ALARM]
 
 
-class _Calculation:
+class Calculation:
     """The expressions of an alarm over one evaluation range."""
 
     def __init__(self, series: dict[str, Points], trees: dict[str, Node], length: int, fills_empty_series: bool) -> None:
@@ -222,12 +222,15 @@ class _Calculation:
     def _combined(self, combine: Callable[[float, float], float], left: Any, right: Any) -> Any:
         if isinstance(left, float) and isinstance(right, float):
             return combine(left, right)
-        pairs = zip(self._stretched(left), self._stretched(right), strict=True)
-        # Where one is missing, so is the result.
-        return [None if one is None or other is None else combine(one, other) for one, other in pairs]
+        pairs = zip(self._stretched(left, right), self._stretched(right, left), strict=True)
+        # "Missing values in a time series are treated as 0" where the other one has a value.
+        return [None if one is None and other is None else combine(one or 0, other or 0) for one, other in pairs]
 
-    def _stretched(self, value: Any) -> Points:
-        return [value] * self.length if isinstance(value, float) else value
+    def _stretched(self, value: Any, beside: Any = None) -> Points:
+        """A series of a number, with a value wherever the series beside it has one."""
+        if not isinstance(value, float):
+            return value
+        return [value] * self.length if beside is None else [None if point is None else value for point in beside]
 
     def _call(self, name: str, arguments: tuple[Node, ...]) -> Any:
         match name:
@@ -262,11 +265,13 @@ class _Calculation:
         return [filler if point is None else point for point, filler in zip(points, fillers, strict=True)]
 
     def _if(self, condition: Node, then: Node, otherwise: Node | None = None) -> Points:
+        """"Using IF expressions": a value that is missing where it is chosen is 0 if the condition holds, and is dropped if it does
+        not."""
         taken = self._stretched(self._value(then))
         left = self._stretched(self._value(otherwise)) if otherwise else [None] * self.length
         chosen: Points = []
         for index, point in enumerate(self._stretched(self._value(condition))):
-            chosen.append(None if point is None else taken[index] if point else left[index])
+            chosen.append(None if point is None else (taken[index] or 0) if point else left[index])
         return chosen
 
     def _aggregate(self, combine: Callable[[list[float]], float], node: Node) -> Any:
@@ -275,8 +280,8 @@ class _Calculation:
             return float(combine(there)) if there else 0.0
         found: Points = []
         for points in zip(*self._value(node), strict=True):
-            there = [point for point in points if point is not None]
-            found.append(combine(there) if there else None)
+            # "Missing values are treated as 0."
+            found.append(None if set(points) == {None} else combine([point or 0 for point in points]))
         return found
 
     def _running_sum(self, points: Points) -> Points:

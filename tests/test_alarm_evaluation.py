@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from alarm_evaluation import ALARM, HOUR, INSUFFICIENT_DATA, MINUTE, OK, Alarm, Metrics, state
+from alarm_evaluation import ALARM, HOUR, INSUFFICIENT_DATA, MINUTE, OK, Alarm, Calculation, Metrics, state
+from template_check.metric_math import parse
 
 RETAINED = "retained"
 
@@ -117,7 +118,8 @@ def math(expression: str, **changes: Any) -> Alarm:
     ("expression", "a", "b", "expected"),
     [
         ("a + b", 1, 1, ALARM),
-        ("a + b", 1, None, OK),
+        ("a + b", 1, None, ALARM),
+        ("a + b", None, None, OK),
         ("FILL(a, 0) + FILL(b, 0)", 1, None, ALARM),
         ("SUM(METRICS())", 1, None, ALARM),
         ("SUM([a, b]) - 3", 1, 2, OK),
@@ -136,6 +138,32 @@ def test_an_expression_is_calculated(expression: str, a: float | None, b: float 
             metrics.put(("n", name, ()), 30, value)
 
     assert math(expression, Metrics=math(expression).properties["Metrics"]).evaluate(metrics, 60) == expected
+
+
+# "Comparison and logical operators" and "Using IF expressions" in the guide's "Using metric math".
+ONE, TWO, THREE = "1 1 0 0 -", "30 - 0 0 30", "0 0 20 - 20"
+
+
+@pytest.mark.parametrize(
+    ("expression", "rows", "expected"),
+    [
+        ("a < b", ["30 20 0 0", "20 - 20 -"], "0 0 1 0"),
+        ("a >= 30", ["30 20 0 0"], "1 0 0 0"),
+        ("a > 15 AND b > 15", ["30 20 0 0", "20 - 20 -"], "1 0 0 0"),
+        ("IF(a, b, c)", [ONE, TWO, THREE], "30 0 20 - -"),
+        ("IF(a, 5, c)", [ONE, TWO, THREE], "5 5 20 - -"),
+        ("IF(a, b, 5)", [ONE, TWO, THREE], "30 0 5 5 -"),
+        ("IF(a, b)", [ONE, TWO], "30 0 - - -"),
+    ],
+)
+def test_an_example_of_the_guide_is_calculated(expression: str, rows: list[str], expected: str) -> None:
+    def values(row: str) -> list[float | None]:
+        return [None if point == "-" else float(point) for point in row.split()]
+
+    series = dict(zip("abc", map(values, rows), strict=False))
+    trees = {"result": parse(expression).tree}
+
+    assert Calculation(series, trees, len(rows[0].split()), True).of("result") == values(expected)
 
 
 def test_a_metric_without_any_data_may_be_filled_or_not() -> None:

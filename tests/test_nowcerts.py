@@ -14,7 +14,6 @@ from publisher import channel, declare, new_ids, policy, publish
 from stack.rabbitmq import RabbitMq
 from stack.stack import BINARIES, Stack
 from stack.wait import wait_until
-from test_alarms import of_drain, wait_for
 
 PROVIDER = ("provider", "nowcerts")
 
@@ -187,15 +186,6 @@ def test_no_line_shows_the_password(nowcerts: NowCerts, stack: Stack) -> None:
     nowcerts.drain()
     assert nowcerts.rabbitmq.password not in stack.output("nowcerts")
     assert "the connection is not encrypted" in stack.output("nowcerts")
-
-
-def test_the_drain_sends_each_metric_that_is_watched(nowcerts: NowCerts, stack: Stack) -> None:
-    nowcerts.publish(1)
-    nowcerts.drain()
-    nowcerts.account(password="wrong")
-    nowcerts.drain()
-
-    wait_for(of_drain("nowcerts"), stack, "nowcerts")
 
 
 def test_the_command_drains_into_the_development_server(nowcerts: NowCerts, tmp_path: Path) -> None:

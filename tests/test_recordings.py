@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import every_path
 import pytest
+from accounting import PROVIDERS
 from authority import Authority
 from nowcerts import NowCerts
 from nurturecloud_api import NurtureCloudApi
@@ -43,7 +44,7 @@ def began(stack: Stack) -> Since:
     return Since(stack)
 
 
-@pytest.mark.parametrize("provider", ["accredit", "machnet", "nurturecloud", "sterling"])
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_webhook_does_all_that_it_does(
     began: Since, request: pytest.FixtureRequest, authority: Authority, provider: str
 ) -> None:

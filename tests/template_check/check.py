@@ -104,7 +104,7 @@ def _resolve_all(template: Template, only: str, report: Callable[..., None]) -> 
                 if not one.refused:
                     sets[name] = one
     nothing = without_any_provider(template)
-    if nothing is not None and not resolve(sam.translate(template, nothing), "", nothing).refused:
+    if not resolve(sam.translate(template, nothing), "", nothing).refused:
         report(iter([Problem("Rules", "allow a stack without any provider")]))
     return sets
 

@@ -213,7 +213,10 @@ def _search_mistakes(own: set[str], search: str) -> Iterator[str]:
         return
     if found["statistic"] not in alarms.STATISTICS:
         yield f"{found['statistic']} is not a statistic"
-    namespace, *dimensions = found["schema"].split(",")
+    quoted, *dimensions = found["schema"].split(",")
+    namespace = quoted.strip('"')
+    if quoted == namespace and re.search(r"[^\w/]", namespace.replace("AWS/", "")):
+        yield f"the namespace {namespace} needs quotes in a search"
     names = [named[1]] if named[1] else re.findall(r'"(\w+)"', named[2])
     if namespace in OF_AWS:
         known, sets, _, _ = OF_AWS[namespace]

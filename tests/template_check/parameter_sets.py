@@ -6,8 +6,6 @@ from typing import Any
 
 from .resolve import Template
 
-PROVIDERS = ["Accredit", "Machnet", "Sterling", "NurtureCloud", "NowCerts"]
-
 # Everything that is off unless asked for, on.
 OPTIONS = {
     "AlarmEmail": "operator@example.com",
@@ -26,8 +24,9 @@ OPTIONS = {
     "NurtureCloudResyncBusinesses": "1,2",
     "ThrottleRequestsPerSecond": "100",
     "Tracing": "Active",
-    **{f"{provider}Silence": "1d" for provider in PROVIDERS},
 }
+# An expected interval of every provider.
+SILENCE = "1d"
 # What a rule takes only with its provider.
 NEEDS_PROVIDER = {"NurtureCloudBaseUrl": "NurtureCloud", "NurtureCloudResyncBusinesses": "NurtureCloud"}
 DEFAULTS, EVERYTHING = "the defaults", "every option on"
@@ -35,20 +34,23 @@ DEFAULTS, EVERYTHING = "the defaults", "every option on"
 Parameters = dict[str, Any]
 
 
+def providers(template: Template) -> list[str]:
+    """The providers that can be enabled or disabled, each by its parameter."""
+    declared = template.get("Parameters", {}).items()
+    return [name for name, parameter in declared if parameter.get("AllowedValues") == ["enabled", "disabled"]]
+
+
 def base_sets(template: Template) -> dict[str, Parameters]:
     """The sets for which the template is translated, by what they are called."""
-    declared = template.get("Parameters", {}).keys()
-
-    def known(parameters: Parameters) -> Parameters:
-        return {name: value for name, value in parameters.items() if name in declared}
-
-    sets = {DEFAULTS: {}, EVERYTHING: known(OPTIONS)}
-    for provider in PROVIDERS:
-        if provider in declared:
-            alone = {other: "disabled" for other in PROVIDERS if other != provider}
-            options = {name: value for name, value in OPTIONS.items() if NEEDS_PROVIDER.get(name, provider) == provider}
-            sets[f"{provider} alone"] = alone
-            sets[f"{provider} alone, {EVERYTHING}"] = known(options) | alone
+    names = providers(template)
+    options = OPTIONS | {f"{name}Silence": SILENCE for name in names}
+    known = {name: value for name, value in options.items() if name in template.get("Parameters", {})}
+    sets: dict[str, Parameters] = {DEFAULTS: {}, EVERYTHING: known}
+    for name in names:
+        alone = {other: "disabled" for other in names if other != name}
+        possible = {option: value for option, value in known.items() if NEEDS_PROVIDER.get(option, name) == name}
+        sets[f"{name} alone"] = alone
+        sets[f"{name} alone, {EVERYTHING}"] = possible | alone
     return sets
 
 
@@ -63,7 +65,6 @@ def sweep(template: Template) -> dict[str, Parameters]:
     }
 
 
-def without_any_provider(template: Template) -> Parameters | None:
-    """What a rule has to refuse; None if providers can't be disabled."""
-    declared = template.get("Parameters", {}).keys()
-    return dict.fromkeys(PROVIDERS, "disabled") if declared >= set(PROVIDERS) else None
+def without_any_provider(template: Template) -> Parameters:
+    """What a rule has to refuse."""
+    return dict.fromkeys(providers(template), "disabled")
