@@ -1,7 +1,8 @@
-"""`make local-aws` in a copy of what it needs: all of it that needs no containers.
+"""`make local-aws` in a copy of what it needs: everything that works without containers.
 
-The compiled functions run under `cargo lambda watch --only-lambda-apis`, which serves Lambda's Runtime API without compiling
-anything, and are invoked by `cargo lambda invoke`. What builds for `sam local` is stood in for: cargo, and Docker's API.
+The functions are the binaries of the ordinary build. They run under `cargo lambda watch --only-lambda-apis`, which serves
+Lambda's Runtime API without compiling anything, and are invoked by `cargo lambda invoke`. For `sam local`, there are stand-ins for
+cargo and for Docker's API.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ NO_DOCKER = "unix:///nowhere/docker.sock"
 # The functions that are left out without a parameter that switches them on.
 OPTIONAL = {"nurturecloud-resync"}
 
-# Stands in for cargo and cargo-lambda: writes down what it was asked for, and as the binary the first bytes of an
-# executable for the machine whose number is in the file `machine`.
+# Stands in for cargo and cargo-lambda. Notes its arguments, and writes a binary that consists of an executable's first
+# bytes, for the machine that the file `machine` names.
 CARGO = """#!/bin/sh
 case "$1" in
 metadata) echo '{"target_directory": "'"$PWD"'/target", "packages": []}' ;;
@@ -53,7 +54,7 @@ X86_64, ARM64 = "\\076", "\\267"
 
 
 def environment_at(home: Path) -> dict[str, str]:
-    """Nothing of the user's settings but where rustup finds its toolchains."""
+    """The environment of a user without settings, but with the installed Rust toolchains."""
     folders = {"RUSTUP_HOME": ".rustup", "CARGO_HOME": ".cargo"}
     rust = {name: os.environ.get(name, str(Path.home() / folder)) for name, folder in folders.items()}
     return {"PATH": os.environ["PATH"], "HOME": str(home)} | rust
@@ -138,7 +139,7 @@ def new_checkout(folder: Path) -> Iterator[Checkout]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout whose emulator runs, with nothing built and without Docker."""
+    """A checkout with a running emulator, with nothing built and without Docker."""
     with new_checkout(tmp_path_factory.mktemp("checkout")) as checkout:
         checkout.make(f"local-aws PORT={checkout.port}")
         yield checkout
@@ -411,8 +412,7 @@ def sam_commands(said: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout whose functions are built for this machine, as far as a look at them shows, and whose emulator was started
-    without Docker."""
+    """A checkout with functions built for this machine, by the stand-in for cargo, and an emulator started without Docker."""
     with new_checkout(tmp_path_factory.mktemp("built")) as built:
         (built.folder / "machine").write_text({"x86_64": X86_64, "arm64": ARM64}[template.ARCHITECTURE])
         (built.folder / ".tools" / "build").unlink()

@@ -31,7 +31,10 @@ def build() -> int:
         "SAM_CLI_TELEMETRY": "0",
     }
     command = [TOOLS / "sam" / "bin" / "sam", "build", "--parameter-overrides", f"Architecture={ARCHITECTURE}"]
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    if code == 0:
+        print(f"\nThe functions are built for {ARCHITECTURE}. `make local-aws` prints the commands that run them here.")
+    return code
 
 
 def require_built() -> None:
