@@ -8,13 +8,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import metric_math
+
 import pytest
 from botocore.exceptions import ClientError
 from nurturecloud_api import NurtureCloudApi
 from signers import MachnetSigner, machnet_event
 from stack import template
 from stack.stack import STACK_NAME, Stack
+from template_check import metric_math
 
 
 @pytest.fixture(scope="module")
