@@ -8,6 +8,7 @@ cargo and for Docker's API.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -212,7 +213,6 @@ def test_nothing_of_a_crashed_emulator_is_in_the_way(tmp_path: Path) -> None:
         restarted = other.pid()
         assert other.make("local-aws-down") == "The emulator is stopped, and what it held is gone.\n"
         assert not runs(restarted) and not other.state.exists()
-        assert other.make("local-aws-down") == "No emulator was running.\n"
 
 
 # What the functions need
@@ -412,7 +412,7 @@ def sam_commands(said: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout with functions built for this machine, by the stand-in for cargo, and an emulator started without Docker."""
+    """A checkout with functions that cargo's stand-in built for this machine, and an emulator started without Docker."""
     with new_checkout(tmp_path_factory.mktemp("built")) as built:
         (built.folder / "machine").write_text({"x86_64": X86_64, "arm64": ARM64}[template.ARCHITECTURE])
         (built.folder / ".tools" / "build").unlink()
@@ -428,6 +428,13 @@ def test_it_builds_for_this_machine_whatever_the_deployment_has(built: Checkout)
 
     assert len(asked_for) == len(template.binaries(template.original()))
     assert {"--arm64" in line for line in asked_for} == {template.ARCHITECTURE == "arm64"}
+
+
+def test_it_does_not_build_while_a_deployment_uses_the_folder(built: Checkout) -> None:
+    with (built.folder / ".aws-sam" / "deploy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        assert built.refused("local-aws-build") == "`make deploy` is at work in this folder; wait until it has ended."
 
 
 def test_with_docker_sam_local_gets_a_template_that_names_the_emulator(built: Checkout, tmp_path: Path) -> None:
@@ -476,7 +483,10 @@ def test_containers_that_a_killed_sam_local_left_behind_are_removed(tmp_path: Pa
             docker.containers[name] = {"Id": name, "Mounts": [{"Source": str(source), "Destination": "/var/task"}]}
         said = Checkout(tmp_path).make("local-aws-down", docker.url)
 
-    assert said.splitlines()[1] == "`sam local` had left containers behind; they are removed: 1."
+    assert said.splitlines() == [
+        "No emulator was running.",
+        "`sam local` had left containers behind; they are removed: 1.",
+    ]
     assert list(docker.containers) == ["another"]
 
 

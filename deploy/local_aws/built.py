@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -26,6 +27,17 @@ _MACHINES = {62: "x86_64", 183: "arm64"}
 
 def build() -> int:
     """Compiles the functions for this machine; returns the exit code of `sam build`."""
+    BUILD.parent.mkdir(exist_ok=True)
+    with (BUILD.parent / "deploy.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # It may deploy for another architecture, and builds in the same folder.
+            raise Problem("`make deploy` is at work in this folder; wait until it has ended.") from None
+        return _sam_build()
+
+
+def _sam_build() -> int:
     environment = os.environ | {
         "PATH": f"{TOOLS / 'build' / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "SAM_CLI_TELEMETRY": "0",
