@@ -36,6 +36,8 @@ lint: check-tools tools-sam tools-lint
 	$(TOOLS)/lint/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 	$(TOOLS)/sam/bin/cfn-lint template.yaml
+	@# What neither knows, such as metric math, and what the functions really call and count.
+	cd tests && $(TOOLS)/sam/bin/python -m template_check
 
 advisories: tools-lint
 	$(TOOLS)/lint/bin/cargo-deny --locked check advisories

@@ -27,6 +27,10 @@ SECRETS = pytest.StashKey[dict[str, str]]()
 SECRECY = pytest.StashKey[Report]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write the recordings of template_check again")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # SIGTERM must also end the emulator and the functions.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -56,6 +60,7 @@ SLOWEST_FILES = [
     "test_failures.py",
     "test_nurturecloud.py",
     "test_rotation.py",
+    "test_local_aws.py",
 ]
 
 
@@ -100,6 +105,12 @@ def left_behind_at_the_end(request: pytest.FixtureRequest, tmp_path_factory: pyt
     """Lists the logs to search once everything else has ended: the fixture that is set up first is torn down last."""
     yield
     request.config.stash[LEFT_BEHIND] += logs(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def record(pytestconfig: pytest.Config) -> bool:
+    """Whether what the run does is recorded, instead of compared with what is recorded."""
+    return bool(pytestconfig.getoption("record"))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import tomllib
 from typing import Any
 
 from authority import Authority, sterling_batch, sterling_delivery, sterling_event
-from notifications import agent, notification
 from bill import (
     FREE_DASHBOARD_METRICS,
     MILLION,
@@ -19,6 +18,7 @@ from bill import (
     idle,
     merged,
 )
+from notifications import agent, notification
 from nowcerts import NowCerts
 from oauth_client import token_request
 from resolved_template import ResolvedTemplate

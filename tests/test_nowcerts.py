@@ -14,7 +14,6 @@ from publisher import channel, declare, new_ids, policy, publish
 from stack.rabbitmq import RabbitMq
 from stack.stack import BINARIES, Stack
 from stack.wait import wait_until
-from test_alarms import watched
 
 PROVIDER = ("provider", "nowcerts")
 
@@ -187,23 +186,6 @@ def test_no_line_shows_the_password(nowcerts: NowCerts, stack: Stack) -> None:
     nowcerts.drain()
     assert nowcerts.rabbitmq.password not in stack.output("nowcerts")
     assert "the connection is not encrypted" in stack.output("nowcerts")
-
-
-def test_each_watched_metric_is_one_that_the_functions_send(nowcerts: NowCerts, stack: Stack) -> None:
-    publish(nowcerts.rabbitmq, nowcerts.queue, [policy(1), policy(2)], new_ids(1) * 2)
-    nowcerts.drain()
-    with channel(nowcerts.rabbitmq) as other:
-        other.basic_consume(nowcerts.queue, lambda *_: None, exclusive=True)
-        nowcerts.drain()
-    nowcerts.account(password="wrong")
-    nowcerts.drain()
-    expected = {(name, dimensions) for name, dimensions in watched() if PROVIDER in dimensions}
-    assert len(expected) == 4
-
-    def missing() -> set[Any]:
-        return expected - stack.counters("nowcerts").keys() - stack.counters("processor").keys()
-
-    wait_until(lambda: not missing(), what=f"a metric for each of {missing()}")
 
 
 def test_the_command_drains_into_the_development_server(nowcerts: NowCerts, tmp_path: Path) -> None:

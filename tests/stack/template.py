@@ -76,7 +76,8 @@ def metric_math_alarms(template: Template) -> list[str]:
 
 
 def translate(template: Template, parameters: dict[str, str] | None = None) -> Template:
-    """The CloudFormation template that SAM's own translator makes of it, with placeholders for the packaged code."""
+    """The CloudFormation template that SAM's own translator makes of it for these parameters, with placeholders for the
+    packaged code."""
     template = copy.deepcopy(template)
     template.get("Globals", {}).get("Function", {}).pop("CodeUri", None)
     for resource in template["Resources"].values():
