@@ -46,7 +46,9 @@ class Account:
         try:
             return self.client("sts").get_caller_identity()["Account"]
         except ClientError as error:
-            raise Problem(f"AWS does not accept the credentials ({error.response['Error']['Code']}): log in again.") from None
+            raise Problem(
+                f"AWS does not accept the credentials ({error.response['Error']['Code']}): log in again."
+            ) from None
         except (EndpointConnectionError, HTTPClientError) as error:
             raise Problem(f"AWS cannot be reached: {error}") from None
         except BotoCoreError as error:

@@ -119,7 +119,9 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--stack", help="name of the stack to make; the default one is in samconfig.toml")
     arguments.add_argument("--source", help="name that the deleted stack had, if it was another")
-    arguments.add_argument("--only", nargs="+", default=[], metavar="ID", help="logical ids to adopt, such as EventsTable")
+    arguments.add_argument(
+        "--only", nargs="+", default=[], metavar="ID", help="logical ids to adopt, such as EventsTable"
+    )
     options = arguments.parse_args()
     settings = Settings(ROOT, options.stack)
     adopt(settings, Account(settings), options.source or settings.stack, options.only)

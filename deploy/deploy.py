@@ -12,7 +12,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +61,9 @@ STUCK = {
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--stack", help="name of the stack; the default one is in samconfig.toml")
-    arguments.add_argument("--parameters", default="", help='settings to keep in samconfig.toml, as "Key=Value Key=Value"')
+    arguments.add_argument(
+        "--parameters", default="", help='settings to keep in samconfig.toml, as "Key=Value Key=Value"'
+    )
     arguments.add_argument("--sam-arguments", default="", help="more arguments of `sam deploy`")
     options = arguments.parse_args()
 

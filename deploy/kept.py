@@ -19,7 +19,9 @@ class Kept:
 
 def deleted(account: Account, name: str) -> list[dict[str, Any]]:
     """The deleted stacks of a name, the latest first. CloudFormation knows them for 90 days."""
-    pages = account.client("cloudformation").get_paginator("list_stacks").paginate(StackStatusFilter=["DELETE_COMPLETE"])
+    pages = (
+        account.client("cloudformation").get_paginator("list_stacks").paginate(StackStatusFilter=["DELETE_COMPLETE"])
+    )
     found = [each for page in pages for each in page["StackSummaries"] if each["StackName"] == name]
     return sorted(found, key=lambda each: each["CreationTime"], reverse=True)
 

@@ -291,7 +291,9 @@ def _alarms(stack: Stack) -> Section:
     waiting = [each for each in found or [] if each["SubscriptionArn"] == "PendingConfirmation"]
     address = stack.parameter("AlarmEmail")
     if waiting:
-        step = Step(f"Confirm the subscription: the mail to {' and '.join(each['Endpoint'] for each in waiting)} has a link.")
+        step = Step(
+            f"Confirm the subscription: the mail to {' and '.join(each['Endpoint'] for each in waiting)} has a link."
+        )
     elif found:
         step = Step("The alarms are sent to a subscription that was confirmed.", is_done=True)
     elif address:

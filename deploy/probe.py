@@ -80,7 +80,9 @@ def probe(settings: Settings, account: Account, connect_to: str | None, host: st
     request = json.loads(SAMPLE.read_text())
     body = request["body"].encode()
     headers = {
-        name: value for name, value in request["headers"].items() if name == "content-type" or name.startswith("x-raas-")
+        name: value
+        for name, value in request["headers"].items()
+        if name == "content-type" or name.startswith("x-raas-")
     }
 
     answer = _until(lambda: _accepted(target.post(body, headers)), "the signed sample is answered 200")
@@ -113,11 +115,15 @@ def _accepted(answer: Answer) -> Answer | str:
 
 
 def _recorded(account: Account, table: str, event: str) -> bool | str:
-    pages = account.client("dynamodb").get_paginator("scan").paginate(
-        TableName=table,
-        ConsistentRead=True,
-        FilterExpression="provider = :provider AND id = :id",
-        ExpressionAttributeValues={":provider": {"S": "machnet"}, ":id": {"S": event}},
+    pages = (
+        account.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=table,
+            ConsistentRead=True,
+            FilterExpression="provider = :provider AND id = :id",
+            ExpressionAttributeValues={":provider": {"S": "machnet"}, ":id": {"S": event}},
+        )
     )
     return any(page["Count"] for page in pages) or "it is not there"
 

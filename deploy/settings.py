@@ -110,7 +110,7 @@ def given(parameters: str) -> dict[str, str]:
     try:
         words = shlex.split(parameters)
     except ValueError as error:
-        raise Problem(f"PARAMETERS cannot be read ({error}); write PARAMETERS=\"Key=Value Key=Value\".") from None
+        raise Problem(f'PARAMETERS cannot be read ({error}); write PARAMETERS="Key=Value Key=Value".') from None
     found: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -121,7 +121,7 @@ def given(parameters: str) -> dict[str, str]:
             name = next(reversed(found))
             found[name] += f" {word}"
         else:
-            raise Problem(f"PARAMETERS begins with {word!r}; write PARAMETERS=\"Key=Value Key=Value\".")
+            raise Problem(f'PARAMETERS begins with {word!r}; write PARAMETERS="Key=Value Key=Value".')
     return found
 
 

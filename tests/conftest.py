@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from authority import Authority, FreshTokens, put_authority
+from checkout import Checkout
 from confidential import secrets_so_far
 from nowcerts import LEASE, NowCerts
 from nurturecloud_api import NurtureCloudApi
@@ -17,6 +18,7 @@ from publisher import declare
 from secrecy import Report, in_the_emulator, logs, search
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner, PathSecret
+from stack.emulator import Emulator
 from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
 
@@ -56,6 +58,8 @@ SLOWEST_FILES = [
     "test_sterling.py",
     "test_nowcerts.py",
     "test_deploy.py",
+    "test_deleted_stacks.py",
+    "test_next_steps.py",
     "test_cost.py",
     "test_failures.py",
     "test_nurturecloud.py",
@@ -165,6 +169,19 @@ def stack(
         request.config.stash[LEFT_BEHIND] += in_the_emulator(stack, tmp_path_factory.mktemp("secrecy") / "left")
     finally:
         stack.close()
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An account of its own, with nothing in it."""
+    emulator = Emulator(tmp_path_factory.mktemp("account"))
+    yield emulator
+    emulator.stop()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, account: Emulator) -> Checkout:
+    return Checkout(tmp_path_factory.mktemp("checkout"), account)
 
 
 @pytest.fixture(scope="session")

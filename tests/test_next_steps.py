@@ -1,0 +1,76 @@
+"""What `make next-steps` and the end of a deployment print."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from checkout import NEXT_STEPS, OTHER, OTHER_STACK, Checkout, client
+from stack import template
+
+EXPECTED = template.ROOT / "tests" / "expected"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(checkout: Checkout) -> None:
+    # Unprotected, so that one update less is needed.
+    checkout.run(f"{OTHER} PARAMETERS=DeletionProtection=false")
+
+
+def masked(printed: str, outputs: dict[str, str]) -> str:
+    """What a command printed for a stack, with the names of outputs in place of their values."""
+    printed = printed[printed.index("The stack ") :]
+    for name, value in sorted(outputs.items(), key=lambda each: -len(each[1])):
+        printed = printed.replace(value, f"<{name}>")
+    printed = re.sub(r"https://\w+\.execute-api\.us-east-1\.amazonaws\.com", "<the API>", printed)
+    return re.sub(r"allows [\d,]+ concurrent", "allows <number> concurrent", printed)
+
+
+def test_the_next_steps_name_what_each_provider_needs(checkout: Checkout) -> None:
+    printed = checkout.run(NEXT_STEPS)
+
+    assert masked(printed, checkout.outputs(OTHER_STACK)) == (EXPECTED / "next-steps.txt").read_text()
+
+
+def test_what_may_not_be_read_is_a_step_to_take(checkout: Checkout) -> None:
+    secret = checkout.outputs(OTHER_STACK)["MachnetSecretArn"]
+    value = {"keys": [{"account": "main", "secret": "a secret that must not be printed"}]}
+    client(checkout.account, "secretsmanager").put_secret_value(SecretId=secret, SecretString=json.dumps(value))
+    iam = client(checkout.account, "iam")
+    iam.create_user(UserName="reader")
+    allowed = {"Effect": "Allow", "Action": ["cloudformation:DescribeStacks", "sts:GetCallerIdentity"], "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [allowed]}
+    iam.put_user_policy(UserName="reader", PolicyName="reads", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    assert "1. done: Make a secret" in checkout.run(NEXT_STEPS)
+    done = checkout.start(NEXT_STEPS, **credentials)
+    assert done.returncode == 0, done.stdout
+    assert "1. Make a secret and put it into the stack" in done.stdout
+
+
+def test_steps_that_were_taken_are_done_and_a_provider_turned_off_has_none(checkout: Checkout) -> None:
+    secrets = client(checkout.account, "secretsmanager")
+    before = checkout.outputs(OTHER_STACK)
+    value = '{"keys":[{"account":"main","public_key":"a key that must not be printed"}]}'
+    for output in ["AccreditSecretArn", "SterlingAuthoritySecretArn"]:
+        secrets.put_secret_value(SecretId=before[output], SecretString=value)
+    # The placeholder, written in another way.
+    secrets.put_secret_value(SecretId=before["NurtureCloudSecretArn"], SecretString='{ "keys": [] }')
+    printed = checkout.run(f'{OTHER} PARAMETERS="NowCertsScheduleState=ENABLED Sterling=disabled"')
+
+    assert "must not be printed" not in printed
+    steps = printed.split("What to do next:")[1]
+    assert "2. done: Put the Signature Key into the secret" in steps
+    assert "1. Make the URL" in steps
+    assert "3. done: Enable the schedule." in steps
+    assert "Sterling" not in steps
+
+    # What is off keeps its data and the value of its secret.
+    after = checkout.outputs(OTHER_STACK)
+    assert {name for name in before.keys() - after.keys() if not name.startswith("Sterling")} == set()
+    assert not any(name.startswith("Sterling") for name in after)
+    assert secrets.get_secret_value(SecretId=before["SterlingAuthoritySecretArn"])["SecretString"] == value
+    assert after["EventsTableName"] == before["EventsTableName"]
