@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from checkout import NEXT_STEPS, OTHER, OTHER_STACK, Checkout, client
 from stack import template
+from stack.stack import BINARIES
 
 EXPECTED = template.ROOT / "tests" / "expected"
 
@@ -31,6 +33,32 @@ def test_the_next_steps_name_what_each_provider_needs(checkout: Checkout) -> Non
     printed = checkout.run(NEXT_STEPS)
 
     assert masked(printed, checkout.outputs(OTHER_STACK)) == (EXPECTED / "next-steps.txt").read_text()
+
+
+def test_the_printed_commands_write_the_secrets(checkout: Checkout) -> None:
+    """Those of `webhook-intake` are run as printed, with the binary in place of `cargo run`."""
+    secrets = client(checkout.account, "secretsmanager")
+    before = {name: value(secrets, arn) for name, arn in checkout.outputs(OTHER_STACK).items() if name.endswith("Arn")}
+    printed = checkout.run(NEXT_STEPS).replace("\\\n", " ")
+    commands = re.findall(r"^ +cargo run --features aws -- (.*)$", printed, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["nurturecloud-url", "client"]
+    for command in commands:
+        done = checkout.start(f"{BINARIES / 'webhook-intake'} {command}")
+        assert done.returncode == 0, done.stdout
+
+    after = {name: value(secrets, arn) for name, arn in checkout.outputs(OTHER_STACK).items() if name.endswith("Arn")}
+    written = {name for name in after if after[name] != before[name]}
+    assert written == {"NurtureCloudSecretArn", "SterlingAuthoritySecretArn", "SterlingVerificationSecretArn"}
+    steps = checkout.run(NEXT_STEPS)
+    assert "1. done: Make the URL" in steps
+    assert "1. done: Make a client" in steps
+    # What the other commands would write is JSON.
+    for text in re.findall(r"--secret-string '(.*)'$", printed, re.MULTILINE):
+        assert json.loads(text)
+
+
+def value(secrets: Any, arn: str) -> str:
+    return secrets.get_secret_value(SecretId=arn)["SecretString"] if ":secret:" in arn else ""
 
 
 def test_what_may_not_be_read_is_a_step_to_take(checkout: Checkout) -> None:
