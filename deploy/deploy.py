@@ -200,7 +200,8 @@ class Deployment:
         stack = self._account.stack(name)
         if stack and stack["StackStatus"] in STUCK:
             return STUCK[stack["StackStatus"]].format(name=name)
-        return f"The stack {name} could not be deployed: the reason is above. What it had before is still in force."
+        before = "What it had before is still in force." if stack else "It was not created."
+        return f"The stack {name} could not be deployed: the reason is above. {before}"
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ SLOWEST_FILES = [
     "test_failures.py",
     "test_nurturecloud.py",
     "test_rotation.py",
+    "test_local_aws.py",
 ]
 
 

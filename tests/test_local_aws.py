@@ -1,12 +1,14 @@
-"""`make local-aws` in a copy of what it needs: all of it that needs no containers.
+"""`make local-aws` in a copy of what it needs: everything that works without containers.
 
-The compiled functions run under `cargo lambda watch --only-lambda-apis`, which serves Lambda's Runtime API without compiling
-anything, and are invoked by `cargo lambda invoke`. What builds for `sam local` is stood in for: cargo, and Docker's API.
+The functions are the binaries of the ordinary build. They run under `cargo lambda watch --only-lambda-apis`, which serves
+Lambda's Runtime API without compiling anything, and are invoked by `cargo lambda invoke`. For `sam local`, there are stand-ins for
+cargo and for Docker's API.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -36,8 +38,8 @@ NO_DOCKER = "unix:///nowhere/docker.sock"
 # The functions that are left out without a parameter that switches them on.
 OPTIONAL = {"nurturecloud-resync"}
 
-# Stands in for cargo and cargo-lambda: writes down what it was asked for, and as the binary the first bytes of an
-# executable for the machine whose number is in the file `machine`.
+# Stands in for cargo and cargo-lambda. Notes its arguments, and writes a binary that consists of an executable's first
+# bytes, for the machine that the file `machine` names.
 CARGO = """#!/bin/sh
 case "$1" in
 metadata) echo '{"target_directory": "'"$PWD"'/target", "packages": []}' ;;
@@ -53,7 +55,7 @@ X86_64, ARM64 = "\\076", "\\267"
 
 
 def environment_at(home: Path) -> dict[str, str]:
-    """Nothing of the user's settings but where rustup finds its toolchains."""
+    """The environment of a user without settings, but with the installed Rust toolchains."""
     folders = {"RUSTUP_HOME": ".rustup", "CARGO_HOME": ".cargo"}
     rust = {name: os.environ.get(name, str(Path.home() / folder)) for name, folder in folders.items()}
     return {"PATH": os.environ["PATH"], "HOME": str(home)} | rust
@@ -138,7 +140,7 @@ def new_checkout(folder: Path) -> Iterator[Checkout]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout whose emulator runs, with nothing built and without Docker."""
+    """A checkout with a running emulator, with nothing built and without Docker."""
     with new_checkout(tmp_path_factory.mktemp("checkout")) as checkout:
         checkout.make(f"local-aws PORT={checkout.port}")
         yield checkout
@@ -211,7 +213,6 @@ def test_nothing_of_a_crashed_emulator_is_in_the_way(tmp_path: Path) -> None:
         restarted = other.pid()
         assert other.make("local-aws-down") == "The emulator is stopped, and what it held is gone.\n"
         assert not runs(restarted) and not other.state.exists()
-        assert other.make("local-aws-down") == "No emulator was running.\n"
 
 
 # What the functions need
@@ -411,8 +412,7 @@ def sam_commands(said: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout whose functions are built for this machine, as far as a look at them shows, and whose emulator was started
-    without Docker."""
+    """A checkout with functions that cargo's stand-in built for this machine, and an emulator started without Docker."""
     with new_checkout(tmp_path_factory.mktemp("built")) as built:
         (built.folder / "machine").write_text({"x86_64": X86_64, "arm64": ARM64}[template.ARCHITECTURE])
         (built.folder / ".tools" / "build").unlink()
@@ -428,6 +428,13 @@ def test_it_builds_for_this_machine_whatever_the_deployment_has(built: Checkout)
 
     assert len(asked_for) == len(template.binaries(template.original()))
     assert {"--arm64" in line for line in asked_for} == {template.ARCHITECTURE == "arm64"}
+
+
+def test_it_does_not_build_while_a_deployment_uses_the_folder(built: Checkout) -> None:
+    with (built.folder / ".aws-sam" / "deploy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        assert built.refused("local-aws-build") == "`make deploy` is at work in this folder; wait until it has ended."
 
 
 def test_with_docker_sam_local_gets_a_template_that_names_the_emulator(built: Checkout, tmp_path: Path) -> None:
@@ -476,7 +483,10 @@ def test_containers_that_a_killed_sam_local_left_behind_are_removed(tmp_path: Pa
             docker.containers[name] = {"Id": name, "Mounts": [{"Source": str(source), "Destination": "/var/task"}]}
         said = Checkout(tmp_path).make("local-aws-down", docker.url)
 
-    assert said.splitlines()[1] == "`sam local` had left containers behind; they are removed: 1."
+    assert said.splitlines() == [
+        "No emulator was running.",
+        "`sam local` had left containers behind; they are removed: 1.",
+    ]
     assert list(docker.containers) == ["another"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -26,12 +27,26 @@ _MACHINES = {62: "x86_64", 183: "arm64"}
 
 def build() -> int:
     """Compiles the functions for this machine; returns the exit code of `sam build`."""
+    BUILD.parent.mkdir(exist_ok=True)
+    with (BUILD.parent / "deploy.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # It may deploy for another architecture, and builds in the same folder.
+            raise Problem("`make deploy` is at work in this folder; wait until it has ended.") from None
+        return _sam_build()
+
+
+def _sam_build() -> int:
     environment = os.environ | {
         "PATH": f"{TOOLS / 'build' / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "SAM_CLI_TELEMETRY": "0",
     }
     command = [TOOLS / "sam" / "bin" / "sam", "build", "--parameter-overrides", f"Architecture={ARCHITECTURE}"]
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    if code == 0:
+        print(f"\nThe functions are built for {ARCHITECTURE}. `make local-aws` prints the commands that run them here.")
+    return code
 
 
 def require_built() -> None:

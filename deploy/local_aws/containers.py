@@ -1,4 +1,4 @@
-"""Docker or Finch, as the SAM CLI finds them: its own code is asked, so that what it says here is what `sam local` meets."""
+"""Docker or Finch, found by the SAM CLI's own code, so that `sam local` finds the same."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from samcli.local.docker.exceptions import ContainerEnforcementException, Contai
 from places import ARCHITECTURE, BUILD
 from problem import Problem
 
-# The name under which a container reaches this machine: Docker Desktop and Finch know it, and Docker on Linux is told by
-# `--add-host`.
+# The name by which a container reaches this machine. Docker Desktop and Finch define it; on Linux, `--add-host` does.
 HOST = "host.docker.internal"
 HOST_GATEWAY = f"{HOST}:host-gateway"
 
@@ -35,21 +34,21 @@ class Containers:
         return None
 
     def own_address(self) -> str | None:
-        """The address of this machine that containers reach; none if the engine passes them on to the loopback interface."""
+        """The address of this machine that containers reach; none if they reach its loopback interface."""
         try:
             [settings, *_] = self._client.networks.get("bridge").attrs["IPAM"]["Config"]
         except (docker.errors.DockerException, requests.RequestException, KeyError, TypeError, ValueError):
             return None
         # Docker on Linux leaves the gateway out until the first container has run. It is the network's first address.
         address = settings.get("Gateway") or str(next(ipaddress.ip_network(settings["Subnet"]).hosts()))
-        # Docker Desktop and Finch run in a virtual machine, whose address this is then.
+        # With Docker Desktop and Finch it is an address of their virtual machine, and cannot be used here.
         with contextlib.suppress(OSError), socket.socket() as listener:
             listener.bind((address, 0))
             return address
         return None
 
     def require_image(self, runtime: str) -> None:
-        """Pulls the image in which `sam local` runs functions, unless it is there."""
+        """Pulls the image in which `sam local` runs functions, unless it is already there."""
         image = f"public.ecr.aws/lambda/{runtime.replace('.', ':')}-{ARCHITECTURE}"
         try:
             self._client.images.get(image)

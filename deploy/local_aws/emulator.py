@@ -1,4 +1,4 @@
-"""ministack, the emulator of AWS that the tests use too, as a process that outlives the command that started it."""
+"""ministack, the tests' emulator of AWS, as a process that outlives the command that started it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Emulator:
         return False
 
     def runs(self) -> bool:
-        """Whether the process is still there, and not another one under its number."""
+        """Whether the process still runs. Another process may have its id by now."""
         return str(_MARK) in _command(self.pid)
 
     def stop(self) -> None:
@@ -58,7 +58,7 @@ class Emulator:
 
 
 def _command(pid: int) -> str:
-    """The command line of a process; empty if there is no such process."""
+    """The command line of a process; empty if it has ended."""
     if Path("/proc/self/cmdline").exists():
         with contextlib.suppress(OSError):
             return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")

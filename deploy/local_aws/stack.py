@@ -1,7 +1,7 @@
 """What the functions of template.yaml need of AWS, created in the emulator.
 
-Nothing is listed here. The functions' variables name resources, and these name others: that part of template.yaml is
-deployed, with the variables' values as its outputs, so that CloudFormation works them out.
+The functions' variables refer to resources, and these to others. Just that part of template.yaml is deployed, so there is no
+second list of resources, and its outputs are the variables' values, so CloudFormation evaluates them.
 """
 
 from __future__ import annotations
