@@ -109,9 +109,6 @@ def test_with_a_threshold_as_many_requests_in_each_of_two_periods_raise_no_alarm
     assert (silent.raised(until=DAY), len(raised.raised(until=DAY))) == ([], 1)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="periods of five minutes that slide by one part the two in some evaluations and not in others"
-)
 @pytest.mark.parametrize("further_points", FURTHER_POINTS)
 def test_two_requests_of_a_scanner_shortly_after_each_other_raise_at_most_one_alarm(further_points: int) -> None:
     story = Story("MachnetUnverifiedAlarm", further_points)
@@ -233,7 +230,6 @@ def test_a_queue_in_use_at_every_run_raises_busy_at_any_schedule(schedule: int, 
     assert raised[-1] <= DAY + 6 * HOUR
 
 
-@pytest.mark.xfail(strict=True, reason="between two runs the alarm has no data, which ends it")
 @pytest.mark.parametrize("further_points", FURTHER_POINTS)
 def test_a_queue_in_use_at_every_hourly_run_raises_busy_once_until_a_run_has_the_queue(further_points: int) -> None:
     story = Story("NowCertsDrainBusyAlarm", further_points)
