@@ -56,6 +56,8 @@ SLOWEST_FILES = [
     "test_nowcerts_broker_away.py",
     "test_nowcerts_failures.py",
     "test_sterling.py",
+    "test_recordings.py",
+    "test_template_check.py",
     "test_nowcerts.py",
     "test_deploy.py",
     "test_deleted_stacks.py",

@@ -109,6 +109,14 @@ def test_with_a_threshold_as_many_requests_in_each_of_two_periods_raise_no_alarm
     assert (silent.raised(until=DAY), len(raised.raised(until=DAY))) == ([], 1)
 
 
+@pytest.mark.parametrize("further_points", FURTHER_POINTS)
+def test_two_requests_of_a_scanner_shortly_after_each_other_raise_at_most_one_alarm(further_points: int) -> None:
+    story = Story("MachnetUnverifiedAlarm", further_points)
+    story.send(counter("unverified", "Machnet"), [HOUR + 55, HOUR + 65])
+
+    assert len(story.raised(until=DAY)) <= 1
+
+
 def test_clients_that_are_refused_raise_an_alarm_although_another_one_gets_tokens() -> None:
     story = Story("SterlingTokenUnverifiedAlarm")
     story.send(counter("tokens_issued"), range(0, DAY, HOUR))
@@ -220,6 +228,17 @@ def test_a_queue_in_use_at_every_run_raises_busy_at_any_schedule(schedule: int, 
 
     assert DAY < raised[0] <= DAY + 5 * MINUTE + schedule
     assert raised[-1] <= DAY + 6 * HOUR
+
+
+@pytest.mark.parametrize("further_points", FURTHER_POINTS)
+def test_a_queue_in_use_at_every_hourly_run_raises_busy_once_until_a_run_has_the_queue(further_points: int) -> None:
+    story = Story("NowCertsDrainBusyAlarm", further_points)
+    busy = counter("drain_busy", "NowCerts")
+    story.send(busy, range(0, 12 * HOUR, HOUR), 1).send(busy, range(12 * HOUR, DAY, HOUR), 0)
+
+    [(_, raised), (ended, _)] = story.history(until=DAY)
+
+    assert (raised, ended) == (ALARM, 12 * HOUR + MINUTE)
 
 
 @pytest.mark.parametrize("further_points", FURTHER_POINTS)

@@ -105,14 +105,20 @@ def metric_that_sqs_has_not(whole: Template) -> None:
     properties(whole, "DeadLetterQueueAlarm")["MetricName"] = "NumberOfMessagesVisible"
 
 
-def graph_of_nothing(whole: Template) -> None:
+def in_the_dashboard(whole: Template, old: str, new: str) -> None:
+    """Changes the text of the dashboard, whose variables may stand beside it."""
     body = properties(whole, "Dashboard")["DashboardBody"]
-    body["Fn::Sub"] = body["Fn::Sub"].replace('"conflict"', '"conflicts"')
+    text, *variables = body["Fn::Sub"] if isinstance(body["Fn::Sub"], list) else [body["Fn::Sub"]]
+    assert old in text
+    body["Fn::Sub"] = [text.replace(old, new), *(variables or [{}])]
+
+
+def graph_of_nothing(whole: Template) -> None:
+    in_the_dashboard(whole, '"conflict"', '"conflicts"')
 
 
 def search_for_nothing(whole: Template) -> None:
-    body = properties(whole, "Dashboard")["DashboardBody"]
-    body["Fn::Sub"] = body["Fn::Sub"].replace(r"\"stored\"", r"\"saved\"")
+    in_the_dashboard(whole, r"\"stored\"", r"\"saved\"")
 
 
 def nobody_is_notified(whole: Template) -> None:

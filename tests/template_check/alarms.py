@@ -24,8 +24,8 @@ STATISTICS = {"Average", "Maximum", "Minimum", "SampleCount", "Sum"}
 OPERATORS = {
     f"{relation}Threshold" for relation in ["GreaterThan", "GreaterThanOrEqualTo", "LessThan", "LessThanOrEqualTo"]
 }
-# Whatever else it were, an alarm would be raised, or stay, because a metric has no data yet or any more.
-MISSING_DATA = "notBreaching"
+# Otherwise an alarm would be raised, or say nothing, because a metric has no data yet or any more.
+MISSING_DATA = {"notBreaching", "ignore"}
 
 # A stranger can raise these at will, and each change of state would be a mail: one about the alarm is enough.
 RAISED_BY_STRANGERS = re.compile(r"Unverified|^Unrouted|^Unanswered")
@@ -74,8 +74,8 @@ def settings_are_known(resolved: Resolved) -> Iterator[Problem]:
                 yield Problem(name, f"{stat['Stat']!r} is not a statistic")
         if alarm.get("ComparisonOperator") not in OPERATORS:
             yield Problem(name, f"{alarm.get('ComparisonOperator')!r} is not a comparison")
-        if alarm.get("TreatMissingData") != MISSING_DATA:
-            yield Problem(name, f"missing data is {alarm.get('TreatMissingData')} instead of {MISSING_DATA}")
+        if alarm.get("TreatMissingData") not in MISSING_DATA:
+            yield Problem(name, f"missing data is {alarm.get('TreatMissingData')}, not {' or '.join(sorted(MISSING_DATA))}")
         if not isinstance(alarm.get("Threshold"), int | float):
             yield Problem(name, f"{alarm.get('Threshold')!r} is not a threshold")
 
