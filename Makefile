@@ -1,8 +1,9 @@
 TOOLS := $(CURDIR)/.tools
 SAM := $(TOOLS)/sam/bin/sam
+PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint
+.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -11,10 +12,17 @@ help:
 	@echo "make samples     regenerate the samples in events/"
 	@echo "make build       build the functions for Lambda"
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
+	@echo "                 STACK=name another stack, PARAMETERS=\"Key=Value\" settings to keep, DEPLOY_ARGS for sam deploy"
+	@echo "make next-steps  what is left to do for a stack; STACK=name"
+	@echo "make adopt       make a stack of what a deleted one left behind; STACK=name, then make deploy"
+	@echo "make cost        compute docs/cost.md from the template, the prices and what the code uses"
+	@echo "make local-aws   start an emulator of AWS with what the functions need, and print what to try (PORT=4566)"
+	@echo "make local-aws-build  build the functions for this machine, for sam local"
+	@echo "make local-aws-down   stop the emulator"
 	@echo "make clean       remove what was built and installed"
 
 # The commands for a deployed stack are behind a feature; the end-to-end tests run them.
-test: check-tools tools-test tools-rabbitmq tools-sam
+test: check-tools tools-test tools-rabbitmq tools-sam tools-build
 	cargo test --workspace --locked
 	cargo build --workspace --features intake-cli/aws --locked
 	$(TOOLS)/tests/bin/python -m pytest tests
@@ -38,9 +46,34 @@ samples:
 build: check-tools tools-sam tools-build
 	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build
 
-# `sam build` and `sam deploy` both read the stack's settings, including the architecture, from samconfig.toml.
-deploy: build
-	$(SAM) deploy $(DEPLOY_ARGS)
+# What is given on the command line reaches the recipe in the environment too, so that the shell reads none of it.
+STACK_OPTION = $(if $(filter undefined,$(origin STACK)),,--stack "$$STACK")
+
+deploy: check-tools tools-sam tools-build
+	@$(PYTHON) deploy/deploy.py $(STACK_OPTION) --parameters="$$PARAMETERS" --sam-arguments="$$DEPLOY_ARGS"
+
+next-steps: tools-sam
+	@$(PYTHON) deploy/next_steps.py $(STACK_OPTION)
+
+adopt: tools-sam
+	@$(PYTHON) deploy/adopt.py $(STACK_OPTION) $(ADOPT_ARGS)
+
+cost: tools-sam
+	@$(PYTHON) deploy/cost.py
+
+# What the code uses of AWS, into deploy/measured.toml; `make test` compares the two.
+measure-cost: tools-test tools-rabbitmq tools-sam
+	cargo build --workspace --features intake-cli/aws --locked
+	MEASURED=write $(TOOLS)/tests/bin/python -m pytest tests/test_cost.py -k measurements
+
+local-aws: check-tools tools-test tools-sam tools-build
+	@$(PYTHON) deploy/local_aws up $(if $(PORT),--port $(PORT))
+
+local-aws-build: check-tools tools-sam tools-build
+	@$(PYTHON) deploy/local_aws build
+
+local-aws-down: tools-sam
+	@$(PYTHON) deploy/local_aws down
 
 clean:
 	rm -rf target .aws-sam .tools

@@ -10,6 +10,23 @@ from stack.stack import Stack
 
 PROVIDERS = ["accredit", "machnet", "nurturecloud", "sterling"]
 
+# The reasons of answers that say "send it again".
+FAULTS = {
+    "configuration-invalid",
+    "no-active-key",
+    "secrets-unavailable",
+    "request-unreadable",
+    "queue-unavailable",
+    "deadline-exceeded",
+    "panic",
+}
+
+# What begins the reasons of requests whose proof was missing, malformed or did not hold.
+UNVERIFIED = ("signature-", "token-", "path-secret-")
+
+# Outcomes of events that are counted without their provider.
+WITHOUT_PROVIDER = {"conflict", "quarantined"}
+
 Counters = dict[tuple[str, tuple[tuple[str, str], ...]], int]
 
 
@@ -56,13 +73,19 @@ class Accounting:
         """The counters that the lines add up to."""
         sums: Counter[Any] = Counter()
         for line in self.deliveries():
-            provider = ("provider", line["provider"])
-            sums["received", (provider,)] += 1
-            if line["outcome"] == "rejected":
-                sums["rejected", (provider, ("reason", line["reason"]))] += 1
+            provider = (("provider", line["provider"]),)
+            reason = line.get("reason", "")
+            if line["outcome"] == "accepted":
+                sums["accepted", provider] += 1
+            elif reason in FAULTS:
+                sums["faults", provider] += 1
             else:
-                sums[line["outcome"], (provider,)] += 1
+                sums["rejected", (("reason", reason),)] += 1
+            if line["outcome"] == "unknown":
+                sums["unknown", provider] += 1
+            if reason.startswith(UNVERIFIED):
+                sums["unverified", provider] += 1
         for line in self.records():
             for outcome in outcomes(line):
-                sums[outcome, (("provider", line["provider"]),)] += 1
+                sums[outcome, () if outcome in WITHOUT_PROVIDER else (("provider", line["provider"]),)] += 1
         return dict(sums)

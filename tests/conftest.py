@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -24,6 +25,10 @@ from stack.stack import Stack
 LEFT_BEHIND = pytest.StashKey[list[Path]]()
 SECRETS = pytest.StashKey[dict[str, str]]()
 SECRECY = pytest.StashKey[Report]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write the recordings of template_check again")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,6 +56,7 @@ SLOWEST_FILES = [
     "test_sterling.py",
     "test_nowcerts.py",
     "test_deploy.py",
+    "test_cost.py",
     "test_failures.py",
     "test_nurturecloud.py",
     "test_rotation.py",
@@ -98,6 +104,12 @@ def left_behind_at_the_end(request: pytest.FixtureRequest, tmp_path_factory: pyt
     """Lists the logs to search once everything else has ended: the fixture that is set up first is torn down last."""
     yield
     request.config.stash[LEFT_BEHIND] += logs(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def record(pytestconfig: pytest.Config) -> bool:
+    """Whether what the run does is recorded, instead of compared with what is recorded."""
+    return bool(pytestconfig.getoption("record"))
 
 
 @pytest.fixture(scope="session")
@@ -174,12 +186,17 @@ def nowcerts(stack: Stack, rabbitmq: RabbitMq, request: pytest.FixtureRequest) -
 
 
 @pytest.fixture
-def impatient_queue(stack: Stack) -> Iterator[None]:
-    """A queue that dead-letters a message within seconds instead of a quarter of an hour."""
+def impatient_queue(stack: Stack) -> Iterator[int]:
+    """A queue that dead-letters a message within seconds instead of more than an hour; after how many receives."""
     sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
-    yield
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "180"})
+    names = ["VisibilityTimeout", "RedrivePolicy"]
+    patient = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    redrive = json.loads(patient["RedrivePolicy"]) | {"maxReceiveCount": 5}
+    sqs.set_queue_attributes(
+        QueueUrl=queue, Attributes={"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(redrive)}
+    )
+    yield redrive["maxReceiveCount"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=patient)
 
 
 @pytest.fixture

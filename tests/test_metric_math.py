@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from metric_math import ARRAY, TS, S, parse, problems
+from template_check.metric_math import ARRAY, TS, S, parse, problems
 
 
 def metric(name: str, **changes: Any) -> dict[str, Any]:

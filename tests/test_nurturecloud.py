@@ -135,15 +135,15 @@ def test_a_body_above_the_limit_is_answered_413(nurturecloud: Sender) -> None:
 def test_an_unset_secret_is_answered_503_and_counted(
     stack: Stack, nurturecloud: Sender, other_path_secrets: None
 ) -> None:
-    reason = ("rejected", (("provider", "nurturecloud"), ("reason", "no-active-key")))
-    counted = stack.counters("nurturecloud").get(reason, 0)
+    faults = ("faults", (("provider", "nurturecloud"),))
+    counted = stack.counters("nurturecloud").get(faults, 0)
     stack.put_keys("nurturecloud")
 
     sent = nurturecloud.send(notification("Created", agent(new_id())))
 
     assert (sent.answer.status, sent.line["reason"]) == (503, "no-active-key")
     assert sent.answer.problem()["type"].endswith(":send-again")
-    wait_until(lambda: stack.counters("nurturecloud").get(reason, 0) == counted + 1, what="the counter")
+    wait_until(lambda: stack.counters("nurturecloud").get(faults, 0) == counted + 1, what="the counter")
 
 
 def test_several_secrets_are_active_at_once_and_change_without_a_deployment(

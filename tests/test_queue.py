@@ -47,7 +47,7 @@ def test_two_copies_at_once_are_recorded_once(stack: Stack, captured: dict[str, 
 
 
 def test_a_poison_message_fails_alone_and_ends_in_the_dead_letter_queue(
-    stack: Stack, captured: dict[str, object], impatient_queue: None
+    stack: Stack, captured: dict[str, object], impatient_queue: int
 ) -> None:
     dead = stack.messages("DeadLetterQueueUrl")
     failed = stack.counters("processor").get(("failed", ()), 0)
@@ -66,14 +66,13 @@ def test_a_poison_message_fails_alone_and_ends_in_the_dead_letter_queue(
     wait_until(lambda: stack.messages("DeadLetterQueueUrl") == dead + len(poison), what="the end of the poison")
     assert stack.messages() == 0
     assert len(stack.items(delivery_id=captured["delivery_id"])) == 1
-    wait_until(
-        lambda: stack.counters("processor").get(("failed", ()), 0) == failed + 5 * len(poison), what="the counter"
-    )
+    expected = failed + impatient_queue * len(poison)
+    wait_until(lambda: stack.counters("processor").get(("failed", ()), 0) == expected, what="the counter")
     assert all("error" in line for line in stack.lines("processor", "record failed"))
 
 
 def test_a_record_that_may_not_be_written_waits_until_it_may(
-    stack: Stack, machnet: Sender, impatient_queue: None
+    stack: Stack, machnet: Sender, impatient_queue: int
 ) -> None:
     event_id = new_id()
 

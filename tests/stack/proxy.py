@@ -7,11 +7,17 @@ import dataclasses
 import http.client
 import http.server
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from .actions import Needed, needed
+
+# How the functions' SDK says in `User-Agent` which application calls; it takes the name from `AWS_SDK_UA_APP_ID`.
+APPLICATION = re.compile(r"\bapp/(\S+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +26,17 @@ class Call:
 
     operation: str
     status: int | None
+    # The binary that called.
+    caller: str
+    needed: frozenset[Needed]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One request of a function to AWS, with what it sent."""
+
+    operation: str
+    body: bytes
 
 
 @dataclasses.dataclass
@@ -47,6 +64,7 @@ class FaultProxy:
         self._log = log.open("ab")
         self.calls: list[Call] = []
         self._faults: list[Fault] = []
+        self._recordings: list[list[Request]] = []
         self._lock = threading.Lock()
         self._release = threading.Event()
         proxy = self
@@ -81,6 +99,19 @@ class FaultProxy:
                 self._faults.remove(fault)
             self._release.set()
 
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[Request]]:
+        """The requests that are made inside the `with` block, in order."""
+        requests: list[Request] = []
+        with self._lock:
+            self._recordings.append(requests)
+        try:
+            yield requests
+        finally:
+            with self._lock:
+                # By identity: two empty recordings are equal.
+                self._recordings = [each for each in self._recordings if each is not requests]
+
     def count(self, operation: str) -> int:
         """How many calls of this operation were seen so far."""
         with self._lock:
@@ -95,16 +126,18 @@ class FaultProxy:
                     return fault.action
         return None
 
-    def keep(self, head: str, body: bytes) -> None:
+    def keep(self, operation: str, head: str, body: bytes) -> None:
         """Writes a request down."""
         with self._lock:
+            for recording in self._recordings:
+                recording.append(Request(operation, body))
             if not self._log.closed:
                 self._log.write(head.encode() + b"\n" + body + b"\n")
                 self._log.flush()
 
-    def record(self, operation: str, status: int | None) -> None:
+    def record(self, call: Call) -> None:
         with self._lock:
-            self.calls.append(Call(operation, status))
+            self.calls.append(call)
 
     def hang(self) -> None:
         """Blocks until the fault is over, but not longer than any client would wait."""
@@ -126,38 +159,39 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_any(self) -> None:
         body = self._read_body()
         operation = self._operation()
-        self.owner.keep(f"{self.command} {self.path}\n{self.headers}", body)
+        self.owner.keep(operation, f"{self.command} {self.path}\n{self.headers}", body)
+        application = APPLICATION.search(self.headers.get("User-Agent", ""))
+        call = Call(
+            operation,
+            None,
+            application[1] if application else "",
+            needed(self.headers.get("X-Amz-Target"), self.command, self.path, body),
+        )
         action = self.owner.action_for(operation)
         if action == "hang":
-            self.owner.record(operation, None)
+            self.owner.record(call)
             self.owner.hang()
             self.close_connection = True
         elif action in {"lose-answer", "late-answer"}:
-            status, _, _ = self._forward(body)
-            self.owner.record(operation, status)
+            self._forward(call, body)
             if action == "late-answer":
                 self.owner.hang()
             self.close_connection = True
         elif action == "slow":
             time.sleep(3)
-            status, headers, answer = self._forward(body)
-            self.owner.record(operation, status)
-            self._answer(status, headers, answer)
+            self._answer(*self._forward(call, body))
         elif action == "refuse-entry":
-            status, headers, answer = self._forward(body)
-            self.owner.record(operation, status)
+            status, headers, answer = self._forward(call, body)
             self._answer(status, headers, _with_first_entry_refused(answer))
         elif action is None:
-            status, headers, answer = self._forward(body)
-            self.owner.record(operation, status)
-            self._answer(status, headers, answer)
+            self._answer(*self._forward(call, body))
         else:
             status, code = {
                 "unavailable": (503, "ServiceUnavailable"),
                 "internal-error": (500, "InternalFailure"),
                 "access-denied": (403, "AccessDeniedException"),
             }[action]
-            self.owner.record(operation, status)
+            self.owner.record(dataclasses.replace(call, status=status))
             self._answer(status, *_error(operation, code))
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_any
@@ -181,7 +215,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return body
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _forward(self, call: Call, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.target, timeout=60)
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -193,9 +227,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             response = connection.getresponse()
-            return response.status, response.getheaders(), response.read()
+            answer = response.status, response.getheaders(), response.read()
+        except BaseException:
+            self.owner.record(call)
+            raise
         finally:
             connection.close()
+        self.owner.record(dataclasses.replace(call, status=answer[0]))
+        return answer
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ STACK_NAME = "webhook-intake-test"
 
 Item = dict[str, Any]
 Line = dict[str, Any]
+# A metric's name and dimensions.
+Metric = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,9 @@ class Stack:
         copy.parent.mkdir(exist_ok=True)
         shutil.copy2(executable, copy)
         bootstrap = folder / "bootstrap"
-        bootstrap.write_text(f'#!/bin/sh\nexec "{copy}" >>"{self._logs}/{binary}.$$.log" 2>&1\n')
+        # The name by which its calls are told apart.
+        environment = f"AWS_SDK_UA_APP_ID={binary}"
+        bootstrap.write_text(f'#!/bin/sh\n{environment} exec "{copy}" >>"{self._logs}/{binary}.$$.log" 2>&1\n')
         bootstrap.chmod(0o755)
         return folder
 
@@ -172,9 +177,13 @@ class Stack:
 
     def _create_routes(self, translated: template.Template) -> None:
         """Creates the routes that a real deployment makes of the API's `Body`, which the emulator ignores."""
+        if "Api" not in self.resources:
+            return
         api = self.client("apigatewayv2")
         self.api_id = self.resources["Api"]
         for route, function in template.routes(translated).items():
+            if function not in self.resources:
+                continue
             arn = self.client("lambda").get_function(FunctionName=self.resources[function])["Configuration"][
                 "FunctionArn"
             ]
@@ -196,6 +205,8 @@ class Stack:
 
     def _allow_batches(self) -> None:
         """Allows `SendMessageBatch` to who may send: the emulator asks for a permission of that name, which AWS doesn't know."""
+        if "NowCertsRole" not in self.resources:
+            return
         iam, role = self.client("iam"), self.resources["NowCertsRole"]
         [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
         policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
@@ -262,9 +273,13 @@ class Stack:
             SecretId=self.outputs[output], SecretString=json.dumps(document)
         )
 
+    @property
+    def binaries(self) -> list[str]:
+        return sorted(self._functions)
+
     def function_name(self, binary: str) -> str:
         """The deployed function of a binary, such as `sterling-token`."""
-        return self.outputs[f"{self._functions[binary]}Name"]
+        return self.resources[self._functions[binary]]
 
     def invoke(self, binary: str, payload: Any) -> Any:
         """The answer of a directly invoked function; its failure raises `FunctionError`."""
@@ -379,9 +394,13 @@ class Stack:
 
     # Logs
 
+    def log_files(self, binary: str) -> list[Path]:
+        """What each process of a function writes to."""
+        return sorted(self._logs.glob(f"{binary}.*.log"))
+
     def output(self, binary: str) -> str:
         """All that a function's processes have written."""
-        return "".join(file.read_text() for file in sorted(self._logs.glob(f"{binary}.*.log")))
+        return "".join(file.read_text() for file in self.log_files(binary))
 
     def processes(self, binary: str, text: str = "") -> int:
         """How many processes of a function were started so far; with a text, how many have written that."""
@@ -397,18 +416,46 @@ class Stack:
             log = self._read.setdefault(file, ReadLog())
             yield from log.grown(file)
 
-    def counters(self, binary: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], int]:
-        """The sums of a function's counters, by name and dimensions, from its embedded metric format lines."""
-        sums: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+    def counters(self, binary: str) -> dict[Metric, int]:
+        """The sums of a function's counters, by name and dimensions."""
+        sums: dict[Metric, int] = {}
+        for metric, values in self._metrics(binary):
+            sums[metric] = sums.get(metric, 0) + sum(values)
+        return sums
+
+    def data_points(self, binary: str) -> Counter[Metric]:
+        """How many values a function has sent of each metric, zeros among them."""
+        return Counter(metric for metric, values in self._metrics(binary) for _ in values)
+
+    def _metrics(self, binary: str) -> Iterator[tuple[Metric, list[int]]]:
+        """The values in a function's lines of the embedded metric format."""
         for line in self._json_lines(binary):
             for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
                 for dimensions in directive["Dimensions"]:
                     labels = tuple(sorted((name, line[name]) for name in dimensions))
                     for metric in directive["Metrics"]:
                         value = line[metric["Name"]]
-                        key = (metric["Name"], labels)
-                        sums[key] = sums.get(key, 0) + (sum(value) if isinstance(value, list) else value)
-        return sums
+                        yield (metric["Name"], labels), value if isinstance(value, list) else [value]
+
+    def called(self, binary: str, since: int = 0) -> set[tuple[str, str]]:
+        """The IAM actions that a function's calls to AWS needed, each with the logical id of what it was on; without the
+        first calls of all, if a number is given."""
+        return {
+            (action, self._logical_id(resource))
+            for call in self.proxy.calls[since:]
+            if call.caller == binary
+            for action, resource in call.needed
+        }
+
+    def _logical_id(self, resource: str) -> str:
+        """A resource of the stack by the name in a call, with what the name may have after it: an index, a folder."""
+        names = {physical: name for name, physical in self.resources.items()}
+        if resource in names:
+            return names[resource]
+        known, separator, rest = resource.partition("/")
+        # The ARN of a secret ends with six characters after its name.
+        known = known.rpartition(":secret:")[2].rpartition("-")[0] if ":secret:" in known else known
+        return names.get(known, known) + separator + rest
 
     def deliveries(self, provider: str) -> list[Line]:
         """The intake's line of each delivery."""

@@ -2,7 +2,8 @@
 
 Of what a user deploys, this differs: each function's code is a folder that starts the binary of an ordinary cargo build,
 the architecture is the host's, the build instructions (`Metadata`) are gone, and so are the alarms on metric math, which
-the emulator does not know. `test_template.py` holds this to be all.
+the emulator does not know. No version is published, so that a test can change a function's settings. `test_template.py`
+holds this to be all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 PARAMETERS = {"Architecture": ARCHITECTURE}
+
+# What a test stack has not, of all functions and of each.
+GLOBALS_LEFT_OUT = ["CodeUri", "AutoPublishAlias"]
+LEFT_OUT = ["AutoPublishCodeSha256", "DeploymentPreference"]
 
 Template = dict[str, Any]
 
@@ -44,10 +49,13 @@ def binaries(template: Template) -> dict[str, str]:
 def derive(code_folders: dict[str, Path]) -> Template:
     """The template to deploy: every function's code comes from its folder."""
     template = original()
-    del template["Globals"]["Function"]["CodeUri"]
+    for name in GLOBALS_LEFT_OUT:
+        del template["Globals"]["Function"][name]
     for name in binaries(template):
         function = template["Resources"][name]
         del function["Metadata"]
+        for part in LEFT_OUT:
+            function["Properties"].pop(part, None)
         function["Properties"]["CodeUri"] = str(code_folders[name])
     return without_metric_math(template)
 
@@ -67,24 +75,32 @@ def metric_math_alarms(template: Template) -> list[str]:
     ]
 
 
-def translate(template: Template) -> Template:
-    """The CloudFormation template that SAM's own translator makes of it, with placeholders for the packaged code."""
+def translate(template: Template, parameters: dict[str, str] | None = None) -> Template:
+    """The CloudFormation template that SAM's own translator makes of it for these parameters, with placeholders for the
+    packaged code."""
     template = copy.deepcopy(template)
     template.get("Globals", {}).get("Function", {}).pop("CodeUri", None)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
     session = boto3.Session(region_name="us-east-1")
-    translated = Translator({}, Parser(), boto_session=session).translate(template, parameter_values=PARAMETERS)
+    values = PARAMETERS | (parameters or {})
+    translated = Translator({}, Parser(), boto_session=session).translate(template, parameter_values=values)
     # The translator's own kinds of dictionaries become ordinary ones.
     return json.loads(json.dumps(translated))
 
 
 def routes(translated: Template) -> dict[str, str]:
-    """Each route of the HTTP API ("POST /path") and the function resource behind it."""
+    """Each route of the HTTP API ("POST /path") and the function resource behind it, those of disabled providers included."""
     found = {}
-    for path, methods in translated["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
-        for method, operation in methods.items():
-            uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
-            found[f"{method.upper()} {path}"] = uri.split("functions/${", 1)[1].split(".Arn}", 1)[0]
+    for path, methods in if_so(translated["Resources"]["Api"]["Properties"]["Body"]["paths"]).items():
+        for method, operation in if_so(methods).items():
+            uri = if_so(if_so(operation)["x-amazon-apigateway-integration"]["uri"])["Fn::Sub"]
+            function = uri.split("functions/${", 1)[1].split("}", 1)[0]
+            found[f"{method.upper()} {path}"] = function.removesuffix(".Arn").removesuffix("Aliaslive")
     return found
+
+
+def if_so(part: Any) -> Any:
+    """What a part is if its condition holds."""
+    return part["Fn::If"][1] if isinstance(part, dict) and "Fn::If" in part else part

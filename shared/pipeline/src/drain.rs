@@ -34,7 +34,6 @@ use crate::secrets::Secrets;
 
 pub mod broker;
 mod consumer_run;
-mod counters;
 pub mod outcome;
 mod proof;
 mod window;

@@ -28,14 +28,13 @@ use serde::Serialize;
 
 use crate::answering::{Guard, collect};
 use crate::clock::Clock;
+use crate::counters::{ProviderCounter, count_rejected};
 use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
 use crate::port_error::PortError;
 use crate::problem;
 use crate::queue::Queue;
 use crate::queue_message::QueueMessage;
-
-mod counters;
 
 /// Maximum size of a body, in bytes: 4 MiB. Lambda takes 6 MB, and a binary body arrives in base64.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -170,7 +169,6 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
     }
 
     fn begin(&self) -> Progress {
-        counters::count_received(W::NAME);
         let received_at = self.clock.now();
         Progress {
             received_at,
@@ -225,21 +223,24 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
     fn report(&self, answer: &Answer, progress: &Progress, duration: Duration) {
         let (outcome, reason) = match answer {
             Answer::Accepted => {
-                counters::count_accepted(W::NAME);
+                ProviderCounter::Accepted.count(W::NAME);
                 ("accepted", None)
             }
             Answer::Rejected(rejection) => {
-                counters::count_rejection(W::NAME, rejection);
+                count_rejected(rejection);
+                if rejection.is_unverified() {
+                    ProviderCounter::Unverified.count(W::NAME);
+                }
                 ("rejected", Some(rejection.reason()))
             }
-            // Abandoned during the call to the queue, which may or may not have the delivery.
-            Answer::RetryLater(fault) if progress.undecided.load(Ordering::Relaxed) => {
-                counters::count_unknown(W::NAME);
-                ("unknown", Some(fault.reason()))
-            }
             Answer::RetryLater(fault) => {
-                counters::count_fault(W::NAME, *fault);
-                ("rejected", Some(fault.reason()))
+                ProviderCounter::Faults.count(W::NAME);
+                // Abandoned during the call to the queue, which may or may not have the delivery.
+                let is_unknown = progress.undecided.load(Ordering::Relaxed);
+                if is_unknown {
+                    ProviderCounter::Unknown.count(W::NAME);
+                }
+                (if is_unknown { "unknown" } else { "rejected" }, Some(fault.reason()))
             }
         };
         let matched = progress.matched.get();
@@ -252,7 +253,7 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
             account = matched.map(|key| key.account.as_str()),
             key_fingerprint = matched.map(|key| key.fingerprint.as_str()),
             body_bytes = progress.body_bytes.load(Ordering::Relaxed),
-            offloaded = progress.offloaded.load(Ordering::Relaxed),
+            offloaded = progress.offloaded.load(Ordering::Relaxed).then_some(true),
             duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
             "delivery"
         );

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use intake_providers::ProviderName;
 use intake_providers::delivery::Delivery;
 use intake_providers::event::{Event, EventIndex};
 use intake_providers::identity::Identity;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::counters::Counters;
 use self::identities::IdentityLocks;
+use crate::counters::{Counter, ProviderCounter};
 use crate::ledger::Outcome;
 use crate::platform::Platform;
 use crate::queue::QueueRecord;
@@ -33,8 +35,6 @@ use crate::recording::{Recorder, Recording, RecordingError};
 
 mod counters;
 mod identities;
-
-pub use counters::count_failed_record;
 
 /// Minimum number of events of a delivery for its progress to be saved, and for it to take turns with others of its kind.
 const MIN_LONG_DELIVERY_EVENTS: usize = 256;
@@ -178,8 +178,6 @@ impl<P: Platform, X: Split> Processor<P, X> {
                 message_id,
                 outcomes = counters.listed(),
                 further_outcomes = counters.further(),
-                key_fingerprint = delivery.authenticated_by.fingerprint.as_str(),
-                body_bytes = delivery.body.len(),
                 receive_count,
                 duration_microseconds,
                 "record processed"
@@ -327,6 +325,22 @@ impl<P: Platform, X: Split> Processor<P, X> {
     }
 }
 
+/// Counts a record that failed and stays on the queue.
+pub fn count_failed_record() {
+    Counter::Failed.count();
+}
+
+/// Counts an event by its outcome. Conflicts and quarantined events are rare, and whose they are is in the line and in the table.
+fn count_outcome(provider: ProviderName, outcome: Outcome) {
+    match outcome {
+        Outcome::Stored => ProviderCounter::Stored.count(provider),
+        Outcome::Duplicate => ProviderCounter::Duplicate.count(provider),
+        Outcome::Repeat => ProviderCounter::Repeat.count(provider),
+        Outcome::Conflict => Counter::Conflict.count(),
+        Outcome::Quarantined => Counter::Quarantined.count(),
+    }
+}
+
 fn settle(
     state: &State,
     delivery: &Delivery,
@@ -348,7 +362,7 @@ impl State {
     }
 
     fn settle(&self, delivery: &Delivery, index: EventIndex, outcome: Outcome) {
-        counters::count_outcome(delivery.provider, outcome);
+        count_outcome(delivery.provider, outcome);
         self.counters().settle(index, outcome);
     }
 

@@ -14,9 +14,9 @@ use intake_providers::nurturecloud::resync::{ResyncPlan, SyncAnswer, SyncCall, V
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::counters::Counter;
 use crate::port_error::PortError;
 
-mod counters;
 mod rate_limiter;
 mod report;
 mod resume_point;
@@ -108,7 +108,9 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
                 self.run_everything(wanted, &mut rate_limiter, &mut report, watch).await.unwrap_or_else(|ending| ending)
             }
         };
-        counters::count_run(&report.ending, matches!(plan, ResyncPlan::Everything { .. }));
+        if let Some(counter) = report.ending.counter(matches!(plan, ResyncPlan::Everything { .. })) {
+            counter.count();
+        }
         report.log(started.elapsed());
         report
     }
@@ -222,21 +224,21 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
             let status = answered.status();
             match next {
                 Next::Accepted => {
-                    counters::count_accepted();
+                    Counter::ResyncAccepted.count();
                     return Settled::Accepted;
                 }
                 Next::NotAccepted { reason, hold } => {
-                    counters::count_not_accepted(reason);
+                    Counter::ResyncRefused.count();
                     rate_limiter.hold(hold);
                     return Settled::NotAccepted(NotAccepted { call: call.clone(), status, reason });
                 }
                 Next::Again { wait, .. } => rate_limiter.hold(wait),
                 Next::CredentialsWrong => {
-                    counters::count_not_accepted(Reason::CredentialsWrong);
+                    Counter::ResyncRefused.count();
                     return Settled::Ended { ending: RunOutcome::CredentialsWrong, in_vain: true };
                 }
                 Next::ToldToWait { wait } => {
-                    counters::count_not_accepted(Reason::Throttled);
+                    Counter::ResyncRefused.count();
                     return Settled::Ended { ending: RunOutcome::ToldToWait { wait }, in_vain: true };
                 }
             }

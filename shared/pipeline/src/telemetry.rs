@@ -3,14 +3,20 @@
 //! Counters go out as CloudWatch embedded metrics: a JSON line that CloudWatch reads as metrics. They count at least once: a
 //! redelivered record is counted again. The exact numbers are those of the distinct (delivery_id, index) over the log lines.
 
+use std::fmt;
 use std::io::Write as _;
 
 use metrics_cloudwatch_embedded::Collector;
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::clock::{Clock as _, SystemClock};
 
 /// How telemetry is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,18 +85,59 @@ where
     let filter = filter_fn(move |line| *line.level() <= if is_ours(line.target()) { level } else { others })
         .with_max_level_hint(level);
     let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
+        .fmt_fields(JsonFields::new())
+        .event_format(JsonLines::default())
         .with_writer(writer);
     tracing_subscriber::registry().with(filter).with(lines)
+}
+
+/// The format of a line. Lambda's JSON log format requires `timestamp` and `level`. The message of a line of ours says where it
+/// comes from; only those of others need their target beside it.
+struct JsonLines {
+    ours: Format<Json, Milliseconds>,
+    others: Format<Json, Milliseconds>,
+}
+
+impl Default for JsonLines {
+    fn default() -> Self {
+        let format = || {
+            tracing_subscriber::fmt::format()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .with_timer(Milliseconds)
+        };
+        Self { ours: format().with_target(false), others: format() }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let format = if is_ours(event.metadata().target()) { &self.ours } else { &self.others };
+        format.format_event(context, writer, event)
+    }
+}
+
+/// The time of a line, in milliseconds: the precision of CloudWatch Logs.
+struct Milliseconds;
+
+impl FormatTime for Milliseconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", SystemClock.now())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
+
+    use intake_providers::timestamp::Timestamp;
 
     use super::*;
 
@@ -123,5 +170,16 @@ mod tests {
         let messages: Vec<&str> =
             ["ours 1", "ours 2", "a warning", "theirs"].into_iter().filter(|line| text.contains(line)).collect();
         assert_eq!(messages, ["ours 1", "ours 2", "a warning"]);
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let targets: Vec<Option<&str>> = lines.iter().map(|line| line["target"].as_str()).collect();
+        assert_eq!(
+            targets,
+            [None, None, Some("lambda_runtime")],
+            "the message of a line of ours says where it is from"
+        );
+        for line in lines {
+            assert!(line["level"].is_string(), "{line}");
+            assert!(Timestamp::parse(line["timestamp"].as_str().unwrap()).is_ok(), "{line}");
+        }
     }
 }

@@ -15,6 +15,10 @@ use intake_providers::request::UnverifiedRequest;
 use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::Webhook;
 use intake_simulator::machnet::{Key, secret_text};
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key as MetricKey, KeyName, LocalRecorderGuard, Metadata,
+    Recorder, SharedString, Unit,
+};
 use tracing::level_filters::LevelFilter;
 
 use crate::clock::Clock;
@@ -414,5 +418,67 @@ impl Lines {
 
     pub(crate) fn text(&self) -> String {
         LINES.with_borrow(|lines| String::from_utf8(lines.clone()).unwrap())
+    }
+}
+
+/// What this thread's test has counted, as `name` or `name value-of-its-label`. A histogram is there with the sum of its values,
+/// which may be 0.
+#[derive(Clone, Default)]
+pub(crate) struct Counted(Arc<Mutex<BTreeMap<String, u64>>>);
+
+struct Series(Counted, String);
+
+impl Counted {
+    /// Counts until the guard is dropped.
+    pub(crate) fn record(&self) -> LocalRecorderGuard<'_> {
+        metrics::set_default_local_recorder(self)
+    }
+
+    /// The counts so far, such as `accepted machnet=1`, and forgets them.
+    pub(crate) fn take(&self) -> Vec<String> {
+        let counted = std::mem::take(&mut *self.0.lock().unwrap());
+        counted.into_iter().map(|(name, count)| format!("{name}={count}")).collect()
+    }
+
+    fn series(&self, key: &MetricKey) -> Arc<Series> {
+        let labels: String = key.labels().map(|label| format!(" {}", label.value())).collect();
+        Arc::new(Series(self.clone(), format!("{}{labels}", key.name())))
+    }
+}
+
+impl CounterFn for Series {
+    fn increment(&self, value: u64) {
+        *self.0.0.lock().unwrap().entry(self.1.clone()).or_default() += value;
+    }
+
+    fn absolute(&self, value: u64) {
+        panic!("{} is set to {value}", self.1);
+    }
+}
+
+impl HistogramFn for Series {
+    /// Ours are yes or no.
+    fn record(&self, value: f64) {
+        self.increment(u64::from(value > 0.0));
+    }
+}
+
+impl Recorder for Counted {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &MetricKey, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.series(key))
+    }
+
+    fn register_gauge(&self, _: &MetricKey, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, key: &MetricKey, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.series(key))
     }
 }

@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use crate::answering::{Guard, collect};
 use crate::clock::Clock;
+use crate::counters::Counter;
 use crate::intake::IntakeSettings;
 use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
@@ -193,7 +194,7 @@ fn unknown_client(authority: Option<&Authority>) -> NoToken {
 }
 
 impl NoToken {
-    const fn reason(&self) -> &'static str {
+    fn reason(&self) -> &'static str {
         match self {
             Self::Method => Rejection::MethodNotAllowed.reason(),
             Self::Body(rejection) => rejection.reason(),
@@ -201,16 +202,29 @@ impl NoToken {
             Self::Fault(fault) => fault.reason(),
         }
     }
+
+    /// The counter of such requests. A request that is malformed has none: its line says so.
+    const fn counter(&self) -> Option<Counter> {
+        match self {
+            Self::Request(TokenError::InvalidClient) => Some(Counter::TokensUnverified),
+            Self::Fault(_) => Some(Counter::TokensFaults),
+            Self::Method
+            | Self::Body(_)
+            | Self::Request(TokenError::InvalidRequest(_) | TokenError::UnsupportedGrantType) => None,
+        }
+    }
 }
 
 fn report(result: &Result<(ClientId, AccessToken), NoToken>, duration: Duration) {
     let (outcome, client_id, reason) = match result {
         Ok((client, _)) => {
-            metrics::counter!("tokens_issued").increment(1);
+            Counter::TokensIssued.count();
             ("issued", Some(client.as_str()), None)
         }
         Err(no_token) => {
-            metrics::counter!("tokens_refused", "reason" => no_token.reason()).increment(1);
+            if let Some(counter) = no_token.counter() {
+                counter.count();
+            }
             ("refused", None, Some(no_token.reason()))
         }
     };

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use strum::{IntoStaticStr, VariantNames};
+
 /// How a webhook request ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -14,7 +16,8 @@ pub enum Answer {
 }
 
 /// Why a request was rejected. The message is for a legitimate integrator and says nothing about our keys.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Rejection {
     /// Another method than POST.
     #[error("this webhook takes POST only")]
@@ -75,23 +78,30 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// All reasons.
+    pub const REASONS: &[&str] = Self::VARIANTS;
+
     /// The reason's name in logs and metrics.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether the request's proof was missing, malformed or did not hold. The other reasons say nothing of a key.
+    #[must_use]
+    pub const fn is_unverified(&self) -> bool {
         match self {
-            Self::MethodNotAllowed => "method-not-allowed",
-            Self::SignatureMissing { .. } => "signature-missing",
-            Self::SignatureRepeated { .. } => "signature-repeated",
-            Self::SignatureMalformed { .. } => "signature-malformed",
-            Self::SignatureMismatch { .. } => "signature-mismatch",
-            Self::TokenMissing => "token-missing",
-            Self::TokenMalformed => "token-malformed",
-            Self::TokenExpired => "token-expired",
-            Self::TokenInvalid => "token-invalid",
-            Self::PathSecretMalformed => "path-secret-malformed",
-            Self::PathSecretMismatch => "path-secret-mismatch",
-            Self::BodyTooLarge { .. } => "body-too-large",
-            Self::BodyUnreadable => "body-unreadable",
+            Self::SignatureMissing { .. }
+            | Self::SignatureRepeated { .. }
+            | Self::SignatureMalformed { .. }
+            | Self::SignatureMismatch { .. }
+            | Self::TokenMissing
+            | Self::TokenMalformed
+            | Self::TokenExpired
+            | Self::TokenInvalid
+            | Self::PathSecretMalformed
+            | Self::PathSecretMismatch => true,
+            Self::MethodNotAllowed | Self::BodyTooLarge { .. } | Self::BodyUnreadable => false,
         }
     }
 }
@@ -135,5 +145,36 @@ impl fmt::Display for Fault {
     /// The same text for every fault: callers learn nothing about our internals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the delivery could not be taken just now; send it again")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejection_is_unverified_if_its_reason_is_about_a_signature_a_token_or_a_secret_in_the_path() {
+        let header = "x-signature";
+        let all = [
+            Rejection::MethodNotAllowed,
+            Rejection::SignatureMissing { header },
+            Rejection::SignatureRepeated { header },
+            Rejection::SignatureMalformed { header, expected: "hex" },
+            Rejection::SignatureMismatch { header },
+            Rejection::TokenMissing,
+            Rejection::TokenMalformed,
+            Rejection::TokenExpired,
+            Rejection::TokenInvalid,
+            Rejection::PathSecretMalformed,
+            Rejection::PathSecretMismatch,
+            Rejection::BodyTooLarge { limit_bytes: 1 },
+            Rejection::BodyUnreadable,
+        ];
+        assert_eq!(all.iter().map(Rejection::reason).collect::<Vec<_>>(), Rejection::REASONS);
+        for rejection in all {
+            let reason = rejection.reason();
+            let is_proof = ["signature-", "token-", "path-secret-"].iter().any(|prefix| reason.starts_with(prefix));
+            assert_eq!(rejection.is_unverified(), is_proof, "{reason}");
+        }
     }
 }

@@ -108,7 +108,7 @@ pub enum BrokerFailure {
 }
 
 impl BrokerFailure {
-    /// The reason as logs and metrics name it.
+    /// The reason as logs name it.
     #[must_use]
     pub fn reason(self) -> &'static str {
         self.into()

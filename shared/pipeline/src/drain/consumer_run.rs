@@ -13,12 +13,13 @@ use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::DrainSettings;
 use super::broker::{BrokerError, BrokerFailure, Messages, Receipt, Received};
 use super::outcome::{Counters, DrainFailure};
 use super::proof::SentProof;
 use super::window::Window;
-use super::{DrainSettings, counters};
 use crate::clock::Clock;
+use crate::counters::ProviderCounter;
 use crate::platform::Platform;
 use crate::port_error::PortError;
 use crate::queue::BatchQueue;
@@ -391,7 +392,6 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         let delivery_count = message.properties.delivery_count.unwrap_or(0);
         let received_at = self.clock.now();
         let delivery_id = self.clock.new_delivery_id(received_at);
-        counters::count_received(self.provider);
         Counters::add(&self.counters.received);
         if redelivered {
             Counters::add(&self.counters.redelivered);
@@ -537,7 +537,7 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
     ) {
         for message in &accepted {
             Counters::add(&self.counters.accepted);
-            counters::count_accepted(self.provider);
+            ProviderCounter::Accepted.count(self.provider);
             self.report(message, "accepted");
         }
         if !progress.connected {
@@ -560,7 +560,7 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
             message.receipt.requeue().await?;
             Counters::add(&self.counters.returned);
             self.counters.most_returns.fetch_max(message.delivery_count + 1, Ordering::Relaxed);
-            counters::count_returned(self.provider);
+            ProviderCounter::Returned.count(self.provider);
             self.report(message, "returned");
         }
         Ok(())
@@ -578,11 +578,11 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
             delivery_id = %message.delivery_id,
             outcome,
             queue = self.from.as_str(),
-            redelivered = message.redelivered,
+            redelivered = message.redelivered.then_some(true),
             account = key.account.as_str(),
             key_fingerprint = key.fingerprint.as_str(),
             body_bytes = message.body_bytes,
-            offloaded = message.offloaded,
+            offloaded = message.offloaded.then_some(true),
             "delivery"
         );
     }

@@ -9,8 +9,8 @@ use intake_providers::timestamp::Timestamp;
 use strum::IntoStaticStr;
 
 use super::broker::BrokerFailure;
-use super::counters;
 use super::window::Proven;
+use crate::counters::{ProviderCounter, record_drain_busy};
 use crate::lease::pause::{MAX_REFUSED_MESSAGE_BYTES, Pause, PauseReason, RefusedMessage};
 
 /// How a run ended.
@@ -70,7 +70,7 @@ pub enum DrainFailure {
 }
 
 impl DrainFailure {
-    /// The reason as logs and metrics name it.
+    /// The reason as logs name it.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -112,6 +112,27 @@ impl DrainOutcome {
             Self::Failed(DrainFailure::CannotConsume(failure)) => ("cannot-consume", Some(failure.reason())),
             Self::Failed(DrainFailure::BrokenOff(failure)) => ("broken-off", Some(failure.reason())),
             Self::Failed(failure) => ("failed", Some(failure.reason())),
+        }
+    }
+
+    /// Whether the run found another consumer; `None` if it did not get as far as the lease.
+    const fn is_busy(self) -> Option<bool> {
+        match self {
+            Self::HeldByAnother(Holder::Lease | Holder::Queue) => Some(true),
+            Self::Failed(DrainFailure::ConfigurationInvalid | DrainFailure::LeaseUnavailable) => None,
+            Self::Idle | Self::Drained | Self::BudgetReached | Self::TimeUp | Self::Paused(_) | Self::Failed(_) => {
+                Some(false)
+            }
+        }
+    }
+
+    /// The counter of runs that end like this; `drain_busy` has those that found another consumer.
+    const fn counter(self) -> Option<ProviderCounter> {
+        match self {
+            Self::Idle | Self::Drained | Self::BudgetReached | Self::TimeUp => Some(ProviderCounter::Drained),
+            Self::HeldByAnother(_) => None,
+            Self::Paused(_) => Some(ProviderCounter::DrainPaused),
+            Self::Failed(_) => Some(ProviderCounter::DrainFailed),
         }
     }
 }
@@ -242,13 +263,11 @@ impl DrainReport {
     /// Writes the run's line and counters.
     pub fn write(&self, provider: ProviderName) {
         let (outcome, reason) = self.outcome.in_words();
-        match self.outcome {
-            DrainOutcome::Failed(failure) => counters::count_failed(provider, failure.reason()),
-            DrainOutcome::HeldByAnother(_) => counters::count_busy(provider),
-            DrainOutcome::Paused(_) => counters::count_paused(provider),
-            DrainOutcome::Idle | DrainOutcome::Drained | DrainOutcome::BudgetReached | DrainOutcome::TimeUp => {
-                counters::count_drained(provider);
-            }
+        if let Some(counter) = self.outcome.counter() {
+            counter.count(provider);
+        }
+        if let Some(is_busy) = self.outcome.is_busy() {
+            record_drain_busy(provider, is_busy);
         }
         tracing::info!(
             provider = provider.as_str(),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::testing::{Batching, DrainMemory, MAIN, MemoryBatchQueue, MemoryBroker, PassingTime, REPLAY, TestPayloads};
 use super::*;
 use crate::queue_message;
-use crate::testing::{Lines, MemoryLease, MemorySecrets};
+use crate::testing::{Counted, Lines, MemoryLease, MemorySecrets};
 
 pub(super) type TestDrain = Drain<DrainMemory, MemoryBroker>;
 
@@ -394,6 +394,39 @@ async fn every_delivery_and_the_run_have_a_line_and_no_line_shows_the_password()
     assert_eq!((&run["outcome"], &run["acknowledged"]), (&"drained".into(), &2.into()));
     assert!(lines.text().contains("the connection is not encrypted"));
     assert!(!lines.text().contains("hush"), "{}", lines.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_run_that_got_as_far_as_the_lease_says_whether_it_found_another_consumer() {
+    let counted = Counted::default();
+    let _guard = counted.record();
+    let drain = with_messages(3);
+    drain.broker.refuse(MAIN, BrokerFailure::InUse);
+    run(&drain).await;
+    assert_eq!(counted.take(), ["drain_busy nowcerts=1"]);
+
+    let drain = with_messages(3);
+    let other = LeaseOwner("another".to_owned());
+    let now = drain.clock.now();
+    drain.lease.take(&other, now, now.plus(Duration::from_secs(30))).await.unwrap();
+    run(&drain).await;
+    assert_eq!(counted.take(), ["drain_busy nowcerts=1"]);
+
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    run(&drain).await;
+    assert_eq!(counted.take(), ["accepted nowcerts=3", "drain_busy nowcerts=0", "drained nowcerts=1"]);
+
+    drain.broker.publish(MAIN, bodies(1));
+    drain.queue.behave([Batching::Fail]);
+    run(&drain).await;
+    assert_eq!(counted.take(), ["drain_busy nowcerts=0", "drain_failed nowcerts=1", "returned nowcerts=1"]);
+    run(&drain).await;
+    assert_eq!(counted.take(), ["drain_busy nowcerts=0", "drain_paused nowcerts=1"]);
+
+    *drain.lease.is_down.lock().unwrap() = true;
+    run(&drain).await;
+    DrainReport::not_begun(DrainFailure::ConfigurationInvalid).write(drain.provider);
+    assert_eq!(counted.take(), ["drain_failed nowcerts=2"], "nobody knows");
 }
 
 /// Polls a future `polls` times and then drops it, as if the process had been killed at that point.

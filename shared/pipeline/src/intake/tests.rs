@@ -13,7 +13,7 @@ use super::*;
 use crate::answering::AnswerBy;
 use crate::queue_message;
 use crate::testing::{
-    Behaviour, Lines, Memory, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestClock,
+    Behaviour, Counted, Lines, Memory, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestClock,
     secret_document, signature,
 };
 
@@ -127,11 +127,13 @@ async fn what_a_forger_sends_is_refused_in_clear_words_and_asks_aws_for_nothing(
 #[tokio::test(start_paused = true)]
 async fn a_body_of_four_mebibytes_is_taken_and_one_byte_more_is_refused_with_the_limit_named() {
     let world = world();
+    let lines = Lines::record();
     let largest = vec![b' '; MAX_BODY_BYTES];
     let tag = signature(SECRET, &largest);
     let (status, _) = world.send(request(largest.clone(), &[("x-raas-webhook-signature", &tag)])).await;
     assert_eq!(status, 200);
     assert_eq!(world.payloads.0.lock().unwrap().len(), 1);
+    assert_eq!(lines.of("delivery")[0]["offloaded"], true);
 
     let mut larger = largest;
     larger.push(b' ');
@@ -282,6 +284,7 @@ async fn every_request_is_one_line_with_its_outcome_and_reason_and_no_secret_or_
         assert_eq!((&line["outcome"], &line["reason"]), (&Value::from(outcome), &reason), "{line}");
         assert_eq!((&line["provider"], &line["account"]), (&Value::from("machnet"), &Value::from("main")));
         assert_eq!(line["body_bytes"], BODY.len());
+        assert!(line.get("offloaded").is_none(), "it is said of the few that are");
     }
     world.send(request(BODY, &[])).await;
     let line = lines.of("delivery").pop().unwrap();
@@ -289,6 +292,55 @@ async fn every_request_is_one_line_with_its_outcome_and_reason_and_no_secret_or_
     assert_eq!(lines.of("delivery").len(), 6);
     for hidden in [SECRET, "transaction_processed", &signature(SECRET, BODY)] {
         assert!(!lines.text().contains(hidden), "{}", lines.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_ours_to_send_it_again_is_a_fault_whatever_the_cause_and_also_when_the_outcome_is_unknown() {
+    let world = world();
+    let counted = Counted::default();
+    let _guard = counted.record();
+    for (behaviour, expected) in [
+        (Behaviour::Work, &["accepted machnet=1"][..]),
+        (Behaviour::Fail, &["faults machnet=1"]),
+        (Behaviour::FailAfterwards, &["faults machnet=1", "unknown machnet=1"]),
+        (Behaviour::Hang, &["faults machnet=1", "unknown machnet=1"]),
+        (Behaviour::Panic, &["faults machnet=1", "unknown machnet=1"]),
+    ] {
+        world.queue.behave(behaviour);
+        world.send(signed(BODY)).await;
+        assert_eq!(counted.take(), expected, "{behaviour:?}");
+    }
+    let _ = world.intake.answer_unreadable();
+    assert_eq!(counted.take(), ["faults machnet=1"]);
+    let unreadable = self::world();
+    unreadable.secrets.set(None);
+    let unconfigured = World { intake: Intake::unconfigured(TestClock::default()), ..world };
+    for world in [unreadable, unconfigured] {
+        world.send(signed(BODY)).await;
+        assert_eq!(counted.take(), ["faults machnet=1"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_request_is_counted_by_its_reason_and_a_proof_that_did_not_hold_by_its_provider() {
+    let world = world();
+    let counted = Counted::default();
+    let _guard = counted.record();
+    let header = "x-raas-webhook-signature";
+    let get = Request::builder().method(Method::GET).uri("/").body(Full::default()).unwrap();
+    for (request, expected) in [
+        (get, &["rejected method-not-allowed=1"][..]),
+        (request(vec![b' '; MAX_BODY_BYTES + 1], &[(header, &"0".repeat(64))]), &["rejected body-too-large=1"]),
+        (request(BODY, &[]), &["rejected signature-missing=1", "unverified machnet=1"]),
+        (request(BODY, &[(header, "abc")]), &["rejected signature-malformed=1", "unverified machnet=1"]),
+        (
+            request(BODY, &[(header, &signature(OTHER_SECRET, BODY))]),
+            &["rejected signature-mismatch=1", "unverified machnet=1"],
+        ),
+    ] {
+        world.send(request).await;
+        assert_eq!(counted.take(), expected);
     }
 }
 

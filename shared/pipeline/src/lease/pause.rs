@@ -72,7 +72,7 @@ pub enum PauseReason {
 }
 
 impl PauseReason {
-    /// The reason as logs, metrics and stores name it.
+    /// The reason as logs and stores name it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()

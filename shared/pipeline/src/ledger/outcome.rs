@@ -37,7 +37,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome as logs, metrics and entries name it.
+    /// The outcome as logs and entries name it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()

@@ -1,8 +1,7 @@
-//! The outcomes of a delivery's events so far, and the processor's metrics.
+//! The outcomes of a delivery's events so far.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use intake_providers::ProviderName;
 use intake_providers::delivery::Delivery;
 use intake_providers::event::EventIndex;
 use intake_providers::timestamp::Timestamp;
@@ -12,16 +11,6 @@ use crate::ledger::{Outcome, OutcomeCounts, ProgressEntry};
 
 /// Maximum number of outcomes that a delivery's line lists one by one.
 const MAX_LISTED_OUTCOMES: usize = 20;
-
-/// Counts an event by its outcome.
-pub(super) fn count_outcome(provider: ProviderName, outcome: Outcome) {
-    metrics::counter!(outcome.as_str(), "provider" => provider.as_str()).increment(1);
-}
-
-/// Counts a record that failed and stays on the queue.
-pub fn count_failed_record() {
-    metrics::counter!("failed").increment(1);
-}
 
 /// The outcomes of a delivery's events, which come in any order.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use intake_providers::split::Events;
 use super::*;
 use crate::ledger::Entry;
 use crate::queue_message::QueueMessage;
-use crate::testing::{Behaviour, Memory, MemoryLedger, MemoryPayloads, TestClock, delivery, verified};
+use crate::testing::{Behaviour, Counted, Memory, MemoryLedger, MemoryPayloads, TestClock, delivery, verified};
 
 mod long_deliveries;
 
@@ -91,4 +91,23 @@ async fn a_ledger_that_hangs_fails_what_waits_for_it_before_the_time_is_up() {
     let failed = processor(&ledger).process(records, stop_at).await;
     assert_eq!(failed, ["message-3", "message-4"], "two hang, and the other two are done");
     assert_eq!(Instant::now(), stop_at - GIVE_UP);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_counted_by_outcome_and_the_rare_outcomes_without_their_provider() {
+    let ledger = MemoryLedger::default();
+    let processor = processor(&ledger);
+    let counted = Counted::default();
+    let _guard = counted.record();
+    for (number, body, expected) in [
+        (1, BODY, "stored machnet=1"),
+        (2, BODY, "duplicate machnet=1"),
+        (3, r#"{"id":"2","event_name":"transaction_processed","resource_id":"r"}"#, "repeat machnet=1"),
+        (4, r#"{"id":"1","event_name":"transaction_failed","resource_id":"r"}"#, "conflict=1"),
+        (5, "{}", "quarantined=1"),
+        (6, "panic", "failed=1"),
+    ] {
+        processor.process(vec![record(number, body).await], later()).await;
+        assert_eq!(counted.take(), [expected], "{body}");
+    }
 }

@@ -9,6 +9,7 @@ use intake_providers::timestamp::Timestamp;
 use strum::IntoStaticStr;
 
 use super::resume_point::ResumePointError;
+use crate::counters::Counter;
 use crate::port_error::PortError;
 
 /// Why a call was not accepted.
@@ -30,7 +31,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The reason as logs and metrics name it.
+    /// The reason as logs name it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -148,6 +149,16 @@ impl RunOutcome {
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         self.into()
+    }
+
+    /// The counter of a run that is complete, if it was about everything, or that failed. A run that ran out of time or was
+    /// throttled is neither: the next one continues it.
+    pub(super) const fn counter(&self, is_about_everything: bool) -> Option<Counter> {
+        match self {
+            Self::Complete if is_about_everything => Some(Counter::ResyncCompleted),
+            Self::Incomplete | Self::CredentialsWrong | Self::ResumePoint(_) => Some(Counter::ResyncFailed),
+            Self::Complete | Self::OutOfTime | Self::ToldToWait { .. } | Self::TakenOver => None,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Twins of the resync's ports in memory, and time that runs with the test's clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +11,6 @@ use intake_providers::delivery::DeliveryId;
 use intake_providers::nurturecloud::component::ComponentName;
 use intake_providers::nurturecloud::resync::{BusinessId, ResyncPlan, SyncAnswer, SyncCall, What};
 use intake_providers::timestamp::Timestamp;
-use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -212,47 +211,4 @@ pub(super) fn date(text: &str) -> Date {
 pub(super) fn since(call: &SyncCall) -> Date {
     let What::All { since } = call.what else { panic!("{call:?} asks for one entity") };
     since
-}
-
-/// The counters that this thread's test has counted, as `name` or `name value-of-its-label`.
-#[derive(Clone, Default)]
-pub(super) struct Counters(Arc<Mutex<BTreeMap<String, u64>>>);
-
-struct OneCounter(Counters, String);
-
-impl Counters {
-    pub(super) fn counted(&self) -> Vec<(String, u64)> {
-        self.0.lock().unwrap().clone().into_iter().collect()
-    }
-}
-
-impl CounterFn for OneCounter {
-    fn increment(&self, value: u64) {
-        *self.0.0.lock().unwrap().entry(self.1.clone()).or_default() += value;
-    }
-
-    fn absolute(&self, value: u64) {
-        panic!("{} is set to {value}", self.1);
-    }
-}
-
-impl Recorder for Counters {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let labels: String = key.labels().map(|label| format!(" {}", label.value())).collect();
-        Counter::from_arc(Arc::new(OneCounter(self.clone(), format!("{}{labels}", key.name()))))
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::testing::{Lines, Memory, MemorySecrets, TestClock};
+use crate::testing::{Counted, Lines, Memory, MemorySecrets, TestClock};
 
 const GRANT: &str = "grant_type=client_credentials";
 
@@ -178,4 +178,27 @@ async fn every_request_is_one_line_that_shows_neither_secret_nor_token() {
     for hidden in [world.client_secret.reveal(), "a wrong secret", answer["access_token"].as_str().unwrap()] {
         assert!(!lines.text().contains(hidden));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_wrong_credentials_and_our_own_faults_are_counted_and_a_malformed_request_is_not() {
+    let world = world();
+    let counted = Counted::default();
+    let _guard = counted.record();
+    for (request, expected) in [
+        (world.genuine(), &["tokens_issued=1"][..]),
+        (request("ibm", "wrong", GRANT), &["tokens_unverified=1"]),
+        (request("nobody", world.client_secret.reveal(), GRANT), &["tokens_unverified=1"]),
+        (request("ibm", "x", "grant_type=password"), &[]),
+        (Request::get("/oauth/token").body(Full::default()).unwrap(), &[]),
+    ] {
+        world.ask(request).await;
+        assert_eq!(counted.take(), expected);
+    }
+    let _ = world.endpoint.answer_unreadable();
+    assert_eq!(counted.take(), ["tokens_faults=1"]);
+    world.secrets.set(None);
+    tokio::time::advance(MAX_AUTHORITY_AGE).await;
+    world.ask(world.genuine()).await;
+    assert_eq!(counted.take(), ["tokens_faults=1"]);
 }

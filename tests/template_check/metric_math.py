@@ -9,6 +9,7 @@ what each takes and returns; `MetricDataQuery` and `PutMetricAlarm` in the API r
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -68,14 +69,30 @@ class MetricMathError(Exception):
     """Why CloudWatch would refuse an expression."""
 
 
+@dataclass(frozen=True)
+class Node:
+    """A part of an expression: what it returns, and how it is computed."""
+
+    kind: str
+    # "number", "string", "word", "id", "array", "call", or an operator; `-` with one part negates.
+    form: str
+    # A number's or string's value, an id, or the name of a function.
+    value: Any = None
+    parts: tuple[Node, ...] = ()
+
+
 @dataclass
 class Expression:
     """What an expression returns, and which ids and which parts of ids it names."""
 
-    kind: str = ""
+    tree: Node = Node("", "")
     ids: set[str] = field(default_factory=set)
     # Arguments of METRICS; "" for all metrics.
     patterns: set[str] = field(default_factory=set)
+
+    @property
+    def kind(self) -> str:
+        return self.tree.kind
 
     def uses(self, name: str, metrics: Collection[str]) -> bool:
         """Whether the expression takes that id; METRICS takes metrics and no expression."""
@@ -85,7 +102,7 @@ class Expression:
 def parse(text: str) -> Expression:
     """Reads an expression whose ids each stand for one time series."""
     parser = _Parser(text)
-    parser.found.kind = parser.any()
+    parser.found.tree = parser.any()
     if parser.next is not None:
         raise MetricMathError(f"{parser.next!r} is left over in {text!r}")
     return parser.found
@@ -96,7 +113,6 @@ class _Parser:
         self.text = text
         self.found = Expression()
         self._tokens: list[tuple[str, str]] = []
-        self._string = ""
         position = 0
         while text[position:].strip():
             token = TOKEN.match(text, position)
@@ -119,115 +135,119 @@ class _Parser:
 
     # From the weakest operator to the strongest. `^` binds to the right.
 
-    def any(self) -> str:
+    def any(self) -> Node:
         return self._pairs(self._both, "OR", "||")
 
-    def _both(self) -> str:
+    def _both(self) -> Node:
         return self._pairs(self._comparison, "AND", "&&")
 
-    def _comparison(self) -> str:
-        kind = self._sum()
+    def _comparison(self) -> Node:
+        left = self._sum()
         operator = self.take("==", "!=", "<=", ">=", "<", ">")
-        return self._compared(operator, kind, self._sum()) if operator else kind
+        return self._compared(operator, left, self._sum()) if operator else left
 
-    def _pairs(self, operand: Callable[[], str], *operators: str) -> str:
-        kind = operand()
+    def _pairs(self, operand: Callable[[], Node], *operators: str) -> Node:
+        left = operand()
         while operator := self.take(*operators):
-            kind = self._compared(operator, kind, operand())
-        return kind
+            left = self._compared(operator, left, operand())
+        return left
 
-    def _sum(self) -> str:
+    def _sum(self) -> Node:
         return self._arithmetic(self._product, "+", "-")
 
-    def _product(self) -> str:
+    def _product(self) -> Node:
         return self._arithmetic(self._power, "*", "/")
 
-    def _power(self) -> str:
-        kind = self._negation()
-        return self._calculated("^", kind, self._power()) if self.take("^") else kind
+    def _power(self) -> Node:
+        base = self._negation()
+        return self._calculated("^", base, self._power()) if self.take("^") else base
 
-    def _arithmetic(self, operand: Callable[[], str], *operators: str) -> str:
-        kind = operand()
+    def _arithmetic(self, operand: Callable[[], Node], *operators: str) -> Node:
+        left = operand()
         while operator := self.take(*operators):
-            kind = self._calculated(operator, kind, operand())
-        return kind
+            left = self._calculated(operator, left, operand())
+        return left
 
-    def _negation(self) -> str:
-        return self._value(self._negation(), "-") if self.take("-") else self._operand()
+    def _negation(self) -> Node:
+        if not self.take("-"):
+            return self._operand()
+        operand = self._negation()
+        return Node(self._value(operand, "-"), "-", parts=(operand,))
 
-    def _operand(self) -> str:
+    def _operand(self) -> Node:
         if self.take("("):
-            kind = self.any()
+            inner = self.any()
             self.demand(")")
-            return kind
+            return inner
         if self.take("["):
-            self._elements("]")
-            return ARRAY
+            return Node(ARRAY, "array", parts=self._elements("]"))
         group, token = self._tokens.pop(0) if self._tokens else ("", "the end")
         if group == "number":
-            return S
+            return Node(S, "number", float(token))
         if group == "string":
-            self._string = token[1:-1]
-            return STRING
+            return Node(STRING, "string", token[1:-1])
         if group == "name":
             return self._name(token)
         raise MetricMathError(f"an operand is missing before {token!r} in {self.text!r}")
 
-    def _name(self, name: str) -> str:
+    def _name(self, name: str) -> Node:
         if self.take("("):
             return self._call(name)
         if ID.fullmatch(name):
             self.found.ids.add(name)
-            return TS
+            return Node(TS, "id", name)
         if name in WORDS | STATISTICS:
-            return name
+            return Node(name, "word", name)
         raise MetricMathError(f"{name!r} in {self.text!r} is neither an id nor a function that is called")
 
-    def _call(self, name: str) -> str:
+    def _call(self, name: str) -> Node:
         if name == "SEARCH":
             raise MetricMathError("an alarm can't use SEARCH")
         if name not in FUNCTIONS:
             raise MetricMathError(f"{name} is not a function of metric math")
-        kinds = [] if self.take(")") else self._arguments()
-        taken = ", ".join(kinds)
+        arguments = () if self.take(")") else self._arguments()
+        taken = ", ".join(each.kind for each in arguments)
         if taken not in FUNCTIONS[name]:
             raise MetricMathError(f"{name} does not take ({taken}) in {self.text!r}")
         if name == "METRICS":
-            self.found.patterns.add(self._string if kinds else "")
-        return FUNCTIONS[name][taken]
+            self.found.patterns.add(arguments[0].value if arguments else "")
+        return Node(FUNCTIONS[name][taken], "call", name, arguments)
 
-    def _arguments(self) -> list[str]:
-        kinds = [self.any()]
+    def _arguments(self) -> tuple[Node, ...]:
+        arguments = [self.any()]
         while self.take(","):
-            kinds.append(self.any())
+            arguments.append(self.any())
         self.demand(")")
-        return kinds
+        return tuple(arguments)
 
-    def _elements(self, end: str) -> None:
+    def _elements(self, end: str) -> tuple[Node, ...]:
+        elements = []
         while True:
-            kind = self.any()
-            if kind not in {TS, ARRAY}:
-                raise MetricMathError(f"an array in {self.text!r} holds {kind} instead of time series")
+            element = self.any()
+            if element.kind not in {TS, ARRAY}:
+                raise MetricMathError(f"an array in {self.text!r} holds {element.kind} instead of time series")
+            elements.append(element)
             if not self.take(","):
                 break
         self.demand(end)
+        return tuple(elements)
 
-    def _value(self, kind: str, operator: str) -> str:
-        if kind not in {S, TS, ARRAY}:
-            raise MetricMathError(f"{operator!r} is applied to {kind} in {self.text!r}")
-        return kind
+    def _value(self, operand: Node, operator: str) -> str:
+        if operand.kind not in {S, TS, ARRAY}:
+            raise MetricMathError(f"{operator!r} is applied to {operand.kind} in {self.text!r}")
+        return operand.kind
 
-    def _calculated(self, operator: str, left: str, right: str) -> str:
+    def _calculated(self, operator: str, left: Node, right: Node) -> Node:
         kinds = {self._value(left, operator), self._value(right, operator)}
-        if left == right == ARRAY:
+        if left.kind == right.kind == ARRAY:
             raise MetricMathError(f"{operator!r} is applied to two arrays in {self.text!r}")
-        return next(kind for kind in [ARRAY, TS, S] if kind in kinds)
+        return Node(next(kind for kind in [ARRAY, TS, S] if kind in kinds), operator, parts=(left, right))
 
-    def _compared(self, operator: str, left: str, right: str) -> str:
+    def _compared(self, operator: str, left: Node, right: Node) -> Node:
         kinds = {self._value(left, operator), self._value(right, operator)}
         if ARRAY in kinds:
             raise MetricMathError(f"{operator!r} compares an array in {self.text!r}")
-        return TS if TS in kinds else S
+        return Node(TS if TS in kinds else S, operator, parts=(left, right))
 
 
 def problems(alarm: dict[str, Any]) -> list[str]:
@@ -248,8 +268,8 @@ def problems(alarm: dict[str, Any]) -> list[str]:
     found += [f"the id {each} is defined twice" for each in sorted({each for each in ids if ids.count(each) > 1})]
     if len(metrics) > MAX_METRICS:
         found.append(f"{len(metrics)} metrics, of {MAX_METRICS} at most")
-    if len(periods := {metric["Period"] for metric in metrics.values()}) > 1:
-        found.append(f"periods of {sorted(periods)} seconds")
+    if len(periods := {json.dumps(metric["Period"]) for metric in metrics.values()}) > 1:
+        found.append(f"periods of [{', '.join(sorted(periods, key=lambda each: (len(each), each)))}] seconds")
     if len(watched) != 1 or watched[0] not in texts:
         found.append(f"ReturnData is true for {watched} instead of one expression")
 

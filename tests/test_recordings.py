@@ -1,0 +1,84 @@
+"""What `template_check` compares the template with is what the functions really do.
+
+After a change of what they call or count, `pytest tests/test_recordings.py --record` writes the two files again.
+"""
+
+from __future__ import annotations
+
+import every_path
+import pytest
+from authority import Authority
+from nowcerts import NowCerts
+from nurturecloud_api import NurtureCloudApi
+from recordings import differences
+from senders import Sender
+from stack.stack import Stack
+from template_check import metrics, permissions
+
+
+class Since:
+    """What the functions have called and sent since this value was made."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.calls = len(stack.proxy.calls)
+        self.sent = {binary: stack.data_points(binary) for binary in stack.binaries}
+
+    def called(self) -> dict[str, set[str]]:
+        return {
+            binary: {" ".join(each) for each in self.stack.called(binary, self.calls)} for binary in self.stack.binaries
+        }
+
+    def emitted(self) -> dict[str, set[str]]:
+        return {
+            binary: {
+                metrics.text(name, dict(labels)) for name, labels in self.stack.data_points(binary) - self.sent[binary]
+            }
+            for binary in self.stack.binaries
+        }
+
+
+@pytest.fixture(scope="module")
+def began(stack: Stack) -> Since:
+    return Since(stack)
+
+
+@pytest.mark.parametrize("provider", ["accredit", "machnet", "nurturecloud", "sterling"])
+def test_a_webhook_does_all_that_it_does(
+    began: Since, request: pytest.FixtureRequest, authority: Authority, provider: str
+) -> None:
+    every_path.webhook(began.stack, request.getfixturevalue(provider), authority)
+
+
+def test_the_others_do_all_that_they_do(
+    began: Since,
+    machnet: Sender,
+    nurturecloud: Sender,
+    authority: Authority,
+    nurturecloud_api: NurtureCloudApi,
+    nowcerts: NowCerts,
+) -> None:
+    every_path.token_endpoint(began.stack, authority)
+    every_path.resync(began.stack, nurturecloud_api)
+    every_path.drain(began.stack, nowcerts)
+    every_path.processor(began.stack, machnet, nurturecloud)
+
+
+def test_the_recorded_calls_are_current(began: Since, record: bool) -> None:
+    assert differences(permissions.CALLED, began.called(), record) == []
+
+
+def test_the_recorded_metrics_are_current(began: Since, record: bool) -> None:
+    assert differences(metrics.EMITTED, began.emitted(), record) == []
+
+
+def test_the_metrics_are_in_the_namespace_that_the_alarms_watch(began: Since) -> None:
+    directives = [
+        directive
+        for binary in began.stack.binaries
+        for line in began.stack.lines(binary)
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", [])
+    ]
+    assert {directive["Namespace"] for directive in directives} == {
+        metrics.NAMESPACE.replace("${AWS::StackName}", "webhook-intake-test")
+    }
