@@ -10,6 +10,7 @@ use std::future::Future;
 use intake_aws::SecretDocument;
 use intake_pipeline::secrets::SecretText;
 use intake_providers::ProviderName;
+use intake_providers::json_place::JsonPlace;
 use intake_providers::oauth::authority::{Authority, AuthorityError};
 use serde_json::Value;
 
@@ -81,16 +82,12 @@ pub enum StoreError {
         meaning: &'static str,
     },
     /// A document that isn't one.
-    #[error(
-        "{place} is not an authority's document (line {line}, column {column}); put back the text that the commands have written"
-    )]
+    #[error("{place} is not an authority's document ({stopped_at}); put back the text that the commands have written")]
     Unusable {
         /// Where it is.
         place: String,
-        /// The line where reading stopped.
-        line: usize,
-        /// The column where reading stopped.
-        column: usize,
+        /// Where reading stopped.
+        stopped_at: JsonPlace,
     },
     /// Keys that verify the tokens of another authority.
     #[error(
@@ -179,11 +176,9 @@ fn verification_text(authority: &Authority) -> Result<SecretText, StoreError> {
 fn parse(text: Option<&SecretText>, name: impl Fn() -> String) -> Result<Option<Authority>, StoreError> {
     let Some(text) = text.map(SecretText::reveal).filter(|text| !is_unset(text)) else { return Ok(None) };
     // serde's own words are not passed on, for they quote what they read.
-    serde_json::from_str(text).map(Some).map_err(|error| StoreError::Unusable {
-        place: name(),
-        line: error.line(),
-        column: error.column(),
-    })
+    serde_json::from_str(text)
+        .map(Some)
+        .map_err(|error| StoreError::Unusable { place: name(), stopped_at: JsonPlace::from(&error) })
 }
 
 /// Whether this is what a stack has in a secret before anything was put into it: nothing, or neither keys nor clients.

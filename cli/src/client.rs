@@ -58,7 +58,7 @@ pub enum SendError {
     /// The token endpoint gave none.
     #[error(
         "no token came from {url}, but status {status}{}; check client id, secret and --token-url",
-        in_words(error)
+        with_code(error)
     )]
     NoToken {
         /// The URL.
@@ -70,7 +70,7 @@ pub enum SendError {
     },
 }
 
-fn in_words(error: &Option<String>) -> String {
+fn with_code(error: &Option<String>) -> String {
     error.as_ref().map(|error| format!(" and error {error:?}")).unwrap_or_default()
 }
 

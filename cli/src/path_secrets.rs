@@ -4,6 +4,7 @@ use intake_pipeline::secrets::SecretText;
 use intake_providers::account::{AccountName, InvalidAccountName};
 use intake_providers::active_keys::MAX_ACTIVE_KEYS;
 use intake_providers::digest::Sha256Digest;
+use intake_providers::json_place::JsonPlace;
 use intake_providers::path_secret::{PathSecret, PathSecretHash};
 use intake_providers::signature::KeyFingerprint;
 use serde::{Deserialize, Serialize};
@@ -62,16 +63,15 @@ pub enum PathSecretError {
     },
     /// A document that isn't one. serde's own words are not passed on, for they quote what they read.
     #[error(
-        "{place} is not json of the form {{\"keys\": [{{\"account\": \"...\", \"secret_sha256\": \"64 hex digits\"}}]}} (line \
-         {line}, column {column}), where `label` means `account` and one of the two is enough; mend it, or put back the text that the command has written"
+        "{place} is not json of the form {{\"keys\": [{{\"account\": \"...\", \"secret_sha256\": \"64 hex digits\"}}]}} \
+         ({stopped_at}), where `label` means `account` and one of the two is enough; mend it, or put back the text that the \
+         command has written"
     )]
     Unusable {
         /// Where it is.
         place: String,
-        /// The line where reading stopped.
-        line: usize,
-        /// The column where reading stopped.
-        column: usize,
+        /// Where reading stopped.
+        stopped_at: JsonPlace,
     },
     /// An account's name that can't be one.
     #[error(transparent)]
@@ -166,11 +166,8 @@ fn parse(text: Option<&SecretText>, document: &StoredDocument) -> Result<PathSec
     let Some(text) = text.map(SecretText::reveal).filter(|text| !text.trim().is_empty()) else {
         return Ok(PathSecrets::default());
     };
-    serde_json::from_str(text).map_err(|error| PathSecretError::Unusable {
-        place: document.name(),
-        line: error.line(),
-        column: error.column(),
-    })
+    serde_json::from_str(text)
+        .map_err(|error| PathSecretError::Unusable { place: document.name(), stopped_at: JsonPlace::from(&error) })
 }
 
 #[cfg(test)]

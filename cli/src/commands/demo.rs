@@ -28,7 +28,7 @@ use tracing::level_filters::LevelFilter;
 
 use self::outcome_log::OutcomeLog;
 use super::describe::{remark, short_id, table};
-use super::drain::{AccountOptions, in_words};
+use super::drain::{AccountOptions, summary};
 use super::{CommandError, Listen, invocation, print};
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::drain::drain;
@@ -81,12 +81,12 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     }));
 
     print(&format!("Serving on http://{address}, and sending signed test deliveries:\n\n"))?;
-    let mut demonstration = tell(&directory, address, &token_url, &outcome_log, &queue, &ledger).await?;
+    let mut demonstration = run_steps(&directory, address, &token_url, &outcome_log, &queue, &ledger).await?;
     print(&format!("{}\n", demonstration.text))?;
     if let Some(secret) = arguments.account.any(&directory) {
-        print("ConsumerRun NowCerts' queue as well; what comes is acknowledged, and so gone from theirs.\n")?;
+        print("Draining NowCerts' queue as well; what is received is acknowledged, and so gone from theirs.\n")?;
         let report = drain(&directory, &database, queue.clone(), secret).run(Instant::now() + PATIENCE).await;
-        print(&in_words(&report))?;
+        print(&summary(&report))?;
         let left = wait_until_drained(&queue, Instant::now() + PATIENCE).await?;
         demonstration.as_expected &= left == 0 && !matches!(report.outcome, DrainOutcome::Failed(_));
     }
@@ -137,7 +137,7 @@ impl DemoResult {
     }
 }
 
-async fn tell(
+async fn run_steps(
     directory: &DataDirectory,
     address: SocketAddr,
     token_url: &str,
@@ -162,10 +162,10 @@ async fn tell(
             Sent::WithToken(body) => Ok(SignedDelivery::with_bearer_token(token.expose_secret(), body)),
             Sent::TokenRequest(request) => Err(request),
         };
-        let ending = match delivery {
+        let came_to = match delivery {
             Ok(delivery) => {
                 let reply = sender.post(&url, &delivery).await?;
-                ending(reply, number, outcome_log, ledger, since, &mut numbers).await?
+                result_of(reply, number, outcome_log, ledger, since, &mut numbers).await?
             }
             Err(request) => match sender.token(&token_url, &request).await {
                 Ok(given) => {
@@ -178,12 +178,12 @@ async fn tell(
                 Err(error) => return Err(error.into()),
             },
         };
-        let mut result = ending.result.as_ref().map_or_else(|| "not known".to_owned(), StepResult::in_words);
-        if !ending.is(&expected) {
+        let mut result = came_to.result.as_ref().map_or_else(|| "not known".to_owned(), StepResult::to_string);
+        if !came_to.is(&expected) {
             as_expected = false;
-            let _ = write!(result, " (expected {})", expected.in_words());
+            let _ = write!(result, " (expected {expected})");
         }
-        rows.push([number.to_string(), provider.to_string(), what, ending.status.to_string(), result, ending.remark]);
+        rows.push([number.to_string(), provider.to_string(), what, came_to.status.to_string(), result, came_to.remark]);
     }
     let left = wait_until_drained(queue, Instant::now() + PATIENCE).await?;
     as_expected &= left == 0;
@@ -203,7 +203,7 @@ fn steps(directory: &DataDirectory) -> Result<Vec<(ProviderName, Step)>, Command
     Ok(steps)
 }
 
-async fn ending(
+async fn result_of(
     reply: Reply,
     number: u32,
     outcome_log: &OutcomeLog,

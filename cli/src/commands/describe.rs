@@ -8,18 +8,29 @@ use intake_providers::timestamp::Timestamp;
 
 use crate::terminal::escape;
 
-/// A table that fits a terminal of 120 columns; only its last column is wrapped. Whatever is in a cell, it is shown as
-/// text.
+/// The width of a terminal that tables fit, in columns.
+const WIDTH: u16 = 120;
+
+/// The border and the two spaces of a cell, in columns of the terminal.
+const FRAME: u16 = 3;
+
+/// A table that fits a terminal of 120 columns if its other columns leave the last one room. Only the last one is wrapped, and
+/// never within a word. Whatever is in a cell, it is shown as text.
 pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> Table {
-    let rows = rows.into_iter().map(|row| row.map(|cell| escape(&cell).into_owned()));
+    let rows: Vec<_> = rows.into_iter().map(|row| row.map(|cell| escape(&cell).into_owned())).collect();
+    let last_cells = rows.iter().filter_map(|row| row.last()).map(String::as_str).chain(header.last().copied());
+    let longest_word = last_cells.flat_map(str::split_whitespace).map(|word| word.chars().count()).max();
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(120)
         .set_header(header)
         .add_rows(rows)
         .set_constraints([ColumnConstraint::ContentWidth; COLUMNS].into_iter().take(COLUMNS.saturating_sub(1)));
+    let others: u16 =
+        table.column_max_content_widths().iter().take(COLUMNS.saturating_sub(1)).map(|width| width + FRAME).sum();
+    let last = u16::try_from(longest_word.unwrap_or_default()).unwrap_or(WIDTH) + FRAME;
+    table.set_width(WIDTH.max(others.saturating_add(last).saturating_add(1)));
     table
 }
 
@@ -64,7 +75,7 @@ fn shortened(text: &str, longest: usize, kept: usize) -> String {
 pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
     match entry {
         Entry::Event(event) => {
-            let change = event.entity.as_ref().and_then(change_in_words);
+            let change = event.entity.as_ref().and_then(change_summary);
             let same = match &event.data {
                 EventData::Elsewhere { same_data_as } => Some(format!("same as {}", name(same_data_as))),
                 EventData::Inline { .. } | EventData::Payload { .. } => None,
@@ -80,7 +91,7 @@ pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
 }
 
 /// What an event changed about its entity, if there is anything to say.
-fn change_in_words(change: &EntityChange) -> Option<String> {
+fn change_summary(change: &EntityChange) -> Option<String> {
     let what = match change.change {
         Change::Created => "created the entity",
         Change::Changed => "changed the entity",
@@ -101,6 +112,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_word_of_the_last_column_is_never_broken() {
+        let row = ["0".repeat(110), "stored, quarantined".to_owned()];
+        let text = table(["id", "outcome"], vec![row]).to_string();
+        assert!(text.contains("stored, ") && text.contains("quarantined "), "{text}");
+    }
 
     proptest! {
         #[test]

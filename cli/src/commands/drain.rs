@@ -97,7 +97,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let report = drain(&directory, &database, queue.clone(), secret)
         .run(Instant::now() + Duration::from_secs(arguments.time))
         .await;
-    print(&in_words(&report))?;
+    print(&summary(&report))?;
     // A server that is at work takes what was drained; without one, it is taken here.
     match directory.lock() {
         Ok(_lock) => process(&queue, database).await?,
@@ -110,7 +110,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 }
 
 /// What a run did, in one line.
-pub(super) fn in_words(report: &DrainReport) -> String {
+pub(super) fn summary(report: &DrainReport) -> String {
     let (outcome, reason) = report.outcome.in_words();
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let pause = report.paused_until.map(|until| {

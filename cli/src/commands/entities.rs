@@ -83,20 +83,19 @@ fn json_lines(entities: Vec<EntityEntry>) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-const COLUMNS: [&str; 8] = ["component", "id", "account", "business", "state", "version", "last told (UTC)", "known"];
+const COLUMNS: [&str; 7] = ["component", "id", "account", "business", "version", "last event (UTC)", "state"];
 
-fn row(entity: &EntityEntry) -> [String; 8] {
+fn row(entity: &EntityEntry) -> [String; 7] {
     let content = entity.content.as_ref().map(|content| content.arrival);
-    let last_told = content.max(entity.existence.as_ref().map(|life| life.arrival));
+    let last_event = content.max(entity.existence.as_ref().map(|life| life.arrival));
     [
         entity.entity.component.clone(),
         entity.entity.id.clone(),
         entity.entity.account.to_string(),
         short_id(&entity.entity.business_id),
-        state(entity).to_owned(),
         entity.version.to_string(),
-        last_told.map_or_else(|| "-".to_owned(), |arrival| in_seconds(arrival.received_at)),
-        known(entity).to_owned(),
+        last_event.map_or_else(|| "-".to_owned(), |arrival| in_seconds(arrival.received_at)),
+        format!("{}{}", state(entity), gap(entity)),
     ]
 }
 
@@ -109,14 +108,12 @@ fn state(entity: &EntityEntry) -> &'static str {
     }
 }
 
-/// The registers that are known.
-const fn known(entity: &EntityEntry) -> &'static str {
+/// What is not known of it: an update reports no existence, and a deletion no content.
+const fn gap(entity: &EntityEntry) -> &'static str {
     match (&entity.content, &entity.existence) {
-        (Some(_), None) => "updates",
-        (Some(_), Some(_)) if entity.deleted => "content, deletion",
-        (Some(_), Some(_)) => "content",
-        (None, Some(_)) => "deletion",
-        (None, None) => "nothing",
+        (Some(_), None) => " (only updates)",
+        (None, Some(_)) => " (no content)",
+        (Some(_), Some(_)) | (None, None) => "",
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let mut webhooks = Webhooks { server: &server, directory: &directory, text };
     visit_webhooks(&mut webhooks);
     let mut text = webhooks.text;
-    let _ = writeln!(text, "  POST {}  {}", server.token_url(), authority_in_words(&directory));
+    let _ = writeln!(text, "  POST {}  {}", server.token_url(), authority_summary(&directory));
     print(&text)?;
     server.run(stop).await?;
     Ok(ExitCode::SUCCESS)
@@ -57,12 +57,12 @@ impl VisitWebhooks for Webhooks<'_> {
             "  POST http://{}{}  {}",
             self.server.address(),
             W::ROUTE.shown(),
-            keys_in_words::<W>(self.directory)
+            keys_summary::<W>(self.directory)
         );
     }
 }
 
-fn authority_in_words(directory: &DataDirectory) -> String {
+fn authority_summary(directory: &DataDirectory) -> String {
     let path = directory.sterling_authority();
     if path.exists() {
         format!("authority in {}", path.display())
@@ -72,7 +72,7 @@ fn authority_in_words(directory: &DataDirectory) -> String {
 }
 
 /// How many keys verify, or what to do when none does.
-fn keys_in_words<W: Webhook>(directory: &DataDirectory) -> String {
+fn keys_summary<W: Webhook>(directory: &DataDirectory) -> String {
     let path = directory.keys(W::NAME);
     let place = path.display();
     let Ok(text) = std::fs::read_to_string(&path) else {

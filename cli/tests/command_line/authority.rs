@@ -120,7 +120,7 @@ fn key_id(token: &str) -> &str {
 }
 
 #[tokio::test]
-async fn the_tokens_of_a_removed_client_are_refused_once_the_server_has_read_it_anew() {
+async fn the_tokens_of_a_removed_client_are_refused_once_the_server_has_reread_it() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path();
     let (removed, kept) = (add_client(data, "removed"), add_client(data, "kept"));

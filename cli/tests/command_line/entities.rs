@@ -73,11 +73,11 @@ fn what_was_sent_with_options_is_listed_and_filtered_and_its_merges_are_followed
     server.wait_until_drained();
     let cells = |arguments: &[&str]| -> Vec<String> {
         let text = listed(data.path(), arguments);
-        rows(&text).iter().map(|row| [&*row[0], &*row[1], &*row[3], &*row[4], &*row[5], &*row[7]].join(" ")).collect()
+        rows(&text).iter().map(|row| [&*row[0], &*row[1], &*row[3], &*row[4], &*row[6]].join(" ")).collect()
     };
-    let agency = "agency g1 business-1 deleted 1 deletion";
-    let (c1, c2) = ("contact c1 business-1 there 1 content", "contact c2 business-1 merged 2 content, deletion");
-    let a1 = "agent a1 b1 there 1 content";
+    let agency = "agency g1 business-1 1 deleted (no content)";
+    let (c1, c2) = ("contact c1 business-1 1 there", "contact c2 business-1 2 merged");
+    let a1 = "agent a1 b1 1 there";
     assert_printed("entities", data.path(), &listed(data.path(), &[]));
     assert_eq!(cells(&[]), [agency, a1, c1, c2]);
     assert_eq!(cells(&["--component", "contacts"]), [c1, c2]);
@@ -140,10 +140,13 @@ fn one_id_in_two_accounts_is_two_entities_and_merges_stay_within_theirs() {
 
     let rows = |arguments: &[&str]| -> Vec<String> {
         let text = listed(data.path(), arguments);
-        rows(&text).iter().map(|row| [&*row[0], &*row[1], &*row[2], &*row[4], &*row[5]].join(" ")).collect()
+        rows(&text).iter().map(|row| [&*row[0], &*row[1], &*row[2], &*row[4], &*row[6]].join(" ")).collect()
     };
-    assert_eq!(rows(&[]), ["agent a1 north there 1", "agent a0 south merged 1", "agent a1 south deleted 2"]);
-    assert_eq!(rows(&["--account", "north"]), ["agent a1 north there 1"]);
+    assert_eq!(
+        rows(&[]),
+        ["agent a1 north 1 there", "agent a0 south 1 merged (no content)", "agent a1 south 2 deleted"]
+    );
+    assert_eq!(rows(&["--account", "north"]), ["agent a1 north 1 there"]);
 
     let ambiguous = errors(&run(data.path(), &["entities", "agent", "a1"]));
     assert!(ambiguous.contains("--account north ") && ambiguous.contains("--account south "), "{ambiguous}");

@@ -14,7 +14,7 @@ fn the_committed_samples_are_current() {
 }
 
 #[test]
-fn a_sample_that_was_changed_is_noticed_and_written_anew() {
+fn a_sample_that_was_changed_is_noticed_and_rewritten() {
     let parent = tempfile::tempdir().unwrap();
     let copy = parent.path().join("events");
     std::fs::create_dir_all(copy.join("keys")).unwrap();

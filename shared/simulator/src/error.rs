@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use intake_providers::ProviderName;
+use intake_providers::json_place::JsonPlace;
 
 /// Why a provider could not be imitated. Nothing in here repeats a key.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,7 @@ pub enum SimulatorError {
     /// A document that the commands write and that is not what they wrote. serde's own words are not passed on, for they quote
     /// what they read.
     #[error(
-        "{} is not {what} (line {line}, column {column}); put back the text that the commands have written",
+        "{} is not {what} ({stopped_at}); put back the text that the commands have written",
         path.display()
     )]
     Malformed {
@@ -46,10 +47,8 @@ pub enum SimulatorError {
         path: PathBuf,
         /// What it should be.
         what: &'static str,
-        /// The line where reading stopped.
-        line: usize,
-        /// The column where reading stopped.
-        column: usize,
+        /// Where reading stopped.
+        stopped_at: JsonPlace,
     },
     /// A key file to which no test key can be added.
     #[error("{} takes no test key: {reason}", path.display())]

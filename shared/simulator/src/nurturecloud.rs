@@ -5,6 +5,7 @@ use intake_pipeline::ledger::Outcome;
 use intake_pipeline::ledger::entity::Change;
 use intake_providers::ProviderName;
 use intake_providers::active_keys::MAX_ACTIVE_KEYS;
+use intake_providers::json_place::JsonPlace;
 use intake_providers::nurturecloud::NurtureCloud;
 use intake_providers::path_secret::{PathSecret, PathSecretHash};
 use intake_providers::timestamp::Timestamp;
@@ -157,8 +158,7 @@ impl Imitation for Imitated {
             document = serde_json::from_str(text).map_err(|error| SimulatorError::Malformed {
                 path: found.path(SECRET),
                 what: "json of the form {\"keys\": [{\"account\": \"...\", \"secret_sha256\": \"64 hex digits\"}]}",
-                line: error.line(),
-                column: error.column(),
+                stopped_at: JsonPlace::from(&error),
             })?;
         }
         if document.keys.len() >= MAX_ACTIVE_KEYS {

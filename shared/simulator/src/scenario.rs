@@ -1,5 +1,7 @@
 //! The steps of `demo`, and what each should come to.
 
+use std::fmt;
+
 use bytes::Bytes;
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::ledger::entity::Change;
@@ -77,12 +79,13 @@ impl Expected {
     pub(crate) fn changing<const EVENTS: usize>(self, changes: [Change; EVENTS]) -> Self {
         Self { changes: changes.to_vec(), ..self }
     }
+}
 
-    /// Such as `200, stored ×2, created, changed`.
-    #[must_use]
-    pub fn in_words(&self) -> String {
-        let changes = self.changes.iter().map(|change| format!(", {}", change.as_str()));
-        format!("{}, {}{}", self.status, self.result.in_words(), changes.collect::<String>())
+/// Such as `200, stored ×2, created, changed`.
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.status, self.result)?;
+        self.changes.iter().try_for_each(|change| write!(f, ", {}", change.as_str()))
     }
 }
 
@@ -97,13 +100,12 @@ pub enum StepResult {
     Recorded(Vec<Outcome>),
 }
 
-impl StepResult {
-    /// Such as `stored ×2, quarantined`.
-    #[must_use]
-    pub fn in_words(&self) -> String {
+/// Such as `stored ×2, quarantined`.
+impl fmt::Display for StepResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused => "refused".to_owned(),
-            Self::Token => "token".to_owned(),
+            Self::Refused => f.write_str("refused"),
+            Self::Token => f.write_str("token"),
             Self::Recorded(outcomes) => {
                 let alike =
                     outcomes.chunk_by(|one, next| one == next).filter_map(|alike| Some((alike.first()?, alike.len())));
@@ -111,7 +113,7 @@ impl StepResult {
                     1 => outcome.as_str().to_owned(),
                     count => format!("{} ×{count}", outcome.as_str()),
                 });
-                words.collect::<Vec<_>>().join(", ")
+                f.write_str(&words.collect::<Vec<_>>().join(", "))
             }
         }
     }

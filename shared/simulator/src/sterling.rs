@@ -7,6 +7,7 @@ use intake_pipeline::intake::IntakeSettings;
 use intake_pipeline::ledger::Outcome;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::json_place::JsonPlace;
 use intake_providers::oauth::TOKEN_PATH;
 use intake_providers::oauth::access_token::{self, LEEWAY};
 use intake_providers::oauth::authority::{Authority, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey};
@@ -115,8 +116,7 @@ fn authority(keys: &KeyFiles) -> Result<Option<Authority>, SimulatorError> {
     serde_json::from_str(text).map(Some).map_err(|error| SimulatorError::Malformed {
         path: keys.path(AUTHORITY),
         what: "an authority's document",
-        line: error.line(),
-        column: error.column(),
+        stopped_at: JsonPlace::from(&error),
     })
 }
 

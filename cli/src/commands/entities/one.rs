@@ -73,13 +73,13 @@ pub(super) async fn text(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<
         format!("{component} {id} of business {business_id}, organisation {organisation}, account {account}\n\n");
     let _ = writeln!(text, "state    {}", state(entity));
     if let Some(followed) = merges(ledger, entity).await? {
-        text.push_str(&merges_in_words(&followed));
+        text.push_str(&merges_summary(&followed));
     }
     let _ = writeln!(text, "version  {}", entity.version);
     match &entity.content {
         Some(content) => {
             let writer = last_writer(content.state, in_milliseconds(content.arrival.received_at));
-            let _ = writeln!(text, "content  {writer}\n         {}", data_in_words(&content.data));
+            let _ = writeln!(text, "content  {writer}\n         {}", data_summary(&content.data));
         }
         None => text.push_str("content  not known\n"),
     }
@@ -87,7 +87,7 @@ pub(super) async fn text(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<
         Some(life) => {
             let _ = writeln!(text, "life     {}", last_writer(life.state, in_milliseconds(life.arrival.received_at)));
         }
-        None => text.push_str("life     not told: only updates are known, so it is there\n"),
+        None => text.push_str("life     not reported: only updates are known, so it is there\n"),
     }
     let history = ledger.history(&entity_key(entity.provider, &entity.entity)).await?;
     let rows = history.iter().filter_map(row).collect();
@@ -104,7 +104,7 @@ async fn merges(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<Option<Fo
 }
 
 /// Each step on a line of its own, and how it ends.
-fn merges_in_words(followed: &Followed) -> String {
+fn merges_summary(followed: &Followed) -> String {
     let steps = followed.path.iter().skip(1).zip(&followed.path);
     let mut text: String = steps
         .map(|(to, from)| {
@@ -127,7 +127,7 @@ fn merges_in_words(followed: &Followed) -> String {
 }
 
 fn last_writer(state: EntityState, at: String) -> String {
-    format!("told by {} at {at}", state_name(state))
+    format!("reported by {} at {at}", state_name(state))
 }
 
 /// The state as NurtureCloud writes it.
@@ -140,7 +140,7 @@ const fn state_name(state: EntityState) -> &'static str {
     }
 }
 
-fn data_in_words(data: &EventData) -> String {
+fn data_summary(data: &EventData) -> String {
     match data {
         // Each line of it under the first, so that none looks like one of ours.
         EventData::Inline { data } => data.lines().map(escape).collect::<Vec<_>>().join("\n         "),

@@ -73,20 +73,32 @@ async fn ledger(entities: Vec<EntityEntry>) -> (tempfile::TempDir, SqliteLedger)
 #[test]
 fn a_row_says_whether_the_entity_is_there_and_what_is_known_of_it() {
     let cells = |entity: &EntityEntry| {
-        let [_, _, _, _, state, _, last_told, known] = row(entity);
-        [state, last_told, known].join(" | ")
+        let [_, _, _, _, _, last_event, state] = row(entity);
+        [last_event, state].join(" | ")
     };
     for (entity, expected) in [
-        (updated(entity("1")), "there | 1970-01-01 00:00:02 | updates"),
-        (gone(entity("1"), None), "deleted | 1970-01-01 00:00:01 | deletion"),
-        (updated(gone(entity("1"), Some("2"))), "merged | 1970-01-01 00:00:02 | content, deletion"),
+        (updated(entity("1")), "1970-01-01 00:00:02 | there (only updates)"),
+        (gone(entity("1"), None), "1970-01-01 00:00:01 | deleted (no content)"),
+        (updated(gone(entity("1"), Some("2"))), "1970-01-01 00:00:02 | merged"),
     ] {
         assert_eq!(cells(&entity), expected);
     }
 }
 
+#[test]
+fn the_table_fits_120_columns_with_uuids_and_wraps_between_words() {
+    let id = "6b8e64f2-c1d9-4a5c-8f3e-0a7d5b219c40";
+    let entities = [updated(entity(id)), gone(entity(id), None), updated(gone(entity(id), Some("2")))];
+    let text = table(COLUMNS, entities.iter().map(row).collect()).to_string();
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    assert_eq!(text.matches(id).count(), 3, "{text}");
+    for word in ["there", "(only", "updates)", "deleted", "(no", "content)", "merged"] {
+        assert!(text.contains(word), "{word} in\n{text}");
+    }
+}
+
 #[tokio::test]
-async fn merges_are_told_step_by_step_and_how_they_end() {
+async fn merges_are_reported_step_by_step_and_how_they_end() {
     let chain = |length: u32| (0..length).map(|step| gone(entity(&step.to_string()), Some(&(step + 1).to_string())));
     let there = "         into contact 1\n         into contact 2\n         which is there\n";
     let unknown = "         into contact 1\n         into contact 2\n         of which nothing is known\n";
