@@ -82,7 +82,7 @@ def missing_value_of_a_mapping(whole: Template) -> None:
 
 
 def more_data_points_than_periods(whole: Template) -> None:
-    properties(whole, "AccreditUnverifiedAlarm")["DatapointsToAlarm"] = 13
+    properties(whole, "AccreditUnverifiedAlarm")["DatapointsToAlarm"] = 61
 
 
 def unknown_statistic(whole: Template) -> None:
@@ -230,7 +230,7 @@ PLANTED: list[tuple[Callable[[Template], None], str, str]] = [
     (look_back_over_eight_days, "AccreditSilentAlarm", "192 periods of 3600 seconds are more than 604,800 seconds"),
     (short_periods_over_three_days, "NurtureCloudResyncNotCompletedAlarm", "288 periods of 900 seconds are more than 86,400"),
     (missing_value_of_a_mapping, "NowCertsNotDrainedAlarm", "the mapping LookBack has no Periods of '6h'"),
-    (more_data_points_than_periods, "AccreditUnverifiedAlarm", "DatapointsToAlarm is 13, of 12 periods"),
+    (more_data_points_than_periods, "AccreditUnverifiedAlarm", "DatapointsToAlarm is 61, of 60 periods"),
     (unknown_statistic, "OldestMessageAlarm", "'Max' is not a statistic"),
     (missing_data_is_alarming, "MachnetFaultsAlarm", "missing data is breaching"),
     (misspelt_dimension, "MachnetFaultsAlarm", r"nothing sends faults\{provider=machnets\}"),
