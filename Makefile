@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help test test-rules test-programs lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -21,11 +21,26 @@ help:
 	@echo "make local-aws-down   stop the emulator"
 	@echo "make clean       remove what was built and installed"
 
-# The commands for a deployed stack are behind a feature; the end-to-end tests run them.
+# The commands for a deployed stack are behind a feature. The tests of a build without it come first, so that the binary with it
+# stays for the end-to-end tests: they run the binaries that the crates' tests were built with, because a `cargo build` would
+# unify the features of the dependencies in another way and compile most of them again.
+WITH_AWS := --workspace --features intake-cli/aws --locked
+
 test: check-tools tools-test tools-rabbitmq tools-sam tools-build
-	cargo test --workspace --locked
-	cargo build --workspace --features intake-cli/aws --locked
+	@! cargo tree --package intake-cli --edges normal,build --prefix none --locked | grep '^aws-sdk' || \
+		{ echo "the default build of intake-cli, which the demo runs, must link no AWS SDK" >&2; exit 1; }
+	cargo test --workspace --locked --test command_line -- deployed_stack
+	cargo test $(WITH_AWS) --lib --test '*' --no-run
+	$(MAKE) --jobs=2 --output-sync=target test-rules test-programs
+	cargo test $(WITH_AWS) --doc
 	$(TOOLS)/tests/bin/python -m pytest tests
+
+# Half of the crates' tests compute and the other half wait, so the halves run side by side.
+test-rules:
+	cargo test $(WITH_AWS) --lib
+
+test-programs:
+	cargo test $(WITH_AWS) --test '*'
 
 lint: check-tools tools-sam tools-lint
 	cargo fmt --all --check

@@ -75,8 +75,8 @@ enum ResyncFailed {
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
     Client(#[from] NoClient),
-    #[error("{ending} ({accepted} accepted, {not_accepted} not accepted, {not_asked} not asked)")]
-    Run { ending: RunOutcome, accepted: usize, not_accepted: usize, not_asked: usize },
+    #[error("{outcome} ({accepted} accepted, {not_accepted} not accepted, {not_asked} not asked)")]
+    Run { outcome: RunOutcome, accepted: usize, not_accepted: usize, not_asked: usize },
 }
 
 impl From<ResyncFailed> for Diagnostic {
@@ -181,10 +181,10 @@ impl From<&SyncCall> for ListedCall {
 fn summary(report: RunReport) -> Result<Summary, ResyncFailed> {
     let (accepted, not_accepted, not_asked) = (report.accepted, report.not_accepted.len(), report.not_asked.len());
     if report.needs_attention() {
-        return Err(ResyncFailed::Run { ending: report.ending, accepted, not_accepted, not_asked });
+        return Err(ResyncFailed::Run { outcome: report.outcome, accepted, not_accepted, not_asked });
     }
     Ok(Summary {
-        outcome: report.ending.as_str(),
+        outcome: report.outcome.as_str(),
         began_at: report.began_at.map(|at| at.to_string()),
         last_complete_run_began_at: report.last_complete_run_began_at.map(|at| at.to_string()),
         accepted,
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    fn run(ending: RunOutcome, accepted: usize) -> RunReport {
+    fn run(outcome: RunOutcome, accepted: usize) -> RunReport {
         let ResyncPlan::Entities(calls) = entities(&["1", "2"]) else { panic!("entities") };
         let [first, second] = &calls[..] else { panic!("two calls") };
         RunReport {
@@ -271,7 +271,7 @@ mod tests {
                 reason: Reason::Refused,
             }],
             not_asked: vec![second.clone()],
-            ending,
+            outcome,
             ..RunReport::default()
         }
     }

@@ -111,7 +111,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 
 /// What a run did, in one line.
 pub(super) fn summary(report: &DrainReport) -> String {
-    let (outcome, reason) = report.outcome.in_words();
+    let (outcome, reason) = report.outcome.names();
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let pause = report.paused_until.map(|until| {
         format!("Our side refused messages: no run begins before {until}. Remove nowcerts-pause.json to lift that.\n")

@@ -119,7 +119,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     // A run takes a while, so each answer is shown when it comes. What can't be shown doesn't stop it.
     let report = resync.run(&plan, None, &|answered| drop(print(&line(answered)))).await;
     print(&summary(&report))?;
-    Ok(if matches!(report.ending, RunOutcome::Complete) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if matches!(report.outcome, RunOutcome::Complete) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Arguments {
@@ -167,10 +167,10 @@ fn line(answered: &Answered<'_>) -> String {
 fn summary(report: &RunReport) -> String {
     let (not_accepted, not_asked) = (report.not_accepted.len(), report.not_asked.len());
     let counts = format!("{} accepted, {not_accepted} not accepted, {not_asked} not asked", report.accepted);
-    let todo = match (&report.ending, report.began_at) {
+    let todo = match (&report.outcome, report.began_at) {
         (RunOutcome::Incomplete, Some(_)) => "; call the command again to ask for the same",
         (RunOutcome::Incomplete, None) => "; call the command again with their ids",
         _ => "",
     };
-    format!("{counts}: {}{todo}.\n", report.ending)
+    format!("{counts}: {}{todo}.\n", report.outcome)
 }

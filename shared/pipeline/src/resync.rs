@@ -71,7 +71,7 @@ enum Settled {
     Accepted,
     NotAccepted(NotAccepted),
     Ended {
-        ending: RunOutcome,
+        outcome: RunOutcome,
         /// Whether the call was attempted without success, so that others go first next time.
         in_vain: bool,
     },
@@ -100,15 +100,17 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
         let started = Instant::now();
         let mut rate_limiter = RateLimiter::new(self.settings.calls_per_minute, stop_at);
         let mut report = RunReport::default();
-        report.ending = match plan {
+        report.outcome = match plan {
             ResyncPlan::Entities(calls) => self.run_entities(calls, &mut rate_limiter, &mut report, watch).await,
             ResyncPlan::Everything { pairs, since } => {
                 let wanted =
                     Wanted { service: &self.service, pairs, since: *since, lookback_days: self.settings.lookback_days };
-                self.run_everything(wanted, &mut rate_limiter, &mut report, watch).await.unwrap_or_else(|ending| ending)
+                self.run_everything(wanted, &mut rate_limiter, &mut report, watch)
+                    .await
+                    .unwrap_or_else(|outcome| outcome)
             }
         };
-        if let Some(counter) = report.ending.counter(matches!(plan, ResyncPlan::Everything { .. })) {
+        if let Some(counter) = report.outcome.counter(matches!(plan, ResyncPlan::Everything { .. })) {
             counter.count();
         }
         report.log(started.elapsed());
@@ -127,7 +129,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
             match self.settle(call, rate_limiter, watch).await {
                 Settled::Accepted => report.accepted += 1,
                 Settled::NotAccepted(call) => report.not_accepted.push(call),
-                Settled::Ended { ending, .. } => return ending,
+                Settled::Ended { outcome, .. } => return outcome,
             }
             report.not_asked.retain(|left| left != call);
         }
@@ -157,7 +159,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
                     kept.point.not_accepted(position);
                     report.not_accepted.push(call);
                 }
-                Settled::Ended { ending, in_vain } => {
+                Settled::Ended { outcome, in_vain } => {
                     if in_vain {
                         kept.point.not_accepted(position);
                         // A pair that always ends the run must not keep it open, or no other pair would be asked for again.
@@ -166,7 +168,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
                         }
                         self.save(&mut kept).await?;
                     }
-                    return Ok(ending);
+                    return Ok(outcome);
                 }
             }
             report.not_asked.retain(|left| *left != call);
@@ -213,7 +215,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
         let mut attempt = 0;
         loop {
             if !rate_limiter.turn().await {
-                return Settled::Ended { ending: RunOutcome::OutOfTime, in_vain: attempt > 0 };
+                return Settled::Ended { outcome: RunOutcome::OutOfTime, in_vain: attempt > 0 };
             }
             attempt += 1;
             let answer = self.api.call(call).await;
@@ -235,11 +237,11 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
                 Next::Again { wait, .. } => rate_limiter.hold(wait),
                 Next::CredentialsWrong => {
                     Counter::ResyncRefused.count();
-                    return Settled::Ended { ending: RunOutcome::CredentialsWrong, in_vain: true };
+                    return Settled::Ended { outcome: RunOutcome::CredentialsWrong, in_vain: true };
                 }
                 Next::ToldToWait { wait } => {
                     Counter::ResyncRefused.count();
-                    return Settled::Ended { ending: RunOutcome::ToldToWait { wait }, in_vain: true };
+                    return Settled::Ended { outcome: RunOutcome::ToldToWait { wait }, in_vain: true };
                 }
             }
             pause = pause.saturating_mul(3);

@@ -107,7 +107,8 @@ impl Rejection {
 }
 
 /// What went wrong on our side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Fault {
     /// The function's settings are incomplete or wrong.
     ConfigurationInvalid,
@@ -128,16 +129,8 @@ pub enum Fault {
 impl Fault {
     /// The reason's name in logs and metrics.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::ConfigurationInvalid => "configuration-invalid",
-            Self::NoActiveKey => "no-active-key",
-            Self::SecretsUnavailable => "secrets-unavailable",
-            Self::RequestUnreadable => "request-unreadable",
-            Self::QueueUnavailable => "queue-unavailable",
-            Self::DeadlineExceeded => "deadline-exceeded",
-            Self::Panic => "panic",
-        }
+    pub fn reason(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Entities whose state is reported by events, for a provider whose events have no id of their own.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::account::AccountName;
 use crate::identity::Identity;
@@ -30,8 +31,10 @@ impl EntityReference {
     }
 }
 
-/// What an event reports about its entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// What an event reports about its entity. As a string it is the word of NurtureCloud's notifications, such as `Created`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntityState {
     /// The entity was created, with this content.
@@ -45,8 +48,11 @@ pub enum EntityState {
 }
 
 impl EntityState {
-    /// All states.
-    pub const ALL: [Self; 4] = [Self::Created, Self::Updated, Self::Current, Self::Deleted];
+    /// The word that reports the state.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 
     /// Whether the event carries the entity's content.
     #[must_use]
@@ -78,7 +84,8 @@ mod tests {
 
     #[test]
     fn deletions_carry_no_content_and_updates_do_not_affect_existence() {
-        let reported = EntityState::ALL.map(|state| (state.carries_content(), state.affects_existence()));
+        let all = [EntityState::Created, EntityState::Updated, EntityState::Current, EntityState::Deleted];
+        let reported = all.map(|state| (state.carries_content(), state.affects_existence()));
         assert_eq!(reported, [(true, true), (true, false), (true, true), (false, true)]);
     }
 }

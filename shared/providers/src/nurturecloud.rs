@@ -200,7 +200,7 @@ impl Settings {
             cloud_event: CloudEvent {
                 id: format!("{}.{index}", delivery.id),
                 source: delivery.source(),
-                event_type: format!("nurturecloud.{}.{}", notification.component, state_name(notification.state)),
+                event_type: format!("nurturecloud.{}.{}", notification.component, notification.state.as_str()),
                 subject: Some(format!("{}/{}", entity.component, entity.id)),
                 time: None,
                 datacontenttype: "application/json".to_owned(),
@@ -226,20 +226,8 @@ impl Settings {
 }
 
 fn state(text: &str) -> Result<EntityState, Malformed> {
-    EntityState::ALL
-        .into_iter()
-        .find(|state| state_name(*state) == text)
-        .ok_or(Malformed::UnexpectedMember { name: "state", expected: "Created, Updated, Current or Deleted" })
-}
-
-/// NurtureCloud's own word.
-const fn state_name(state: EntityState) -> &'static str {
-    match state {
-        EntityState::Created => "Created",
-        EntityState::Updated => "Updated",
-        EntityState::Current => "Current",
-        EntityState::Deleted => "Deleted",
-    }
+    text.parse()
+        .map_err(|_| Malformed::UnexpectedMember { name: "state", expected: "Created, Updated, Current or Deleted" })
 }
 
 /// The entity that an object names.

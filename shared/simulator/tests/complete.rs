@@ -18,6 +18,14 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).unwrap_or_default()
 }
 
+/// Whether a key has this value anywhere in template.yaml, in a block or in braces, in quotation marks or without.
+fn is_in_template(key: &str, value: &str) -> bool {
+    text("template.yaml").split(&format!("{key}: ")).skip(1).any(|rest| {
+        let rest = rest.strip_prefix('"').unwrap_or(rest);
+        rest.strip_prefix(value).is_some_and(|after| after.starts_with(['"', ',', ' ', '\n']))
+    })
+}
+
 #[derive(Default)]
 struct Missing(Vec<String>);
 
@@ -31,12 +39,7 @@ impl Missing {
     fn of_every_provider(&mut self, provider: ProviderName, function: &str) {
         let binary = format!("functions/src/bin/{provider}.rs");
         self.unless(text(&binary).contains(function), provider, &format!("its function: {binary} with {function}"));
-        let template = text("template.yaml");
-        self.unless(
-            template.lines().any(|line| line.trim() == format!("Binary: {provider}")),
-            provider,
-            "its function in template.yaml (`Binary`)",
-        );
+        self.unless(is_in_template("Binary", provider.as_str()), provider, "its function in template.yaml (`Binary`)");
         let page = format!("docs/providers/{provider}.md");
         self.unless(!text(&page).is_empty(), provider, &format!("its page: {page}"));
         let row = text("README.md").lines().any(|line| line.starts_with("| ") && line.contains(&format!("({page})")));
@@ -48,10 +51,8 @@ impl VisitWebhooks for Missing {
     fn visit<W: Webhook>(&mut self) {
         let type_name = std::any::type_name::<W>().rsplit("::").next().unwrap();
         self.of_every_provider(W::NAME, &format!("run_webhook::<{type_name}>()"));
-        let path = format!("Path: {}", W::ROUTE.pattern());
-        let template = text("template.yaml");
-        let has_route = template.split([',', '\n']).any(|part| part.trim().ends_with(&path));
-        self.unless(has_route, W::NAME, &format!("its route in template.yaml: {path}"));
+        let path = W::ROUTE.pattern();
+        self.unless(is_in_template("Path", &path), W::NAME, &format!("its route in template.yaml: Path: {path}"));
         let sample = format!("events/{}.json", W::NAME);
         self.unless(!text(&sample).is_empty(), W::NAME, &format!("its sample: {sample} (`make samples` writes it)"));
         let payloads = std::fs::read_dir(repository().join("shared/providers/tests/payloads")).unwrap();

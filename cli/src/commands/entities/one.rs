@@ -127,17 +127,7 @@ fn merges_summary(followed: &Followed) -> String {
 }
 
 fn last_writer(state: EntityState, at: String) -> String {
-    format!("reported by {} at {at}", state_name(state))
-}
-
-/// The state as NurtureCloud writes it.
-const fn state_name(state: EntityState) -> &'static str {
-    match state {
-        EntityState::Created => "Created",
-        EntityState::Updated => "Updated",
-        EntityState::Current => "Current",
-        EntityState::Deleted => "Deleted",
-    }
+    format!("reported by {} at {at}", state.as_str())
 }
 
 fn data_summary(data: &EventData) -> String {
@@ -156,7 +146,7 @@ fn row(event: &EventEntry) -> Option<[String; 6]> {
     let id = short_id(&event.cloud_event.id);
     Some([
         in_milliseconds(event.received_at),
-        state_name(change.state).to_owned(),
+        change.state.as_str().to_owned(),
         event.outcome.as_str().to_owned(),
         change.change.as_str().to_owned(),
         change.version.to_string(),

@@ -100,7 +100,7 @@ impl DrainFailure {
 impl DrainOutcome {
     /// The outcome as logs name it, and its reason where there is one.
     #[must_use]
-    pub fn in_words(self) -> (&'static str, Option<&'static str>) {
+    pub fn names(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Idle => ("idle", None),
             Self::Drained => ("drained", None),
@@ -262,7 +262,7 @@ impl DrainReport {
 
     /// Writes the run's line and counters.
     pub fn write(&self, provider: ProviderName) {
-        let (outcome, reason) = self.outcome.in_words();
+        let (outcome, reason) = self.outcome.names();
         if let Some(counter) = self.outcome.counter() {
             counter.count(provider);
         }

@@ -194,14 +194,14 @@ pub struct RunReport {
     /// The calls that are left because the run ended early.
     pub not_asked: Vec<SyncCall>,
     /// How it ended.
-    pub ending: RunOutcome,
+    pub outcome: RunOutcome,
 }
 
 impl RunReport {
     /// Whether an operator has to act: the run achieved nothing, or can't continue by itself.
     #[must_use]
     pub const fn needs_attention(&self) -> bool {
-        match self.ending {
+        match self.outcome {
             RunOutcome::Complete | RunOutcome::TakenOver => false,
             RunOutcome::CredentialsWrong | RunOutcome::ResumePoint(_) => true,
             RunOutcome::Incomplete | RunOutcome::OutOfTime | RunOutcome::ToldToWait { .. } => self.accepted == 0,
@@ -209,12 +209,12 @@ impl RunReport {
     }
 
     pub(super) fn log(&self, duration: Duration) {
-        let error = match &self.ending {
+        let error = match &self.outcome {
             RunOutcome::ResumePoint(error) => Some(tracing::field::display(error)),
             _ => None,
         };
         tracing::info!(
-            outcome = self.ending.as_str(),
+            outcome = self.outcome.as_str(),
             began_at = self.began_at.map(tracing::field::display),
             last_complete_run_began_at = self.last_complete_run_began_at.map(tracing::field::display),
             accepted = self.accepted,

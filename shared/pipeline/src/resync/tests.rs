@@ -23,7 +23,7 @@ fn entities(ids: &[&str]) -> ResyncPlan {
 async fn the_first_run_looks_back_a_week_and_the_next_one_to_the_day_before_it() {
     let world = World::new();
     let report = world.run(&two_by_two()).await;
-    assert!(matches!(report.ending, RunOutcome::Complete), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::Complete), "{report:?}");
     assert_eq!((report.accepted, report.began_at.unwrap().to_string().as_str()), (4, "2026-11-21T09:30:00.000Z"));
     assert_eq!(report.last_complete_run_began_at, report.began_at);
     assert_eq!(
@@ -62,7 +62,7 @@ async fn a_run_that_was_killed_goes_on_where_it_was_with_the_same_since() {
     world.take_arrivals();
     tokio::time::advance(DAY).await;
     let report = world.run(&two_by_two()).await;
-    assert!(matches!(report.ending, RunOutcome::Complete), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::Complete), "{report:?}");
     assert_eq!(report.accepted, 2);
     assert_eq!(world.take_calls(), ["b2 contact since=2026-11-14", "b2 agent since=2026-11-14"]);
 }
@@ -72,7 +72,7 @@ async fn a_run_ends_before_its_time_is_up_and_the_next_one_goes_on() {
     let world = World::new();
     let stop_at = Instant::now() + Duration::from_secs(5);
     let report = world.run_until(&two_by_two(), Some(stop_at)).await.unwrap();
-    assert!(matches!(report.ending, RunOutcome::OutOfTime), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::OutOfTime), "{report:?}");
     assert!(Instant::now() <= stop_at, "it doesn't wait for a turn that it won't have");
     assert_eq!((report.accepted, report.not_asked.len(), report.needs_attention()), (2, 2, false));
     world.take_arrivals();
@@ -84,7 +84,7 @@ async fn a_run_ends_before_its_time_is_up_and_the_next_one_goes_on() {
 async fn a_run_without_time_for_a_call_needs_attention() {
     let world = World::new();
     let report = world.run_until(&one(), Some(Instant::now() + Duration::from_secs(1))).await.unwrap();
-    assert!(matches!(report.ending, RunOutcome::OutOfTime) && report.needs_attention(), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::OutOfTime) && report.needs_attention(), "{report:?}");
     assert!(world.take_arrivals().is_empty());
 }
 
@@ -98,7 +98,7 @@ async fn a_call_that_is_refused_does_not_stop_the_others_and_is_asked_for_the_sa
     ] {
         let world = World::replying([Reply::Status(202), Reply::Status(status)]);
         let report = world.run(&two_by_two()).await;
-        assert!(matches!(report.ending, RunOutcome::Incomplete) && !report.needs_attention(), "{report:?}");
+        assert!(matches!(report.outcome, RunOutcome::Incomplete) && !report.needs_attention(), "{report:?}");
         assert_eq!((report.accepted, report.last_complete_run_began_at), (3, None));
         let [refused] = &report.not_accepted[..] else { panic!("{report:?}") };
         assert_eq!((refused.reason, refused.status.unwrap().as_u16()), (reason, status));
@@ -106,7 +106,7 @@ async fn a_call_that_is_refused_does_not_stop_the_others_and_is_asked_for_the_sa
         assert_eq!(world.take_arrivals().len(), 4, "a refused call is made once");
 
         tokio::time::advance(5 * DAY).await;
-        assert!(matches!(world.run(&two_by_two()).await.ending, RunOutcome::Complete));
+        assert!(matches!(world.run(&two_by_two()).await.outcome, RunOutcome::Complete));
         assert_eq!(
             world.take_calls(),
             [
@@ -123,7 +123,7 @@ async fn a_call_that_is_refused_does_not_stop_the_others_and_is_asked_for_the_sa
 async fn a_run_of_which_nothing_is_accepted_needs_attention() {
     let world = World::replying([Reply::Status(404)]);
     let report = world.run(&one()).await;
-    assert!(matches!(report.ending, RunOutcome::Incomplete) && report.needs_attention(), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::Incomplete) && report.needs_attention(), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ async fn wrong_credentials_end_the_whole_run_and_it_goes_on_once_they_are_right(
     for status in [401, 403] {
         let world = World::replying([Reply::Status(202), Reply::Status(status)]);
         let report = world.run(&two_by_two()).await;
-        assert!(matches!(report.ending, RunOutcome::CredentialsWrong) && report.needs_attention(), "{report:?}");
+        assert!(matches!(report.outcome, RunOutcome::CredentialsWrong) && report.needs_attention(), "{report:?}");
         assert_eq!((report.accepted, report.not_asked.len(), world.take_arrivals().len()), (1, 3, 2));
         assert_eq!(world.run(&two_by_two()).await.accepted, 3);
         let left = ["b2 contact since=2026-11-14", "b2 agent since=2026-11-14", "b1 agent since=2026-11-14"];
@@ -165,7 +165,7 @@ async fn a_throttled_call_waits_as_long_as_it_is_told_and_is_made_again() {
     let at = "Sat, 21 Nov 2026 09:31:40 GMT";
     let world = World::replying([Reply::Throttle("20"), Reply::Throttle(at), Reply::Throttle("soon")]);
     let report = world.run(&one()).await;
-    assert!(matches!(report.ending, RunOutcome::Complete), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::Complete), "{report:?}");
     let seconds: Vec<String> =
         world.take_arrivals().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
     assert_eq!(seconds, ["2", "22", "100", "160"]);
@@ -184,9 +184,9 @@ async fn a_call_that_stays_throttled_is_given_up_and_the_others_wait_too() {
 async fn a_wait_that_is_too_long_ends_the_run_and_the_next_one_begins_with_the_others() {
     let world = World::replying([Reply::Throttle("301")]);
     let report = world.run(&plan(&["b1"], &["contact", "agent"])).await;
-    assert!(matches!(report.ending, RunOutcome::ToldToWait { wait } if wait.as_secs() == 301), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::ToldToWait { wait } if wait.as_secs() == 301), "{report:?}");
     world.take_arrivals();
-    assert!(matches!(world.run(&plan(&["b1"], &["contact", "agent"])).await.ending, RunOutcome::Complete));
+    assert!(matches!(world.run(&plan(&["b1"], &["contact", "agent"])).await.outcome, RunOutcome::Complete));
     assert_eq!(world.take_calls(), ["b1 agent since=2026-11-14", "b1 contact since=2026-11-14"]);
 }
 
@@ -195,7 +195,7 @@ async fn a_call_that_their_side_fails_is_made_again_after_growing_pauses() {
     for (reply, reason) in [(Reply::Status(503), Reason::ServerError), (Reply::NoAnswer, Reason::NoAnswer)] {
         let world = World::replying(std::iter::repeat_n(reply, 4));
         let report = world.run(&plan(&["b1"], &["contact", "agent"])).await;
-        assert!(matches!(report.ending, RunOutcome::Incomplete), "{report:?}");
+        assert!(matches!(report.outcome, RunOutcome::Incomplete), "{report:?}");
         assert_eq!((report.accepted, report.not_accepted[0].reason), (1, reason));
         assert_eq!(report.not_accepted[0].call.component.as_str(), "contact");
         let seconds: Vec<u64> =
@@ -209,7 +209,7 @@ async fn a_call_that_was_tried_in_vain_when_the_time_was_up_goes_last_next_time(
     let world = World::replying([Reply::Status(500), Reply::Status(500)]);
     let stop_at = Instant::now() + Duration::from_secs(7);
     let report = world.run_until(&two_by_two(), Some(stop_at)).await.unwrap();
-    assert!(matches!(report.ending, RunOutcome::OutOfTime) && report.needs_attention(), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::OutOfTime) && report.needs_attention(), "{report:?}");
     world.take_arrivals();
     world.run(&two_by_two()).await;
     assert_eq!(world.take_calls().last().unwrap(), "b1 contact since=2026-11-14");
@@ -220,7 +220,7 @@ async fn a_call_that_was_refused_before_the_run_was_cut_off_goes_last_when_it_go
     let world = World::replying([Reply::Status(404), Reply::Status(202), Reply::Kill]);
     assert!(world.run_until(&two_by_two(), None).await.is_none());
     world.take_arrivals();
-    assert!(matches!(world.run(&two_by_two()).await.ending, RunOutcome::Complete));
+    assert!(matches!(world.run(&two_by_two()).await.outcome, RunOutcome::Complete));
     let left = ["b2 contact since=2026-11-14", "b2 agent since=2026-11-14", "b1 contact since=2026-11-14"];
     assert_eq!(world.take_calls(), left);
 }
@@ -243,7 +243,7 @@ async fn a_pair_that_is_new_within_an_open_run_joins_it() {
     assert!(world.run_until(&two_by_two(), None).await.is_none());
     world.take_arrivals();
     tokio::time::advance(DAY).await;
-    assert!(matches!(world.run(&plan(&["b1", "b3"], &["contact"])).await.ending, RunOutcome::Complete));
+    assert!(matches!(world.run(&plan(&["b1", "b3"], &["contact"])).await.outcome, RunOutcome::Complete));
     assert_eq!(world.take_calls(), ["b3 contact since=2026-11-15"]);
 }
 
@@ -295,7 +295,7 @@ async fn the_progress_at_one_service_says_nothing_about_another() {
     let world = World::new();
     let at = async |service: &str| {
         let report = world.resync(service, ResyncSettings::default()).run(&one(), None, &|_| {}).await;
-        assert!(matches!(report.ending, RunOutcome::Complete), "{report:?}");
+        assert!(matches!(report.outcome, RunOutcome::Complete), "{report:?}");
         world.take_calls()
     };
     at("sandbox.example.com").await;
@@ -310,14 +310,14 @@ async fn the_progress_at_one_service_says_nothing_about_another() {
 async fn single_entities_are_asked_for_without_touching_the_resume_point() {
     let world = World::replying([Reply::Status(202), Reply::Status(404)]);
     let report = world.run(&entities(&["e1", "e2", "e3"])).await;
-    assert!(matches!(report.ending, RunOutcome::Incomplete), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::Incomplete), "{report:?}");
     assert_eq!((report.accepted, report.not_accepted.len(), report.began_at), (2, 1, None));
     assert_eq!(world.take_arrivals(), ["2 b1 contact id=e1", "4 b1 contact id=e2", "6 b1 contact id=e3"]);
     assert_eq!(*world.document.lock().unwrap(), None);
 
     let report =
         world.run_until(&entities(&["e1", "e2"]), Some(Instant::now() + Duration::from_secs(3))).await.unwrap();
-    assert!(matches!(report.ending, RunOutcome::OutOfTime), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::OutOfTime), "{report:?}");
     assert_eq!(report.not_asked[0].what.to_string(), "id=e2", "so that one can ask for it by hand");
 }
 
@@ -327,9 +327,9 @@ async fn a_resume_point_that_cannot_be_saved_ends_the_run() {
         let world = World::new();
         world.save([Saving::Work, saving]);
         let report = world.run(&two_by_two()).await;
-        assert!(matches!(report.ending, RunOutcome::ResumePoint(_)) && report.needs_attention(), "{report:?}");
+        assert!(matches!(report.outcome, RunOutcome::ResumePoint(_)) && report.needs_attention(), "{report:?}");
         assert_eq!(world.take_arrivals().len(), 1);
-        assert!(matches!(world.run(&two_by_two()).await.ending, RunOutcome::Complete));
+        assert!(matches!(world.run(&two_by_two()).await.outcome, RunOutcome::Complete));
     }
 }
 
@@ -337,7 +337,7 @@ async fn a_resume_point_that_cannot_be_saved_ends_the_run() {
 async fn no_call_is_made_before_the_resume_point_is_claimed() {
     let world = World::new();
     world.save([Saving::Fail]);
-    assert!(matches!(world.run(&one()).await.ending, RunOutcome::ResumePoint(_)));
+    assert!(matches!(world.run(&one()).await.outcome, RunOutcome::ResumePoint(_)));
     assert!(world.take_arrivals().is_empty());
 }
 
@@ -350,8 +350,8 @@ async fn of_two_runs_at_once_only_the_later_one_goes_on() {
     };
     let (first, second) = (two_by_two(), later);
     let (first, second) = tokio::join!(world.run(&first), second);
-    assert!(matches!(first.ending, RunOutcome::TakenOver) && !first.needs_attention(), "{first:?}");
-    assert!(matches!(second.ending, RunOutcome::Complete), "{second:?}");
+    assert!(matches!(first.outcome, RunOutcome::TakenOver) && !first.needs_attention(), "{first:?}");
+    assert!(matches!(second.outcome, RunOutcome::Complete), "{second:?}");
     // The second call of the first run met the claim of the second one.
     assert_eq!((first.accepted, second.accepted), (2, 3));
 }
@@ -365,7 +365,7 @@ async fn a_resume_point_of_another_version_is_left_alone() {
     for document in [newer.as_str(), "nobody else", "{}", r#"{"version":1,"nobody":"else"}"#] {
         *world.document.lock().unwrap() = Some(document.to_owned());
         let report = world.run(&one()).await;
-        let RunOutcome::ResumePoint(error @ ResumePointError::Unreadable { .. }) = &report.ending else {
+        let RunOutcome::ResumePoint(error @ ResumePointError::Unreadable { .. }) = &report.outcome else {
             panic!("{report:?}")
         };
         assert!(!error.to_string().contains("nobody"), "{error}");

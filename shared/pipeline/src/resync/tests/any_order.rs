@@ -137,7 +137,7 @@ async fn live(executions: Vec<Execution>) -> Result<(), TestCaseError> {
         let is_healthy = execution.replies.is_empty() && execution.savings.is_empty() && stop_at.is_none();
         observer.look(&world, &execution)?;
         match report {
-            Some(report) if matches!(report.ending, RunOutcome::Complete) => {
+            Some(report) if matches!(report.outcome, RunOutcome::Complete) => {
                 observer.check_complete(&world, &execution, &report)?;
             }
             report => prop_assert!(!is_healthy, "a healthy run ended as {report:?}"),
