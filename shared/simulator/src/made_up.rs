@@ -26,7 +26,7 @@ pub fn random_hex(bytes: usize) -> String {
 /// 32 bytes for a secret.
 pub(crate) fn secret_bytes() -> Result<[u8; 32], SimulatorError> {
     let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| SimulatorError::NoRandomness)?;
+    getrandom::fill(&mut bytes).map_err(|_| SimulatorError::NoRandomness)?;
     Ok(bytes)
 }
 

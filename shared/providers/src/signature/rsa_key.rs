@@ -2,12 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pkcs1::UintRef;
-use pkcs1::der::asn1::{AnyRef, BitStringRef, OctetStringRef};
-use pkcs1::der::{Decode, Encode, Reader, SliceReader};
-use pkcs8::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
-use pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef};
-use sha2::Sha256;
+use rsa::BoxedUint;
+use rsa::pkcs1;
+use rsa::pkcs1::der::asn1::{AnyRef, BitStringRef, OctetStringRef};
+use rsa::pkcs1::der::{Decode, Reader, SliceReader};
+use rsa::pkcs8::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use rsa::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef};
+use rsa::sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::rsa_padding::Padding;
@@ -20,9 +21,6 @@ pub const MAX_MODULUS_BITS: usize = 8192;
 
 /// `id-RSASSA-PSS` (RFC 4055): a key that may be used with PSS only.
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
-
-/// Maximum size of an exponent, in bits. AWS-LC accepts no longer one either.
-const MAX_EXPONENT_BITS: usize = 33;
 
 /// The salt of a PSS signature in bytes: as long as a SHA-256 digest.
 const PSS_SALT_BYTES: u8 = 32;
@@ -113,62 +111,8 @@ pub enum RsaKeyError {
     PssParameters,
 }
 
-/// The two numbers of a key that is fit for use, in big-endian bytes without leading zeros.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Numbers {
-    pub(super) modulus: Vec<u8>,
-    pub(super) exponent: Vec<u8>,
-}
-
-impl Numbers {
-    fn checked(modulus: &[u8], exponent: &[u8]) -> Result<Self, RsaKeyError> {
-        let (modulus, exponent) = (without_leading_zeros(modulus), without_leading_zeros(exponent));
-        let bits = bit_width(modulus);
-        if !(MIN_MODULUS_BITS..=MAX_MODULUS_BITS).contains(&bits) {
-            return Err(RsaKeyError::ModulusSize { bits });
-        }
-        if !is_odd(modulus) {
-            return Err(RsaKeyError::Modulus);
-        }
-        if !is_odd(exponent) || exponent == [1] || bit_width(exponent) > MAX_EXPONENT_BITS {
-            return Err(RsaKeyError::Exponent);
-        }
-        Ok(Self { modulus: modulus.to_vec(), exponent: exponent.to_vec() })
-    }
-
-    /// The size of the modulus.
-    pub(super) fn modulus_bits(&self) -> usize {
-        bit_width(&self.modulus)
-    }
-
-    /// The DER form of the `SubjectPublicKeyInfo` (RFC 5280).
-    pub(super) fn to_spki_der(&self) -> pkcs1::der::Result<Vec<u8>> {
-        let key = pkcs1::RsaPublicKeyRef {
-            modulus: UintRef::new(&self.modulus)?,
-            public_exponent: UintRef::new(&self.exponent)?,
-        }
-        .to_der()?;
-        let subject_public_key = BitStringRef::from_bytes(&key)?;
-        SubjectPublicKeyInfoRef { algorithm: pkcs1::ALGORITHM_ID, subject_public_key }.to_der()
-    }
-}
-
-fn without_leading_zeros(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.get(zeros..).unwrap_or_default()
-}
-
-/// The number of bits of a number without leading zero bytes.
-fn bit_width(number: &[u8]) -> usize {
-    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
-}
-
-fn is_odd(number: &[u8]) -> bool {
-    number.last().is_some_and(|last| last % 2 == 1)
-}
-
 /// Reads the key in `text`, and checks that it is fit for signatures made with `padding`.
-pub(super) fn read(text: &str, padding: Padding) -> Result<Numbers, RsaKeyError> {
+pub(super) fn read(text: &str, padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
     // A line break that went through JSON once too often arrives as two characters; neither is a base64 digit.
     let text = Zeroizing::new(text.replace("\\r", "\n").replace("\\n", "\n"));
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -191,8 +135,8 @@ pub(super) fn read(text: &str, padding: Padding) -> Result<Numbers, RsaKeyError>
 }
 
 /// PEM (RFC 7468) with any line breaks or none: keys come back from forms and settings on a single line. That is what
-/// the stricter reader of the `der` crate would refuse.
-fn read_pem(text: &str, padding: Padding) -> Result<Numbers, RsaKeyError> {
+/// the stricter reader of the `rsa` crate would refuse.
+fn read_pem(text: &str, padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
     let mut blocks = text.split("-----BEGIN ").skip(1);
     let block = blocks.next().ok_or(RsaKeyError::Pem)?;
     let (label, rest) = block.split_once("-----").ok_or(RsaKeyError::Pem)?;
@@ -218,7 +162,7 @@ fn read_pem(text: &str, padding: Padding) -> Result<Numbers, RsaKeyError> {
 
 /// The `RSAKeyValue` of XML signatures (XMLDSig core, section 4.5.2.2), which .NET's `ToXmlString` writes. `roxmltree`
 /// refuses document type declarations, so no entity can blow the text up.
-fn read_xml(text: &str) -> Result<Numbers, RsaKeyError> {
+fn read_xml(text: &str) -> Result<rsa::PublicKey, RsaKeyError> {
     let document = roxmltree::Document::parse(text).map_err(|_| RsaKeyError::Xml)?;
     let mut keys = document.descendants().filter(|node| node.tag_name().name() == "RSAKeyValue");
     let key = keys.next().ok_or(RsaKeyError::Xml)?;
@@ -229,21 +173,22 @@ fn read_xml(text: &str) -> Result<Numbers, RsaKeyError> {
     if key.children().any(|node| private.contains(&node.tag_name().name())) {
         return Err(RsaKeyError::PrivateKey);
     }
-    Numbers::checked(&xml_number(key, "Modulus")?, &xml_number(key, "Exponent")?)
+    checked(xml_number(key, "Modulus")?, xml_number(key, "Exponent")?)
 }
 
-fn xml_number(key: roxmltree::Node<'_, '_>, name: &str) -> Result<Zeroizing<Vec<u8>>, RsaKeyError> {
+fn xml_number(key: roxmltree::Node<'_, '_>, name: &str) -> Result<BoxedUint, RsaKeyError> {
     let mut elements = key.children().filter(|node| node.tag_name().name() == name);
     let (Some(element), None) = (elements.next(), elements.next()) else {
         return Err(RsaKeyError::Xml);
     };
     let base64: String = element.children().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
-    decode_base64(&base64).ok_or(RsaKeyError::Xml)
+    let bytes = decode_base64(&base64).ok_or(RsaKeyError::Xml)?;
+    Ok(number(&bytes))
 }
 
 /// The DER form of a `SubjectPublicKeyInfo` (RFC 5280) or of a PKCS#1 `RSAPublicKey` (RFC 8017), found out by trying
 /// both: no encoding is valid as either.
-fn read_der(der: &[u8], padding: Padding) -> Result<Numbers, RsaKeyError> {
+fn read_der(der: &[u8], padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
     if let Ok(key) = pkcs1::RsaPublicKeyRef::from_der(der) {
         return checked_pkcs1(&key);
     }
@@ -295,8 +240,27 @@ fn are_our_pss_parameters(parameters: AnyRef<'_>) -> bool {
     })
 }
 
-fn checked_pkcs1(key: &pkcs1::RsaPublicKeyRef<'_>) -> Result<Numbers, RsaKeyError> {
-    Numbers::checked(key.modulus.as_bytes(), key.public_exponent.as_bytes())
+fn checked_pkcs1(key: &pkcs1::RsaPublicKeyRef<'_>) -> Result<rsa::PublicKey, RsaKeyError> {
+    checked(number(key.modulus.as_bytes()), number(key.public_exponent.as_bytes()))
+}
+
+/// The number that these big-endian bytes spell, in no more words than it needs: every later operation takes as long as
+/// the number is wide.
+fn number(bytes: &[u8]) -> BoxedUint {
+    let leading_zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    BoxedUint::from_be_slice_vartime(bytes.get(leading_zeros..).unwrap_or_default())
+}
+
+fn checked(modulus: BoxedUint, exponent: BoxedUint) -> Result<rsa::PublicKey, RsaKeyError> {
+    let bits = modulus.bit_width_vartime() as usize;
+    let accepted = MIN_MODULUS_BITS..=MAX_MODULUS_BITS;
+    if !accepted.contains(&bits) {
+        return Err(RsaKeyError::ModulusSize { bits });
+    }
+    rsa::PublicKey::new_with_size_limits(modulus, exponent, accepted).map_err(|error| match error {
+        rsa::Error::InvalidModulus => RsaKeyError::Modulus,
+        _ => RsaKeyError::Exponent,
+    })
 }
 
 /// PEM, OpenSSH and SSH2 name what they hold; the other two are a PuTTY file and a JSON web key with its private
@@ -342,7 +306,10 @@ mod tests {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use aws_lc_rs::rsa::{KeyPair, KeySize};
     use proptest::prelude::*;
-    use sha2::Sha512;
+    use rsa::pkcs1::UintRef;
+    use rsa::pkcs1::der::Encode;
+    use rsa::pkcs8::EncodePublicKey;
+    use rsa::sha2::Sha512;
 
     use super::super::rsa_sha256::RsaPublicKey;
     use super::super::tests::key_file;
@@ -576,7 +543,7 @@ mod tests {
     fn an_algorithm_with_other_parameters_is_rejected() {
         let der = STANDARD.decode(pem_body(&key_file("rsa-2048.spki.pem")).replace('\n', "")).unwrap();
         let mut info = SubjectPublicKeyInfoRef::from_der(&der).unwrap();
-        info.algorithm.parameters = Some(AnyRef::new(pkcs1::der::Tag::OctetString, &[1]).unwrap());
+        info.algorithm.parameters = Some(AnyRef::new(rsa::pkcs1::der::Tag::OctetString, &[1]).unwrap());
         assert_eq!(rejection(&STANDARD.encode(info.to_der().unwrap())), RsaKeyError::Der);
     }
 
@@ -623,8 +590,9 @@ mod tests {
             (sha512, refused),
         ] {
             let der = parameters.to_der().unwrap();
-            let plain = read(&key_file("rsa-2048.spki.pem"), Padding::Pss).unwrap().to_spki_der().unwrap();
-            let mut info = SubjectPublicKeyInfoRef::from_der(&plain).unwrap();
+            let key = read(&key_file("rsa-2048.spki.pem"), Padding::Pss).unwrap();
+            let plain = key.to_public_key_der().unwrap();
+            let mut info = SubjectPublicKeyInfoRef::from_der(plain.as_bytes()).unwrap();
             info.algorithm.oid = RSASSA_PSS;
             info.algorithm.parameters = Some(AnyRef::from_der(&der).unwrap());
             let text = STANDARD.encode(info.to_der().unwrap());

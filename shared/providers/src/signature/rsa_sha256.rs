@@ -5,10 +5,14 @@ use std::fmt;
 use aws_lc_rs::signature::{
     ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
 };
+use rsa::pkcs8::EncodePublicKey;
+use rsa::signature::Verifier;
+use rsa::traits::PublicKeyParts;
+use rsa::{pkcs1v15, pss};
 use sha2::{Digest, Sha256};
 
 use super::KeyFingerprint;
-use super::rsa_key::{self, Numbers};
+use super::rsa_key;
 pub use super::rsa_key::{MAX_MODULUS_BITS, MIN_MODULUS_BITS, RsaKeyError};
 use super::rsa_padding::Padding;
 
@@ -18,7 +22,7 @@ const FINGERPRINT_DIGITS: usize = 16;
 #[derive(Clone)]
 pub struct RsaPublicKey {
     padding: Padding,
-    numbers: Numbers,
+    key: rsa::PublicKey,
     parsed: ParsedPublicKey,
     fingerprint: KeyFingerprint,
 }
@@ -33,16 +37,16 @@ impl RsaPublicKey {
     /// [`MIN_MODULUS_BITS`] or more than [`MAX_MODULUS_BITS`], for an exponent that is not an odd number of at
     /// least 3 and at most 33 bits, and for a key that is bound to other uses than `padding`.
     pub fn parse(text: &str, padding: Padding) -> Result<Self, RsaKeyError> {
-        let numbers = rsa_key::read(text, padding)?;
+        let key = rsa_key::read(text, padding)?;
         let algorithm = match padding {
             Padding::Pkcs1V15 => &RSA_PKCS1_2048_8192_SHA256,
             Padding::Pss => &RSA_PSS_2048_8192_SHA256,
         };
-        let components = RsaPublicKeyComponents { n: &numbers.modulus, e: &numbers.exponent };
+        let components = RsaPublicKeyComponents { n: key.n_bytes(), e: key.e_bytes() };
         let parsed = components.to_parsed_public_key(algorithm).map_err(|_| RsaKeyError::Modulus)?;
-        let canonical = numbers.to_spki_der().map_err(|_| RsaKeyError::Der)?;
-        let fingerprint = KeyFingerprint::from_hash(&Sha256::digest(&canonical), FINGERPRINT_DIGITS);
-        Ok(Self { padding, numbers, parsed, fingerprint })
+        let canonical = key.to_public_key_der().map_err(|_| RsaKeyError::Der)?;
+        let fingerprint = KeyFingerprint::from_hash(&Sha256::digest(canonical.as_bytes()), FINGERPRINT_DIGITS);
+        Ok(Self { padding, key, parsed, fingerprint })
     }
 
     /// Whether `signature` was made over `message` with the private half of this key. A signature whose length is not
@@ -52,34 +56,31 @@ impl RsaPublicKey {
         self.parsed.verify_sig(message, signature).is_ok()
     }
 
-    /// The padding of its signatures.
+    /// Like [`verify`](Self::verify), with the `rsa` crate instead of AWS-LC.
+    ///
+    /// It exists so that tests can show two independent implementations to agree on every vector. Deliveries are
+    /// checked with [`verify`](Self::verify), which takes a fraction of the time.
     #[must_use]
-    pub const fn padding(&self) -> Padding {
-        self.padding
+    pub fn verify_with_second_implementation(&self, message: &[u8], signature: &[u8]) -> bool {
+        let key = self.key.clone();
+        match self.padding {
+            Padding::Pkcs1V15 => pkcs1v15::Signature::try_from(signature)
+                .is_ok_and(|signature| pkcs1v15::VerifyingKey::<Sha256>::new(key).verify(message, &signature).is_ok()),
+            Padding::Pss => pss::Signature::try_from(signature)
+                .is_ok_and(|signature| pss::VerifyingKey::<Sha256>::new(key).verify(message, &signature).is_ok()),
+        }
     }
 
     /// The size of the modulus in bits, 2048 to 8192.
     #[must_use]
     pub fn modulus_bits(&self) -> usize {
-        self.numbers.modulus_bits()
+        self.key.n().bit_width_vartime() as usize
     }
 
     /// The size of the modulus, and so of every signature, in bytes.
     #[must_use]
     pub fn modulus_bytes(&self) -> usize {
-        self.numbers.modulus.len()
-    }
-
-    /// The modulus in big-endian bytes, [`modulus_bytes`](Self::modulus_bytes) of them.
-    #[must_use]
-    pub fn modulus(&self) -> &[u8] {
-        &self.numbers.modulus
-    }
-
-    /// The public exponent in at most five big-endian bytes.
-    #[must_use]
-    pub fn exponent(&self) -> &[u8] {
-        &self.numbers.exponent
+        self.key.size()
     }
 
     /// The first 16 hex digits of the SHA-256 of the key's `SubjectPublicKeyInfo` in DER, whatever form it was given
@@ -98,15 +99,10 @@ impl fmt::Debug for RsaPublicKey {
 }
 
 #[cfg(test)]
-#[path = "second_opinion.rs"]
-mod second_opinion;
-
-#[cfg(test)]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
-    use rsa::BoxedUint;
 
     use super::super::tests::key_file;
     use super::*;
@@ -145,7 +141,7 @@ mod tests {
     /// The result of both implementations, which must agree.
     fn verify(key: &RsaPublicKey, message: &[u8], signature: &[u8]) -> bool {
         let verdict = key.verify(message, signature);
-        assert_eq!(verdict, second_opinion::verify(key, message, signature), "the implementations differ");
+        assert_eq!(verdict, key.verify_with_second_implementation(message, signature), "the implementations differ");
         verdict
     }
 
@@ -221,8 +217,7 @@ mod tests {
     #[test]
     fn a_signature_plus_the_modulus_is_rejected() {
         for Genuine { key, message, signature } in Genuine::all() {
-            let sum = BoxedUint::from_be_slice_vartime(&signature)
-                .concatenating_add(BoxedUint::from_be_slice_vartime(key.modulus()));
+            let sum = rsa::BoxedUint::from_be_slice_vartime(&signature).concatenating_add(key.key.n().as_ref());
             assert!(!verify(&key, &message, &sum.to_be_bytes_trimmed_vartime()), "{key:?}");
         }
     }
@@ -233,7 +228,7 @@ mod tests {
             let size = signature.len();
             let mut one = vec![0; size];
             one[size - 1] = 1;
-            let modulus = key.modulus().to_vec();
+            let modulus = key.key.n_bytes().into_vec();
             let mut modulus_less_one = modulus.clone();
             modulus_less_one[size - 1] -= 1;
             for trivial in [vec![0; size], one, vec![0xff; size], modulus, modulus_less_one] {
