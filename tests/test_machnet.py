@@ -150,6 +150,10 @@ def test_a_wrong_signature_is_answered_409_and_nothing_is_queued(stack: Stack, m
     assert sent.answer.status == 409
     assert "signature" in sent.answer.problem()["detail"]
     assert (sent.line["outcome"], sent.line["reason"]) == ("rejected", "signature-mismatch")
+    assert sent.line["route"] == "/webhooks/machnet"
+    assert sent.line["source_address"] and sent.line["api_request_id"]
+    assert "x-raas-webhook-signature" in sent.line["header_names"].split()
+    assert int(sent.line["content_length"]) == len(body)
     assert stack.proxy.count("AmazonSQS.SendMessage") == sends
     assert stack.items(delivery_id=sent.delivery_id) == []
 

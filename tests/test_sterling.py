@@ -127,6 +127,11 @@ def test_a_wrong_secret_and_an_unknown_client_get_the_same_answer(stack: Stack, 
     assert [answer.status for answer in answers] == [401, 401]
     assert json.loads(answers[0].body)["error"] == "invalid_client"
     assert answers[0].body == answers[1].body
+    # The log tells the two apart. An id that is not known is not shown, because it may be a secret in the wrong place.
+    known, unknown = stack.lines("sterling-token", "token")[-2:]
+    assert (known["reason"], known["client_id"]) == ("invalid_client", authority.client.client_id)
+    assert (unknown["reason"], unknown.get("client_id")) == ("invalid_client", None)
+    assert "source_address" in known and "authorization" in known["header_names"]
     for answer in answers:
         assert answer.headers["www-authenticate"].startswith("Basic ")
         assert answer.headers["cache-control"] == "no-store"

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
+use intake_pipeline::evidence::RequestOrigin;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -62,15 +63,29 @@ struct HttpApiEvent<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RequestContext<'a> {
     #[serde(borrow)]
     http: Http<'a>,
+    /// As any JSON, because no answer depends on it.
+    #[serde(borrow)]
+    request_id: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Http<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
+    #[serde(borrow)]
+    source_ip: Option<&'a RawValue>,
+}
+
+impl RequestContext<'_> {
+    fn origin(&self) -> RequestOrigin {
+        let text = |value: Option<&RawValue>| serde_json::from_str(value?.get()).ok();
+        RequestOrigin { source_address: text(self.http.source_ip), api_request_id: text(self.request_id) }
+    }
 }
 
 impl HttpApiEvent<'_> {
@@ -83,6 +98,7 @@ impl HttpApiEvent<'_> {
             Some(text) => Bytes::from(text.into_owned()),
         };
         let mut request = Request::new(Full::new(body));
+        request.extensions_mut().insert(self.request_context.origin());
         *request.method_mut() =
             Method::from_bytes(self.request_context.http.method.as_bytes()).map_err(|_| UnreadableEvent::Method)?;
         *request.uri_mut() = uri(&self.raw_path).ok_or(UnreadableEvent::Path)?;

@@ -29,6 +29,7 @@ use serde::Serialize;
 use crate::answering::{Guard, collect};
 use crate::clock::Clock;
 use crate::counters::{ProviderCounter, count_rejected};
+use crate::evidence::Evidence;
 use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
 use crate::port_error::PortError;
@@ -107,7 +108,7 @@ impl<W: Webhook, P: Platform> Intake<W, P> {
     /// The answer to a request that can't be parsed: the provider's own "send it again".
     #[must_use]
     pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
-        let progress = self.0.begin();
+        let progress = self.0.begin(Evidence::default());
         self.0.conclude(&Answer::RetryLater(Fault::RequestUnreadable), &progress, Duration::ZERO)
     }
 
@@ -149,6 +150,7 @@ struct Progress {
     offloaded: AtomicBool,
     body_bytes: AtomicU64,
     matched: std::sync::OnceLock<MatchedKey>,
+    evidence: Evidence,
 }
 
 impl<W: Webhook, P: Platform> Inner<W, P> {
@@ -157,7 +159,7 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let progress = self.begin();
+        let progress = self.begin(Evidence::of(&request));
         let answer_by = request.extensions().get().copied();
         let (result, duration) = self.guard.run(answer_by, self.take(request, &progress)).await;
         let answer = match result {
@@ -168,7 +170,7 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
         self.conclude(&answer, &progress, duration)
     }
 
-    fn begin(&self) -> Progress {
+    fn begin(&self, evidence: Evidence) -> Progress {
         let received_at = self.clock.now();
         Progress {
             received_at,
@@ -177,6 +179,7 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
             offloaded: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),
             matched: std::sync::OnceLock::new(),
+            evidence,
         }
     }
 
@@ -244,6 +247,8 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
             }
         };
         let matched = progress.matched.get();
+        // An accepted delivery is recorded with its headers; of a refused request only this line remains.
+        let evidence = (!matches!(answer, Answer::Accepted)).then_some(&progress.evidence);
         tracing::info!(
             provider = W::NAME.as_str(),
             delivery_id = %progress.delivery_id,
@@ -255,6 +260,12 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
             body_bytes = progress.body_bytes.load(Ordering::Relaxed),
             offloaded = progress.offloaded.load(Ordering::Relaxed).then_some(true),
             duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            route = evidence.map(|_| W::ROUTE.pattern()),
+            source_address = evidence.and_then(Evidence::source_address),
+            api_request_id = evidence.and_then(Evidence::api_request_id),
+            user_agent = evidence.and_then(Evidence::user_agent),
+            header_names = evidence.map(Evidence::header_names),
+            content_length = evidence.and_then(Evidence::content_length),
             "delivery"
         );
     }

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 mod counters;
 pub mod drain;
+pub mod evidence;
 pub mod intake;
 pub mod key_cache;
 pub mod lease;

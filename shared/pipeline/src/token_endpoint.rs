@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use serde::Serialize;
 use crate::answering::{Guard, collect};
 use crate::clock::Clock;
 use crate::counters::Counter;
+use crate::evidence::Evidence;
 use crate::intake::IntakeSettings;
 use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
@@ -70,7 +71,7 @@ impl<P: Platform> TokenEndpoint<P> {
     #[must_use]
     pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
         let result = Err(NoToken::Fault(Fault::RequestUnreadable));
-        report(&result, Duration::ZERO);
+        report(&result, None, &Evidence::default(), Duration::ZERO);
         respond(&result)
     }
 }
@@ -134,13 +135,20 @@ impl<P: Platform> Inner<P> {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let answer_by = request.extensions().get().copied();
-        let (result, duration) = self.guard.run(answer_by, self.token(request)).await;
+        let evidence = Evidence::of(&request);
+        let named = OnceLock::new();
+        let (result, duration) = self.guard.run(answer_by, self.token(request, &named)).await;
         let result = result.unwrap_or_else(|fault| Err(NoToken::Fault(fault)));
-        report(&result, duration);
+        report(&result, named.get(), &evidence, duration);
         respond(&result)
     }
 
-    async fn token<B>(&self, request: Request<B>) -> Result<(ClientId, AccessToken), NoToken>
+    /// `named` becomes the client that asks, if the document has it. Another id is not kept: it may be a secret in the wrong place.
+    async fn token<B>(
+        &self,
+        request: Request<B>,
+        named: &OnceLock<ClientId>,
+    ) -> Result<(ClientId, AccessToken), NoToken>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -155,12 +163,12 @@ impl<P: Platform> Inner<P> {
         let request = TokenRequest::read(&head.headers, &body).map_err(NoToken::Request)?;
 
         let keys = authority.keys().await.map_err(|_logged| NoToken::Fault(Fault::SecretsUnavailable))?;
-        if let Some(result) = keys.get().and_then(|authority| self.issue(authority, &request)) {
+        if let Some(result) = keys.get().and_then(|authority| self.issue(authority, &request, named)) {
             return result;
         }
         match authority.newer_than(&keys).await {
             Newer::Keys(newer) => {
-                let issued = newer.get().and_then(|authority| self.issue(authority, &request));
+                let issued = newer.get().and_then(|authority| self.issue(authority, &request, named));
                 issued.unwrap_or_else(|| Err(unknown_client(newer.get())))
             }
             Newer::None => Err(unknown_client(keys.get())),
@@ -170,7 +178,15 @@ impl<P: Platform> Inner<P> {
     }
 
     /// A token for the client of the request; nothing when it isn't in this document.
-    fn issue(&self, authority: &Authority, request: &TokenRequest) -> Option<Result<(ClientId, AccessToken), NoToken>> {
+    fn issue(
+        &self,
+        authority: &Authority,
+        request: &TokenRequest,
+        named: &OnceLock<ClientId>,
+    ) -> Option<Result<(ClientId, AccessToken), NoToken>> {
+        if let Some(client) = authority.client_named(&request.client_id) {
+            let _ = named.set(client.clone());
+        }
         let client = authority.authenticate(&request.client_id, &request.client_secret)?;
         let now = self.clock.now();
         let token = access_token::issue(authority, client, self.clock.new_delivery_id(now), now);
@@ -215,7 +231,12 @@ impl NoToken {
     }
 }
 
-fn report(result: &Result<(ClientId, AccessToken), NoToken>, duration: Duration) {
+fn report(
+    result: &Result<(ClientId, AccessToken), NoToken>,
+    named: Option<&ClientId>,
+    evidence: &Evidence,
+    duration: Duration,
+) {
     let (outcome, client_id, reason) = match result {
         Ok((client, _)) => {
             Counter::TokensIssued.count();
@@ -225,14 +246,20 @@ fn report(result: &Result<(ClientId, AccessToken), NoToken>, duration: Duration)
             if let Some(counter) = no_token.counter() {
                 counter.count();
             }
-            ("refused", None, Some(no_token.reason()))
+            ("refused", named.map(ClientId::as_str), Some(no_token.reason()))
         }
     };
+    let evidence = result.is_err().then_some(evidence);
     tracing::info!(
         outcome,
         client_id,
         reason,
         duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        source_address = evidence.and_then(Evidence::source_address),
+        api_request_id = evidence.and_then(Evidence::api_request_id),
+        user_agent = evidence.and_then(Evidence::user_agent),
+        header_names = evidence.map(Evidence::header_names),
+        content_length = evidence.and_then(Evidence::content_length),
         "token"
     );
 }

@@ -71,6 +71,21 @@ fn members_that_no_flow_reads_cannot_fail() {
 }
 
 #[test]
+fn where_a_request_came_from_is_read_if_it_is_there() {
+    let origin = |context: Value| {
+        let request = read(&event(json!({"requestContext": context}))).unwrap();
+        request.extensions().get::<RequestOrigin>().cloned().unwrap()
+    };
+    let known = RequestOrigin {
+        source_address: Some("203.0.113.7".to_owned()),
+        api_request_id: Some("JKJaXmPLvHcESHA=".to_owned()),
+    };
+    let http = json!({"method": "POST", "sourceIp": "203.0.113.7"});
+    assert_eq!(origin(json!({"http": http, "requestId": "JKJaXmPLvHcESHA="})), known);
+    assert_eq!(origin(json!({"http": {"method": "POST", "sourceIp": 1}, "requestId": []})), RequestOrigin::default());
+}
+
+#[test]
 fn headers_that_http_does_not_allow_are_dropped_and_the_others_stay() {
     let request = read(&event(json!({"headers": {
         "x-control": "a\u{0}b",

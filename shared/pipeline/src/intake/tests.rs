@@ -11,6 +11,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::answering::AnswerBy;
+use crate::evidence::RequestOrigin;
 use crate::queue_message;
 use crate::testing::{
     Behaviour, Counted, Lines, Memory, MemoryPayloads, MemoryQueue, MemorySecrets, OTHER_SECRET, SECRET, TestClock,
@@ -269,6 +270,40 @@ async fn a_secret_rotated_in_flight_is_picked_up_and_the_old_one_is_out() {
     assert_eq!(world.send(rotated).await.0, 200);
     assert_eq!(world.send(signed(BODY)).await.0, 409);
     assert_eq!(world.secrets.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_line_of_a_refused_request_says_where_it_came_from_and_that_of_an_accepted_one_does_not() {
+    let world = world();
+    let lines = Lines::record();
+    let from_somewhere = |mut request: Request<Full<Bytes>>| {
+        let origin = RequestOrigin {
+            source_address: Some("203.0.113.7".to_owned()),
+            api_request_id: Some("id-of-the-api".to_owned()),
+        };
+        request.extensions_mut().insert(origin);
+        request
+    };
+    let headers = [("user-agent", "RaaS/2"), ("x-raas-webhook-signature", "a value"), ("content-length", "17")];
+
+    world.send(from_somewhere(request(BODY, &headers))).await;
+    let refused = lines.of("delivery").pop().unwrap();
+    world.send(from_somewhere(signed(BODY))).await;
+    let accepted = lines.of("delivery").pop().unwrap();
+
+    for (field, value) in [
+        ("route", Value::from("/webhooks/machnet")),
+        ("source_address", "203.0.113.7".into()),
+        ("api_request_id", "id-of-the-api".into()),
+        ("user_agent", "RaaS/2".into()),
+        ("header_names", "user-agent x-raas-webhook-signature content-length".into()),
+        ("content_length", 17.into()),
+    ] {
+        assert_eq!(refused[field], value, "{field}");
+        assert_eq!((&accepted["outcome"], accepted.get(field)), (&"accepted".into(), None), "{field}");
+    }
+    assert_eq!(refused["body_bytes"], 0, "the proof is malformed, so the body is not read");
+    assert!(!lines.text().contains("a value"));
 }
 
 #[tokio::test(start_paused = true)]
