@@ -19,6 +19,11 @@ use crate::authentic::Authentic;
 use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
 use crate::event::{CloudEvent, Event, EventKind};
+use crate::explain::Case;
+use crate::explain::finding::Finding;
+use crate::explain::rsa_key::rsa_keys;
+use crate::explain::search::SignedHeader;
+use crate::explain::signature_text::Encoding;
 use crate::identity::{Alias, Identity};
 use crate::malformed::Malformed;
 use crate::provider::Provider;
@@ -31,6 +36,9 @@ use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
 const SIGNATURE_HEADER: &str = "x-signature";
+const SIGNATURE_FORM: &str = "the base64 of an RSA signature of 2048 to 8192 bits";
+const SIGNED_HEADER: SignedHeader =
+    SignedHeader { name: SIGNATURE_HEADER, encoding: Encoding::Base64, expected: SIGNATURE_FORM };
 const JOB_ID_HEADER: &str = "x-jobid";
 const JOB_ATTEMPT_HEADER: &str = "x-jobattempt";
 const KEPT_HEADERS: [&str; 5] = ["content-type", JOB_ATTEMPT_HEADER, JOB_ID_HEADER, SIGNATURE_HEADER, "user-agent"];
@@ -85,7 +93,7 @@ impl Webhook for Accredit {
             .map(RsaSignature)
             .ok_or(Rejection::SignatureMalformed {
                 header: SIGNATURE_HEADER,
-                expected: "the base64 of an RSA signature of 2048 to 8192 bits",
+                expected: SIGNATURE_FORM,
             })
     }
 
@@ -104,6 +112,18 @@ impl Webhook for Accredit {
 
     fn no_key_matches(_: KeyFreshness) -> Answer {
         Answer::Rejected(Rejection::SignatureMismatch { header: SIGNATURE_HEADER })
+    }
+
+    fn explain(case: &Case<'_>) -> Vec<Finding> {
+        let bare = |text: &str| KeyEntry {
+            account: String::new(),
+            public_key: text.to_owned(),
+            padding: Padding::default(),
+        };
+        let keys = case.keys::<Self, KeyEntry, _>(bare, |tried, entry| {
+            rsa_keys(tried, &entry.account, &entry.public_key, entry.padding)
+        });
+        case.search(SIGNED_HEADER, &keys)
     }
 
     /// 200 acknowledges; 400 is the documented trigger of a retry. A signature that does not match is answered 400 as well: if

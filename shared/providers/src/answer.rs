@@ -15,6 +15,18 @@ pub enum Answer {
     RetryLater(Fault),
 }
 
+impl Answer {
+    /// The reason's name in logs; `None` for an accepted request.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Accepted => None,
+            Self::Rejected(rejection) => Some(rejection.reason()),
+            Self::RetryLater(fault) => Some(fault.reason()),
+        }
+    }
+}
+
 /// Why a request was rejected. The message is for a legitimate integrator and says nothing about our keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
@@ -107,7 +119,8 @@ impl Rejection {
 }
 
 /// What went wrong on our side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Fault {
     /// The function's settings are incomplete or wrong.
     ConfigurationInvalid,
@@ -126,18 +139,13 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All reasons.
+    pub const REASONS: &[&str] = Self::VARIANTS;
+
     /// The reason's name in logs and metrics.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::ConfigurationInvalid => "configuration-invalid",
-            Self::NoActiveKey => "no-active-key",
-            Self::SecretsUnavailable => "secrets-unavailable",
-            Self::RequestUnreadable => "request-unreadable",
-            Self::QueueUnavailable => "queue-unavailable",
-            Self::DeadlineExceeded => "deadline-exceeded",
-            Self::Panic => "panic",
-        }
+    pub fn reason(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -151,6 +159,7 @@ impl fmt::Display for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::token_request::TokenError;
 
     #[test]
     fn a_rejection_is_unverified_if_its_reason_is_about_a_signature_a_token_or_a_secret_in_the_path() {
@@ -176,5 +185,16 @@ mod tests {
             let is_proof = ["signature-", "token-", "path-secret-"].iter().any(|prefix| reason.starts_with(prefix));
             assert_eq!(rejection.is_unverified(), is_proof, "{reason}");
         }
+    }
+
+    #[test]
+    fn the_page_on_refusals_has_every_reason() {
+        let page = include_str!("../../../docs/refused.md");
+        let of_tokens = [TokenError::InvalidRequest(""), TokenError::InvalidClient, TokenError::UnsupportedGrantType];
+        let reasons = Rejection::REASONS.iter().chain(Fault::REASONS).copied();
+        let reasons = reasons.chain(of_tokens.iter().map(TokenError::code)).chain(["not-found"]);
+        let has = |reason: &str| page.lines().any(|line| line.starts_with(&format!("| `{reason}` |")));
+        let missing: Vec<&str> = reasons.filter(|reason| !has(reason)).collect();
+        assert_eq!(missing, [""; 0]);
     }
 }

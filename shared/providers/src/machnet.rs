@@ -18,6 +18,11 @@ use crate::canonical_json::Object;
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Event, EventKind};
+use crate::explain::Case;
+use crate::explain::finding::Finding;
+use crate::explain::search::SignedHeader;
+use crate::explain::secret_text::hmac_keys;
+use crate::explain::signature_text::Encoding;
 use crate::identity::{Alias, Identity};
 use crate::malformed::Malformed;
 use crate::provider::Provider;
@@ -30,6 +35,9 @@ use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
 const SIGNATURE_HEADER: &str = "x-raas-webhook-signature";
+const SIGNATURE_FORM: &str = "64 hex digits";
+const SIGNED_HEADER: SignedHeader =
+    SignedHeader { name: SIGNATURE_HEADER, encoding: Encoding::Hex, expected: SIGNATURE_FORM };
 const EVENT_HEADER: &str = "x-raas-event";
 const KEPT_HEADERS: [&str; 4] = ["content-type", "user-agent", EVENT_HEADER, SIGNATURE_HEADER];
 
@@ -72,7 +80,7 @@ impl Webhook for Machnet {
         let value = signature_header(headers, SIGNATURE_HEADER)?;
         let mut tag = [0; 32];
         hex::decode_to_slice(value, &mut tag)
-            .map_err(|_| Rejection::SignatureMalformed { header: SIGNATURE_HEADER, expected: "64 hex digits" })?;
+            .map_err(|_| Rejection::SignatureMalformed { header: SIGNATURE_HEADER, expected: SIGNATURE_FORM })?;
         Ok(tag)
     }
 
@@ -91,6 +99,12 @@ impl Webhook for Machnet {
 
     fn no_key_matches(_: KeyFreshness) -> Answer {
         Answer::Rejected(Rejection::SignatureMismatch { header: SIGNATURE_HEADER })
+    }
+
+    fn explain(case: &Case<'_>) -> Vec<Finding> {
+        let bare = |text: &str| KeyEntry { account: String::new(), secret: text.to_owned() };
+        let keys = case.keys::<Self, KeyEntry, _>(bare, |tried, entry| hmac_keys(tried, &entry.account, &entry.secret));
+        case.search(SIGNED_HEADER, &keys)
     }
 
     /// Any 2xx acknowledges, 409 is repeated at a fixed interval, and everything else counts towards pausing the subscription.

@@ -18,6 +18,9 @@ use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::entity::{EntityReference, EntityState, EntityUpdate};
 use crate::event::{CloudEvent, Envelope, Event, EventKind};
+use crate::explain::finding::Finding;
+use crate::explain::path_secret::StoredHash;
+use crate::explain::{Case, path_secret};
 use crate::json::Json;
 use crate::malformed::{Malformed, MalformedEvent};
 use crate::path_secret::PathSecretHash;
@@ -90,6 +93,18 @@ impl Webhook for NurtureCloud {
             KeyFreshness::Fresh => Answer::Rejected(Rejection::PathSecretMismatch),
             KeyFreshness::Stale => Answer::RetryLater(Fault::SecretsUnavailable),
         }
+    }
+
+    fn explain(case: &Case<'_>) -> Vec<Finding> {
+        // A file that holds nothing else holds the secret itself.
+        let bare =
+            |text: &str| KeyEntry { account: String::new(), secret_sha256: Sha256Digest::of(text.as_bytes()) };
+        let stored = case.keys::<Self, KeyEntry, _>(bare, |tried, entry| {
+            let hash = PathSecretHash::from_recorded(entry.secret_sha256);
+            let label = tried.label(&entry.account, Some(hash.fingerprint().to_string()));
+            vec![StoredHash { status: tried.status(&label), label, hash }]
+        });
+        path_secret::explain(case, Self::ROUTE, &stored)
     }
 
     fn status(answer: &Answer) -> StatusCode {

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub mod hmac_sha256;
-mod rsa_key;
+pub(crate) mod rsa_key;
 pub mod rsa_padding;
 pub mod rsa_sha256;
 

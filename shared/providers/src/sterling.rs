@@ -16,6 +16,8 @@ use crate::canonical_json::{Object, canonical};
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Envelope, Event, EventKind};
+use crate::explain::finding::Finding;
+use crate::explain::{Case, token};
 use crate::identity::Identity;
 use crate::json::{Elements, Json};
 use crate::json_place::JsonPlace;
@@ -393,6 +395,10 @@ impl Webhook for Sterling {
             KeyFreshness::Fresh => Answer::Rejected(Rejection::TokenInvalid),
             KeyFreshness::Stale => Answer::RetryLater(Fault::SecretsUnavailable),
         }
+    }
+
+    fn explain(case: &Case<'_>) -> Vec<Finding> {
+        token::explain(case)
     }
 
     /// Only 200 acknowledges. 401 makes Sterling get a new token and try once more; 403 would not, so it is never used.

@@ -5,6 +5,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::active_keys::{KeySetError, ReadKeySet};
 use crate::answer::{Answer, Rejection};
 use crate::authentic::Authentic;
+use crate::explain::Case;
+use crate::explain::finding::Finding;
 use crate::provider::Provider;
 use crate::request::UnverifiedRequest;
 use crate::timestamp::Timestamp;
@@ -52,6 +54,9 @@ pub trait Webhook: Provider {
 
     /// The status code that has the meaning of this answer for the provider.
     fn status(answer: &Answer) -> StatusCode;
+
+    /// What is wrong with a request that was refused, for the operator. This is never part of an answer.
+    fn explain(case: &Case<'_>) -> Vec<Finding>;
 
     /// The `WWW-Authenticate` header of the answer, for schemes that define one.
     fn challenge(_answer: &Answer) -> Option<HeaderValue> {

@@ -111,6 +111,12 @@ pub enum TokenProblem {
     UnknownClient,
 }
 
+/// Whether a token's `typ` is that of an access token. RFC 9068, section 4: either spelling, in any case.
+pub(crate) fn is_access_token_type(found: &str) -> bool {
+    let found = found.to_ascii_lowercase();
+    found == TOKEN_TYPE || found.strip_prefix("application/") == Some(TOKEN_TYPE)
+}
+
 /// Verifies a token. The delivery belongs to the client's account according to the document, not the token. The algorithm is
 /// determined by the key; the token's header must agree.
 ///
@@ -121,11 +127,7 @@ pub fn verify(token: &str, verification: &Verification, now: Timestamp) -> Resul
         return Err(TokenProblem::Invalid);
     }
     let header = jsonwebtoken::decode_header(token).map_err(|_| TokenProblem::Invalid)?;
-    let type_is_right = header.typ.as_deref().is_some_and(|found| {
-        // RFC 9068, section 4: either spelling, in any case.
-        let found = found.to_ascii_lowercase();
-        found == TOKEN_TYPE || found.strip_prefix("application/") == Some(TOKEN_TYPE)
-    });
+    let type_is_right = header.typ.as_deref().is_some_and(is_access_token_type);
     // No critical extension is supported (RFC 7515, section 4.1.11).
     if header.alg != Algorithm::EdDSA || !type_is_right || header.crit.is_some() {
         return Err(TokenProblem::Invalid);

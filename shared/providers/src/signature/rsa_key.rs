@@ -112,7 +112,7 @@ pub enum RsaKeyError {
 }
 
 /// Reads the key in `text`, and checks that it is fit for signatures made with `padding`.
-pub(super) fn read(text: &str, padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
+pub(crate) fn read(text: &str, padding: Padding) -> Result<rsa::PublicKey, RsaKeyError> {
     // A line break that went through JSON once too often arrives as two characters; neither is a base64 digit.
     let text = Zeroizing::new(text.replace("\\r", "\n").replace("\\n", "\n"));
     let text = text.trim_start_matches('\u{feff}').trim();
