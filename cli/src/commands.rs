@@ -11,11 +11,13 @@ use clap::{Args, Parser, Subcommand};
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
+use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
 use intake_simulator::error::SimulatorError;
 use strum::VariantArray as _;
 
 use crate::authority_store::StoreError;
+use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::key_files::KeyFileError;
 use crate::path_secrets::PathSecretError;
@@ -31,8 +33,10 @@ mod describe;
 mod drain;
 mod entities;
 mod events;
+mod explain;
 mod nurturecloud_url;
 mod redrive;
+mod refused;
 mod resync;
 mod sample_events;
 mod send;
@@ -78,6 +82,15 @@ enum Command {
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
     Entities(entities::Arguments),
+    /// List the requests that the server refused, or show one.
+    ///
+    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB.
+    Refused(refused::Arguments),
+    /// Say why a request was refused: which key, secret, body or signature would have matched, and what to do.
+    ///
+    /// Tries the usual mistakes for real, on this machine only. The exit code is 0 if something was found, 1 if nothing was, and 2
+    /// for a wrong command line. No secret is printed.
+    Explain(explain::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
@@ -140,6 +153,23 @@ pub enum CommandError {
     /// The sample invocations.
     #[error(transparent)]
     SampleEvents(#[from] sample_events::SampleError),
+    /// A captured request of another form.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A captured request that cannot be read.
+    #[error("{} is neither a file that can be read nor the id of a refused request; `refused` lists the ids", path.display())]
+    UnreadableCapture {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A refused request that is not kept.
+    #[error("no refused request has the id {id}; `refused` lists those that are kept, the latest 1,000")]
+    UnknownRefusal {
+        /// The id.
+        id: DeliveryId,
+    },
     /// A file that was asked for.
     #[error("{} cannot be read; check its name, or name another with --{option}", path.display())]
     Unreadable {
@@ -241,6 +271,8 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Drain(arguments) => drain::run(&data_directory, arguments).await,
         Command::Events(arguments) => events::run(&data_directory, arguments).await,
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
+        Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
+        Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
-use http::StatusCode;
-use intake_pipeline::clock::SystemClock;
+use http::{HeaderValue, StatusCode, header};
+use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::intake::{Intake, IntakeSettings};
 use intake_pipeline::key_cache::MIN_REREAD_INTERVAL;
-use intake_pipeline::problem::{json, problem};
+use intake_pipeline::problem::{Refusal, json, problem};
 use intake_pipeline::token_endpoint::TokenEndpoint;
 use intake_providers::ProviderName;
 use intake_providers::oauth::TOKEN_PATH;
@@ -23,10 +24,11 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::refused::keep_refused;
 use crate::worker::Worker;
 use intake_sqlite::private_file::FileLock;
 use intake_sqlite::{DataDirectory, DataDirectoryError};
-use intake_sqlite::{Database, OpenError, SqlitePayloads, SqliteQueue};
+use intake_sqlite::{Database, OpenError, RefusedRequests, SqlitePayloads, SqliteQueue};
 use intake_sqlite::{KeyFile, LocalSecret, Sqlite};
 
 /// Address that the server listens on by default.
@@ -86,6 +88,7 @@ pub struct Server {
     directory: DataDirectory,
     database: Database,
     queue: SqliteQueue,
+    refused: RefusedRequests,
     // Dropped last: the next server may come when everything above is closed.
     _lock: FileLock,
 }
@@ -104,7 +107,8 @@ impl Server {
         })?;
         let address = listener.local_addr().map_err(|source| ServerError::Listen { address, source })?;
         let queue = SqliteQueue::new(database.clone());
-        Ok(Self { listener, address, directory, database, queue, _lock: lock })
+        let refused = RefusedRequests::open(&directory.refused())?;
+        Ok(Self { listener, address, directory, database, queue, refused, _lock: lock })
     }
 
     /// The address, with the port that was really taken.
@@ -174,7 +178,8 @@ impl Server {
         router = router.route_service(TOKEN_PATH, self.token_endpoint());
         let mut routes = Routes { server: self, router };
         visit_webhooks(&mut routes);
-        routes.router
+        let keep = from_fn_with_state(self.refused.clone(), keep_refused);
+        routes.router.method_not_allowed_fallback(wrong_method).layer(keep)
     }
 
     fn token_endpoint(&self) -> TokenEndpoint<Sqlite> {
@@ -272,5 +277,20 @@ async fn not_found() -> Response {
     let detail = format!(
         "there is nothing at this path; the webhooks are at {paths}, tokens at {TOKEN_PATH}, and /health reports the state of the server"
     );
-    problem(StatusCode::NOT_FOUND, "not-found", detail).map(Body::new)
+    refusal(StatusCode::NOT_FOUND, "not-found", detail)
+}
+
+/// The webhooks answer other methods themselves.
+async fn wrong_method() -> Response {
+    let detail = "/health takes GET only".to_owned();
+    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    response
+}
+
+fn refusal(status: StatusCode, reason: &'static str, detail: String) -> Response {
+    let id = SystemClock.new_delivery_id(SystemClock.now());
+    let mut response = problem(status, reason, detail, id).map(Body::new);
+    response.extensions_mut().insert(Refusal { id: Some(id), reason });
+    response
 }

@@ -10,6 +10,7 @@ mod entities;
 mod help;
 mod nurturecloud;
 mod program;
+mod refused;
 mod resync;
 mod samples;
 mod send;

@@ -32,7 +32,7 @@ use crate::counters::{ProviderCounter, count_rejected};
 use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
 use crate::port_error::PortError;
-use crate::problem;
+use crate::problem::{self, Refusal};
 use crate::queue::Queue;
 use crate::queue_message::QueueMessage;
 
@@ -318,10 +318,13 @@ fn respond(
 ) -> Response<Full<Bytes>> {
     let mut response = match answer {
         Answer::Accepted => problem::json(status, &Receipt { delivery_id }),
-        Answer::Rejected(rejection) => problem::problem(status, rejection.reason(), rejection.to_string()),
+        Answer::Rejected(rejection) => problem::problem(status, rejection.reason(), rejection.to_string(), delivery_id),
         // Which part of ours failed is in our log; a stranger only learns to send it again.
-        Answer::RetryLater(fault) => problem::problem(status, "send-again", fault.to_string()),
+        Answer::RetryLater(fault) => problem::problem(status, "send-again", fault.to_string(), delivery_id),
     };
+    if let Some(reason) = answer.reason() {
+        response.extensions_mut().insert(Refusal { id: Some(delivery_id), reason });
+    }
     if let Some(challenge) = challenge {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }

@@ -30,7 +30,7 @@ use crate::counters::Counter;
 use crate::intake::IntakeSettings;
 use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
-use crate::problem;
+use crate::problem::{self, Refusal};
 
 /// How long the authority's document stays in use after it was last read. Once a client or a signing key was removed from it,
 /// perhaps because it was stolen, an unreadable secret must not keep tokens for it coming. Sterling keeps a token for an hour
@@ -259,6 +259,9 @@ fn respond(result: &Result<(ClientId, AccessToken), NoToken>) -> Response<Full<B
             error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", words)
         }
     };
+    if let Err(no_token) = result {
+        response.extensions_mut().insert(Refusal { id: None, reason: no_token.reason() });
+    }
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));

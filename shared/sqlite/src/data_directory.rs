@@ -123,6 +123,12 @@ impl DataDirectory {
         self.0.join("intake.sqlite")
     }
 
+    /// The database with the refused requests. It holds secrets, like the key files.
+    #[must_use]
+    pub fn refused(&self) -> PathBuf {
+        self.0.join("refused.sqlite")
+    }
+
     /// The file with the progress of the resync of a NurtureCloud account.
     #[must_use]
     pub fn resync_resume_point(&self, account: &AccountName) -> PathBuf {

@@ -76,7 +76,7 @@ pub enum OpenError {
     },
     /// The file was written by another release.
     #[error(
-        "the database {} has format {found} and this release knows format {FORMAT}; run the release that wrote it, or \
+        "the database {} has format {found} and this release knows format {known}; run the release that wrote it, or \
          choose another --data-directory",
         path.display()
     )]
@@ -85,6 +85,16 @@ pub enum OpenError {
         path: PathBuf,
         /// The format found.
         found: i64,
+        /// The format that this release writes.
+        known: i64,
+    },
+    /// The file could not be created so that only its owner may read it.
+    #[error("the database {} cannot be created; give yourself the right to, or choose another --data-directory", path.display())]
+    Private {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: std::io::Error,
     },
 }
 
@@ -95,10 +105,20 @@ impl Database {
     /// [`OpenError`] when SQLite cannot open the file, or another release wrote it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
-        let mut connection = Connection::open(path).map_err(failed)?;
-        let found = prepare(&mut connection).map_err(failed)?;
-        if found != FORMAT {
-            return Err(OpenError::UnknownFormat { path: path.to_owned(), found });
+        Self::prepared(Connection::open(path).map_err(failed)?, path, TABLES, FORMAT)
+    }
+
+    /// Prepares an open file, and creates the tables if it is new.
+    pub(crate) fn prepared(
+        mut connection: Connection,
+        path: &Path,
+        tables: &str,
+        known: i64,
+    ) -> Result<Self, OpenError> {
+        let found = prepare(&mut connection, tables, known)
+            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        if found != known {
+            return Err(OpenError::UnknownFormat { path: path.to_owned(), found, known });
         }
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
@@ -145,7 +165,7 @@ pub(crate) enum WorkError {
 }
 
 /// Sets up the connection, creates the tables in a new file, and returns the file's format.
-fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
+fn prepare(connection: &mut Connection, tables: &str, known: i64) -> rusqlite::Result<i64> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "full")?;
@@ -155,9 +175,9 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut format: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if format == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
-        format = FORMAT;
+        transaction.execute_batch(tables)?;
+        transaction.pragma_update(None, "user_version", known)?;
+        format = known;
     }
     transaction.commit()?;
     Ok(format)

@@ -10,6 +10,7 @@ mod payloads;
 mod platform;
 pub mod private_file;
 mod queue;
+mod refused;
 mod resume_file;
 
 pub use data_directory::{DEFAULT_PATH, DataDirectory, DataDirectoryError};
@@ -21,4 +22,5 @@ pub use local_secret::LocalSecret;
 pub use payloads::SqlitePayloads;
 pub use platform::Sqlite;
 pub use queue::{MAX_RECEIVES, QueueDepth, SqliteQueue};
+pub use refused::{MAX_REFUSED_BYTES, MAX_REFUSED_REQUESTS, RefusedRequest, RefusedRequests, RefusedSummary};
 pub use resume_file::{ResumeFile, ResumeFileError};

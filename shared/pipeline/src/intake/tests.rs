@@ -58,12 +58,16 @@ impl World {
     {
         let response = self.intake.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
+        let refusal = response.extensions().get::<Refusal>().copied();
         let kind = if status == 200 { "application/json" } else { "application/problem+json" };
         assert_eq!(response.headers()["content-type"], kind);
         assert_eq!(response.headers().get("allow").is_some(), status == 405);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let answer: Value = serde_json::from_slice(&body).unwrap();
         assert!(status == 200 || answer["status"] == status);
+        let instance = refusal.and_then(|refusal| refusal.id).map(|id| format!("urn:uuid:{id}"));
+        assert_eq!(answer["instance"].as_str(), instance.as_deref(), "a refusal has an id that can be quoted");
+        assert_eq!(instance.is_some(), status != 200);
         (status, answer)
     }
 }

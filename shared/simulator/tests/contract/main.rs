@@ -17,6 +17,7 @@ use http_body_util::{BodyExt as _, Full};
 use intake_pipeline::intake::{Intake, IntakeSettings, MAX_BODY_BYTES};
 use intake_pipeline::key_cache::MIN_REREAD_INTERVAL;
 use intake_pipeline::queue_message::InboundMessage;
+use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::{VisitWebhooks, visit_webhooks};
 use intake_providers::timestamp::Timestamp;
 use intake_providers::webhook::Webhook;
@@ -159,6 +160,10 @@ async fn differs(answer: Response<Full<Bytes>>, expected: ExpectedAnswer) -> Opt
     let content_type = head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap());
     let is_problem = content_type == Some("application/problem+json");
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let id = body["instance"].as_str().and_then(|instance| instance.strip_prefix("urn:uuid:"));
+    if is_problem != id.is_some_and(|id| id.parse::<DeliveryId>().is_ok()) {
+        return Some("a refusal has no id that can be quoted".to_owned());
+    }
     if is_problem == (status == 200) || (is_problem && body["status"] != status) {
         return Some(format!("answered {content_type:?} with {body}"));
     }
