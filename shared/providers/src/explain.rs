@@ -5,7 +5,8 @@
 //! applies. Nothing of this is ever part of an answer: it would tell a forger what is missing.
 //!
 //! - [`finding`]: what is found, each with a sentence and what to do.
-//! - [`search`]: the search for the fewest mistakes, over [`secret_text`], [`rsa_key`], [`signature_text`] and [`body`].
+//! - [`secret_text`], [`signature_text`], [`body`]: the usual mistakes with a shared secret, with the text of a signature and with the
+//!   body. `search` looks for the fewest of them that make a key fit, and `rsa_key` has those with a public key.
 //! - [`token`]: access tokens. [`path_secret`]: secrets at the end of a URL.
 
 use std::collections::BTreeMap;

@@ -103,7 +103,7 @@ pub(crate) fn for_each_form(body: &[u8], mut visit: impl FnMut(Option<BodyMistak
         }
     }
     let Ok(json) = Json::read(body) else { return };
-    for form in JsonForm::all() {
+    for form in JsonForm::all(json.as_str()) {
         let signed = form.write(json).filter(|signed| signed.as_bytes() != body);
         if signed.is_some_and(|signed| !visit(Some(BodyMistake::Reserialised(form)), signed.as_bytes())) {
             return;
