@@ -91,10 +91,7 @@ impl Webhook for Accredit {
             .ok()
             .filter(|signature| (256..=1024).contains(&signature.len()))
             .map(RsaSignature)
-            .ok_or(Rejection::SignatureMalformed {
-                header: SIGNATURE_HEADER,
-                expected: SIGNATURE_FORM,
-            })
+            .ok_or(Rejection::SignatureMalformed { header: SIGNATURE_HEADER, expected: SIGNATURE_FORM })
     }
 
     fn verify(
@@ -115,11 +112,8 @@ impl Webhook for Accredit {
     }
 
     fn explain(case: &Case<'_>) -> Vec<Finding> {
-        let bare = |text: &str| KeyEntry {
-            account: String::new(),
-            public_key: text.to_owned(),
-            padding: Padding::default(),
-        };
+        let bare =
+            |text: &str| KeyEntry { account: String::new(), public_key: text.to_owned(), padding: Padding::default() };
         let keys = case.keys::<Self, KeyEntry, _>(bare, |tried, entry| {
             rsa_keys(tried, &entry.account, &entry.public_key, entry.padding)
         });

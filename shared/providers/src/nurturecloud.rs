@@ -97,8 +97,7 @@ impl Webhook for NurtureCloud {
 
     fn explain(case: &Case<'_>) -> Vec<Finding> {
         // A file that holds nothing else holds the secret itself.
-        let bare =
-            |text: &str| KeyEntry { account: String::new(), secret_sha256: Sha256Digest::of(text.as_bytes()) };
+        let bare = |text: &str| KeyEntry { account: String::new(), secret_sha256: Sha256Digest::of(text.as_bytes()) };
         let stored = case.keys::<Self, KeyEntry, _>(bare, |tried, entry| {
             let hash = PathSecretHash::from_recorded(entry.secret_sha256);
             let label = tried.label(&entry.account, Some(hash.fingerprint().to_string()));
