@@ -20,6 +20,7 @@ use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
 use crate::event::{CloudEvent, Event, EventKind};
 use crate::identity::{Alias, Identity};
+use crate::kept_headers::HeaderPolicy;
 use crate::malformed::Malformed;
 use crate::provider::Provider;
 use crate::registry::name::ProviderName;
@@ -33,7 +34,7 @@ use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 const SIGNATURE_HEADER: &str = "x-signature";
 const JOB_ID_HEADER: &str = "x-jobid";
 const JOB_ATTEMPT_HEADER: &str = "x-jobattempt";
-const KEPT_HEADERS: [&str; 5] = ["content-type", JOB_ATTEMPT_HEADER, JOB_ID_HEADER, SIGNATURE_HEADER, "user-agent"];
+const OWN_HEADERS: [&str; 5] = ["content-type", JOB_ATTEMPT_HEADER, JOB_ID_HEADER, SIGNATURE_HEADER, "user-agent"];
 
 /// How long a job id is remembered for the hint. Accredit retries at most five times; its interval is not published.
 const JOB_HINT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -97,7 +98,7 @@ impl Webhook for Accredit {
     ) -> Result<Authentic, VerifyError> {
         let matched = keys.matching(|key| key.verify(request.body(), &credential.0), RsaPublicKey::fingerprint);
         match matched {
-            Some(key) => Ok(request.verified(Self::NAME, key, &KEPT_HEADERS)),
+            Some(key) => Ok(request.verified(Self::NAME, key, &HeaderPolicy::signed(&OWN_HEADERS))),
             None => Err(VerifyError::NoKeyMatches(request)),
         }
     }

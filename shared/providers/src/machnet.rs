@@ -19,6 +19,7 @@ use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Event, EventKind};
 use crate::identity::{Alias, Identity};
+use crate::kept_headers::HeaderPolicy;
 use crate::malformed::Malformed;
 use crate::provider::Provider;
 use crate::registry::name::ProviderName;
@@ -31,7 +32,7 @@ use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
 const SIGNATURE_HEADER: &str = "x-raas-webhook-signature";
 const EVENT_HEADER: &str = "x-raas-event";
-const KEPT_HEADERS: [&str; 4] = ["content-type", "user-agent", EVENT_HEADER, SIGNATURE_HEADER];
+const OWN_HEADERS: [&str; 4] = ["content-type", "user-agent", EVENT_HEADER, SIGNATURE_HEADER];
 
 /// Names of the event's id: the current one, and the one in the older RaaS documentation.
 const ID_MEMBERS: [&str; 2] = ["id", "persisted_object_id"];
@@ -84,7 +85,7 @@ impl Webhook for Machnet {
     ) -> Result<Authentic, VerifyError> {
         let matched = keys.matching(|secret| secret.verify(request.body(), credential), HmacSecret::fingerprint);
         match matched {
-            Some(key) => Ok(request.verified(Self::NAME, key, &KEPT_HEADERS)),
+            Some(key) => Ok(request.verified(Self::NAME, key, &HeaderPolicy::signed(&OWN_HEADERS))),
             None => Err(VerifyError::NoKeyMatches(request)),
         }
     }
