@@ -3,6 +3,7 @@
 pub mod answering;
 pub mod clock;
 pub mod config;
+pub mod delivery_record;
 pub mod drain;
 pub mod intake;
 pub mod key_cache;

@@ -2,6 +2,7 @@
 
 mod data_directory;
 mod database;
+mod delivery_records;
 mod key_file;
 mod lease;
 mod ledger;
@@ -14,6 +15,7 @@ mod resume_file;
 
 pub use data_directory::{DEFAULT_PATH, DataDirectory, DataDirectoryError};
 pub use database::{Database, OpenError};
+pub use delivery_records::{DeliveryFilter, SqliteDeliveryRecords};
 pub use key_file::KeyFile;
 pub use lease::FileLease;
 pub use ledger::{EventFilter, RecordedEvent, SqliteLedger};
