@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 from authority import sterling_batch, sterling_event
 from notifications import agent
-from senders import Sender, Sent, new_id
+from senders import Sender, Sent, new_id, outcomes
 from signers import PathSecret, machnet_event
-from stack.stack import Item, Stack
+from stack.stack import Item, Line, Stack
+from stack.wait import wait_until
 
 KIB = 1024
 
@@ -153,6 +155,38 @@ def test_a_large_event_is_kept_once(stack: Stack, machnet: Sender) -> None:
     assert stack.body_of(record) == body
     [item] = stack.events(delivery_id=sent.delivery_id)
     assert record["body_of_event"] == {"pk": item["pk"], "sk": item["sk"]}
+
+
+@pytest.fixture
+def prompt_queue(stack: Stack) -> Iterator[None]:
+    """A queue that redelivers after seconds, but not while a record is being written."""
+    sqs, queue = stack.client("sqs"), stack.outputs["QueueUrl"]
+    patient = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "12"})
+    yield
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=patient)
+
+
+def test_a_record_that_s3_refuses_is_written_with_the_redelivery(
+    stack: Stack, sterling: Sender, prompt_queue: None
+) -> None:
+    body = batch(8 * KIB, 3)
+
+    with stack.proxy.fault("S3.PutObject", "unavailable"):
+        sent = sterling.send(body)
+        [line] = wait_until(lambda: failures(stack, sent)[:1], what="the failed record")
+
+    assert line["recorded"] == 3, "the events are recorded all the same"
+    assert "the record of the delivery is not" in line["error"]
+    assert outcomes(stack.wait_for_record(sent.delivery_id)[-1]) == ["stored"] * 3
+    record = record_of(stack, sent)
+    assert stack.body_of(record) == body
+    assert outcomes_of(record) == [(0, "stored"), (1, "stored"), (2, "stored")]
+    assert len(stack.events(delivery_id=sent.delivery_id)) == 3
+
+
+def failures(stack: Stack, sent: Sent) -> list[Line]:
+    return [line for line in stack.lines("processor", "record failed") if line.get("delivery_id") == sent.delivery_id]
 
 
 def test_records_are_listed_by_provider_and_time_from_the_index_alone(stack: Stack, sterling: Sender) -> None:
