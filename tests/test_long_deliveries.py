@@ -119,5 +119,5 @@ def test_a_long_delivery_that_ran_out_of_time_is_resumed_where_it_stopped(
     places = Counter(int(item["index"]["N"]) for item in recorded if item["kind"]["S"] == "event")
     assert places == dict.fromkeys(range(events), 1)
     assert all(puts == 1 for key, puts in stand_in.accepted_puts.items() if key[2] == "event"), "each of them once"
-    # The rest, and the progress of a delivery that is done.
-    assert stand_in.calls["PutItem"] - puts == events - line["recorded"] + 1
+    # The rest, the record of the delivery, and the progress of one that is done.
+    assert stand_in.calls["PutItem"] - puts == events - line["recorded"] + 2

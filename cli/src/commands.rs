@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
@@ -28,6 +29,7 @@ use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
 
 mod authority_place;
 mod client;
+mod deliveries;
 mod demo;
 mod describe;
 mod drain;
@@ -78,6 +80,8 @@ enum Command {
     /// Messages are acknowledged, and so gone from NowCerts' queue, once they are on ours. The exit code is 0 unless the run
     /// failed.
     Drain(drain::Arguments),
+    /// List the deliveries that came in, or show one: its headers, its body to the byte, and what became of it.
+    Deliveries(deliveries::Arguments),
     /// List what became of the events that came in.
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
@@ -206,6 +210,15 @@ pub enum CommandError {
         /// Its id.
         id: String,
     },
+    /// A delivery without a record.
+    #[error("there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days")]
+    UnknownDelivery {
+        /// Its id.
+        id: DeliveryId,
+    },
+    /// A body that was received.
+    #[error(transparent)]
+    Body(#[from] ReadBodyError),
     /// Several entities of one id.
     #[error("there is more than one {component} {id}; say which one is meant:{candidates}")]
     AmbiguousEntity {
@@ -269,6 +282,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Serve(arguments) => serve::run(&data_directory, arguments).await,
         Command::Send(arguments) => send::run(&data_directory, arguments).await,
         Command::Drain(arguments) => drain::run(&data_directory, arguments).await,
+        Command::Deliveries(arguments) => deliveries::run(&data_directory, arguments).await,
         Command::Events(arguments) => events::run(&data_directory, arguments).await,
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
@@ -304,17 +318,18 @@ fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
 /// Prints a text that was laid out. What a terminal would obey is escaped; where a line break would change the layout, the
 /// value is escaped with [`terminal::escape`] before. A reader that has seen enough, such as `head`, is not a failure.
 fn print(text: &str) -> Result<(), CommandError> {
-    write_to_stdout(&terminal::escape_lines(text))
+    write_to_stdout(terminal::escape_lines(text).as_bytes())
 }
 
 /// Prints JSON texts, one a line.
 fn print_json_lines(text: &str) -> Result<(), CommandError> {
-    write_to_stdout(&terminal::escape_json_lines(text))
+    write_to_stdout(terminal::escape_json_lines(text).as_bytes())
 }
 
-fn write_to_stdout(text: &str) -> Result<(), CommandError> {
+/// Writes bytes as they are.
+fn write_to_stdout(bytes: &[u8]) -> Result<(), CommandError> {
     let mut output = io::stdout().lock();
-    match io::Write::write_all(&mut output, text.as_bytes()).and_then(|()| io::Write::flush(&mut output)) {
+    match io::Write::write_all(&mut output, bytes).and_then(|()| io::Write::flush(&mut output)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
         _ => Ok(()),
     }

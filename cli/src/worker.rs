@@ -9,7 +9,7 @@ use intake_providers::registry::Settings;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use intake_sqlite::{Database, Sqlite, SqliteLedger, SqlitePayloads, SqliteQueue};
+use intake_sqlite::{Database, Sqlite, SqliteDeliveryRecords, SqliteLedger, SqlitePayloads, SqliteQueue};
 
 /// How many messages are taken at once; SQS hands out as many.
 const BATCH: u32 = 10;
@@ -39,7 +39,8 @@ impl Worker {
     pub fn new(queue: SqliteQueue, database: Database) -> Self {
         let processor = Processor::new(
             SqliteLedger::new(database.clone()),
-            SqlitePayloads::new(database),
+            SqlitePayloads::new(database.clone()),
+            SqliteDeliveryRecords::new(database),
             Settings::default(),
             SystemClock,
             ProcessorSettings::default(),

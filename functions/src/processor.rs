@@ -31,8 +31,9 @@ pub async fn run_processor() -> Result<(), Error> {
         Ok(config) => {
             let clients = Clients::for_processor().await;
             Ok(Processor::new(
-                clients.ledger(config.events_table, config.entities_table),
+                clients.ledger(config.events_table.clone(), config.entities_table),
                 clients.payloads(config.payloads_bucket),
+                clients.delivery_records(config.events_table),
                 config.providers,
                 SystemClock,
                 config.settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -294,8 +295,28 @@ class Stack:
         return json.loads(content)
 
     def items(self, **attributes: Any) -> list[Item]:
-        """The items of the events table that have these attributes."""
-        return self._scan("EventsTableName", attributes)
+        """The items of the events table that have these attributes, but for the records of deliveries."""
+        return [item for item in self._scan("EventsTableName", attributes) if item.get("kind") != "delivery"]
+
+    def delivery_record(self, delivery_id: str) -> Item | None:
+        """What the processor keeps of a delivery."""
+        return next(iter(self._scan("EventsTableName", {"kind": "delivery", "delivery_id": delivery_id})), None)
+
+    def body_of(self, record: Item) -> bytes:
+        """The body that a delivery's record has, or refers to."""
+        if "body" in record:
+            return record["body"].encode()
+        if "body_base64" in record:
+            return base64.b64decode(record["body_base64"], validate=True)
+        if "body_key" in record:
+            return self.object(record["body_key"])
+        [item] = self.items(**(record.get("body_of_event") or record["body_of_quarantine"]))
+        if "body_of_event" in record:
+            return item["data"].encode() if "data" in item else self.object(item["data_key"])
+        [(form, content)] = json.loads(item["document"])["body"].items()
+        if form == "payload":
+            return self.object(content["key"])
+        return content.encode() if form == "text" else base64.b64decode(content, validate=True)
 
     def entities(self, **attributes: Any) -> list[Item]:
         """The items of the entities table that have these attributes."""

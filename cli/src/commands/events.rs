@@ -18,8 +18,8 @@ pub(super) struct Arguments {
     /// Only events of this provider.
     #[arg(long, value_parser = provider_parser())]
     provider: Option<ProviderName>,
-    /// Only events with this outcome. A duplicate leaves no event of its own, only a line in the log; NurtureCloud's do leave
-    /// one.
+    /// Only events with this outcome. A duplicate leaves no event of its own, and `deliveries` lists it; NurtureCloud's do
+    /// leave one.
     #[arg(long, value_parser = outcome_parser())]
     outcome: Option<Outcome>,
     /// Only events received since then: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z.
@@ -51,8 +51,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let mut text = if events.is_empty() {
         match arguments.outcome {
             Some(Outcome::Duplicate) => {
-                "No such event. Only NurtureCloud's duplicates leave one; the log has a line for every duplicate.\n"
-                    .to_owned()
+                "No such event. Only NurtureCloud's duplicates leave one; `deliveries` lists them all.\n".to_owned()
             }
             _ => "No such event.\n".to_owned(),
         }

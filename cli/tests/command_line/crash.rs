@@ -61,13 +61,26 @@ async fn whatever_was_acknowledged_before_a_kill_is_recorded_exactly_once_after_
     let server = Server::start(data.path());
     server.wait_until_drained();
     let listed = output(&run(data.path(), &["events", "--json", "--limit", "1000000"]));
-    let mut recorded = BTreeSet::new();
+    let (mut recorded, mut deliveries) = (BTreeSet::new(), BTreeSet::new());
     for line in listed.lines() {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(entry["outcome"], "stored", "{entry}");
+        deliveries.insert(entry["delivery_id"].as_str().unwrap().to_owned());
         assert!(recorded.insert(entry["id"].as_str().unwrap().to_owned()), "recorded twice: {entry}");
     }
     let lost: Vec<_> = acknowledged.difference(&recorded).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    let listed = output(&run(data.path(), &["deliveries", "--json", "--limit", "1000000"]));
+    let mut kept = BTreeSet::new();
+    for line in listed.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        kept.insert((record["delivery_id"].as_str().unwrap().to_owned(), record["outcomes"][0]["outcome"].to_string()));
+    }
+    let stored = |delivery_id: &String| (delivery_id.clone(), "\"stored\"".to_owned());
+    assert_eq!(
+        kept,
+        deliveries.iter().map(stored).collect(),
+        "each delivery with an event has a record, and no other has"
+    );
     assert!(server.health().contains("\"dead_letters\":0"), "{}", server.health());
 }

@@ -4,6 +4,7 @@
 
 mod authority;
 mod crash;
+mod deliveries;
 mod demo;
 mod drain;
 mod entities;

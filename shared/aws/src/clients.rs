@@ -6,7 +6,9 @@ use aws_smithy_http_client::{Builder, tls};
 use intake_providers::ProviderName;
 
 use crate::timeouts::{self, Budget, ContentionBudget};
-use crate::{DynamoLease, DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use crate::{
+    DynamoDeliveryRecords, DynamoLease, DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue,
+};
 
 /// The SDK's configuration, read once, and one connection pool. All ports are created from it.
 #[derive(Clone, Debug)]
@@ -67,6 +69,12 @@ impl Clients {
     #[must_use]
     pub fn ledger(&self, events_table: String, entities_table: String) -> DynamoLedger {
         DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), events_table, entities_table, self.contention)
+    }
+
+    /// The delivery records, in the events table.
+    #[must_use]
+    pub fn delivery_records(&self, table: String) -> DynamoDeliveryRecords {
+        DynamoDeliveryRecords::new(aws_sdk_dynamodb::Client::new(&self.config), table)
     }
 
     /// The resume point of the resync in a table with the keys `pk` and `sk`.

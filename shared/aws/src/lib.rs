@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod clients;
+mod delivery_records;
 mod dynamodb;
 mod lease;
 mod platform;
@@ -15,6 +16,7 @@ mod test_service;
 pub mod timeouts;
 
 pub use clients::Clients;
+pub use delivery_records::DynamoDeliveryRecords;
 pub use dynamodb::DynamoLedger;
 pub use lease::DynamoLease;
 pub use platform::Aws;

@@ -3,7 +3,7 @@
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::platform::Platform;
 
-use crate::{DynamoLease, DynamoLedger, S3Payloads, SecretsManagerSecrets, SqsQueue};
+use crate::{DynamoDeliveryRecords, DynamoLease, DynamoLedger, S3Payloads, SecretsManagerSecrets, SqsQueue};
 
 /// AWS as a platform.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ impl Platform for Aws {
     type Payloads = S3Payloads;
     type Secrets = SecretsManagerSecrets;
     type Ledger = DynamoLedger;
+    type DeliveryRecords = DynamoDeliveryRecords;
     type Lease = DynamoLease;
     type Clock = SystemClock;
 }

@@ -83,7 +83,7 @@ pub struct ProcessorConfig {
     pub payloads_bucket: String,
     /// The settings of each provider, which its own file names.
     pub providers: registry::Settings,
-    /// The flow's own settings: `EVENT_CONCURRENCY`.
+    /// The flow's own settings: `EVENT_CONCURRENCY` and `DELIVERY_RETENTION_DAYS`.
     pub settings: ProcessorSettings,
 }
 
@@ -94,17 +94,15 @@ impl ProcessorConfig {
     /// All problems at once.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
         let mut reader = Reader::new(&variable);
+        let defaults = ProcessorSettings::default();
         let config = Self {
             events_table: reader.required("EVENTS_TABLE", "the name of the events table"),
             entities_table: reader.required("ENTITIES_TABLE", "the name of the entities table"),
             payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
             providers: registry::Settings::read(&mut reader),
             settings: ProcessorSettings {
-                event_concurrency: reader.number(
-                    "EVENT_CONCURRENCY",
-                    ProcessorSettings::default().event_concurrency,
-                    1..=1_000,
-                ),
+                event_concurrency: reader.number("EVENT_CONCURRENCY", defaults.event_concurrency, 1..=1_000),
+                delivery_retention: delivery_retention(&mut reader, defaults.delivery_retention),
             },
         };
         reader.finish(config)
@@ -193,6 +191,16 @@ fn intake_settings(reader: &mut Reader<'_>) -> IntakeSettings {
     }
 }
 
+/// How long delivery records are kept. 0 days keep none.
+fn delivery_retention(reader: &mut Reader<'_>, default: Option<Duration>) -> Option<Duration> {
+    const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+    let default_days = default.map_or(0, |retention| retention.as_secs() / SECONDS_PER_DAY);
+    match reader.number("DELIVERY_RETENTION_DAYS", default_days, 0..=3_650) {
+        0 => None,
+        days => Some(Duration::from_secs(days * SECONDS_PER_DAY)),
+    }
+}
+
 fn whole(milliseconds: u128) -> u64 {
     u64::try_from(milliseconds).unwrap_or(u64::MAX)
 }
@@ -254,6 +262,22 @@ mod tests {
         assert_eq!(config.providers.nurturecloud.businesses, businesses);
         assert_eq!(config.providers.nurturecloud.organisation, None);
         assert_eq!(config.providers.machnet.repeat_window, Duration::from_secs(43_200));
+    }
+
+    #[test]
+    fn delivery_records_are_kept_for_a_number_of_days_and_not_at_all_for_none() {
+        let retention = |days| {
+            let config = ProcessorConfig::from_environment(move |name: &str| match name {
+                "DELIVERY_RETENTION_DAYS" => Some(str::to_owned(days)),
+                "EVENTS_TABLE" | "ENTITIES_TABLE" | "PAYLOADS_BUCKET" => Some("there".to_owned()),
+                _ => None,
+            });
+            config.map(|config| config.settings.delivery_retention)
+        };
+        assert_eq!(retention("").unwrap(), Some(Duration::from_secs(2_592_000)));
+        assert_eq!(retention("7").unwrap(), Some(Duration::from_secs(604_800)));
+        assert_eq!(retention("0").unwrap(), None);
+        assert!(retention("-1").unwrap_err().to_string().contains("DELIVERY_RETENTION_DAYS"));
     }
 
     #[test]

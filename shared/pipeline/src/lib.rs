@@ -4,6 +4,7 @@ pub mod answering;
 pub mod clock;
 pub mod config;
 mod counters;
+pub mod delivery_record;
 pub mod drain;
 pub mod evidence;
 pub mod intake;

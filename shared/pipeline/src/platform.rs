@@ -1,6 +1,7 @@
 //! The ports of a platform, named together.
 
 use crate::clock::Clock;
+use crate::delivery_record::DeliveryRecords;
 use crate::lease::Lease;
 use crate::ledger::Ledger;
 use crate::payloads::Payloads;
@@ -24,6 +25,9 @@ pub trait Platform: Send + Sync + 'static {
 
     /// The ledger.
     type Ledger: Ledger;
+
+    /// The store of delivery records.
+    type DeliveryRecords: DeliveryRecords;
 
     /// The lease on a provider's queues.
     type Lease: Lease;

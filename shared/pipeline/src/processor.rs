@@ -8,6 +8,8 @@
 //! the other. Small records come first, and those with many events one at a time, so that each receive brings some of them to
 //! an end instead of all of them some way. The progress of a long one is saved, and a redelivered message continues from there.
 //!
+//! A delivery whose events are all recorded gets its record, and only then is its message done.
+//!
 //! Shortly before the deadline no more events are begun, and records that are not done are reported as failed.
 
 use std::panic::AssertUnwindSafe;
@@ -21,19 +23,21 @@ use intake_providers::event::{Event, EventIndex};
 use intake_providers::identity::Identity;
 use intake_providers::malformed::MalformedEvent;
 use intake_providers::split::Split;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use self::counters::Counters;
 use self::identities::IdentityLocks;
 use crate::counters::{Counter, ProviderCounter};
+use crate::delivery_record::DeliveryOutcomes;
 use crate::ledger::Outcome;
 use crate::platform::Platform;
 use crate::queue::QueueRecord;
 use crate::queue_message::{InboundMessage, MessageError};
-use crate::recording::{Recorder, Recording, RecordingError};
+use crate::recording::{Recorded, Recorder, Recording, RecordingError};
 
 mod counters;
+mod delivery_record;
 mod identities;
 
 /// Minimum number of events of a delivery for its progress to be saved, and for it to take turns with others of its kind.
@@ -65,12 +69,14 @@ const PROGRESS_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub struct ProcessorSettings {
     /// Maximum number of events that are recorded at once, over all records of a batch.
     pub event_concurrency: usize,
+    /// How long the record of a delivery is kept; nothing keeps none.
+    pub delivery_retention: Option<Duration>,
 }
 
 impl Default for ProcessorSettings {
-    /// 32.
+    /// 32 events, and 30 days.
     fn default() -> Self {
-        Self { event_concurrency: 32 }
+        Self { event_concurrency: 32, delivery_retention: Some(Duration::from_secs(30 * 24 * 60 * 60)) }
     }
 }
 
@@ -83,6 +89,8 @@ enum RecordError {
     Recording(#[from] RecordingError),
     #[error("deadline reached; {recorded} of {events} events are recorded, and the next receive continues from there")]
     TimeUp { recorded: u32, events: u32 },
+    #[error("all events are recorded, but the record of the delivery is not: {0}; the next receive tries again")]
+    DeliveryRecord(String),
     #[error("deadline reached before the delivery was read")]
     NotBegun,
     #[error("a defect of the processor, caught")]
@@ -92,6 +100,7 @@ enum RecordError {
 /// Turns queue messages into recorded events.
 pub struct Processor<P: Platform, X> {
     recorder: Recorder<P>,
+    delivery_records: P::DeliveryRecords,
     providers: X,
     settings: ProcessorSettings,
 }
@@ -105,14 +114,18 @@ struct Batch {
     identities: IdentityLocks,
     begin_until: Instant,
     give_up_at: Instant,
+    delivery_record_until: Instant,
     stop_at: Instant,
 }
 
 /// What is known of a record in work. It outlives the work if that is abandoned.
 #[derive(Default)]
-struct State {
+struct State<'a> {
+    /// Permits the body to be open until the delivery has its record.
+    open_body: std::sync::OnceLock<SemaphorePermit<'a>>,
     delivery: std::sync::OnceLock<Delivery>,
     counters: std::sync::Mutex<Counters>,
+    outcomes: std::sync::Mutex<DeliveryOutcomes>,
 }
 
 impl<P: Platform, X: Split> Processor<P, X> {
@@ -120,11 +133,12 @@ impl<P: Platform, X: Split> Processor<P, X> {
     pub const fn new(
         ledger: P::Ledger,
         payloads: P::Payloads,
+        delivery_records: P::DeliveryRecords,
         providers: X,
         clock: P::Clock,
         settings: ProcessorSettings,
     ) -> Self {
-        Self { recorder: Recorder::new(ledger, payloads, clock), providers, settings }
+        Self { recorder: Recorder::new(ledger, payloads, clock), delivery_records, providers, settings }
     }
 
     /// Processes a batch until `stop_at`, and returns the message ids of the records that must be redelivered.
@@ -137,6 +151,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
             identities: IdentityLocks::default(),
             begin_until: before(WIND_DOWN),
             give_up_at: before(GIVE_UP),
+            delivery_record_until: before(GIVE_UP / 2),
             stop_at,
         };
         let order: Vec<String> = records.iter().map(|record| record.message_id.clone()).collect();
@@ -163,6 +178,12 @@ impl<P: Platform, X: Split> Processor<P, X> {
             Ok(Ok(result)) => result,
             Ok(Err(_panic)) => Err(RecordError::Panic),
             Err(_elapsed) => Err(state.time_up()),
+        };
+        let result = match (result, state.delivery.get()) {
+            (Ok(()), Some(delivery)) => {
+                self.keep_record(delivery, state.take_outcomes(), receive_count, batch.delivery_record_until).await
+            }
+            (result, _) => result,
         };
         let delivery = state.delivery.get();
         let counters = state.counters.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -214,10 +235,17 @@ impl<P: Platform, X: Split> Processor<P, X> {
         );
     }
 
-    async fn record_events(&self, document: InboundMessage, batch: &Batch, state: &State) -> Result<(), RecordError> {
+    async fn record_events<'a>(
+        &self,
+        document: InboundMessage,
+        batch: &'a Batch,
+        state: &State<'a>,
+    ) -> Result<(), RecordError> {
         let size_kib = u32::try_from(document.body_size_bytes() / 1024).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        let _open = batch.open_bodies.acquire_many(size_kib.clamp(1, MAX_OPEN_BODIES_KIB)).await;
+        if let Ok(permit) = batch.open_bodies.acquire_many(size_kib.clamp(1, MAX_OPEN_BODIES_KIB)).await {
+            let _ = state.open_body.set(permit);
+        }
         if Instant::now() >= batch.begin_until {
             return Err(RecordError::NotBegun);
         }
@@ -227,15 +255,20 @@ impl<P: Platform, X: Split> Processor<P, X> {
         let events = match self.providers.split(delivery) {
             Ok(events) => events,
             Err(reason) => {
-                let outcome = self.recorder.quarantine(&recording, EventIndex(0), &reason, None).await?;
-                state.settle(delivery, EventIndex(0), outcome);
+                state.begin(1);
+                let recorded = self.recorder.quarantine(&recording, EventIndex(0), &reason, None).await?;
+                state.settle(delivery, EventIndex(0), recorded);
                 return Ok(());
             }
         };
-        state.counters().begin(events.len());
+        state.begin(events.len());
         let _turn = if events.len() >= MIN_LONG_DELIVERY_EVENTS {
             let progress = self.recorder.progress(delivery).await?;
+            let earlier = progress.as_ref().map(|progress| progress.outcomes).unwrap_or_default();
             state.counters().resume(progress);
+            if state.counters().recorded() > 0 {
+                state.outcomes().resume(earlier);
+            }
             Some(batch.long_delivery.lock().await)
         } else {
             None
@@ -248,7 +281,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         recording: &Recording<'_>,
         events: impl Iterator<Item = Result<Event, MalformedEvent>>,
         batch: &Batch,
-        state: &State,
+        state: &State<'_>,
     ) -> Result<(), RecordError> {
         let delivery = recording.delivery();
         let mut events = (0..).map(EventIndex).zip(events);
@@ -304,7 +337,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         index: EventIndex,
         event: Result<Event, MalformedEvent>,
         batch: &Batch,
-    ) -> (EventIndex, Result<Option<Outcome>, RecordingError>) {
+    ) -> (EventIndex, Result<Option<Recorded>, RecordingError>) {
         let identity: Option<Identity> = event.as_ref().ok().map(|event| event.identity);
         let _alone = match identity {
             Some(identity) => Some(batch.identities.lock(identity).await),
@@ -315,13 +348,13 @@ impl<P: Platform, X: Split> Processor<P, X> {
         if Instant::now() >= batch.begin_until {
             return (index, Ok(None));
         }
-        let outcome = match event {
+        let recorded = match event {
             Ok(event) => self.recorder.record(recording, index, event).await,
             Err(malformed) => {
                 self.recorder.quarantine(recording, index, &malformed.reason, Some(&malformed.data)).await
             }
         };
-        (index, outcome.map(Some))
+        (index, recorded.map(Some))
     }
 }
 
@@ -342,28 +375,43 @@ fn count_outcome(provider: ProviderName, outcome: Outcome) {
 }
 
 fn settle(
-    state: &State,
+    state: &State<'_>,
     delivery: &Delivery,
     index: EventIndex,
-    result: Result<Option<Outcome>, RecordingError>,
+    result: Result<Option<Recorded>, RecordingError>,
     failures: &mut Vec<RecordError>,
 ) {
     match result {
-        Ok(Some(outcome)) => state.settle(delivery, index, outcome),
+        Ok(Some(recorded)) => state.settle(delivery, index, recorded),
         Ok(None) => failures.push(state.time_up()),
         Err(error) => failures.push(error.into()),
     }
 }
 
-impl State {
+impl State<'_> {
     fn counters(&self) -> std::sync::MutexGuard<'_, Counters> {
         // The counters are consistent after each call, so a panic elsewhere does not spoil them.
         self.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn settle(&self, delivery: &Delivery, index: EventIndex, outcome: Outcome) {
-        count_outcome(delivery.provider, outcome);
-        self.counters().settle(index, outcome);
+    fn outcomes(&self) -> std::sync::MutexGuard<'_, DeliveryOutcomes> {
+        // As above.
+        self.outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn take_outcomes(&self) -> DeliveryOutcomes {
+        std::mem::take(&mut self.outcomes())
+    }
+
+    fn begin(&self, events: usize) {
+        self.counters().begin(events);
+        self.outcomes().begin(events);
+    }
+
+    fn settle(&self, delivery: &Delivery, index: EventIndex, recorded: Recorded) {
+        count_outcome(delivery.provider, recorded.outcome);
+        self.counters().settle(index, recorded.outcome);
+        self.outcomes().settle(index, recorded);
     }
 
     fn time_up(&self) -> RecordError {

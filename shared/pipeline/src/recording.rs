@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use intake_providers::delivery::Delivery;
+use intake_providers::delivery::{Delivery, DeliveryId};
 use intake_providers::digest::Sha256Digest;
 use intake_providers::event::{CloudEvent, Event, EventIndex, EventKind};
 use intake_providers::identity::Alias;
@@ -20,6 +20,7 @@ use intake_providers::timestamp::Timestamp;
 use tokio::sync::OnceCell;
 
 use crate::clock::Clock;
+use crate::delivery_record::KeptBody;
 use crate::ledger::{
     AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger, Occurrence,
     Outcome, ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
@@ -78,6 +79,32 @@ pub enum RecordingError {
         /// The sort key.
         sort: String,
     },
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its outcome, whether it was decided now or before.
+    pub outcome: Outcome,
+    /// Of a duplicate or a conflict, the delivery that brought the event first.
+    pub first_delivery: Option<DeliveryId>,
+    /// Its type, unless it was quarantined.
+    pub event_type: Option<String>,
+    /// Where the ledger keeps the whole body of the delivery, if it does for this event.
+    pub(crate) kept_body: Option<KeptBody>,
+}
+
+impl Recorded {
+    fn of(outcome: Outcome, event: &Event) -> Self {
+        let event_type = Some(event.cloud_event.event_type.clone());
+        Self { outcome, first_delivery: None, event_type, kept_body: None }
+    }
+
+    /// With the entry that holds the event's data, if these are the whole body of the delivery.
+    fn kept_at(mut self, key: EntryKey, recording: &Recording<'_>, event: &Event) -> Self {
+        self.kept_body = is_whole_body(recording.delivery, event).then_some(KeptBody::Event(key));
+        self
+    }
 }
 
 /// The sort key of an event that has an identity of its own.
@@ -167,7 +194,7 @@ impl<P: Platform> Recorder<P> {
         recording: &Recording<'_>,
         index: EventIndex,
         event: Event,
-    ) -> Result<Outcome, RecordingError> {
+    ) -> Result<Recorded, RecordingError> {
         if let EventKind::EntityState(update) = &event.kind {
             return self.record_entity_event(recording, index, &event, update).await;
         }
@@ -209,7 +236,8 @@ impl<P: Platform> Recorder<P> {
             puts.extend(hint.map(|hint| name(hint, "hint", Entry::Hint, &event, now)));
 
             let PutOutcome::ConditionFailed(existing) = self.ledger.put(now, &puts).await? else {
-                return Ok(outcome);
+                let key = EntryKey { partition: event.identity.partition_key(), sort: EVENT_SORT.to_owned() };
+                return Ok(Recorded::of(outcome, &event).kept_at(key, recording, &event));
             };
             for (put, entry) in puts.iter().zip(existing) {
                 match (&put.entry, entry) {
@@ -233,12 +261,13 @@ impl<P: Platform> Recorder<P> {
         occurrence: Occurrence,
         event: &Event,
         first: &EventEntry,
-    ) -> Result<Outcome, RecordingError> {
+    ) -> Result<Recorded, RecordingError> {
+        let first_key = EntryKey { partition: event.identity.partition_key(), sort: EVENT_SORT.to_owned() };
         if first.occurrence == occurrence {
-            return Ok(first.outcome);
+            return Ok(Recorded::of(first.outcome, event).kept_at(first_key, recording, event));
         }
         if first.digest == event.digest {
-            return Ok(Outcome::Duplicate);
+            return Ok(duplicate(recording, event, first_key, first));
         }
         let key = EntryKey { partition: event.identity.partition_key(), sort: format!("conflict#{}", event.digest) };
         let mut kept = match is_costly_to_refuse(event) {
@@ -253,10 +282,13 @@ impl<P: Platform> Recorder<P> {
             kept = self.put_one(ConditionalPut { key: key.clone(), entry, condition: Condition::Absent }).await?;
         }
         match kept {
-            None => Ok(Outcome::Conflict),
-            Some(Entry::Conflict(kept)) if kept.occurrence == occurrence => Ok(Outcome::Conflict),
             // This other content was kept when it first arrived.
-            Some(Entry::Conflict(_)) => Ok(Outcome::Duplicate),
+            Some(Entry::Conflict(kept)) if kept.occurrence != occurrence => Ok(duplicate(recording, event, key, &kept)),
+            None | Some(Entry::Conflict(_)) => {
+                let first_delivery = Some(first.occurrence.delivery_id);
+                let recorded = Recorded { first_delivery, ..Recorded::of(Outcome::Conflict, event) };
+                Ok(recorded.kept_at(key, recording, event))
+            }
             Some(_) => Err(unexpected(&key)),
         }
     }
@@ -272,15 +304,16 @@ impl<P: Platform> Recorder<P> {
         index: EventIndex,
         reason: &Malformed,
         data: Option<&Bytes>,
-    ) -> Result<Outcome, RecordingError> {
+    ) -> Result<Recorded, RecordingError> {
         let delivery = recording.delivery;
         let document = recording.document.get_or_try_init(|| self.place_document(delivery)).await?.clone();
         let data = data.filter(|data| data.len() <= MAX_INLINE_DOCUMENT_BYTES);
         let data = data.and_then(|data| std::str::from_utf8(data).ok()).map(str::to_owned);
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let [.., last] = *delivery.sha256.as_bytes();
+        let key = EntryKey { partition: format!("quarantine#{}", delivery.id), sort: format!("{:05}", index.0) };
         let put = ConditionalPut {
-            key: EntryKey { partition: format!("quarantine#{}", delivery.id), sort: format!("{:05}", index.0) },
+            key: key.clone(),
             entry: Entry::Quarantine(Box::new(QuarantineEntry {
                 outcome: Outcome::Quarantined,
                 provider: delivery.provider,
@@ -295,7 +328,8 @@ impl<P: Platform> Recorder<P> {
         };
         // An entry at this key is from this very delivery, because the key holds its id.
         self.put_one(put).await?;
-        Ok(Outcome::Quarantined)
+        let kept_body = Some(KeptBody::Quarantine(key));
+        Ok(Recorded { outcome: Outcome::Quarantined, first_delivery: None, event_type: None, kept_body })
     }
 
     /// Puts one entry, or returns the existing one.
@@ -353,6 +387,26 @@ impl<P: Platform> Recorder<P> {
         self.payloads.put(&data_key, event.data.clone()).await?;
         Ok(EventData::Payload { data_key, data_size_bytes: event.data.len() as u64 })
     }
+}
+
+/// What becomes of an event that was recorded before, in this entry.
+fn duplicate(recording: &Recording<'_>, event: &Event, key: EntryKey, known: &EventEntry) -> Recorded {
+    let first_delivery = Some(known.occurrence.delivery_id);
+    let recorded = Recorded { first_delivery, ..Recorded::of(Outcome::Duplicate, event) };
+    // The same content may have been written in other bytes.
+    let has_same_bytes = match &known.data {
+        _ if !is_whole_body(recording.delivery, event) => false,
+        EventData::Inline { data } => data.as_bytes() == event.data,
+        // The key ends with the digest of the data, and the body's is known.
+        EventData::Payload { data_key, .. } => data_key.as_str().ends_with(&recording.delivery.sha256.to_string()),
+        EventData::Elsewhere { .. } => false,
+    };
+    if has_same_bytes { recorded.kept_at(key, recording, event) } else { recorded }
+}
+
+/// Whether an event's data, a slice of the body, are all of it.
+fn is_whole_body(delivery: &Delivery, event: &Event) -> bool {
+    event.data.len() == delivery.body.len()
 }
 
 /// Whether a refused put of the event would cost more than two write units: several entries in one transaction, or a large one.

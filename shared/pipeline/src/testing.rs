@@ -22,6 +22,7 @@ use metrics::{
 use tracing::level_filters::LevelFilter;
 
 use crate::clock::Clock;
+use crate::delivery_record::{DeliveryRecord, DeliveryRecords};
 use crate::lease::pause::Pause;
 use crate::lease::{Lease, LeaseOwner, Taken};
 use crate::ledger::entity::EntityEntry;
@@ -115,6 +116,23 @@ impl BatchQueue for MemoryQueue {
 
 #[derive(Clone, Default)]
 pub(crate) struct MemoryPayloads(pub(crate) Arc<Mutex<BTreeMap<String, Bytes>>>, Arc<AtomicUsize>);
+
+/// A store that takes nothing under a prefix.
+#[derive(Clone)]
+pub(crate) struct RefusingPayloads(pub(crate) MemoryPayloads, pub(crate) &'static str);
+
+impl Payloads for RefusingPayloads {
+    async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
+        if key.as_str().starts_with(self.1) {
+            return Err(PortError::of("payload put", "access denied"));
+        }
+        self.0.put(key, bytes).await
+    }
+
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        self.0.get(key).await
+    }
+}
 
 impl MemoryPayloads {
     /// Number of calls that stored something.
@@ -236,6 +254,38 @@ impl Ledger for MemoryLedger {
     }
 }
 
+/// Delivery records. A test says what the next puts do; nothing more said, they work.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryDeliveryRecords {
+    pub(crate) records: Arc<Mutex<BTreeMap<DeliveryId, DeliveryRecord>>>,
+    pub(crate) next: Arc<Mutex<VecDeque<Behaviour>>>,
+    pub(crate) always: Arc<Mutex<Option<Behaviour>>>,
+    pub(crate) puts: Arc<AtomicUsize>,
+}
+
+impl MemoryDeliveryRecords {
+    pub(crate) fn all(&self) -> Vec<DeliveryRecord> {
+        self.records.lock().unwrap().values().cloned().collect()
+    }
+
+    pub(crate) fn of(&self, delivery_id: DeliveryId) -> Option<DeliveryRecord> {
+        self.records.lock().unwrap().get(&delivery_id).cloned()
+    }
+}
+
+impl DeliveryRecords for MemoryDeliveryRecords {
+    async fn put(&self, record: &DeliveryRecord) -> Result<(), PortError> {
+        let next = self.next.lock().unwrap().pop_front().or(*self.always.lock().unwrap());
+        let behaviour = next.unwrap_or(Behaviour::Work);
+        self.puts.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        behaviour.before("delivery record put").await?;
+        self.records.lock().unwrap().insert(record.delivery_id, record.clone());
+        tokio::task::yield_now().await;
+        behaviour.after("delivery record put")
+    }
+}
+
 /// A lease whose time passes with tokio's clock.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryLease {
@@ -320,6 +370,7 @@ impl<L: Ledger, S: Payloads> Platform for Memory<L, S> {
     type Payloads = S;
     type Secrets = MemorySecrets;
     type Ledger = L;
+    type DeliveryRecords = MemoryDeliveryRecords;
     type Lease = MemoryLease;
     type Clock = TestClock;
 }

@@ -25,6 +25,7 @@ use crate::explain::rsa_key::rsa_keys;
 use crate::explain::search::SignedHeader;
 use crate::explain::signature_text::Encoding;
 use crate::identity::{Alias, Identity};
+use crate::kept_headers::HeaderPolicy;
 use crate::malformed::Malformed;
 use crate::provider::Provider;
 use crate::registry::name::ProviderName;
@@ -41,7 +42,7 @@ const SIGNED_HEADER: SignedHeader =
     SignedHeader { name: SIGNATURE_HEADER, encoding: Encoding::Base64, expected: SIGNATURE_FORM };
 const JOB_ID_HEADER: &str = "x-jobid";
 const JOB_ATTEMPT_HEADER: &str = "x-jobattempt";
-const KEPT_HEADERS: [&str; 5] = ["content-type", JOB_ATTEMPT_HEADER, JOB_ID_HEADER, SIGNATURE_HEADER, "user-agent"];
+const OWN_HEADERS: [&str; 5] = ["content-type", JOB_ATTEMPT_HEADER, JOB_ID_HEADER, SIGNATURE_HEADER, "user-agent"];
 
 /// How long a job id is remembered for the hint. Accredit retries at most five times; its interval is not published.
 const JOB_HINT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -102,7 +103,7 @@ impl Webhook for Accredit {
     ) -> Result<Authentic, VerifyError> {
         let matched = keys.matching(|key| key.verify(request.body(), &credential.0), RsaPublicKey::fingerprint);
         match matched {
-            Some(key) => Ok(request.verified(Self::NAME, key, &KEPT_HEADERS)),
+            Some(key) => Ok(request.verified(Self::NAME, key, &HeaderPolicy::signed(&OWN_HEADERS))),
             None => Err(VerifyError::NoKeyMatches(request)),
         }
     }

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::active_keys::MatchedKey;
 use crate::authentic::{Authentic, KeptHeader};
+use crate::kept_headers::is_like_a_credential;
 use crate::registry::name::ProviderName;
 
 /// The AMQP `message_id`, where the publisher sets it.
@@ -225,7 +226,9 @@ impl Properties {
         }
         let all = self.headers.len();
         let fitting = self.headers.into_iter().filter(|(name, value)| {
-            name.len() <= MAX_OWN_HEADER_NAME_BYTES && value.len() <= MAX_OWN_HEADER_VALUE_BYTES
+            name.len() <= MAX_OWN_HEADER_NAME_BYTES
+                && value.len() <= MAX_OWN_HEADER_VALUE_BYTES
+                && !is_like_a_credential(&name.to_lowercase(), value)
         });
         let mut own = 0;
         for (name, value) in fitting.take(MAX_OWN_HEADERS) {
@@ -296,6 +299,15 @@ mod tests {
                 ("amqp-queue", "events"),
             ])
         );
+    }
+
+    #[test]
+    fn a_publisher_s_credential_is_dropped_and_counted() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let headers = vec![header("Authorization", "x"), header("hop", "Bearer x"), header("tenant", "7")];
+        let kept = kept(Properties { headers, ..Properties::default() });
+        let own: Vec<_> = kept.into_iter().filter(|(name, _)| name.starts_with("amqp-header")).collect();
+        assert_eq!(own, names_and_values(&[("amqp-header-tenant", "7"), (OMITTED_HEADERS_HEADER, "2")]));
     }
 
     #[test]

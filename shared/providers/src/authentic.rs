@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::active_keys::MatchedKey;
 use crate::registry::name::ProviderName;
 
-/// A header on the provider's allow-list.
+/// A header that is kept with a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptHeader {
     /// The name in lower case.

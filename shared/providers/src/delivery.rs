@@ -12,6 +12,7 @@ use crate::account::AccountName;
 use crate::active_keys::MatchedKey;
 use crate::authentic::{Authentic, KeptHeader};
 use crate::digest::Sha256Digest;
+use crate::event::EventIndex;
 use crate::registry::name::ProviderName;
 use crate::timestamp::Timestamp;
 
@@ -37,6 +38,27 @@ impl DeliveryId {
         let since_epoch = Duration::from_millis(u64::try_from(received_at.unix_milliseconds()).unwrap_or(0));
         let moment = uuid::Timestamp::from_unix(uuid::NoContext, since_epoch.as_secs(), since_epoch.subsec_nanos());
         Self(Uuid::new_v7(moment))
+    }
+}
+
+impl DeliveryId {
+    /// A number below `shards`, evenly distributed over deliveries, also over those with the same body.
+    #[must_use]
+    pub const fn shard(self, shards: u8) -> u8 {
+        let [.., last] = *self.0.as_bytes();
+        last % shards
+    }
+
+    /// The id of an event that has none of its own: `<delivery id>.<index>`.
+    #[must_use]
+    pub fn event_id(self, index: EventIndex) -> String {
+        format!("{self}.{}", index.0)
+    }
+
+    /// The delivery of an event with such an id.
+    #[must_use]
+    pub fn of_event_id(event_id: &str) -> Option<Self> {
+        event_id.rsplit_once('.').and_then(|(delivery_id, _)| delivery_id.parse().ok())
     }
 }
 
@@ -70,7 +92,8 @@ pub struct Delivery {
     pub authenticated_by: MatchedKey,
     /// When the request or message reached us, by our clock.
     pub received_at: Timestamp,
-    /// The headers on the provider's allow-list, in the order of arrival; of a message, its properties.
+    /// The headers of the request [but credentials](crate::kept_headers), those of the provider's contract first; of a message, its
+    /// properties.
     pub headers: Vec<KeptHeader>,
     /// The body, byte for byte.
     pub body: Bytes,
@@ -133,6 +156,13 @@ mod tests {
         };
         assert!(id(1_795_257_000_001, 0) > id(1_795_257_000_000, 255));
         assert_eq!(id(1_795_257_000_000, 7).to_string().parse(), Ok(id(1_795_257_000_000, 7)));
+    }
+
+    #[test]
+    fn the_id_of_an_event_names_its_delivery() {
+        let id = DeliveryId::new(Timestamp::from_unix_milliseconds(1_795_257_000_123).unwrap(), [7; 10]);
+        assert_eq!(DeliveryId::of_event_id(&id.event_id(EventIndex(12))), Some(id));
+        assert_eq!(DeliveryId::of_event_id("evt.1"), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod identity;
 pub mod json;
 pub mod json_place;
+pub mod kept_headers;
 pub mod malformed;
 pub mod oauth;
 pub mod path_secret;

@@ -24,6 +24,7 @@ use crate::explain::search::SignedHeader;
 use crate::explain::secret_text::hmac_keys;
 use crate::explain::signature_text::Encoding;
 use crate::identity::{Alias, Identity};
+use crate::kept_headers::HeaderPolicy;
 use crate::malformed::Malformed;
 use crate::provider::Provider;
 use crate::registry::name::ProviderName;
@@ -39,7 +40,7 @@ const SIGNATURE_FORM: &str = "64 hex digits";
 const SIGNED_HEADER: SignedHeader =
     SignedHeader { name: SIGNATURE_HEADER, encoding: Encoding::Hex, expected: SIGNATURE_FORM };
 const EVENT_HEADER: &str = "x-raas-event";
-const KEPT_HEADERS: [&str; 4] = ["content-type", "user-agent", EVENT_HEADER, SIGNATURE_HEADER];
+const OWN_HEADERS: [&str; 4] = ["content-type", "user-agent", EVENT_HEADER, SIGNATURE_HEADER];
 
 /// Names of the event's id: the current one, and the one in the older RaaS documentation.
 const ID_MEMBERS: [&str; 2] = ["id", "persisted_object_id"];
@@ -92,7 +93,7 @@ impl Webhook for Machnet {
     ) -> Result<Authentic, VerifyError> {
         let matched = keys.matching(|secret| secret.verify(request.body(), credential), HmacSecret::fingerprint);
         match matched {
-            Some(key) => Ok(request.verified(Self::NAME, key, &KEPT_HEADERS)),
+            Some(key) => Ok(request.verified(Self::NAME, key, &HeaderPolicy::signed(&OWN_HEADERS))),
             None => Err(VerifyError::NoKeyMatches(request)),
         }
     }

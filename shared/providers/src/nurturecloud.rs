@@ -17,11 +17,12 @@ use crate::canonical_json::Object;
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::entity::{EntityReference, EntityState, EntityUpdate};
-use crate::event::{CloudEvent, Envelope, Event, EventKind};
+use crate::event::{CloudEvent, Envelope, Event, EventIndex, EventKind};
 use crate::explain::finding::Finding;
 use crate::explain::path_secret::StoredHash;
 use crate::explain::{Case, path_secret};
 use crate::json::Json;
+use crate::kept_headers::HeaderPolicy;
 use crate::malformed::{Malformed, MalformedEvent};
 use crate::path_secret::PathSecretHash;
 use crate::provider::Provider;
@@ -82,7 +83,12 @@ impl Webhook for NurtureCloud {
     ) -> Result<Authentic, VerifyError> {
         let matched = keys.iter().find(|(_, hash)| hash.is_of_the_same_secret(credential));
         match matched.map(|(account, hash)| MatchedKey { account: account.clone(), fingerprint: hash.fingerprint() }) {
-            Some(key) => Ok(request.verified(Self::NAME, key, &["content-type", "user-agent"])),
+            Some(key) => {
+                // A proxy may repeat the path in a header of its own.
+                let has_credential = |value: &[u8]| credential.occurs_in(value);
+                let own = &["content-type", "user-agent"];
+                Ok(request.verified(Self::NAME, key, &HeaderPolicy { own, has_credential: &has_credential }))
+            }
             None => Err(VerifyError::NoKeyMatches(request)),
         }
     }
@@ -212,7 +218,7 @@ impl Settings {
             provider: delivery.provider,
             identity: entity.identity(delivery.provider),
             cloud_event: CloudEvent {
-                id: format!("{}.{index}", delivery.id),
+                id: delivery.id.event_id(EventIndex(index)),
                 source: delivery.source(),
                 event_type: format!("nurturecloud.{}.{}", notification.component, notification.state.as_str()),
                 subject: Some(format!("{}/{}", entity.component, entity.id)),

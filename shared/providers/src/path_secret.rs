@@ -69,6 +69,20 @@ impl PathSecretHash {
         Self(digest)
     }
 
+    /// Whether a text contains the secret, as a path or a URL does, percent-encoded or not.
+    pub(crate) fn occurs_in(&self, text: &[u8]) -> bool {
+        let is_base64url = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
+        let mut after_percent = false;
+        text.split_inclusive(|byte| !is_base64url(byte)).any(|part| {
+            let run = part.split_last().filter(|(last, _)| !is_base64url(last)).map_or(part, |(_, run)| run);
+            // Two hex digits belong to the percent sign before them.
+            let run = if after_percent { run.get(2..).unwrap_or_default() } else { run };
+            after_percent = part.last() == Some(&b'%');
+            (MIN_SECRET_CHARACTERS..=MAX_SECRET_CHARACTERS).contains(&run.len())
+                && self.is_of_the_same_secret(&Self(Sha256Digest::of(run)))
+        })
+    }
+
     /// The hash of the last segment of a path, if that has the form of a secret: letters, digits, hyphens and underscores,
     /// at least [`MIN_SECRET_CHARACTERS`] of them.
     #[must_use]
@@ -120,6 +134,22 @@ mod tests {
         assert!(PathSecretHash::of_path(secret.reveal()).is_none(), "no path");
         let other = PathSecretHash::of_path(&format!("{path}A")).unwrap();
         assert!(!other.is_of_the_same_secret(&secret.hash()));
+    }
+
+    #[test]
+    fn a_secret_is_noticed_in_whatever_repeats_it() {
+        let secret = PathSecret::of_randomness([0xfb; 32]);
+        let shown = secret.reveal();
+        for text in [
+            shown.to_owned(),
+            format!("/webhooks/nurturecloud/{shown}?a=b"),
+            format!("%2Fwebhooks%2Fnurturecloud%2F{shown}"),
+            format!("https://h/x, uri=\"{shown}\""),
+        ] {
+            assert!(secret.hash().occurs_in(text.as_bytes()), "{text}");
+            assert!(!PathSecret::of_randomness([0xfc; 32]).hash().occurs_in(text.as_bytes()), "{text}");
+        }
+        assert!(!secret.hash().occurs_in(b"%"));
     }
 
     #[test]

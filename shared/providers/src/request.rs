@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::active_keys::MatchedKey;
-use crate::authentic::{Authentic, KeptHeader};
+use crate::authentic::Authentic;
+use crate::kept_headers::HeaderPolicy;
 use crate::registry::name::ProviderName;
 
 /// A request that has not been verified yet.
@@ -33,16 +34,11 @@ impl UnverifiedRequest {
     /// ```compile_fail
     /// # use intake_providers::{ProviderName, active_keys::MatchedKey, request::UnverifiedRequest};
     /// # fn forged(request: UnverifiedRequest, key: MatchedKey) {
-    /// request.verified(ProviderName::Machnet, key, &[]);
+    /// request.verified(ProviderName::Machnet, key, todo!());
     /// # }
     /// ```
-    pub(crate) fn verified(self, provider: ProviderName, by: MatchedKey, kept_headers: &[&str]) -> Authentic {
-        let headers = self
-            .headers
-            .iter()
-            .filter(|(name, _)| kept_headers.contains(&name.as_str()))
-            .map(|(name, value)| KeptHeader { name: name.as_str().to_owned(), value: value.as_bytes().to_vec() })
-            .collect();
+    pub(crate) fn verified(self, provider: ProviderName, by: MatchedKey, headers: &HeaderPolicy<'_>) -> Authentic {
+        let headers = headers.kept(&self.headers);
         Authentic { provider, authenticated_by: by, headers, body: self.body }
     }
 }

@@ -21,6 +21,7 @@ use crate::explain::{Case, token};
 use crate::identity::Identity;
 use crate::json::{Elements, Json};
 use crate::json_place::JsonPlace;
+use crate::kept_headers::HeaderPolicy;
 use crate::malformed::{Malformed, MalformedEvent};
 use crate::oauth::access_token::{self, MAX_TOKEN_BYTES, TokenProblem};
 use crate::oauth::authority::Verification;
@@ -381,7 +382,12 @@ impl Webhook for Sterling {
         now: Timestamp,
     ) -> Result<Authentic, VerifyError> {
         match access_token::verify(&credential.0, keys, now) {
-            Ok(key) => Ok(request.verified(Self::NAME, key, &["content-type", "user-agent"])),
+            Ok(key) => {
+                let token = credential.0.as_bytes();
+                let has_credential = |value: &[u8]| value.windows(token.len().max(1)).any(|part| part == token);
+                let own = &["content-type", "user-agent"];
+                Ok(request.verified(Self::NAME, key, &HeaderPolicy { own, has_credential: &has_credential }))
+            }
             // The document may be older than the key or the client.
             Err(TokenProblem::UnknownKey | TokenProblem::UnknownClient) => Err(VerifyError::NoKeyMatches(request)),
             Err(TokenProblem::Expired) => Err(VerifyError::Rejected(Rejection::TokenExpired)),

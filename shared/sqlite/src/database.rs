@@ -13,7 +13,7 @@ use intake_providers::json_place::JsonPlace;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 /// The format of the file, in `PRAGMA user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Maximum wait of a transaction for that of another process. It is shorter than the intake's deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,6 +52,17 @@ CREATE TABLE ledger (
     PRIMARY KEY (partition, sort)
 ) STRICT;
 CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
+
+CREATE TABLE delivery_records (
+    delivery_id TEXT PRIMARY KEY,
+    record TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    body_key TEXT
+) STRICT;
+CREATE INDEX delivery_records_by_time ON delivery_records (received_at);
+CREATE INDEX delivery_records_by_expiry ON delivery_records (expires_at);
 ";
 
 /// An open database file. Clones share one connection.
@@ -154,6 +165,8 @@ pub(crate) enum WorkError {
     /// serde's message may quote the entry, so only the place is reported.
     #[error("the ledger's entry at {partition} {sort} is damaged ({place})")]
     DamagedEntry { partition: String, sort: String, place: JsonPlace },
+    #[error("the record of delivery {delivery_id} is damaged ({place})")]
+    DamagedRecord { delivery_id: String, place: JsonPlace },
     #[error("the entity at {partition} {sort} is missing")]
     NoEntity { partition: String, sort: String },
     #[error("the entry cannot be written as JSON: {0}")]

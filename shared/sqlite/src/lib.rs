@@ -2,6 +2,7 @@
 
 mod data_directory;
 mod database;
+mod delivery_records;
 mod key_file;
 mod lease;
 mod ledger;
@@ -15,6 +16,7 @@ mod resume_file;
 
 pub use data_directory::{DEFAULT_PATH, DataDirectory, DataDirectoryError};
 pub use database::{Database, OpenError};
+pub use delivery_records::{DeliveryFilter, SqliteDeliveryRecords};
 pub use key_file::KeyFile;
 pub use lease::FileLease;
 pub use ledger::{EventFilter, RecordedEvent, SqliteLedger};

@@ -3,7 +3,7 @@
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::platform::Platform;
 
-use crate::{FileLease, LocalSecret, SqliteLedger, SqlitePayloads, SqliteQueue};
+use crate::{FileLease, LocalSecret, SqliteDeliveryRecords, SqliteLedger, SqlitePayloads, SqliteQueue};
 
 /// One machine as a platform.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ impl Platform for Sqlite {
     type Payloads = SqlitePayloads;
     type Secrets = LocalSecret;
     type Ledger = SqliteLedger;
+    type DeliveryRecords = SqliteDeliveryRecords;
     type Lease = FileLease;
     type Clock = SystemClock;
 }

@@ -20,7 +20,7 @@ use crate::platform::Platform;
 use crate::port_error::PortError;
 use crate::queue::{BatchQueue, Queue};
 use crate::queue_message::{MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES, QueueMessage};
-use crate::testing::{MemoryLease, MemoryLedger, MemoryPayloads, MemorySecrets};
+use crate::testing::{MemoryDeliveryRecords, MemoryLease, MemoryLedger, MemoryPayloads, MemorySecrets};
 
 pub(super) const MAIN: &str = "events";
 pub(super) const REPLAY: &str = "replay";
@@ -538,6 +538,7 @@ impl Platform for DrainMemory {
     type Payloads = TestPayloads;
     type Secrets = MemorySecrets;
     type Ledger = MemoryLedger;
+    type DeliveryRecords = MemoryDeliveryRecords;
     type Lease = MemoryLease;
     type Clock = PassingTime;
 }

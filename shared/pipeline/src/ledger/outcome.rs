@@ -60,6 +60,12 @@ pub struct OutcomeCounts {
 }
 
 impl OutcomeCounts {
+    /// Whether no event was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Counts one more event with this outcome.
     pub const fn add(&mut self, outcome: Outcome) {
         let count = match outcome {

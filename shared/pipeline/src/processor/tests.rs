@@ -9,8 +9,11 @@ use intake_providers::split::Events;
 use super::*;
 use crate::ledger::Entry;
 use crate::queue_message::QueueMessage;
-use crate::testing::{Behaviour, Counted, Memory, MemoryLedger, MemoryPayloads, TestClock, delivery, verified};
+use crate::testing::{
+    Behaviour, Counted, Memory, MemoryDeliveryRecords, MemoryLedger, MemoryPayloads, TestClock, delivery, verified,
+};
 
+mod delivery_records;
 mod long_deliveries;
 
 const BODY: &str = r#"{"id":"1","event_name":"transaction_processed","resource_id":"r"}"#;
@@ -32,9 +35,10 @@ fn processor(ledger: &MemoryLedger) -> Processor<Memory, Defective> {
     Processor::new(
         ledger.clone(),
         MemoryPayloads::default(),
+        MemoryDeliveryRecords::default(),
         Defective(Settings::default()),
         TestClock::default(),
-        ProcessorSettings { event_concurrency: 2 },
+        ProcessorSettings { event_concurrency: 2, ..ProcessorSettings::default() },
     )
 }
 

@@ -3,10 +3,11 @@
 //! The event and the entity that it is applied to are put together, or neither is. So an event that is stored has been applied,
 //! and a second processor on the same entity finds another version than the one it started from.
 
+use intake_providers::delivery::DeliveryId;
 use intake_providers::entity::EntityUpdate;
 use intake_providers::event::{Event, EventIndex};
 
-use super::{MAX_INLINE_CONTENT_BYTES, Recorder, Recording, RecordingError, entry, unexpected};
+use super::{MAX_INLINE_CONTENT_BYTES, Recorded, Recorder, Recording, RecordingError, entry, unexpected};
 use crate::clock::Clock;
 use crate::ledger::entity::{self, Applied, Arrival, Change, EntityChange, EntityEntry, Observation};
 use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Ledger, Occurrence, Outcome, PutOutcome};
@@ -24,7 +25,7 @@ impl<P: Platform> Recorder<P> {
         index: EventIndex,
         event: &Event,
         update: &EntityUpdate,
-    ) -> Result<Outcome, RecordingError> {
+    ) -> Result<Recorded, RecordingError> {
         let delivery = recording.delivery;
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let arrival = Arrival { received_at: delivery.received_at, delivery_id: delivery.id, index };
@@ -71,11 +72,17 @@ impl<P: Platform> Recorder<P> {
                 ConditionalPut { key: entity_key.clone(), entry: Entry::Entity(Box::new(applied.entity)), condition };
             let puts = [event_put, entity_put];
             let PutOutcome::ConditionFailed(existing) = self.ledger.put(self.clock.now(), &puts).await? else {
-                return Ok(outcome);
+                return Ok(recorded(outcome, event, applied.same_data_as.as_deref()));
             };
             let mut existing = existing.into_iter();
             match (existing.next().flatten(), existing.next().flatten()) {
-                (Some(Entry::Event(recorded)), _) => return Ok(recorded.outcome),
+                (Some(Entry::Event(existing)), _) => {
+                    let same_data_as = match &existing.data {
+                        EventData::Elsewhere { same_data_as } => Some(same_data_as.as_str()),
+                        EventData::Inline { .. } | EventData::Payload { .. } => None,
+                    };
+                    return Ok(recorded(existing.outcome, event, same_data_as));
+                }
                 (Some(_), _) => return Err(unexpected(&event_key)),
                 (None, Some(Entry::Entity(newer))) => before = Some(*newer),
                 (None, Some(_)) => return Err(unexpected(&entity_key)),
@@ -85,6 +92,12 @@ impl<P: Platform> Recorder<P> {
         }
         Err(RecordingError::Unsettled)
     }
+}
+
+/// What became of an event of an entity. Its data are a part of the body.
+fn recorded(outcome: Outcome, event: &Event, same_data_as: Option<&str>) -> Recorded {
+    let first_delivery = same_data_as.filter(|_| outcome == Outcome::Duplicate).and_then(DeliveryId::of_event_id);
+    Recorded { first_delivery, ..Recorded::of(outcome, event) }
 }
 
 /// What the event's entry says about the entity.

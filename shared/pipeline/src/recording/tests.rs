@@ -20,7 +20,8 @@ use crate::ledger::Entry;
 use crate::ledger::entity::EntityEntry;
 use crate::platform::Platform;
 use crate::testing::{
-    Behaviour, Memory, MemoryLease, MemoryLedger, MemoryPayloads, MemoryQueue, MemorySecrets, TestClock, delivery,
+    Behaviour, Memory, MemoryDeliveryRecords, MemoryLease, MemoryLedger, MemoryPayloads, MemoryQueue, MemorySecrets,
+    TestClock, delivery,
 };
 
 type TestRecorder = Recorder<Memory>;
@@ -41,7 +42,7 @@ impl World {
     }
 
     async fn record(&self, delivery: &Delivery) -> Outcome {
-        self.recorder().record(&Recording::of(delivery), EventIndex(0), event(delivery)).await.unwrap()
+        self.recorder().record(&Recording::of(delivery), EventIndex(0), event(delivery)).await.unwrap().outcome
     }
 
     fn events(&self) -> Vec<EventEntry> {
@@ -154,7 +155,8 @@ async fn quarantined_content_is_kept_whole_with_its_reason_and_counted_once() {
                 .recorder()
                 .quarantine(&Recording::of(&delivery), EventIndex(0), &Malformed::NotUtf8, None)
                 .await
-                .unwrap();
+                .unwrap()
+                .outcome;
             assert_eq!(outcome, Outcome::Quarantined);
         }
         let key = EntryKey { partition: format!("quarantine#{}", delivery.id), sort: "00000".to_owned() };
@@ -223,8 +225,8 @@ proptest! {
             let slot = which.index(running.len());
             let Some((delivery, lives, mut future)) = running[slot].take() else { continue };
             match future.as_mut().poll(&mut context) {
-                std::task::Poll::Ready(Ok(outcome)) => {
-                    seen.entry(delivery).or_default().insert(outcome);
+                std::task::Poll::Ready(Ok(recorded)) => {
+                    seen.entry(delivery).or_default().insert(recorded.outcome);
                 }
                 std::task::Poll::Ready(Err(_)) => {}
                 std::task::Poll::Pending if lives <= 1 => {}
@@ -377,7 +379,7 @@ async fn large_envelopes_of_different_batches_are_stored_side_by_side_and_each_o
     let outcomes: Vec<_> = work.collect().await;
 
     assert_eq!(outcomes.len(), 20);
-    assert!(outcomes.iter().all(|outcome| *outcome.as_ref().unwrap() == Outcome::Stored), "{outcomes:?}");
+    assert!(outcomes.iter().all(|recorded| recorded.as_ref().unwrap().outcome == Outcome::Stored), "{outcomes:?}");
     assert_eq!(started.elapsed(), Duration::from_millis(40), "one after the other takes ten times as long");
     let keys = keys.lock().unwrap();
     assert_eq!((keys.len(), keys.iter().collect::<BTreeSet<_>>().len()), (10, 10), "{keys:?}");
@@ -398,6 +400,7 @@ impl Platform for Watched {
     type Payloads = MemoryPayloads;
     type Secrets = MemorySecrets;
     type Ledger = Self;
+    type DeliveryRecords = MemoryDeliveryRecords;
     type Lease = MemoryLease;
     type Clock = Self;
 }
@@ -445,7 +448,7 @@ async fn an_event_is_tried_again_without_a_copy_of_its_data() {
     assert!(body("a").len() <= MAX_INLINE_DATA_BYTES);
     for (delivery, outcome) in [(&first, Outcome::Stored), (&second, Outcome::Repeat)] {
         let found = recorder.record(&Recording::of(delivery), EventIndex(0), event(delivery)).await.unwrap();
-        assert_eq!(found, outcome);
+        assert_eq!(found.outcome, outcome);
     }
     let [_, refused, repeated] = watched.addresses.lock().unwrap()[..] else { panic!("the second is put twice") };
     assert_eq!(refused, repeated);

@@ -16,7 +16,7 @@ use crate::ledger::entity::EntityEntry;
 use crate::processor::{Processor, ProcessorSettings};
 use crate::queue::QueueRecord;
 use crate::queue_message::QueueMessage;
-use crate::testing::{Memory, MemoryLedger, MemoryPayloads, TestClock, delivery, verified};
+use crate::testing::{Memory, MemoryDeliveryRecords, MemoryLedger, MemoryPayloads, TestClock, delivery, verified};
 
 /// What DynamoDB lets one partition write in a second, in units.
 /// Source: AWS, "Burst and adaptive capacity".
@@ -120,7 +120,7 @@ impl World {
         let providers = Settings::default();
         let event = providers.split(delivery).unwrap().next().unwrap().unwrap();
         self.ledger.taken();
-        let outcome = recorder.record(&Recording::of(delivery), EventIndex(0), event).await.unwrap();
+        let outcome = recorder.record(&Recording::of(delivery), EventIndex(0), event).await.unwrap().outcome;
         let (writes, reads) = self.ledger.taken();
         (outcome, writes, reads)
     }
@@ -220,6 +220,7 @@ async fn a_flood_of_replays_neither_fails_itself_nor_its_neighbours() {
     let processor = Processor::<Memory<MeteredLedger>, _>::new(
         world.ledger.clone(),
         world.payloads.clone(),
+        MemoryDeliveryRecords::default(),
         Settings::default(),
         TestClock::default(),
         ProcessorSettings::default(),

@@ -2,6 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::answer::Fault;
+use crate::kept_headers::OMITTED_HEADERS_HEADER;
 use crate::testing::{delivery, headers};
 
 const CURRENT: &[u8] = include_bytes!("../../tests/payloads/machnet-current.json");
@@ -39,6 +40,8 @@ fn a_delivery_signed_with_any_active_secret_is_verified_and_the_key_is_named() {
         let verified = Machnet::verify(request, &proof, &keys.keys, Timestamp::EPOCH).unwrap();
         assert_eq!(verified.authenticated_by().account.as_str(), account);
         assert_eq!(&verified.authenticated_by().fingerprint, secret.fingerprint());
+        let kept: Vec<&str> = verified.headers.iter().map(|header| header.name.as_str()).collect();
+        assert_eq!(kept, [SIGNATURE_HEADER, EVENT_HEADER, OMITTED_HEADERS_HEADER], "the cookie is a credential");
     }
 }
 

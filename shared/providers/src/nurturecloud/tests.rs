@@ -2,8 +2,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::kept_headers::OMITTED_HEADERS_HEADER;
 use crate::path_secret::PathSecret;
-use crate::testing::delivery;
+use crate::testing::{delivery, headers};
 
 const AGENT: &str = include_str!("../../tests/payloads/nurturecloud-agent-current.json");
 const CONTACTS: &str = include_str!("../../tests/payloads/nurturecloud-contacts-updated.json");
@@ -230,13 +231,17 @@ fn a_delivery_is_verified_by_any_active_secret_at_the_end_of_its_path() {
     let keys = NurtureCloud::read_keys(&document.to_string()).unwrap().keys;
     let take = |secret: &str| {
         let proof = NurtureCloud::credential(&format!("/webhooks/nurturecloud/{secret}"), &HeaderMap::new()).unwrap();
-        let request = UnverifiedRequest::new(HeaderMap::new(), Bytes::from_static(AGENT.as_bytes()));
+        let repeated = format!("https://proxy/webhooks/nurturecloud/{secret}");
+        let headers = headers(&[("x-original-uri", repeated.as_str()), ("x-hop", "1")]);
+        let request = UnverifiedRequest::new(headers, Bytes::from_static(AGENT.as_bytes()));
         NurtureCloud::verify(request, &proof, &keys, Timestamp::EPOCH).ok()
     };
     for (secret, account) in secrets.iter().zip(["old", "new"]) {
         let verified = take(secret.reveal()).unwrap();
         assert_eq!(verified.authenticated_by().account.as_str(), account);
         assert_eq!(verified.authenticated_by().fingerprint, secret.hash().fingerprint());
+        let kept: Vec<&str> = verified.headers.iter().map(|header| header.name.as_str()).collect();
+        assert_eq!(kept, ["x-hop", OMITTED_HEADERS_HEADER], "not the one that repeats the secret");
     }
     assert!(take(PathSecret::of_randomness([3; 32]).reveal()).is_none());
     // The hash itself is not accepted as a secret.

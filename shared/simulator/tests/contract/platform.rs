@@ -12,7 +12,7 @@ use intake_pipeline::queue_message::QueueMessage;
 use intake_pipeline::secrets::{SecretText, Secrets};
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
-use intake_sqlite::{FileLease, SqliteLedger};
+use intake_sqlite::{FileLease, SqliteDeliveryRecords, SqliteLedger};
 
 pub(crate) struct TestPlatform;
 
@@ -20,8 +20,9 @@ impl Platform for TestPlatform {
     type Queue = TestQueue;
     type Payloads = TestPayloads;
     type Secrets = TestSecrets;
-    // An intake holds neither of these two.
+    // An intake holds none of these three.
     type Ledger = SqliteLedger;
+    type DeliveryRecords = SqliteDeliveryRecords;
     type Lease = FileLease;
     type Clock = FixedClock;
 }

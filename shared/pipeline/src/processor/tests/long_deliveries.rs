@@ -104,6 +104,7 @@ impl Ledger for SlowLedger {
 struct World {
     ledger: SlowLedger,
     payloads: MemoryPayloads,
+    records: MemoryDeliveryRecords,
 }
 
 impl World {
@@ -111,6 +112,7 @@ impl World {
         let processor = Processor::<Memory<SlowLedger>, _>::new(
             self.ledger.clone(),
             self.payloads.clone(),
+            self.records.clone(),
             Settings::default(),
             TestClock::default(),
             ProcessorSettings::default(),
@@ -217,11 +219,11 @@ async fn each_receive_of_several_long_deliveries_brings_some_of_them_to_an_end()
     assert!(left.windows(2).all(|pair| pair[1] < pair[0]), "left after each receive: {left:?}");
 }
 
-/// Payloads that note how many events were recorded when each body was fetched.
+/// Payloads that note how many deliveries were done, their records included, when each body was fetched.
 #[derive(Clone, Default)]
 struct WatchedPayloads {
     payloads: MemoryPayloads,
-    ledger: SlowLedger,
+    records: MemoryDeliveryRecords,
     recorded_at_fetch: Arc<Mutex<Vec<usize>>>,
 }
 
@@ -231,7 +233,7 @@ impl Payloads for WatchedPayloads {
     }
 
     async fn get(&self, key: &PayloadKey) -> Result<bytes::Bytes, PortError> {
-        self.recorded_at_fetch.lock().unwrap().push(self.ledger.events());
+        self.recorded_at_fetch.lock().unwrap().push(self.records.all().len());
         self.payloads.get(key).await
     }
 }
@@ -245,10 +247,11 @@ async fn bodies_of_at_most_8_mib_are_open_at_once() {
         let body = format!(r#"{{"id":"{number}","event_name":"large","filling":"{filling}"}}"#);
         records.push(world.record(&delivery(number, body)).await);
     }
-    let payloads = WatchedPayloads { payloads: world.payloads, ledger: world.ledger.clone(), ..Default::default() };
+    let payloads = WatchedPayloads { payloads: world.payloads, records: world.records.clone(), ..Default::default() };
     let processor = Processor::<Memory<SlowLedger, WatchedPayloads>, _>::new(
         world.ledger,
         payloads.clone(),
+        world.records,
         Settings::default(),
         TestClock::default(),
         ProcessorSettings::default(),
@@ -316,6 +319,9 @@ async fn a_run_that_is_cut_off_at_any_moment_goes_on_from_what_was_saved_and_rec
     let further = line["further_outcomes"].as_str().unwrap();
     assert_eq!(further, format!("stored={}", 30_000 - 20), "the line counts the events of every receive");
     assert_eq!(line["outcomes"].as_str().unwrap().split(',').count(), 20);
+    let record = world.records.of(delivery.id).unwrap();
+    assert_eq!((record.events, record.outcomes.len(), record.counts().stored), (30_000, 20, 30_000));
+    assert_eq!(record.further_outcomes.stored, 30_000 - 20, "so does the record");
 }
 
 #[tokio::test(start_paused = true)]

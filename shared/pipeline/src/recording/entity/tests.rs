@@ -81,7 +81,7 @@ impl World {
         let mut outcomes = Vec::new();
         let providers = Settings::default();
         for (event, index) in providers.split(delivery).unwrap().zip(0..) {
-            outcomes.push(recorder.record(&recording, EventIndex(index), event.unwrap()).await?);
+            outcomes.push(recorder.record(&recording, EventIndex(index), event.unwrap()).await?.outcome);
         }
         Ok(outcomes)
     }

@@ -1,0 +1,152 @@
+//! The delivery records on DynamoDB.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use intake_pipeline::delivery_record::{DeliveryRecord, DeliveryRecords};
+use intake_pipeline::ledger::EntryKey;
+use intake_pipeline::port_error::PortError;
+
+use crate::port_error::port_error;
+
+const PUT_ITEM: &str = "dynamodb PutItem";
+
+/// Items of the events table, each with a delivery's record. DynamoDB deletes them some time after `expires_at`.
+#[derive(Clone, Debug)]
+pub struct DynamoDeliveryRecords {
+    client: Client,
+    table: String,
+}
+
+impl DynamoDeliveryRecords {
+    pub(crate) const fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+}
+
+impl DeliveryRecords for DynamoDeliveryRecords {
+    async fn put(&self, record: &DeliveryRecord) -> Result<(), PortError> {
+        let EntryKey { partition, sort } = DeliveryRecord::key(record.delivery_id);
+        let mut item: HashMap<String, AttributeValue> =
+            serde_dynamo::to_item(record).map_err(|error| PortError::new(PUT_ITEM, &error))?;
+        item.insert("pk".to_owned(), AttributeValue::S(partition));
+        item.insert("sk".to_owned(), AttributeValue::S(sort));
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| port_error(PUT_ITEM, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use intake_pipeline::delivery_record::{EventOutcome, HeaderText, RecordedBody, RecordedHeader};
+    use intake_pipeline::ledger::{Outcome, OutcomeCounts, TimeIndex};
+    use intake_pipeline::payloads::PayloadKey;
+    use intake_providers::ProviderName;
+    use intake_providers::account::AccountName;
+    use intake_providers::delivery::DeliveryId;
+    use intake_providers::digest::Sha256Digest;
+    use intake_providers::event::EventIndex;
+    use intake_providers::timestamp::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::test_service::{Reply, TestService};
+
+    fn record() -> DeliveryRecord {
+        let received_at = Timestamp::parse("2026-11-21T09:30:00.123Z").unwrap();
+        let delivery_id = DeliveryId::new(received_at, [7; 10]);
+        DeliveryRecord {
+            delivery_id,
+            provider: ProviderName::Machnet,
+            account: AccountName::new("main").unwrap(),
+            key_fingerprint: "0011223344556677".to_owned(),
+            received_at,
+            recorded_at: received_at,
+            receive_count: 1,
+            headers: vec![
+                RecordedHeader("host".to_owned(), HeaderText::Text("h".to_owned())),
+                RecordedHeader("x-odd".to_owned(), HeaderText::Base64 { base64: "/w==".to_owned() }),
+            ],
+            headers_over_limit: 0,
+            body: RecordedBody::Payload { body_key: PayloadKey::new("delivery-bodies/1".to_owned()) },
+            body_bytes: 20_000,
+            sha256: Sha256Digest::of(b"{}"),
+            events: 1,
+            outcomes: vec![EventOutcome {
+                index: EventIndex(0),
+                outcome: Outcome::Duplicate,
+                first_delivery: Some(delivery_id),
+            }],
+            further_outcomes: OutcomeCounts::default(),
+            event_types: vec!["machnet.done".to_owned()],
+            expires_at: 1_797_842_400,
+            time_index: TimeIndex {
+                time_bucket: "deliveries#machnet#2026-11-21T09#1".to_owned(),
+                time_order: "order".to_owned(),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_is_put_whole_without_a_condition_under_the_key_of_its_delivery() {
+        let service = TestService::replying(&[Reply::json(200, &json!({}))]);
+        let record = record();
+        service.clients().delivery_records("events".to_owned()).put(&record).await.unwrap();
+        let [request] = &service.received()[..] else { panic!("one request was expected") };
+        let request = request.json();
+        assert_eq!(request["TableName"], "events");
+        assert_eq!(request.get("ConditionExpression"), None);
+        let item = &request["Item"];
+        let id = record.delivery_id.to_string();
+        for (name, value) in [
+            ("pk", json!({"S": format!("delivery#{id}")})),
+            ("sk", json!({"S": "delivery"})),
+            ("kind", json!({"S": "delivery"})),
+            ("expires_at", json!({"N": "1797842400"})),
+            ("time_bucket", json!({"S": "deliveries#machnet#2026-11-21T09#1"})),
+            ("time_order", json!({"S": "order"})),
+            ("body_key", json!({"S": "delivery-bodies/1"})),
+            (
+                "headers",
+                json!({"L": [
+                    {"L": [{"S": "host"}, {"S": "h"}]},
+                    {"L": [{"S": "x-odd"}, {"M": {"base64": {"S": "/w=="}}}]},
+                ]}),
+            ),
+            (
+                "outcomes",
+                json!({"L": [
+                    {"M": {"index": {"N": "0"}, "outcome": {"S": "duplicate"}, "first_delivery": {"S": id}}},
+                ]}),
+            ),
+        ] {
+            assert_eq!(item[name], value, "{name}");
+        }
+        assert_eq!(item.get("further_outcomes"), None, "what says nothing costs nothing");
+    }
+
+    #[tokio::test]
+    async fn an_item_is_read_as_the_record_that_was_put() {
+        let record = record();
+        let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(&record).unwrap();
+        // The keys are not members of a record.
+        item.insert("pk".to_owned(), AttributeValue::S("delivery#1".to_owned()));
+        assert_eq!(serde_dynamo::from_item::<_, DeliveryRecord>(item).unwrap(), record);
+    }
+
+    #[tokio::test]
+    async fn a_put_that_is_throttled_is_retried() {
+        let throttled =
+            json!({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"});
+        let service = TestService::replying(&[Reply::json(400, &throttled), Reply::json(200, &json!({}))]);
+        service.clients().delivery_records("events".to_owned()).put(&record()).await.unwrap();
+        assert_eq!(service.received().len(), 2);
+    }
+}

@@ -1,0 +1,237 @@
+//! The delivery records as a table.
+
+use intake_pipeline::delivery_record::{DeliveryRecord, DeliveryRecords, RecordedBody};
+use intake_pipeline::port_error::PortError;
+use intake_providers::ProviderName;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::json_place::JsonPlace;
+use intake_providers::timestamp::Timestamp;
+use rusqlite::{OptionalExtension as _, Transaction};
+
+use crate::database::{Database, WorkError};
+
+/// Maximum number of expired records that a put deletes, so that no put takes long.
+const MAX_DELETED: u32 = 100;
+
+/// The delivery records in a database file. What is expired is deleted, with its body, when another record is put.
+#[derive(Clone, Debug)]
+pub struct SqliteDeliveryRecords(Database);
+
+/// Filter of a listing; unset members match every record.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    /// Only deliveries of this provider.
+    pub provider: Option<ProviderName>,
+    /// Only deliveries received at this time or later.
+    pub since: Option<Timestamp>,
+    /// Maximum number of deliveries; the latest are kept.
+    pub most: Option<u32>,
+}
+
+impl SqliteDeliveryRecords {
+    /// The records in this file.
+    #[must_use]
+    pub const fn new(database: Database) -> Self {
+        Self(database)
+    }
+
+    /// Lists records in the order in which their deliveries were received.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn list(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRecord>, PortError> {
+        self.0
+            .transaction("sqlite list deliveries", move |transaction| {
+                // -1 means no limit.
+                let sql = "SELECT delivery_id, record FROM delivery_records
+                     WHERE (?1 IS NULL OR provider = ?1) AND received_at >= ?2
+                     ORDER BY received_at DESC, delivery_id DESC LIMIT ?3";
+                let mut statement = transaction.prepare(sql)?;
+                let since = filter.since.map_or(i64::MIN, Timestamp::unix_milliseconds);
+                let parameters = (filter.provider.map(ProviderName::as_str), since, filter.most.map_or(-1, i64::from));
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+                let mut records = statement
+                    .query_map(parameters, read)?
+                    .map(|row| {
+                        let (delivery_id, text) = row?;
+                        parse(delivery_id, &text)
+                    })
+                    .collect::<Result<Vec<_>, WorkError>>()?;
+                records.reverse();
+                Ok(records)
+            })
+            .await
+    }
+
+    /// The record of a delivery.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn find(&self, delivery_id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+        let delivery_id = delivery_id.to_string();
+        self.0
+            .transaction("sqlite find delivery", move |transaction| {
+                let sql = "SELECT record FROM delivery_records WHERE delivery_id = ?1";
+                let text: Option<String> = transaction.query_row(sql, [&delivery_id], |row| row.get(0)).optional()?;
+                text.map(|text| parse(delivery_id, &text)).transpose()
+            })
+            .await
+    }
+}
+
+impl DeliveryRecords for SqliteDeliveryRecords {
+    async fn put(&self, record: &DeliveryRecord) -> Result<(), PortError> {
+        let record = record.clone();
+        self.0
+            .transaction("sqlite put delivery", move |transaction| {
+                // The record is new, so its time is the present.
+                delete_expired(transaction, record.recorded_at.unix_seconds())?;
+                let text = serde_json::to_string(&record).map_err(WorkError::Unwritable)?;
+                let body_key = match &record.body {
+                    RecordedBody::Payload { body_key } => Some(body_key.as_str()),
+                    _ => None,
+                };
+                transaction.execute(
+                    "INSERT OR REPLACE INTO delivery_records
+                         (delivery_id, record, provider, received_at, expires_at, body_key)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    (
+                        record.delivery_id.to_string(),
+                        text,
+                        record.provider.as_str(),
+                        record.received_at.unix_milliseconds(),
+                        record.expires_at,
+                        body_key,
+                    ),
+                )?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn delete_expired(transaction: &Transaction<'_>, now_seconds: i64) -> Result<(), WorkError> {
+    let expired = "SELECT delivery_id FROM delivery_records WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2";
+    let bodies = format!(
+        "DELETE FROM payloads WHERE key IN (SELECT body_key FROM delivery_records WHERE delivery_id IN ({expired}))"
+    );
+    transaction.execute(&bodies, (now_seconds, MAX_DELETED))?;
+    let records = format!("DELETE FROM delivery_records WHERE delivery_id IN ({expired})");
+    transaction.execute(&records, (now_seconds, MAX_DELETED))?;
+    Ok(())
+}
+
+/// serde's message may quote the record, so only the place is reported.
+fn parse(delivery_id: String, text: &str) -> Result<DeliveryRecord, WorkError> {
+    serde_json::from_str(text).map_err(|error| WorkError::DamagedRecord { delivery_id, place: JsonPlace::from(&error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use intake_pipeline::delivery_record::{EventOutcome, HeaderText, RecordedHeader};
+    use intake_pipeline::ledger::{Outcome, OutcomeCounts, TimeIndex};
+    use intake_pipeline::payloads::{PayloadKey, Payloads as _};
+    use intake_providers::account::AccountName;
+    use intake_providers::digest::Sha256Digest;
+    use intake_providers::event::EventIndex;
+
+    use super::*;
+    use crate::SqlitePayloads;
+
+    const DAY: i64 = 24 * 60 * 60;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_milliseconds(seconds * 1000).unwrap()
+    }
+
+    fn record(number: u8, provider: ProviderName, seconds: i64, body: RecordedBody) -> DeliveryRecord {
+        let delivery_id = DeliveryId::new(at(seconds), [number; 10]);
+        DeliveryRecord {
+            delivery_id,
+            provider,
+            account: AccountName::new("main").unwrap(),
+            key_fingerprint: "0011223344556677".to_owned(),
+            received_at: at(seconds),
+            recorded_at: at(seconds + 1),
+            receive_count: 1,
+            headers: vec![
+                RecordedHeader("host".to_owned(), HeaderText::Text("\u{1f600}".to_owned())),
+                RecordedHeader("x-odd".to_owned(), HeaderText::Base64 { base64: "/w==".to_owned() }),
+            ],
+            headers_over_limit: 0,
+            body,
+            body_bytes: 2,
+            sha256: Sha256Digest::of(b"{}"),
+            events: 2,
+            outcomes: vec![EventOutcome {
+                index: EventIndex(0),
+                outcome: Outcome::Duplicate,
+                first_delivery: Some(delivery_id),
+            }],
+            further_outcomes: OutcomeCounts { stored: 1, ..OutcomeCounts::default() },
+            event_types: vec!["machnet.done".to_owned()],
+            expires_at: seconds + 30 * DAY,
+            time_index: TimeIndex { time_bucket: "b".to_owned(), time_order: "o".to_owned() },
+        }
+    }
+
+    fn text() -> RecordedBody {
+        RecordedBody::Text { body: "{}".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn records_are_found_by_id_and_listed_by_provider_and_time_with_the_latest_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let records = SqliteDeliveryRecords::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
+        let first = record(1, ProviderName::Machnet, 10, text());
+        let second = record(2, ProviderName::Sterling, 20, text());
+        let third = record(3, ProviderName::Machnet, 30, text());
+        for record in [&third, &first, &second] {
+            records.put(record).await.unwrap();
+        }
+        let list = async |filter| records.list(filter).await.unwrap();
+        let machnet = Some(ProviderName::Machnet);
+        assert_eq!(list(DeliveryFilter::default()).await, [first.clone(), second.clone(), third.clone()]);
+        let of_machnet = list(DeliveryFilter { provider: machnet, ..DeliveryFilter::default() }).await;
+        assert_eq!(of_machnet, [first.clone(), third.clone()]);
+        let late = list(DeliveryFilter { since: Some(at(20)), ..DeliveryFilter::default() }).await;
+        assert_eq!(late, [second.clone(), third.clone()]);
+        assert_eq!(list(DeliveryFilter { most: Some(1), ..DeliveryFilter::default() }).await, [third]);
+        assert_eq!(records.find(second.delivery_id).await.unwrap(), Some(second));
+        assert_eq!(records.find(DeliveryId::new(at(9), [9; 10])).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_record_replaces_the_earlier_one_of_its_delivery() {
+        let directory = tempfile::tempdir().unwrap();
+        let records = SqliteDeliveryRecords::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
+        let first = record(1, ProviderName::Machnet, 10, text());
+        let again = DeliveryRecord { receive_count: 2, ..first.clone() };
+        for record in [&first, &again] {
+            records.put(record).await.unwrap();
+        }
+        assert_eq!(records.list(DeliveryFilter::default()).await.unwrap(), [again]);
+    }
+
+    #[tokio::test]
+    async fn what_is_expired_goes_with_its_body_and_nothing_else_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+        let (records, payloads) = (SqliteDeliveryRecords::new(database.clone()), SqlitePayloads::new(database));
+        let key = |name: &str| PayloadKey::new(format!("delivery-bodies/{name}"));
+        let apart = |name: &str| RecordedBody::Payload { body_key: key(name) };
+        for name in ["old", "young"] {
+            payloads.put(&key(name), Bytes::from_static(b"{}")).await.unwrap();
+        }
+        let old = record(1, ProviderName::Machnet, 10, apart("old"));
+        let young = record(2, ProviderName::Machnet, 10 + DAY, apart("young"));
+        let newest = record(3, ProviderName::Machnet, 10 + 30 * DAY, text());
+        for record in [&old, &young, &newest] {
+            records.put(record).await.unwrap();
+        }
+        assert_eq!(records.list(DeliveryFilter::default()).await.unwrap(), [young, newest]);
+        assert!(payloads.get(&key("old")).await.is_err());
+        assert!(payloads.get(&key("young")).await.is_ok());
+    }
+}
