@@ -90,7 +90,7 @@ def _without_keys(stack: Stack, sender: Sender, authority: Authority) -> Iterato
 
 
 def processor(stack: Stack, machnet: Sender, nurturecloud: Sender) -> None:
-    """Each outcome, an entity whose content is kept in the bucket, and a record that fails."""
+    """Each outcome, contents and a body that are kept in the bucket, and a record that fails."""
     event_id, resource = new_id(), new_id()
     machnet.deliver(machnet_event(event_id, resource))
     assert machnet.deliver(machnet_event(new_id(), resource, timestamp="2026-09-01T10:29:38.969"))[1] == "repeat"
@@ -98,6 +98,7 @@ def processor(stack: Stack, machnet: Sender, nurturecloud: Sender) -> None:
     entity = new_id()
     for state in ["Created", "Updated", "Deleted"]:
         nurturecloud.deliver(notification(state, agent(entity, note="x" * LARGE_BYTES)))
+    nurturecloud.deliver_batch(notification("Created", *[agent(new_id(), note="x" * 20_000) for _ in range(5)]))
     failed = len(stack.lines("processor", "record failed"))
     stack.send_message("not a document")
     wait_until(lambda: len(stack.lines("processor", "record failed")) > failed, what="the failure")

@@ -42,6 +42,8 @@ def new_secret(stack: Stack, machnet_signer: MachnetSigner) -> Iterator[None]:
     stack.put_secret("MachnetSecretArn", {"keys": []})
     yield
     stack.put_keys("machnet", machnet_signer.key())
+    # The function would use the key of the samples for some more seconds.
+    stack.restart("machnet")
 
 
 def test_the_probe_sees_a_signed_sample_accepted_and_recorded(stack: Stack, new_secret: None) -> None:

@@ -333,7 +333,7 @@ def test_the_processor_leaves_a_new_account_room_for_the_webhooks(translated: te
     assert concurrency["Default"] == concurrency["MinValue"] == 2
 
 
-def test_only_offloaded_deliveries_expire(translated: template.Template) -> None:
+def test_only_bodies_of_deliveries_expire(translated: template.Template) -> None:
     [bucket] = resources(translated, "AWS::S3::Bucket").values()
     expiring = {
         rule["Prefix"]: rule["ExpirationInDays"]
@@ -341,7 +341,8 @@ def test_only_offloaded_deliveries_expire(translated: template.Template) -> None
         if "ExpirationInDays" in rule
     }
 
-    assert expiring == {"deliveries/": 60}
+    retention = {"Ref": "DeliveryRetentionDays"}
+    assert expiring == {"deliveries/": 60, "delivery-bodies/": {"Fn::If": ["KeepsDeliveries", retention, 1]}}
 
 
 def test_no_throttle_unless_asked_for_and_no_metrics_by_path(translated: template.Template) -> None:
