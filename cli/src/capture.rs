@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Uri};
-use intake_providers::explain::CapturedRequest;
+use intake_providers::explain::case::CapturedRequest;
 use intake_providers::timestamp::Timestamp;
 use serde::Deserialize;
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use http::{HeaderName, HeaderValue};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
-use intake_providers::explain::CapturedRequest;
+use intake_providers::explain::case::CapturedRequest;
 use intake_providers::registry::webhook_route;
 use intake_providers::timestamp::Timestamp;
 use intake_sqlite::{DataDirectory, MAX_REFUSED_REQUESTS, RefusedRequest, RefusedRequests, RefusedSummary};

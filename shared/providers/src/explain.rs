@@ -4,17 +4,14 @@
 //! have matched is reported. What is common to providers is here, once; a provider says in [`Webhook::explain`] which of it
 //! applies. Nothing of this is ever part of an answer: it would tell a forger what is missing.
 //!
-//! - [`finding`]: what is found, each with a sentence and what to do.
+//! - [`finding`]: what is found, each with a sentence and what to do, and [`mistake`]: the mistakes in it. [`case`]: what is explained.
 //! - [`secret_text`], [`signature_text`], [`body`]: the usual mistakes with a shared secret, with the text of a signature and with the
 //!   body. `search` looks for the fewest of them that make a key fit, and `rsa_key` has those with a public key.
 //! - [`token`]: access tokens. [`path_secret`]: secrets at the end of a URL.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method};
-use secrecy::{ExposeSecret as _, SecretString};
+use http::Method;
 
 use crate::answer::{Answer, Fault, Rejection};
 use crate::registry::name::ProviderName;
@@ -24,8 +21,10 @@ use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook};
 
 pub mod body;
+pub mod case;
 pub mod finding;
 pub mod json_form;
+pub mod mistake;
 pub mod path_secret;
 pub(crate) mod rsa_key;
 pub(crate) mod search;
@@ -33,61 +32,8 @@ pub mod secret_text;
 pub mod signature_text;
 pub mod token;
 
+use case::{CapturedRequest, Case, KeyDocument};
 use finding::Finding;
-
-/// A request as it arrived. It may hold secrets, so `Debug` doesn't show it.
-#[derive(Clone)]
-pub struct CapturedRequest {
-    /// The method.
-    pub method: Method,
-    /// The path, and the query if there is one.
-    pub target: String,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, byte for byte.
-    pub body: Bytes,
-}
-
-impl CapturedRequest {
-    /// The path without the query.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        self.target.split_once('?').map_or(&self.target, |(path, _)| path)
-    }
-}
-
-impl fmt::Debug for CapturedRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CapturedRequest({}, a body of {} bytes)", self.method, self.body.len())
-    }
-}
-
-/// A file with keys: the active ones, or others to try, such as retired ones. `Debug` doesn't show its text.
-#[derive(Debug)]
-pub struct KeyDocument {
-    /// Name of the file.
-    pub name: String,
-    /// Its text: the form of the secret, or a single key.
-    pub text: SecretString,
-    /// Whether the webhook uses it.
-    pub is_active: bool,
-}
-
-impl KeyDocument {
-    fn reveal(&self) -> &str {
-        self.text.expose_secret()
-    }
-}
-
-/// A request to explain, with the files whose keys are tried.
-#[derive(Debug)]
-pub struct Case<'a> {
-    request: &'a CapturedRequest,
-    documents: &'a [KeyDocument],
-    now: Timestamp,
-    /// What the webhook would answer.
-    answer: &'a Answer,
-}
 
 /// Why a request was refused.
 #[derive(Clone, Debug)]

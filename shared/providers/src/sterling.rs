@@ -16,8 +16,9 @@ use crate::canonical_json::{Object, canonical};
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Envelope, Event, EventKind};
+use crate::explain::case::Case;
 use crate::explain::finding::Finding;
-use crate::explain::{Case, token};
+use crate::explain::token;
 use crate::identity::Identity;
 use crate::json::{Elements, Json};
 use crate::json_place::JsonPlace;
@@ -393,6 +394,10 @@ impl Webhook for Sterling {
             Err(TokenProblem::Expired) => Err(VerifyError::Rejected(Rejection::TokenExpired)),
             Err(TokenProblem::Invalid) => Err(VerifyError::Rejected(Rejection::TokenInvalid)),
         }
+    }
+
+    fn detail(credential: &Self::Credential, keys: &Self::Keys, now: Timestamp) -> Option<String> {
+        Some(token::names(&credential.0, keys, now))
     }
 
     /// 401 makes Sterling get a new token; where our own document may be outdated, a new token would not help.

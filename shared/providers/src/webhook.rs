@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::active_keys::{KeySetError, ReadKeySet};
 use crate::answer::{Answer, Rejection};
 use crate::authentic::Authentic;
-use crate::explain::Case;
+use crate::explain::case::Case;
 use crate::explain::finding::Finding;
 use crate::provider::Provider;
 use crate::request::UnverifiedRequest;
@@ -48,6 +48,12 @@ pub trait Webhook: Provider {
         keys: &Self::Keys,
         now: Timestamp,
     ) -> Result<Authentic, VerifyError>;
+
+    /// For the log alone, what is wrong with a proof that did not hold, if that can be said without a secret. It is never part of an
+    /// answer: it would tell a forger what is missing.
+    fn detail(_credential: &Self::Credential, _keys: &Self::Keys, _now: Timestamp) -> Option<String> {
+        None
+    }
 
     /// The answer to a well-formed credential that no active key confirms.
     fn no_key_matches(keys: KeyFreshness) -> Answer;

@@ -6,11 +6,7 @@ use strum::IntoStaticStr;
 
 use crate::registry::name::ProviderName;
 
-use super::body::BodyMistake;
-use super::path_secret::PathSecretMistake;
-use super::secret_text::SecretMistake;
-use super::signature_text::Encoding;
-use super::token::TokenMistake;
+use super::mistake::{BodyMistake, Encoding, PathSecretMistake, SecretMistake, TokenMistake};
 
 /// A key that was tried: its file, and what identifies it there without revealing it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::body::for_each_form;
+use super::case::{Case, KeyDocument};
 use super::finding::{Finding, TriedKey};
-use super::signature_text::{Encoding, readings};
-use super::{Case, KeyDocument};
+use super::mistake::Encoding;
+use super::signature_text::readings;
 use crate::account::AccountName;
 use crate::answer::{Answer, Rejection};
 use crate::webhook::Webhook;
