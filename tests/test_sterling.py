@@ -503,6 +503,17 @@ def forgeries() -> dict[str, Any]:
     }
 
 
+# What the log says is wrong with some of them.
+DETAILS = {
+    "a stranger's signature": "signature",
+    "a stranger's kid": "unknown-key",
+    "wrong audience": "audience",
+    "wrong issuer": "issuer",
+    "an unknown client": "unknown-client",
+    "no expiry": "claim",
+}
+
+
 @pytest.mark.parametrize("forgery", forgeries())
 def test_a_forged_token_is_answered_401_and_nothing_is_queued(
     stack: Stack, sterling: Sender, authority: Authority, forgery: str
@@ -516,6 +527,12 @@ def test_a_forged_token_is_answered_401_and_nothing_is_queued(
     assert 'error="invalid_token"' in sent.answer.headers["www-authenticate"]
     assert "expired" not in sent.answer.headers["www-authenticate"]
     assert sent.line["reason"] in {"token-invalid", "token-malformed"}
+    # What is wrong with it is for the log only.
+    assert forgery not in DETAILS or sent.line["detail"] == DETAILS[forgery]
+    assert sent.answer.problem()["detail"] in {
+        "the access token is not valid here; get a new one",
+        "the header authorization is not one bearer token",
+    }
     assert stack.proxy.count(SEND_MESSAGE) == sends
 
 

@@ -8,8 +8,8 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -149,7 +149,9 @@ struct Progress {
     undecided: AtomicBool,
     offloaded: AtomicBool,
     body_bytes: AtomicU64,
-    matched: std::sync::OnceLock<MatchedKey>,
+    matched: OnceLock<MatchedKey>,
+    /// What is wrong with a proof that did not hold.
+    detail: OnceLock<String>,
     evidence: Evidence,
 }
 
@@ -178,7 +180,8 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
             undecided: AtomicBool::new(false),
             offloaded: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),
-            matched: std::sync::OnceLock::new(),
+            matched: OnceLock::new(),
+            detail: OnceLock::new(),
             evidence,
         }
     }
@@ -206,7 +209,7 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
         progress.body_bytes.store(body.len() as u64, Ordering::Relaxed);
 
         let request = UnverifiedRequest::new(head.headers, body);
-        let request = parts.verify(request, &proof, progress.received_at).await?;
+        let request = parts.verify(request, &proof, progress).await?;
         let _ = progress.matched.set(request.authenticated_by().clone());
         let delivery = VerifiedDelivery::new(request, progress.delivery_id, progress.received_at);
 
@@ -254,6 +257,7 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
             delivery_id = %progress.delivery_id,
             outcome,
             reason,
+            detail = progress.detail.get(),
             status = W::status(answer).as_u16(),
             account = matched.map(|key| key.account.as_str()),
             key_fingerprint = matched.map(|key| key.fingerprint.as_str()),
@@ -276,16 +280,24 @@ impl<W: Webhook, P: Platform> Parts<W, P> {
         &self,
         request: UnverifiedRequest,
         proof: &W::Credential,
-        now: Timestamp,
+        progress: &Progress,
     ) -> Result<Authentic, Answer> {
+        let now = progress.received_at;
+        let note = |keys: Option<&W::Keys>| {
+            if let Some(detail) = keys.and_then(|keys| W::detail(proof, keys, now)) {
+                let _ = progress.detail.set(detail);
+            }
+        };
         let mut keys = self.keys.keys().await.map_err(|_logged| Answer::RetryLater(Fault::SecretsUnavailable))?;
-        let unverified = match attempt::<W>(request, proof, keys.get(), now)? {
+        let attempted = attempt::<W>(request, proof, keys.get(), now).inspect_err(|_| note(keys.get()))?;
+        let unverified = match attempted {
             Ok(verified) => return Ok(verified),
             Err(request) => request,
         };
         let freshness = match self.keys.newer_than(&keys).await {
             Newer::Keys(newer) => {
-                if let Ok(verified) = attempt::<W>(unverified, proof, newer.get(), now)? {
+                let attempted = attempt::<W>(unverified, proof, newer.get(), now).inspect_err(|_| note(newer.get()))?;
+                if let Ok(verified) = attempted {
                     return Ok(verified);
                 }
                 keys = newer;
@@ -294,6 +306,7 @@ impl<W: Webhook, P: Platform> Parts<W, P> {
             Newer::None => KeyFreshness::Fresh,
             Newer::Unavailable => KeyFreshness::Stale,
         };
+        note(keys.get());
         match keys.get() {
             Some(keys) if !W::is_unset(keys) => Err(W::no_key_matches(freshness)),
             _ => Err(Answer::RetryLater(Fault::NoActiveKey)),
