@@ -21,6 +21,7 @@ use crate::authority_store::StoreError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
+use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
 use crate::path_secrets::PathSecretError;
 use crate::records::OpenRecordsError;
@@ -34,6 +35,7 @@ mod client;
 mod deliveries;
 mod demo;
 mod describe;
+mod doctor;
 mod drain;
 mod entities;
 mod events;
@@ -98,6 +100,10 @@ enum Command {
     /// Tries the usual mistakes for real, on this machine only. The exit code is 0 if something was found, 1 if nothing was, and 2
     /// for a wrong command line. No secret is printed.
     Explain(explain::Arguments),
+    /// Say whether all is well with a data directory or a deployed stack, and what to do where it isn't.
+    ///
+    /// The exit code is 0 if all is well, and 1 if something is to be put right or could not be checked.
+    Doctor(doctor::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
@@ -142,6 +148,9 @@ pub enum CommandError {
     /// What was recorded.
     #[error(transparent)]
     Records(#[from] OpenRecordsError),
+    /// The checks of a data directory.
+    #[error(transparent)]
+    Doctor(#[from] DirectoryError),
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -289,6 +298,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
         Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
+        Command::Doctor(arguments) => doctor::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,

@@ -8,6 +8,7 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::ResourceStatus;
 use intake_pipeline::port_error::PortError;
 
+use super::server_clock::ServerClock;
 use crate::clients::http_client;
 use crate::port_error::port_error;
 use crate::timeouts::OPERATOR;
@@ -21,6 +22,10 @@ pub struct Stack {
     config: SdkConfig,
     name: String,
     resources: BTreeMap<String, String>,
+    /// The type of each resource, by its physical id.
+    types: BTreeMap<String, String>,
+    status: String,
+    clock: ServerClock,
     parameters: BTreeMap<String, String>,
     outputs: BTreeMap<String, String>,
 }
@@ -73,7 +78,9 @@ impl Stack {
 
     async fn read(config: SdkConfig, name: &str) -> Result<Self, StackError> {
         let region = config.region().ok_or(StackError::NoRegion)?.to_string();
-        let client = Client::new(&config);
+        let clock = ServerClock::default();
+        let with_clock = aws_sdk_cloudformation::config::Builder::from(&config).interceptor(clock.clone()).build();
+        let client = Client::from_conf(with_clock);
         let described = client.describe_stacks().stack_name(name).send().await.map_err(|error| {
             let is_missing = error.code() == Some("ValidationError")
                 && error.message().is_some_and(|message| message.contains("does not exist"));
@@ -94,7 +101,7 @@ impl Stack {
             .collect();
         let outputs =
             stack.outputs().iter().filter_map(|output| pair(output.output_key(), output.output_value())).collect();
-        let mut resources = BTreeMap::new();
+        let (mut resources, mut types) = (BTreeMap::new(), BTreeMap::new());
         let mut pages = client.list_stack_resources().stack_name(name).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| port_error(LIST_STACK_RESOURCES, &error))?;
@@ -102,11 +109,14 @@ impl Stack {
                 .stack_resource_summaries()
                 .iter()
                 .filter(|resource| resource.resource_status() != Some(&ResourceStatus::DeleteComplete));
-            resources.extend(
-                existing.filter_map(|resource| pair(resource.logical_resource_id(), resource.physical_resource_id())),
-            );
+            for resource in existing {
+                let id = resource.physical_resource_id();
+                resources.extend(pair(resource.logical_resource_id(), id));
+                types.extend(pair(id, resource.resource_type()));
+            }
         }
-        Ok(Self { config, name: name.to_owned(), resources, parameters, outputs })
+        let status = stack.stack_status().map_or_else(String::new, |status| status.as_str().to_owned());
+        Ok(Self { config, name: name.to_owned(), resources, types, status, clock, parameters, outputs })
     }
 
     /// The stack's name.
@@ -128,6 +138,23 @@ impl Stack {
     #[must_use]
     pub fn find_resource(&self, logical_id: &str) -> Option<&str> {
         self.resources.get(logical_id).map(String::as_str)
+    }
+
+    /// The physical ids of all resources of a type, such as `AWS::SQS::Queue`.
+    pub fn resources_of_type<'a>(&'a self, resource_type: &'a str) -> impl Iterator<Item = &'a str> {
+        self.types.iter().filter(move |(_, found)| *found == resource_type).map(|(id, _)| id.as_str())
+    }
+
+    /// The state of the stack itself, such as `UPDATE_COMPLETE`.
+    #[must_use]
+    pub fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// How far AWS's clock was ahead of this machine's when the stack was read, in seconds; negative if it was behind.
+    #[must_use]
+    pub fn clock_offset_seconds(&self) -> Option<i64> {
+        self.clock.offset_seconds()
     }
 
     /// The value of a parameter, if the template has it.
