@@ -202,6 +202,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_damaged_record_is_named_by_a_listing_and_does_not_end_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("intake.sqlite");
+        let records = SqliteDeliveryRecords::new(Database::open(&path).unwrap());
+        let (first, second) =
+            (record(1, ProviderName::Machnet, 10, text()), record(2, ProviderName::Machnet, 20, text()));
+        for record in [&first, &second] {
+            records.put(record).await.unwrap();
+        }
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .execute(
+                "UPDATE delivery_records SET record = '{' WHERE delivery_id = ?1",
+                [second.delivery_id.to_string()],
+            )
+            .unwrap();
+        let listing = records.list(&DeliveryFilter::default()).await.unwrap();
+        assert_eq!((listing.found, listing.unreadable), (vec![first], vec![DeliveryRecord::key(second.delivery_id)]));
+    }
+
+    #[tokio::test]
     async fn a_record_replaces_the_earlier_one_of_its_delivery() {
         let directory = tempfile::tempdir().unwrap();
         let records = SqliteDeliveryRecords::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());

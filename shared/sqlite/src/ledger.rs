@@ -541,6 +541,25 @@ mod tests {
         assert!(!error.contains("hunter2"), "{error}");
     }
 
+    #[tokio::test]
+    async fn a_damaged_entry_is_named_by_a_listing_and_does_not_end_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        for id in ["a", "b", "c"] {
+            ledger.put(at(1), &[absent(key(id, "event"), stored(id, 1))]).await.unwrap();
+        }
+        let database = rusqlite::Connection::open(directory.path().join("intake.sqlite")).unwrap();
+        database.execute("UPDATE ledger SET entry = 'hunter2' WHERE partition = 'b'", ()).unwrap();
+        let listing = ledger.list(&EventFilter::default()).await.unwrap();
+        let found: Vec<&str> = listing.found.iter().map(|event| event.key.partition.as_str()).collect();
+        assert_eq!((found, listing.unreadable), (vec!["a", "c"], vec![key("b", "event")]));
+        database.execute("UPDATE ledger SET partition = 'e', sort = 'entity' WHERE partition = 'b'", ()).unwrap();
+        assert_eq!(ledger.entities().await.unwrap().unreadable, [key("e", ENTITY_SORT)]);
+        database.execute("UPDATE ledger SET sort = 'event#1' WHERE partition = 'e'", ()).unwrap();
+        let history = ledger.history(&key("e", ENTITY_SORT)).await.unwrap();
+        assert_eq!((history.found, history.unreadable), (vec![], vec![key("e", "event#1")]));
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn of_two_writers_on_two_connections_exactly_one_gets_each_key() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! The read port on a deployed stack.
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use super::stack::{Stack, StackError};
 use super::time_index::IndexedKey;
 use super::{entities, items};
 use crate::port_error::port_error;
-use crate::timeouts::{LEDGER_CONTENTION, OPERATOR};
+use crate::timeouts::{Budget, ContentionBudget, LEDGER_CONTENTION, OPERATOR};
 use crate::{DynamoLedger, S3Payloads};
 
 const GET_ITEM: &str = "dynamodb GetItem";
@@ -36,24 +37,39 @@ pub struct StackRecords<C = SystemClock> {
     payloads: S3Payloads,
 }
 
+/// Where a stack keeps what was recorded.
+struct Names {
+    events_table: String,
+    entities_table: String,
+    bucket: String,
+}
+
 impl StackRecords {
     /// The records of a stack.
     ///
     /// # Errors
     /// When the stack lacks a table or the bucket.
     pub fn new(stack: &Stack) -> Result<Self, StackError> {
-        let client = Client::new(stack.config());
-        let events_table = stack.resource("EventsTable")?.to_owned();
-        let entities_table = stack.resource("EntitiesTable")?.to_owned();
-        let bucket = stack.resource("Bucket")?.to_owned();
-        let ledger = DynamoLedger::new(client.clone(), events_table.clone(), entities_table.clone(), LEDGER_CONTENTION);
-        Ok(Self {
-            clock: SystemClock,
-            events: EventsTable { client, name: events_table, throttling: LEDGER_CONTENTION },
+        let names = Names {
+            events_table: stack.resource("EventsTable")?.to_owned(),
+            entities_table: stack.resource("EntitiesTable")?.to_owned(),
+            bucket: stack.resource("Bucket")?.to_owned(),
+        };
+        Ok(Self::of(SystemClock, stack.config(), OPERATOR, LEDGER_CONTENTION, names))
+    }
+}
+
+impl<C> StackRecords<C> {
+    fn of(clock: C, config: &SdkConfig, payloads: Budget, throttling: ContentionBudget, names: Names) -> Self {
+        let Names { events_table, entities_table, bucket } = names;
+        let client = Client::new(config);
+        Self {
+            clock,
+            ledger: DynamoLedger::new(client.clone(), events_table.clone(), entities_table.clone(), throttling),
+            events: EventsTable { client, name: events_table, throttling },
             entities_table,
-            ledger,
-            payloads: S3Payloads::new(stack.config().clone(), OPERATOR, bucket),
-        })
+            payloads: S3Payloads::new(config.clone(), payloads, bucket),
+        }
     }
 }
 
@@ -142,3 +158,6 @@ impl<C: Clock> Records for StackRecords<C> {
         entities::history(&self.events.client, &self.events.name, entity).await
     }
 }
+
+#[cfg(test)]
+mod tests;
