@@ -30,12 +30,12 @@ pub async fn latest(
 ) -> Result<Option<Timestamp>, PortError> {
     let received = since(now);
     let deliveries = DeliveryFilter { provider: Some(provider), received, most: Some(1), ..DeliveryFilter::default() };
-    if let Some(delivery) = records.deliveries(&deliveries).await?.last() {
+    if let Some(delivery) = records.deliveries(&deliveries).await?.found.last() {
         return Ok(Some(delivery.received_at));
     }
     // Records of deliveries may be off.
     let events = EventFilter { provider: Some(provider), received, most: Some(1), ..EventFilter::default() };
-    Ok(records.events(&events).await?.last().and_then(|event| event.made()).map(|(received_at, _)| received_at))
+    Ok(records.events(&events).await?.found.last().and_then(|event| event.made()).map(|(received_at, _)| received_at))
 }
 
 fn since(now: Timestamp) -> TimeRange {
@@ -98,7 +98,7 @@ pub async fn outcomes(records: &impl Records, now: Timestamp) -> Result<Vec<Chec
             most: Some(MAX_COUNTED),
             ..EventFilter::default()
         };
-        let number = records.events(&filter).await?.len();
+        let number = records.events(&filter).await?.found.len();
         let period = in_words(LOOK_BACK);
         checks.push(match number {
             0 => Check::well(subject, format!("nothing in the last {period}")),

@@ -1,10 +1,16 @@
 //! What the operator's commands ask of a deployed stack. The functions are built without it.
 
+mod entities;
 mod health;
+mod hours;
+mod items;
 mod records;
+mod search;
 mod server_clock;
 mod stack;
+mod time_index;
 
 pub use health::{Alarm, Schedule, Subscribers};
 pub use records::StackRecords;
+pub use search::LOOK_BACK;
 pub use stack::{Stack, StackError};
