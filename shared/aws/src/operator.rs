@@ -6,8 +6,10 @@ mod items;
 mod records;
 mod search;
 mod stack;
+mod stack_error;
 mod time_index;
 
 pub use records::StackRecords;
 pub use search::LOOK_BACK;
-pub use stack::{Stack, StackError};
+pub use stack::Stack;
+pub use stack_error::StackError;
