@@ -11,13 +11,18 @@ from stack.stack import BINARIES, Stack
 
 
 def run(
-    stack: Stack, *arguments: str, credentials: dict[str, str] | None = None, **options: Any
+    stack: Stack,
+    *arguments: str,
+    credentials: dict[str, str] | None = None,
+    endpoint: str | None = None,
+    **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
-    """Runs a command, with the emulator's own credentials or those given. The options are those of `subprocess.run`."""
+    """Runs a command, with the emulator's own credentials and endpoint or those given. The options are those of
+    `subprocess.run`."""
     environment = {
         "PATH": os.environ["PATH"],
         "AWS_REGION": REGION,
-        "AWS_ENDPOINT_URL": stack.url,
+        "AWS_ENDPOINT_URL": endpoint or stack.url,
         "AWS_EC2_METADATA_DISABLED": "true",
         **(CREDENTIALS if credentials is None else credentials),
     }

@@ -8,9 +8,11 @@ mod records;
 mod search;
 mod server_clock;
 mod stack;
+mod stack_error;
 mod time_index;
 
 pub use health::{Alarm, Schedule, Subscribers};
 pub use records::StackRecords;
 pub use search::LOOK_BACK;
-pub use stack::{Stack, StackError};
+pub use stack::Stack;
+pub use stack_error::StackError;
