@@ -7,12 +7,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use http::{HeaderName, HeaderValue};
+use intake_pipeline::refused::{RefusedRequest, RefusedSummary};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::explain::case::CapturedRequest;
 use intake_providers::registry::webhook_route;
 use intake_providers::timestamp::Timestamp;
-use intake_sqlite::{DataDirectory, MAX_REFUSED_REQUESTS, RefusedRequest, RefusedRequests, RefusedSummary};
+use intake_sqlite::{DataDirectory, MAX_REFUSED_REQUESTS, RefusedRequests};
 use serde::Serialize;
 
 use super::describe::{in_seconds, table};

@@ -49,10 +49,17 @@ impl Reply {
 pub(crate) struct Received {
     /// The request line, such as `PUT /bucket/key?x-id=PutObject`.
     pub(crate) line: String,
+    /// The headers, as they came.
+    headers: Vec<String>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Received {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.iter().filter_map(|line| line.split_once(':'));
+        headers.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -112,7 +119,7 @@ fn serve(mut stream: TcpStream, replies: &[Reply], log: &Mutex<Vec<Received>>) {
     let index = {
         let mut log = log.lock().unwrap();
         let line = head.first().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
-        log.push(Received { line, body });
+        log.push(Received { line, headers: head.iter().skip(1).cloned().collect(), body });
         log.len() - 1
     };
     match replies.get(index).or(replies.last()).unwrap() {

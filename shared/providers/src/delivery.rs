@@ -42,6 +42,15 @@ impl DeliveryId {
 }
 
 impl DeliveryId {
+    /// The moment of arrival, to the millisecond; `None` for a UUID of another version.
+    #[must_use]
+    pub fn received_at(self) -> Option<Timestamp> {
+        let (seconds, nanoseconds) = self.0.get_timestamp().filter(|_| self.0.get_version_num() == 7)?.to_unix();
+        let milliseconds =
+            i64::try_from(seconds).ok()?.checked_mul(1_000)?.checked_add(i64::from(nanoseconds / 1_000_000))?;
+        Timestamp::from_unix_milliseconds(milliseconds).ok()
+    }
+
     /// A number below `shards`, evenly distributed over deliveries, also over those with the same body.
     #[must_use]
     pub const fn shard(self, shards: u8) -> u8 {
