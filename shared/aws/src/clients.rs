@@ -119,4 +119,9 @@ impl Clients {
             .build();
         Self { config, payloads: calls, contention }
     }
+
+    #[cfg(feature = "operator")]
+    pub(crate) const fn config(&self) -> &SdkConfig {
+        &self.config
+    }
 }

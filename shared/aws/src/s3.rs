@@ -34,18 +34,18 @@ pub struct S3Refused {
 
 /// A client that is created by the first call: an intake seldom stores a body, and a client costs memory and start-up time.
 #[derive(Debug)]
-struct LazyClient {
+pub(crate) struct LazyClient {
     config: SdkConfig,
     budget: Budget,
     client: OnceLock<Client>,
 }
 
 impl LazyClient {
-    const fn new(config: SdkConfig, budget: Budget) -> Self {
+    pub(crate) const fn new(config: SdkConfig, budget: Budget) -> Self {
         Self { config, budget, client: OnceLock::new() }
     }
 
-    fn get(&self) -> &Client {
+    pub(crate) fn get(&self) -> &Client {
         self.client.get_or_init(|| {
             let config = Builder::from(&self.config)
                 .timeout_config(self.budget.timeout_config())

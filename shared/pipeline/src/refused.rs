@@ -6,12 +6,16 @@
 //! - [`keeper`]: what a function on AWS keeps, and how little that may cost.
 //! - [`document`]: the form in which it is kept.
 
+use std::future::Future;
+
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, Method, Version};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
+
+use crate::port_error::PortError;
 
 pub mod document;
 pub mod keeper;
@@ -62,6 +66,15 @@ impl std::fmt::Debug for RefusedRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "RefusedRequest({})", self.summary.id)
     }
+}
+
+/// Where refused requests are kept, for those who look for one.
+pub trait RefusedReader: Send + Sync {
+    /// The latest refused requests, in the order in which they came.
+    fn list(&self, limit: u32) -> impl Future<Output = Result<Vec<RefusedSummary>, PortError>> + Send;
+
+    /// A refused request; `None` if it is not kept, or no longer.
+    fn get(&self, id: DeliveryId) -> impl Future<Output = Result<Option<RefusedRequest>, PortError>> + Send;
 }
 
 /// The request line and the headers as HTTP/1.1 writes them. The chunks of a body are not kept, so their header is left out.

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::refused::{RefusedRequest, RefusedSummary};
+use intake_pipeline::refused::{RefusedReader, RefusedRequest, RefusedSummary};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
@@ -114,12 +114,10 @@ impl RefusedRequests {
             })
             .await
     }
+}
 
-    /// The latest refused requests, in the order in which they came.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn list(&self, limit: u32) -> Result<Vec<RefusedSummary>, PortError> {
+impl RefusedReader for RefusedRequests {
+    async fn list(&self, limit: u32) -> Result<Vec<RefusedSummary>, PortError> {
         self.0
             .transaction("sqlite list refused requests", move |transaction| {
                 let sql = format!("SELECT {COLUMNS} FROM refused ORDER BY number DESC LIMIT ?1");
@@ -133,11 +131,7 @@ impl RefusedRequests {
             .await
     }
 
-    /// A refused request; `None` if it is not kept, or no longer.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn get(&self, id: DeliveryId) -> Result<Option<RefusedRequest>, PortError> {
+    async fn get(&self, id: DeliveryId) -> Result<Option<RefusedRequest>, PortError> {
         self.0
             .transaction("sqlite get refused request", move |transaction| {
                 let sql = format!("SELECT {COLUMNS}, head, body FROM refused WHERE id = ?1");
