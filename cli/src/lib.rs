@@ -6,6 +6,7 @@ pub mod client;
 pub mod commands;
 pub mod deployed_stack;
 pub mod drain;
+pub mod kept_requests;
 pub mod key_files;
 pub mod path_secrets;
 pub mod records;

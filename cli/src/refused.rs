@@ -142,6 +142,7 @@ mod tests {
     use axum::middleware::from_fn_with_state;
     use http::StatusCode;
     use intake_pipeline::problem::problem;
+    use intake_pipeline::refused::RefusedReader as _;
 
     use super::*;
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{CommandError, invocation};
+use crate::kept_requests::AnyRefused;
 use crate::records::AnyRecords;
 
 /// The options of a command that works on a deployed stack as well.
@@ -49,8 +50,15 @@ impl Place {
         })
     }
 
+    /// The requests that were refused there.
+    pub(super) async fn refused(&self) -> Result<AnyRefused, CommandError> {
+        Ok(match self {
+            Self::Directory(path) => AnyRefused::of_directory(path)?,
+            Self::Stack { name, region } => AnyRefused::of_stack(name, region.as_deref()).await?,
+        })
+    }
+
     /// How to call this program again for the same place.
-    #[expect(dead_code, reason = "for the hints of the commands that come next")]
     pub(super) fn invocation(&self) -> String {
         match self {
             Self::Directory(path) => invocation(path),
