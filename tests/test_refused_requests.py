@@ -14,7 +14,7 @@ import operator_commands
 import pytest
 from senders import Sender, new_event
 from signers import MachnetSigner
-from stack.stack import Stack
+from stack.stack import STACK_NAME, Stack
 
 MAX_PER_HOUR = 5
 PUT = "S3.PutObject"
@@ -88,6 +88,33 @@ def test_of_a_flood_a_few_are_kept_and_each_is_explained(
         assert content["headers"]["content-type"] == "application/json"
 
 
+def test_what_a_stack_has_kept_is_listed_shown_and_explained_by_its_id(keeping: Stack, forger: MachnetSigner) -> None:
+    body = new_event("machnet")
+    keeping.restart("machnet")
+    keeping.post("machnet", body, forger.headers(body))
+    keys = [key for keys in kept(keeping, "machnet").values() for key in keys]
+    ids = {document(keeping, key)["refused"]["id"] for key in keys}
+
+    def run(*arguments: str) -> str:
+        done = operator_commands.run(keeping, *arguments, "--stack", STACK_NAME)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    listed = [json.loads(line) for line in run("refused", "--json").splitlines()]
+    assert {each["id"] for each in listed} == ids
+    assert {(each["status"], each["reason"], each["path"]) for each in listed} == {(409, "signature-mismatch", "/webhooks/machnet")}
+    assert [each["received_at"] for each in listed] == sorted(each["received_at"] for each in listed)
+    assert json.loads(run("refused", "--limit", "1", "--json")) == listed[-1]
+    wanted = listed[0]["id"]
+    assert wanted in run("refused")
+    assert json.loads(run("refused", "show", wanted, "--json"))["id"] == wanted
+    # With the stack's own secret.
+    assert "a line break after it" in run("explain", wanted)
+
+    unknown = operator_commands.run(keeping, "explain", "019abc5e-5d4c-7e61-93a2-6f0d1b7c8e21", "--stack", STACK_NAME)
+    assert (unknown.returncode, "no refused request has the id" in unknown.stderr) == (1, True)
+
+
 def test_new_copies_of_the_function_find_the_places_taken_and_give_up(
     keeping: Stack, machnet: Sender, forger: MachnetSigner
 ) -> None:
@@ -131,9 +158,11 @@ def test_a_refused_token_request_is_kept_in_a_folder_of_its_own(keeping: Stack) 
 
 def test_nothing_is_kept_unless_it_was_asked_for(keeping: Stack, forger: MachnetSigner) -> None:
     before = keeping.proxy.count(PUT)
+    kept_before = kept(keeping, "machnet")
     for number in ["", "0"]:
         with keeping.settings("machnet", KEEP_REFUSED=number):
             keeping.restart("machnet")
             assert flood(keeping, forger, requests=5, at_once=1) == {409: 5}
 
     assert keeping.proxy.count(PUT) == before
+    assert kept(keeping, "machnet") == kept_before
