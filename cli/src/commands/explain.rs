@@ -147,7 +147,7 @@ impl ActiveKeys {
     }
 
     /// The keys of a provider, if there are any. Those of a provider that the request is not for may be unreadable.
-    #[cfg_attr(not(feature = "aws"), expect(clippy::unused_async, reason = "with the SDK it waits"))]
+    #[cfg_attr(not(feature = "aws"), expect(unused_variables, clippy::unused_async, reason = "with the SDK they are"))]
     async fn document(&self, provider: ProviderName, is_needed: bool) -> Result<Option<KeyDocument>, CommandError> {
         match self {
             Self::Directory(directory) => {
