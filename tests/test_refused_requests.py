@@ -106,7 +106,7 @@ def test_what_a_stack_has_kept_is_listed_shown_and_explained_by_its_id(keeping: 
     assert [each["received_at"] for each in listed] == sorted(each["received_at"] for each in listed)
     assert json.loads(run("refused", "--limit", "1", "--json")) == listed[-1]
     wanted = listed[0]["id"]
-    assert wanted in run("refused")
+    assert f"`webhook-intake explain <ID> --stack {STACK_NAME}`" in run("refused")
     assert json.loads(run("refused", "show", wanted, "--json"))["id"] == wanted
     # With the stack's own secret.
     assert "a line break after it" in run("explain", wanted)

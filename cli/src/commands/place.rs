@@ -58,7 +58,20 @@ impl Place {
         })
     }
 
+    /// How to run a command for the same place, as a user types it. The options of a stack belong to the command.
+    pub(super) fn command(&self, command: &str) -> String {
+        match self {
+            Self::Directory(path) => format!("{} {command}", invocation(path)),
+            // A build from source needs a feature for it, so the installed program is named.
+            Self::Stack { name, region: None } => format!("webhook-intake {command} --stack {name}"),
+            Self::Stack { name, region: Some(region) } => {
+                format!("webhook-intake {command} --stack {name} --region {region}")
+            }
+        }
+    }
+
     /// How to call this program again for the same place.
+    #[expect(dead_code, reason = "for the hints of the commands that come next")]
     pub(super) fn invocation(&self) -> String {
         match self {
             Self::Directory(path) => invocation(path),
