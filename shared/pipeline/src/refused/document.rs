@@ -185,6 +185,14 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_do_not_swell_the_document() {
+        let body = vec![1; 10_000];
+        let document = write(&summary("/webhooks/machnet", &body), &HeaderMap::new(), &body);
+        assert!(document.len() <= 2 * body.len(), "{}", document.len());
+        assert_eq!(*read(&document).unwrap().body, *body);
+    }
+
+    #[test]
     fn another_document_is_not_read_and_not_quoted() {
         for text in ["hunter2", "{}", r#"{"rawPath": "/hunter2"}"#] {
             let error = read(text.as_bytes()).unwrap_err().to_string();
