@@ -1,10 +1,16 @@
 //! What the operator's commands ask of a deployed stack. The functions are built without it.
 
 mod active_secrets;
+mod entities;
+mod hours;
+mod items;
 mod records;
 mod refused;
+mod search;
 mod stack;
+mod time_index;
 
 pub use records::StackRecords;
 pub use refused::StackRefused;
+pub use search::LOOK_BACK;
 pub use stack::{Stack, StackError};
