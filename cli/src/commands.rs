@@ -92,9 +92,10 @@ enum Command {
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
     Entities(entities::Arguments),
-    /// List the requests that the server refused, or show one.
+    /// List the requests that the server or a deployed stack refused, or show one.
     ///
-    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB.
+    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB. A stack keeps as many an hour as its
+    /// parameter KeepRefused says, for 7 days.
     Refused(refused::Arguments),
     /// Say why a request was refused: which key, secret, body or signature would have matched, and what to do.
     ///
@@ -188,7 +189,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// A refused request that is not kept.
-    #[error("no refused request has the id {id}; `refused` lists those that are kept, the latest 1,000")]
+    #[error("no refused request has the id {id}; `refused` lists those that are kept")]
     UnknownRefusal {
         /// The id.
         id: DeliveryId,

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod deployed_stack;
 pub mod doctor;
 pub mod drain;
+pub mod kept_requests;
 pub mod key_files;
 pub mod path_secrets;
 pub mod records;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{CommandError, invocation};
+use crate::kept_requests::AnyRefused;
 use crate::records::AnyRecords;
 
 /// The options of a command that works on a deployed stack as well.
@@ -46,6 +47,14 @@ impl Place {
         Ok(match self {
             Self::Directory(path) => AnyRecords::of_directory(path)?,
             Self::Stack { name, region } => AnyRecords::of_stack(name, region.as_deref()).await?,
+        })
+    }
+
+    /// The requests that were refused there.
+    pub(super) async fn refused(&self) -> Result<AnyRefused, CommandError> {
+        Ok(match self {
+            Self::Directory(path) => AnyRefused::of_directory(path)?,
+            Self::Stack { name, region } => AnyRefused::of_stack(name, region.as_deref()).await?,
         })
     }
 

@@ -1,10 +1,12 @@
 //! What the operator's commands ask of a deployed stack. The functions are built without it.
 
+mod active_secrets;
 mod entities;
 mod health;
 mod hours;
 mod items;
 mod records;
+mod refused;
 mod search;
 mod server_clock;
 mod stack;
@@ -13,6 +15,7 @@ mod time_index;
 
 pub use health::{Alarm, Schedule, Subscribers};
 pub use records::StackRecords;
+pub use refused::StackRefused;
 pub use search::LOOK_BACK;
 pub use stack::Stack;
 pub use stack_error::StackError;
