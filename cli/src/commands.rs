@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::records::ReadEventDataError;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
@@ -38,6 +39,8 @@ mod drain;
 mod entities;
 mod events;
 mod explain;
+mod follow;
+mod listing;
 mod nurturecloud_url;
 mod place;
 mod redrive;
@@ -83,9 +86,9 @@ enum Command {
     /// Messages are acknowledged, and so gone from NowCerts' queue, once they are on ours. The exit code is 0 unless the run
     /// failed.
     Drain(drain::Arguments),
-    /// List the deliveries that came in, or show one: its headers, its body to the byte, and what became of it.
+    /// List the deliveries that came in, show one with its headers and its body to the byte, or print them as they come.
     Deliveries(deliveries::Arguments),
-    /// List what became of the events that came in.
+    /// List the events that came in and what became of them, show one, or print them as they come.
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
     Entities(entities::Arguments),
@@ -220,11 +223,37 @@ pub enum CommandError {
         id: String,
     },
     /// A delivery without a record.
-    #[error("there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days")]
+    #[error(
+        "there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days, or as \
+         long as DELIVERY_RETENTION_DAYS says"
+    )]
     UnknownDelivery {
         /// Its id.
         id: DeliveryId,
     },
+    /// An event that is not there.
+    #[error(
+        "there is no event {id}; `events` lists what there is, and an event is named by <delivery id>.<index>, by its own id \
+         or by its delivery's"
+    )]
+    UnknownEvent {
+        /// What was looked for.
+        id: String,
+    },
+    /// A delivery that left no event like the one that was looked for.
+    #[error(
+        "there is no such event of delivery {delivery_id}, whose outcomes are: {outcomes}; a duplicate leaves no event of its \
+         own, and `deliveries show {delivery_id}` names the delivery that brought it first"
+    )]
+    NoEventOfDelivery {
+        /// The delivery.
+        delivery_id: DeliveryId,
+        /// What became of its events.
+        outcomes: String,
+    },
+    /// An event's data.
+    #[error(transparent)]
+    EventData(#[from] ReadEventDataError),
     /// A body that was received.
     #[error(transparent)]
     Body(#[from] ReadBodyError),
@@ -330,10 +359,16 @@ fn print_json_lines(text: &str) -> Result<(), CommandError> {
 
 /// Writes bytes as they are.
 fn write_to_stdout(bytes: &[u8]) -> Result<(), CommandError> {
+    write_while_read(bytes).map(|_| ())
+}
+
+/// The same, and returns whether anybody still reads.
+fn write_while_read(bytes: &[u8]) -> Result<bool, CommandError> {
     let mut output = io::stdout().lock();
     match io::Write::write_all(&mut output, bytes).and_then(|()| io::Write::flush(&mut output)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CommandError::Terminal(error)),
     }
 }
 

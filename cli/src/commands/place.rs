@@ -50,7 +50,6 @@ impl Place {
     }
 
     /// How to call this program again for the same place.
-    #[expect(dead_code, reason = "for the hints of the commands that come next")]
     pub(super) fn invocation(&self) -> String {
         match self {
             Self::Directory(path) => invocation(path),

@@ -42,6 +42,17 @@ impl DeliveryId {
 }
 
 impl DeliveryId {
+    /// The moment of arrival that the id was made of; `None` if it is not one of ours, which have version 7.
+    #[must_use]
+    pub fn received_at(self) -> Option<Timestamp> {
+        if self.0.get_version_num() != 7 {
+            return None;
+        }
+        let [first, second, third, fourth, fifth, sixth, ..] = *self.0.as_bytes();
+        let milliseconds = u64::from_be_bytes([0, 0, first, second, third, fourth, fifth, sixth]);
+        i64::try_from(milliseconds).ok().and_then(|milliseconds| Timestamp::from_unix_milliseconds(milliseconds).ok())
+    }
+
     /// A number below `shards`, evenly distributed over deliveries, also over those with the same body.
     #[must_use]
     pub const fn shard(self, shards: u8) -> u8 {
@@ -58,7 +69,14 @@ impl DeliveryId {
     /// The delivery of an event with such an id.
     #[must_use]
     pub fn of_event_id(event_id: &str) -> Option<Self> {
-        event_id.rsplit_once('.').and_then(|(delivery_id, _)| delivery_id.parse().ok())
+        Self::and_index_of(event_id).map(|(delivery_id, _)| delivery_id)
+    }
+
+    /// The delivery of an event with such an id, and the event's place in it.
+    #[must_use]
+    pub fn and_index_of(event_id: &str) -> Option<(Self, EventIndex)> {
+        let (delivery_id, index) = event_id.rsplit_once('.')?;
+        Some((delivery_id.parse().ok()?, EventIndex(index.parse().ok()?)))
     }
 }
 
@@ -159,10 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn an_id_tells_the_millisecond_of_its_arrival() {
+        let received_at = Timestamp::from_unix_milliseconds(1_795_257_000_123).unwrap();
+        assert_eq!(DeliveryId::new(received_at, [255; 10]).received_at(), Some(received_at));
+        assert_eq!(DeliveryId::random(received_at).received_at(), Some(received_at));
+        let other_version = "c232ab00-9414-4aec-b3c8-f6bdeced846a".parse::<DeliveryId>().unwrap();
+        assert_eq!(other_version.received_at(), None);
+    }
+
+    #[test]
     fn the_id_of_an_event_names_its_delivery() {
         let id = DeliveryId::new(Timestamp::from_unix_milliseconds(1_795_257_000_123).unwrap(), [7; 10]);
         assert_eq!(DeliveryId::of_event_id(&id.event_id(EventIndex(12))), Some(id));
-        assert_eq!(DeliveryId::of_event_id("evt.1"), None);
+        assert_eq!(DeliveryId::and_index_of(&id.event_id(EventIndex(12))), Some((id, EventIndex(12))));
+        for other in ["evt.1", &format!("{id}.evt"), &format!("{id}.-1"), &id.to_string()] {
+            assert_eq!(DeliveryId::of_event_id(other), None, "{other}");
+        }
     }
 
     #[test]

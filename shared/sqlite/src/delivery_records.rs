@@ -29,7 +29,7 @@ impl SqliteDeliveryRecords {
     pub(crate) async fn list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, PortError> {
         let filter = filter.clone();
         self.0
-            .transaction("sqlite list deliveries", move |transaction| {
+            .read("sqlite list deliveries", move |transaction| {
                 let sql = "SELECT delivery_id, record FROM delivery_records
                      WHERE (?1 IS NULL OR provider = ?1) AND received_at >= ?2 AND received_at < ?3
                      ORDER BY received_at DESC, delivery_id DESC";
@@ -61,7 +61,7 @@ impl SqliteDeliveryRecords {
     pub(crate) async fn find(&self, delivery_id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         let delivery_id = delivery_id.to_string();
         self.0
-            .transaction("sqlite find delivery", move |transaction| {
+            .read("sqlite find delivery", move |transaction| {
                 let sql = "SELECT record FROM delivery_records WHERE delivery_id = ?1";
                 let text: Option<String> = transaction.query_row(sql, [&delivery_id], |row| row.get(0)).optional()?;
                 text.map(|text| parse(delivery_id, &text)).transpose()

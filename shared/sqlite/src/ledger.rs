@@ -30,7 +30,7 @@ impl SqliteLedger {
     pub(crate) async fn list(&self, filter: &EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
         let filter = filter.clone();
         self.0
-            .transaction("sqlite list events", move |transaction| {
+            .read("sqlite list events", move |transaction| {
                 let sql = "SELECT partition, sort, entry FROM ledger
                      WHERE outcome IS NOT NULL AND (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR outcome = ?2)
                          AND received_at >= ?3 AND received_at < ?4
@@ -42,16 +42,18 @@ impl SqliteLedger {
                     filter.received.since.map_or(i64::MIN, Timestamp::unix_milliseconds),
                     filter.received.until.map_or(i64::MAX, Timestamp::unix_milliseconds),
                 );
-                let read = |row: &rusqlite::Row<'_>| {
-                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-                };
                 let mut events = Vec::new();
-                for row in statement.query_map(parameters, read)? {
+                let mut rows = statement.query(parameters)?;
+                while let Some(row) = rows.next()? {
                     if filter.most.is_some_and(|most| events.len() as u64 >= u64::from(most)) {
                         break;
                     }
-                    let (partition, sort, text) = row?;
-                    let key = EntryKey { partition, sort };
+                    let key = EntryKey { partition: row.get(0)?, sort: row.get(1)? };
+                    // Decided by the key, so that whoever asks again and again costs little.
+                    if filter.except.contains_key(&key) {
+                        continue;
+                    }
+                    let text: String = row.get(2)?;
                     let event = RecordedEvent { entry: parse(&key, &text)?, key };
                     if filter.matches(&event) {
                         events.push(event);
@@ -70,7 +72,7 @@ impl SqliteLedger {
     /// Lists entities of all businesses, ordered by component and id.
     pub(crate) async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
         self.0
-            .transaction("sqlite list entities", |transaction| {
+            .read("sqlite list entities", |transaction| {
                 let mut statement = transaction.prepare("SELECT partition, entry FROM ledger WHERE sort = ?1")?;
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
                 let mut entities = Vec::new();
@@ -91,7 +93,7 @@ impl SqliteLedger {
     pub(crate) async fn history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
         let partition = entity.partition.clone();
         self.0
-            .transaction("sqlite list an entity's events", move |transaction| {
+            .read("sqlite list an entity's events", move |transaction| {
                 let sql = "SELECT sort, entry FROM ledger WHERE partition = ?1 AND sort >= 'event#' AND sort < 'event$'
                      ORDER BY sort";
                 let mut statement = transaction.prepare(sql)?;
@@ -113,7 +115,7 @@ impl LedgerReader for SqliteLedger {
     async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
         let key = key.clone();
         self.0
-            .transaction("sqlite get entity", move |transaction| match at(transaction, &key)? {
+            .read("sqlite get entity", move |transaction| match at(transaction, &key)? {
                 None => Ok(None),
                 Some((Entry::Entity(entity), _)) => Ok(Some(*entity)),
                 Some(_) => Err(WorkError::NoEntity { partition: key.partition, sort: key.sort }),
@@ -123,9 +125,7 @@ impl LedgerReader for SqliteLedger {
 
     async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
         let key = key.clone();
-        self.0
-            .transaction("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry)))
-            .await
+        self.0.read("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry))).await
     }
 }
 
