@@ -108,7 +108,8 @@ pub(super) async fn follow<F: Feed>(
         tokio::time::sleep(looks.pause).await;
         // A clock that is put back must not bring back what was forgotten.
         now = clock.now().max(now);
-        let far_start = since.unwrap_or_else(|| before(now, looks.far));
+        // What was recorded after the last look of this kind, and is not older than that, was received since then.
+        let far_start = since.unwrap_or_else(|| before(last_far, looks.far));
         let is_far = before(now, looks.far_every) >= last_far;
         let start = if is_far { far_start } else { far_start.max(before(now, looks.near)) };
         match feed.list(start, Arc::clone(&known)).await {
@@ -130,8 +131,9 @@ pub(super) async fn follow<F: Feed>(
         }
         if is_far {
             last_far = now;
-            // No look goes back to these any more.
-            Arc::make_mut(&mut known).retain(|_, received_at| *received_at >= far_start);
+            // No look goes back further than the next one.
+            let next_start = since.unwrap_or_else(|| before(last_far, looks.far));
+            Arc::make_mut(&mut known).retain(|_, received_at| *received_at >= next_start);
         }
     }
 }

@@ -8,6 +8,7 @@ mod deliveries;
 mod demo;
 mod drain;
 mod entities;
+mod events;
 mod help;
 mod nurturecloud;
 mod program;

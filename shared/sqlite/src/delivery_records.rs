@@ -119,6 +119,8 @@ fn parse(delivery_id: String, text: &str) -> Result<DeliveryRecord, WorkError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use intake_pipeline::delivery_record::{EventOutcome, HeaderText, RecordedHeader};
     use intake_pipeline::ledger::{Outcome, OutcomeCounts, TimeIndex};
@@ -164,7 +166,7 @@ mod tests {
             further_outcomes: OutcomeCounts { stored: 1, ..OutcomeCounts::default() },
             event_types: vec!["machnet.done".to_owned()],
             expires_at: seconds + 30 * DAY,
-            time_index: TimeIndex { time_bucket: "b".to_owned(), time_order: "o".to_owned() },
+            time_index: TimeIndex { time_bucket: "b".to_owned(), time_order: format!("{number}") },
         }
     }
 
@@ -193,6 +195,9 @@ mod tests {
         })
         .await;
         assert_eq!(late, [second.clone(), third.clone()]);
+        let known = |record: &DeliveryRecord| (record.time_index.time_order.clone(), record.received_at);
+        let except = Arc::new([known(&first), known(&third)].into());
+        assert_eq!(list(DeliveryFilter { except, ..DeliveryFilter::default() }).await, [second.clone()]);
         assert_eq!(list(DeliveryFilter { most: Some(1), ..DeliveryFilter::default() }).await, [third]);
         assert_eq!(records.find(second.delivery_id).await.unwrap(), Some(second));
         assert_eq!(records.find(DeliveryId::new(at(9), [9; 10])).await.unwrap(), None);

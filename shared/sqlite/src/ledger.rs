@@ -247,6 +247,7 @@ impl Columns {
 mod tests {
     use std::collections::{BTreeMap, HashMap};
     use std::path::Path;
+    use std::sync::Arc;
 
     use intake_pipeline::ledger::{
         AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, TimeIndex,
@@ -390,6 +391,58 @@ mod tests {
         let puts = [absent(key("a", "event"), stored("1", 1)), absent(key("a", "event"), stored("1", 1))];
         let error = ledger.put(at(1), &puts).await.unwrap_err();
         assert_eq!(error.to_string(), "sqlite put entries failed: one call puts two entries at a event");
+    }
+
+    #[tokio::test]
+    async fn an_event_is_found_by_its_place_and_what_is_known_is_left_out_unread() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let entries = [("a", 10, 0), ("b", 10, 1), ("c", 10, 2), ("d", 20, 0)];
+        for (id, seconds, index) in entries {
+            let mut event = event(id, ProviderName::Machnet, Outcome::Stored, at(seconds));
+            event.occurrence.index = EventIndex(index);
+            ledger.put(at(50), &[absent(key(id, "event"), Entry::Event(Box::new(event)))]).await.unwrap();
+        }
+        let list = async |filter: EventFilter| {
+            let listed = ledger.list(&filter).await.unwrap();
+            listed.into_iter().map(|event| event.key.partition).collect::<Vec<_>>()
+        };
+        let of_delivery = EventFilter::of_delivery(occurrence(at(10)).delivery_id);
+        assert_eq!(list(of_delivery.clone()).await, ["a", "b", "c"]);
+        assert_eq!(list(EventFilter { index: Some(EventIndex(1)), ..of_delivery.clone() }).await, ["b"]);
+        // A damaged entry would be an error, if it were read.
+        ledger
+            .0
+            .transaction("sqlite damage", |transaction| {
+                Ok(transaction.execute("UPDATE ledger SET entry = '{' WHERE partition IN ('a', 'd')", ())?)
+            })
+            .await
+            .unwrap();
+        let except = ["a", "c"].map(|id| (key(id, "event"), at(10))).into();
+        assert_eq!(list(EventFilter { except: Arc::new(except), ..of_delivery }).await, ["b"]);
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_one_moment_keeps_no_writer_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let (reader, writer) = (ledger(directory.path()), ledger(directory.path()));
+        writer.put(at(1), &[absent(key("a", "event"), stored("a", 1))]).await.unwrap();
+        let (reading, begun) = std::sync::mpsc::channel();
+        let (written, end) = std::sync::mpsc::channel();
+        let count = "SELECT count(*) FROM ledger";
+        let read = reader.0.read("sqlite read", move |transaction| {
+            let before: u64 = transaction.query_row(count, (), |row| row.get(0))?;
+            reading.send(()).unwrap();
+            end.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+            let after: u64 = transaction.query_row(count, (), |row| row.get(0))?;
+            Ok((before, after))
+        });
+        let write = async {
+            tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+            writer.put(at(2), &[absent(key("b", "event"), stored("b", 2))]).await.unwrap();
+            written.send(()).unwrap();
+        };
+        assert_eq!(tokio::join!(read, write).0.unwrap(), (1, 1));
     }
 
     #[tokio::test]

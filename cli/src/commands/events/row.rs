@@ -29,7 +29,7 @@ struct Shown {
 pub(super) fn rows<'a>(events: impl IntoIterator<Item = &'a RecordedEvent>) -> String {
     let row = |shown: Shown| {
         let what = shown.event_type.unwrap_or_else(|| shown.provider.to_string());
-        let details = in_brackets(&shown.details);
+        let details = after_dash(&shown.details);
         [shown.received, shown.outcome.as_str().to_owned(), format!("{what} {}{details}", shown.place)]
     };
     let rows = events.into_iter().filter_map(shown).map(row).collect();
@@ -41,11 +41,11 @@ pub(super) fn line(event: &RecordedEvent) -> String {
     let Some(shown) = shown(event) else { return String::new() };
     let Shown { received, provider, outcome, event_type, place, details } = shown;
     let what = event_type.unwrap_or_else(|| provider.to_string());
-    format!("{received}  {:<11}  {place}  {}{}\n", outcome.as_str(), escape(&what), escape(&in_brackets(&details)))
+    format!("{received}  {:<11}  {place}  {}{}\n", outcome.as_str(), escape(&what), escape(&after_dash(&details)))
 }
 
-fn in_brackets(details: &str) -> String {
-    if details.is_empty() { String::new() } else { format!(" ({details})") }
+fn after_dash(details: &str) -> String {
+    if details.is_empty() { String::new() } else { format!(" – {details}") }
 }
 
 fn shown(event: &RecordedEvent) -> Option<Shown> {

@@ -138,9 +138,9 @@ async fn what_was_received_since_a_time_is_printed_first() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_recorded_late_is_printed_at_the_next_look_that_goes_back_so_far() {
-    // Received 50 seconds before, so not within the ten seconds of every look.
-    let numbers = Numbers::of(&[(5, 1, 50), (33, 2, 99), (40, 3, 9)]);
-    assert_eq!(numbers.printed(None, 100).await, ["30:1", "40:3", "60:2"]);
+    // Received more than the ten seconds of every look before it is recorded, and at most 100.
+    let numbers = Numbers::of(&[(1, 1, 100), (5, 2, 50), (31, 3, 100), (40, 4, 9)]);
+    assert_eq!(numbers.printed(None, 100).await, ["30:1", "30:2", "40:4", "60:3"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,8 +158,13 @@ async fn most_looks_go_back_a_little_and_what_no_look_reaches_is_forgotten() {
     let looks = numbers.looks.borrow();
     assert_eq!(looks[0], before(TestClock::at(0), LOOKS.far));
     assert_eq!(looks[1], before(TestClock::at(1), LOOKS.near));
-    let far = looks.iter().zip(0..).filter(|(since, second)| **since == before(TestClock::at(*second), LOOKS.far));
-    assert_eq!(far.map(|(_, second)| second).collect::<Vec<_>>(), [0, 30, 60, 90, 120]);
+    // Each goes back as far from the one before it.
+    let far_starts =
+        looks.iter().zip(0_u64..).filter(|(since, second)| **since < before(TestClock::at(*second), LOOKS.near));
+    let far_starts: Vec<_> = far_starts.map(|(since, second)| (second, *since)).collect();
+    let start = |second| before(TestClock::at(second), LOOKS.far);
+    let expected = [(0, 0), (30, 0), (60, 30), (90, 60), (120, 90), (150, 120)];
+    assert_eq!(far_starts, expected.map(|(second, last)| (second, start(last))));
     assert_eq!(*numbers.known.borrow(), 0);
 }
 
