@@ -43,6 +43,7 @@ pub(super) async fn text(records: &impl Records, place: &Place, event: &Recorded
             sheet.line("outcome", &why);
             arrival(&mut sheet, records, place, entry.received_at, entry.occurrence).await?;
             sheet.foreign("key", &entry.key_fingerprint);
+            sheet.foreign("entry", &format!("{} {}", event.key.partition, event.key.sort));
             content(&mut sheet, entry);
         }
         Entry::Quarantine(entry) => {
@@ -50,6 +51,7 @@ pub(super) async fn text(records: &impl Records, place: &Place, event: &Recorded
             sheet.line("event", &entry.occurrence.delivery_id.event_id(entry.occurrence.index));
             sheet.line("outcome", &format!("quarantined: {}", escape(&entry.reason)));
             arrival(&mut sheet, records, place, entry.received_at, entry.occurrence).await?;
+            sheet.foreign("entry", &format!("{} {}", event.key.partition, event.key.sort));
             quarantined_data(&mut sheet, entry);
         }
         Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => {}
