@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
-use intake_pipeline::ledger::Outcome;
+use intake_pipeline::ledger::{EntryKey, Outcome};
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::ReadEventDataError;
+use intake_pipeline::records::{Listing, ReadEventDataError};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
@@ -376,6 +376,25 @@ fn write_while_read(bytes: &[u8]) -> Result<bool, CommandError> {
 fn explain(text: &str) -> Result<(), CommandError> {
     let text = terminal::escape_lines(text);
     io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).map_err(CommandError::Terminal)
+}
+
+/// What a listing found. What it could not read is named beside the output.
+fn found<T>(listing: Listing<T>) -> Result<Vec<T>, CommandError> {
+    let Listing { found, unreadable, .. } = listing;
+    if !unreadable.is_empty() {
+        explain(&not_read(&unreadable))?;
+    }
+    Ok(found)
+}
+
+/// What to say of entries that could not be read.
+fn not_read(unreadable: &[EntryKey]) -> String {
+    let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
+    format!(
+        "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
+        if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
+        if unreadable.len() == 1 { "is" } else { "are" },
+    )
 }
 
 /// How to call this program again with the same data: through cargo if it was started so.

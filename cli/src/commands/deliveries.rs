@@ -12,9 +12,9 @@ use intake_providers::delivery::DeliveryId;
 use strum::VariantArray as _;
 
 use super::describe::{in_seconds, table};
-use super::listing::{Extent, Selection, TAIL_HELP};
+use super::listing::{Extent, Selection, TAIL_HELP, looked_back};
 use super::place::StackOptions;
-use super::{CommandError, print, print_json_lines, write_to_stdout};
+use super::{CommandError, found, print, print_json_lines, write_to_stdout};
 use crate::records::AnyRecords;
 
 mod follow;
@@ -89,12 +89,14 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 
 async fn list_all(records: &AnyRecords, List { selection, extent }: &List) -> Result<(), CommandError> {
     let filter = DeliveryFilter { most: Some(extent.limit), ..filter(selection, extent.received(selection)) };
-    let records = records.deliveries(&filter).await?;
+    let listing = records.deliveries(&filter).await?;
+    let looked_back = looked_back(&listing);
+    let records = found(listing)?;
     if selection.json {
         return print_json_lines(&records.iter().map(json).collect::<String>());
     }
     let mut text = if records.is_empty() { "No such delivery.\n".to_owned() } else { rows(&records) };
-    text.extend(extent.hint(records.len()));
+    text.extend(extent.hint(records.len()).into_iter().chain(looked_back));
     print(&text)
 }
 

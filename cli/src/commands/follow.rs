@@ -4,18 +4,20 @@
 //! dead letter is put back. So each look goes back a while, and leaves out what was printed. Most looks go back a little; every now
 //! and then one goes back further.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use intake_pipeline::clock::Clock;
+use intake_pipeline::ledger::EntryKey;
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::records::Listing;
 use intake_providers::timestamp::Timestamp;
 
-use super::CommandError;
 use super::place::Place;
+use super::{CommandError, not_read};
 use crate::terminal::{escape_json_lines, escape_lines};
 
 /// How often a place is looked at, and how far back.
@@ -65,7 +67,7 @@ pub(super) trait Feed {
         &self,
         since: Timestamp,
         known: Known<Self::Key>,
-    ) -> impl Future<Output = Result<Vec<Self::Item>, PortError>>;
+    ) -> impl Future<Output = Result<Listing<Self::Item>, PortError>>;
 
     /// Its key, and when it was received.
     fn key(item: &Self::Item) -> Option<(Self::Key, Timestamp)>;
@@ -79,7 +81,7 @@ pub(super) trait Lines {
     /// Prints some, and returns whether anybody still reads.
     fn print(&mut self, text: &str) -> Result<bool, CommandError>;
 
-    /// Says beside the lines that a look failed.
+    /// Says beside the lines what went wrong.
     fn complain(&mut self, text: &str) -> Result<(), CommandError>;
 }
 
@@ -98,7 +100,9 @@ pub(super) async fn follow<F: Feed>(
     let mut known: Known<F::Key> = Arc::default();
     let mut now = clock.now();
     let mut last_far = now;
-    let items = feed.list(since.unwrap_or_else(|| before(now, looks.far)), Arc::clone(&known)).await?;
+    let mut reported = HashSet::new();
+    let listing = feed.list(since.unwrap_or_else(|| before(now, looks.far)), Arc::clone(&known)).await?;
+    let items = readable(listing, &mut reported, lines)?;
     note::<F>(&items, &mut known);
     if since.is_some() && !print(feed, &items, lines)? {
         return Ok(());
@@ -113,7 +117,8 @@ pub(super) async fn follow<F: Feed>(
         let is_far = before(now, looks.far_every) >= last_far;
         let start = if is_far { far_start } else { far_start.max(before(now, looks.near)) };
         match feed.list(start, Arc::clone(&known)).await {
-            Ok(items) => {
+            Ok(listing) => {
+                let items = readable(listing, &mut reported, lines)?;
                 note::<F>(&items, &mut known);
                 if !print(feed, &items, lines)? {
                     return Ok(());
@@ -147,6 +152,19 @@ pub(super) async fn until(
         ended = following => ended,
         () = stop => Ok(()),
     }
+}
+
+/// What was found. An entry that cannot be read is reported once.
+fn readable<T>(
+    listing: Listing<T>,
+    reported: &mut HashSet<EntryKey>,
+    lines: &mut impl Lines,
+) -> Result<Vec<T>, CommandError> {
+    let new: Vec<_> = listing.unreadable.into_iter().filter(|key| reported.insert(key.clone())).collect();
+    if !new.is_empty() {
+        lines.complain(&not_read(&new))?;
+    }
+    Ok(listing.found)
 }
 
 fn note<F: Feed>(items: &[F::Item], known: &mut Known<F::Key>) {

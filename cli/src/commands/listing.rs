@@ -2,10 +2,11 @@
 
 use clap::Args;
 use intake_pipeline::ledger::Outcome;
-use intake_pipeline::records::TimeRange;
+use intake_pipeline::records::{Listing, TimeRange};
 use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
+use super::describe::in_seconds;
 use super::{outcome_parser, provider_parser, since};
 
 /// What is wanted, of events as of deliveries.
@@ -53,6 +54,12 @@ impl Extent {
     pub(super) fn hint(&self, length: usize) -> Option<String> {
         (length as u64 >= u64::from(self.limit)).then(|| format!("The latest {}; --limit shows more.\n", self.limit))
     }
+}
+
+/// What to say of a listing that does not go back to the beginning.
+pub(super) fn looked_back<T>(listing: &Listing<T>) -> Option<String> {
+    let to = listing.looked_back_to?;
+    Some(format!("Looked back to {}; --since looks further.\n", in_seconds(to)))
 }
 
 /// How `tail` works, under its help.

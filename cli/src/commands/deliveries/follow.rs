@@ -5,7 +5,7 @@ use std::sync::Arc;
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::delivery_record::DeliveryRecord;
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::{DeliveryFilter, Records as _, TimeRange};
+use intake_pipeline::records::{DeliveryFilter, Listing, Records as _, TimeRange};
 use intake_providers::timestamp::Timestamp;
 
 use super::{filter, json, line};
@@ -34,7 +34,7 @@ impl Feed for Deliveries<'_> {
     /// The order in the time index, in which the outcomes are, too.
     type Key = String;
 
-    async fn list(&self, since: Timestamp, known: Known<String>) -> Result<Vec<DeliveryRecord>, PortError> {
+    async fn list(&self, since: Timestamp, known: Known<String>) -> Result<Listing<DeliveryRecord>, PortError> {
         let received = TimeRange { since: Some(since), until: None };
         let filter = DeliveryFilter { except: Arc::clone(&known), ..filter(self.selection, received) };
         self.records.deliveries(&filter).await

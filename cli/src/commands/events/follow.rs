@@ -5,7 +5,7 @@ use std::sync::Arc;
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::ledger::EntryKey;
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::{EventFilter, RecordedEvent, Records as _, TimeRange};
+use intake_pipeline::records::{EventFilter, Listing, RecordedEvent, Records as _, TimeRange};
 use intake_providers::timestamp::Timestamp;
 
 use super::{Wanted, json_lines, row};
@@ -32,7 +32,7 @@ impl Feed for Events<'_> {
     type Item = RecordedEvent;
     type Key = EntryKey;
 
-    async fn list(&self, since: Timestamp, known: Known<EntryKey>) -> Result<Vec<RecordedEvent>, PortError> {
+    async fn list(&self, since: Timestamp, known: Known<EntryKey>) -> Result<Listing<RecordedEvent>, PortError> {
         let received = TimeRange { since: Some(since), until: None };
         let filter = EventFilter { except: Arc::clone(&known), ..self.wanted.filter(received) };
         self.records.events(&filter).await

@@ -7,14 +7,17 @@ use intake_pipeline::records::{EventFilter, Records as _};
 use intake_sqlite::{DataDirectory, Database, SqliteQueue};
 
 use super::{List, json_lines, row};
+use crate::commands::listing::looked_back;
 use crate::commands::place::Place;
-use crate::commands::{CommandError, print, print_json_lines};
+use crate::commands::{CommandError, found, print, print_json_lines};
 use crate::records::AnyRecords;
 
 pub(super) async fn run(records: &AnyRecords, place: &Place, list: &List) -> Result<(), CommandError> {
     let List { wanted, extent } = list;
     let filter = EventFilter { most: Some(extent.limit), ..wanted.filter(extent.received(&wanted.selection)) };
-    let events = records.events(&filter).await?;
+    let listing = records.events(&filter).await?;
+    let looked_back = looked_back(&listing);
+    let events = found(listing)?;
     if wanted.selection.json {
         return print_json_lines(&json_lines(&events));
     }
@@ -25,7 +28,7 @@ pub(super) async fn run(records: &AnyRecords, place: &Place, list: &List) -> Res
         }
         (true, _) => "No such event.\n".to_owned(),
     };
-    text.extend(extent.hint(events.len()));
+    text.extend(extent.hint(events.len()).into_iter().chain(looked_back));
     if let Place::Directory(path) = place {
         let database = Database::open(&DataDirectory::existing(path)?.database())?;
         text += &waiting(&SqliteQueue::new(database), place).await?;

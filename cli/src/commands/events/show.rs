@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use intake_pipeline::ledger::Entry;
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::{EventFilter, RecordedEvent, Records, TimeRange};
+use intake_pipeline::records::{EventFilter, Listing, RecordedEvent, Records, TimeRange};
 use intake_providers::delivery::DeliveryId;
 use intake_providers::event::EventIndex;
 
 use super::{Show, json_lines, row};
+use crate::commands::listing::looked_back;
 use crate::commands::place::Place;
-use crate::commands::{CommandError, deliveries, explain, print, print_json_lines, write_to_stdout};
+use crate::commands::{CommandError, deliveries, explain, found, print, print_json_lines, write_to_stdout};
 use crate::terminal::escape;
 
 mod text;
@@ -19,8 +20,13 @@ mod text;
 const MAX_LISTED: u32 = 50;
 
 pub(super) async fn run(records: &impl Records, place: &Place, show: &Show) -> Result<ExitCode, CommandError> {
-    let mut found = find(records, show).await?;
-    let Some(event) = found.pop() else { return Err(unknown(records, show).await?) };
+    let listing = find(records, show).await?;
+    let looked_back = looked_back(&listing);
+    let mut found = found(listing)?;
+    let Some(event) = found.pop() else {
+        explain(&looked_back.unwrap_or_default())?;
+        return Err(unknown(records, show).await?);
+    };
     if !found.is_empty() {
         found.push(event);
         several(&found, show, place)?;
@@ -37,26 +43,22 @@ pub(super) async fn run(records: &impl Records, place: &Place, show: &Show) -> R
 }
 
 /// What an id names: an event by its own id, and one place in a delivery, or all of them.
-async fn find(records: &impl Records, show: &Show) -> Result<Vec<RecordedEvent>, PortError> {
-    let mut found = Vec::new();
+async fn find(records: &impl Records, show: &Show) -> Result<Listing<RecordedEvent>, PortError> {
+    let mut of_delivery = Listing::default();
     if let Some((delivery_id, index)) = delivery(&show.id) {
-        let of_delivery = EventFilter { index, ..EventFilter::of_delivery(delivery_id) };
-        let received = of_delivery.received;
-        found = records.events(&narrowed(of_delivery, show, received)).await?;
-        // An event of that id is at that place.
-        if index.is_some() && !found.is_empty() {
-            return Ok(found);
+        let filter = EventFilter { index, ..EventFilter::of_delivery(delivery_id) };
+        let received = filter.received;
+        of_delivery = records.events(&narrowed(filter, show, received)).await?;
+        // It is one of our own ids, so no event of another delivery has it.
+        if !of_delivery.found.is_empty() {
+            return Ok(of_delivery);
         }
     }
     let received = TimeRange { since: show.selection.since, until: None };
     let with_id = EventFilter { id: Some(show.id.clone()), ..EventFilter::default() };
-    for event in records.events(&narrowed(with_id, show, received)).await? {
-        if found.iter().all(|other| other.key != event.key) {
-            found.push(event);
-        }
-    }
-    found.sort_by_key(RecordedEvent::made);
-    Ok(found)
+    let mut listing = records.events(&narrowed(with_id, show, received)).await?;
+    listing.unreadable.extend(of_delivery.unreadable);
+    Ok(listing)
 }
 
 fn narrowed(filter: EventFilter, show: &Show, received: TimeRange) -> EventFilter {

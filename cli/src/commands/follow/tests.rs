@@ -46,6 +46,7 @@ struct Numbers {
     looks: RefCell<Vec<Timestamp>>,
     known: RefCell<usize>,
     failures: RefCell<VecDeque<u64>>,
+    unreadable: Vec<EntryKey>,
 }
 
 impl Numbers {
@@ -60,6 +61,7 @@ impl Numbers {
             looks: RefCell::default(),
             known: RefCell::default(),
             failures: RefCell::default(),
+            unreadable: Vec::new(),
         }
     }
 
@@ -76,7 +78,7 @@ impl Feed for Numbers {
     type Item = (u32, Timestamp);
     type Key = u32;
 
-    async fn list(&self, since: Timestamp, known: Known<u32>) -> Result<Vec<Self::Item>, PortError> {
+    async fn list(&self, since: Timestamp, known: Known<u32>) -> Result<Listing<Self::Item>, PortError> {
         self.looks.borrow_mut().push(since);
         *self.known.borrow_mut() = known.len();
         let now = self.clock.started_at.elapsed().as_secs();
@@ -89,7 +91,11 @@ impl Feed for Numbers {
             *second <= now && *received_at >= since && !known.contains_key(number)
         };
         let listed = self.recorded.iter().filter(is_listed);
-        Ok(listed.map(|(_, number, received_at)| (*number, *received_at)).collect())
+        Ok(Listing {
+            found: listed.map(|(_, number, received_at)| (*number, *received_at)).collect(),
+            unreadable: self.unreadable.clone(),
+            looked_back_to: None,
+        })
     }
 
     fn key(item: &Self::Item) -> Option<(u32, Timestamp)> {
@@ -178,6 +184,18 @@ async fn a_look_that_fails_is_reported_once_and_made_up_for() {
     // The far look was due in second 30, and is taken as soon as one succeeds.
     assert_eq!(lines.printed, ["32:1", "32:2"]);
     assert_eq!(lines.complaints, ["dynamodb Query failed: throttled; trying again\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_reported_once() {
+    let mut numbers = Numbers::of(&[(2, 1, 0)]);
+    numbers.unreadable.push(EntryKey { partition: "machnet#1".to_owned(), sort: "event".to_owned() });
+    let mut lines = Kept::default();
+    let following = follow(&numbers, None, LOOKS, &numbers.clock, &mut lines);
+    tokio::time::timeout(Duration::from_secs(60), following).await.unwrap_err();
+    assert_eq!(lines.printed, ["2:1"]);
+    let [complaint] = &lines.complaints[..] else { panic!("{:?}", lines.complaints) };
+    assert!(complaint.contains("an entry could not be read") && complaint.contains("machnet#1 event"), "{complaint}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,7 +57,7 @@ impl RecordedEvent {
 async fn find_by_id(records: &impl Records, id: &str) -> Result<Option<RecordedEvent>, PortError> {
     let Some((delivery_id, index)) = DeliveryId::and_index_of(id) else { return Ok(None) };
     let filter = EventFilter { index: Some(index), id: Some(id.to_owned()), ..EventFilter::of_delivery(delivery_id) };
-    Ok(records.events(&filter).await?.pop())
+    Ok(records.events(&filter).await?.found.pop())
 }
 
 /// The data, unless they are with another event.

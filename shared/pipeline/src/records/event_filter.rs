@@ -69,6 +69,21 @@ impl EventFilter {
             }
     }
 
+    /// Whether the event at a key may match, as far as the key tells. What it rules out need not be read.
+    #[must_use]
+    pub fn may_match(&self, key: &EntryKey) -> bool {
+        let is_quarantined = key.is_of_quarantine();
+        let has_outcome = match self.outcome {
+            None => true,
+            Some(Outcome::Quarantined) => is_quarantined,
+            Some(Outcome::Conflict) => key.is_of_conflict(),
+            Some(Outcome::Stored | Outcome::Duplicate | Outcome::Repeat) => !is_quarantined && !key.is_of_conflict(),
+        };
+        has_outcome
+            && !self.except.contains_key(key)
+            && if is_quarantined { self.is_for_any_event() } else { self.reason.is_none() }
+    }
+
     /// Whether nothing is asked for that a quarantined event does not have.
     const fn is_for_any_event(&self) -> bool {
         self.id.is_none() && self.event_type.is_none() && self.subject.is_none()
