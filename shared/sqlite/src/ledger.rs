@@ -15,6 +15,9 @@ use rusqlite::{OptionalExtension as _, Transaction};
 
 use crate::database::{Database, WorkError};
 
+/// Number of events beyond twice those that are wanted at which a listing drops the earliest.
+const MAX_SPARE_EVENTS: usize = 1024;
+
 /// The ledger in a database file.
 #[derive(Clone, Debug)]
 pub struct SqliteLedger(Database);
@@ -31,10 +34,10 @@ impl SqliteLedger {
         let filter = filter.clone();
         self.0
             .read("sqlite list events", move |transaction| {
-                let sql = "SELECT partition, sort, entry FROM ledger
+                let sql = "SELECT partition, sort, received_at, entry FROM ledger
                      WHERE outcome IS NOT NULL AND (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR outcome = ?2)
                          AND received_at >= ?3 AND received_at < ?4
-                     ORDER BY received_at DESC, rowid DESC";
+                     ORDER BY received_at DESC";
                 let mut statement = transaction.prepare(sql)?;
                 let parameters = (
                     filter.provider.map(ProviderName::as_str),
@@ -42,18 +45,26 @@ impl SqliteLedger {
                     filter.received.since.map_or(i64::MIN, Timestamp::unix_milliseconds),
                     filter.received.until.map_or(i64::MAX, Timestamp::unix_milliseconds),
                 );
+                let most = filter.most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
                 let mut listing = Listing::default();
+                let mut earliest = i64::MAX;
                 let mut rows = statement.query(parameters)?;
                 while let Some(row) = rows.next()? {
-                    if filter.most.is_some_and(|most| listing.found.len() as u64 >= u64::from(most)) {
+                    let received_at: i64 = row.get(2)?;
+                    // The events of one delivery are recorded in any order, so the latest of one moment are known when all were read.
+                    if listing.found.len() >= most && received_at < earliest {
                         break;
+                    }
+                    earliest = received_at;
+                    if listing.found.len() > most.saturating_mul(2).saturating_add(MAX_SPARE_EVENTS) {
+                        keep_latest(&mut listing.found, most);
                     }
                     let key = EntryKey { partition: row.get(0)?, sort: row.get(1)? };
                     // Decided by the key, so that whoever asks again and again costs little.
                     if !filter.may_match(&key) {
                         continue;
                     }
-                    let text: String = row.get(2)?;
+                    let text: String = row.get(3)?;
                     match parse(&key, &text) {
                         Ok(entry) => listing
                             .found
@@ -61,9 +72,7 @@ impl SqliteLedger {
                         Err(_) => listing.unreadable.push(key),
                     }
                 }
-                listing.found.reverse();
-                // The events of one delivery are recorded in any order.
-                listing.found.sort_by_key(RecordedEvent::made);
+                keep_latest(&mut listing.found, most);
                 Ok(listing)
             })
             .await
@@ -139,6 +148,12 @@ impl Ledger for SqliteLedger {
         let puts = puts.to_vec();
         self.0.transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts)).await
     }
+}
+
+/// Sorts events by their arrival and their place in their delivery, and keeps the last ones.
+fn keep_latest(events: &mut Vec<RecordedEvent>, most: usize) {
+    events.sort_by(|one, other| (one.made(), &one.key).cmp(&(other.made(), &other.key)));
+    events.drain(..events.len().saturating_sub(most));
 }
 
 fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut]) -> Result<PutOutcome, WorkError> {
@@ -426,6 +441,31 @@ mod tests {
             .unwrap();
         let except = ["a", "c"].map(|id| (key(id, "event"), at(10))).into();
         assert_eq!(list(EventFilter { except: Arc::new(except), ..of_delivery }).await, ["b"]);
+    }
+
+    #[tokio::test]
+    async fn the_latest_of_one_delivery_are_its_last_ones_however_it_was_recorded() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let puts = |second: i64, indexes: &[u32]| -> Vec<ConditionalPut> {
+            let put = |index: &u32| {
+                let id = format!("{second}.{index}");
+                let mut event = event(&id, ProviderName::Machnet, Outcome::Stored, at(second));
+                event.occurrence.index = EventIndex(*index);
+                absent(key(&id, "event"), Entry::Event(Box::new(event)))
+            };
+            indexes.iter().map(put).collect()
+        };
+        ledger.put(at(50), &puts(20, &[3, 1, 2])).await.unwrap();
+        ledger.put(at(50), &puts(10, &(0..2000).map(|index| index * 7 % 2000).collect::<Vec<_>>())).await.unwrap();
+        let list = async |most: u32| {
+            let filter = EventFilter { most: Some(most), ..EventFilter::default() };
+            let listed = ledger.list(&filter).await.unwrap().found;
+            listed.into_iter().map(|event| event.key.partition).collect::<Vec<_>>()
+        };
+        assert_eq!(list(2).await, ["20.2", "20.3"]);
+        assert_eq!(list(5).await, ["10.1998", "10.1999", "20.1", "20.2", "20.3"]);
+        assert_eq!(list(2003).await.len(), 2003);
     }
 
     #[tokio::test]
