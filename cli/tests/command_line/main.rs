@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod drain;
 mod entities;
+mod events;
 mod help;
 mod nurturecloud;
 mod program;
