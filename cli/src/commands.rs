@@ -28,6 +28,7 @@ use intake_sqlite::OpenError;
 use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
 
 mod authority_place;
+mod banner;
 mod client;
 mod deliveries;
 mod demo;
@@ -36,6 +37,7 @@ mod drain;
 mod entities;
 mod events;
 mod explain;
+mod live;
 mod nurturecloud_url;
 mod redrive;
 mod refused;
@@ -45,6 +47,7 @@ mod send;
 mod serve;
 mod signing_key;
 mod since;
+mod style;
 
 /// Takes webhooks on this machine, with the same code as on AWS and SQLite underneath.
 ///
@@ -319,6 +322,15 @@ fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
 /// value is escaped with [`terminal::escape`] before. A reader that has seen enough, such as `head`, is not a failure.
 fn print(text: &str) -> Result<(), CommandError> {
     write_to_stdout(terminal::escape_lines(text).as_bytes())
+}
+
+/// Prints a text with colours, if standard output takes them. Its author has escaped what comes from outside.
+fn print_styled(text: &str) -> Result<(), CommandError> {
+    let mut output = anstream::stdout().lock();
+    match io::Write::write_all(&mut output, text.as_bytes()).and_then(|()| io::Write::flush(&mut output)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Prints JSON texts, one a line.

@@ -19,6 +19,8 @@ use super::{CommandError, print, print_json_lines, provider_parser, since, write
 
 mod one;
 
+pub(super) use self::one::quarantine_reason;
+
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
@@ -124,13 +126,13 @@ fn rows(records: &[DeliveryRecord]) -> String {
 }
 
 /// From the arrival to the moment when the last event was recorded.
-fn time_to_record(record: &DeliveryRecord) -> Duration {
+pub(super) fn time_to_record(record: &DeliveryRecord) -> Duration {
     let milliseconds = record.recorded_at.unix_milliseconds().saturating_sub(record.received_at.unix_milliseconds());
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
 
 /// The outcomes that occurred, such as `stored ×7, duplicate`.
-fn in_words(counts: OutcomeCounts) -> String {
+pub(super) fn in_words(counts: OutcomeCounts) -> String {
     let numbers = [counts.stored, counts.duplicate, counts.repeat, counts.conflict, counts.quarantined];
     let words = Outcome::VARIANTS.iter().zip(numbers).filter_map(|(outcome, number)| match number {
         0 => None,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,10 +26,13 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use self::outcome_log::OutcomeLog;
+use super::banner::print_entrances;
 use super::describe::{remark, short_id, table};
 use super::drain::{AccountOptions, summary};
+use super::live::{self, LiveLines, Printing};
 use super::{CommandError, Listen, invocation, print};
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::drain::drain;
@@ -59,7 +63,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let server = Server::start(arguments.listen.listen, directory.clone()).await?;
     ensure_test_keys(&directory).await?;
     let outcome_log = OutcomeLog::open(&directory.log())?;
-    log_to(&directory)?;
+    let lines = start_log(&directory, arguments.exit)?;
 
     let queue = server.queue().clone();
     let database = server.database().clone();
@@ -94,22 +98,39 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         drop(stop);
     } else {
         print(&where_to_go_on(data_directory, &directory, address, &urls))?;
+        print_entrances(address, &directory)?;
     }
-    match serving.await {
+    let printing = lines.map(|mut lines| {
+        // The table has shown these.
+        lines.skip();
+        Printing::start(lines, database)
+    });
+    let served = serving.await;
+    if let Some(printing) = printing {
+        printing.finish().await;
+    }
+    match served {
         Ok(served) => served?,
         Err(error) => tracing::error!(%error, "the server broke"),
     }
     Ok(if demonstration.as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The log goes to a file, so that the terminal stays readable.
-fn log_to(directory: &DataDirectory) -> Result<(), CommandError> {
+/// Starts the log, which goes to a file so that the terminal stays readable. Returns what is to be printed of it after the table, if
+/// somebody is there to read it.
+fn start_log(directory: &DataDirectory, exits: bool) -> Result<Option<LiveLines>, CommandError> {
     let path = directory.log();
     let file =
         std::fs::File::options().append(true).open(&path).map_err(|source| CommandError::Log { path, source })?;
+    let json = json_lines(LevelFilter::INFO, Mutex::new(file));
     // Only a second subscriber in one process is refused, and there is none.
-    let _ = tracing::subscriber::set_global_default(json_lines(LevelFilter::INFO, Mutex::new(file)));
-    Ok(())
+    if exits || !std::io::stderr().is_terminal() {
+        let _ = tracing::subscriber::set_global_default(json);
+        return Ok(None);
+    }
+    let (log, lines) = live::channel();
+    let _ = tracing::subscriber::set_global_default(json.with(log));
+    Ok(Some(lines))
 }
 
 struct Demonstration {
@@ -280,9 +301,6 @@ fn where_to_go_on(
     let _ = writeln!(text, "  {invocation} events");
     let _ = writeln!(text, "  {invocation} entities\n");
     text.push_str("Serving until Ctrl-C:\n");
-    for (_, url) in urls {
-        let _ = writeln!(text, "  POST {url}");
-    }
     text
 }
 

@@ -62,7 +62,8 @@ pub(super) fn short_type(event_type: &str) -> String {
     shortened(event_type.split_once('.').map_or(event_type, |(_, name)| name), 28, 27)
 }
 
-fn shortened(text: &str, longest: usize, kept: usize) -> String {
+/// A text, cut to its first characters when it is longer than `longest`.
+pub(super) fn shortened(text: &str, longest: usize, kept: usize) -> String {
     // Escaped first, so that what is kept has the width that it is cut to.
     let text = escape(text);
     if text.chars().count() <= longest {

@@ -85,7 +85,8 @@ async fn outcome(ledger: &SqliteLedger, record: &DeliveryRecord, event: &EventOu
     })
 }
 
-async fn quarantine_reason(
+/// Why an event of a delivery was quarantined, unless that is gone.
+pub(in crate::commands) async fn quarantine_reason(
     ledger: &SqliteLedger,
     record: &DeliveryRecord,
     event: &EventOutcome,
