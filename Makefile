@@ -21,33 +21,33 @@ help:
 	@echo "make local-aws-down   stop the emulator"
 	@echo "make clean       remove what was built and installed"
 
-# The commands for a deployed stack are behind a feature. The tests of a build without it come first, so that the binary with it
-# stays for the end-to-end tests: they run the binaries that the crates' tests were built with, because a `cargo build` would
-# unify the features of the dependencies in another way and compile most of them again.
-WITH_AWS := --workspace --features intake-cli/aws --locked
+# The command line as it is installed links the AWS SDK, and as `cargo run` starts it, it doesn't. The tests of a build without it
+# come first, so that the binary with it stays for the end-to-end tests: they run the binaries that the crates' tests were built
+# with, because a `cargo build` would unify the features of the dependencies in another way and compile most of them again.
+WORKSPACE := --workspace --locked
 
 test: check-tools tools-test tools-rabbitmq tools-sam tools-build
-	@! cargo tree --package intake-cli --edges normal,build --prefix none --locked | grep '^aws-sdk' || \
-		{ echo "the default build of intake-cli, which the demo runs, must link no AWS SDK" >&2; exit 1; }
-	cargo test --workspace --locked --test command_line -- deployed_stack
-	cargo test $(WITH_AWS) --lib --test '*' --no-run
+	@! cargo tree --package intake-cli-local --edges normal,build --prefix none --locked | grep '^aws-sdk' || \
+		{ echo "intake-cli-local, which the demo runs, must link no AWS SDK" >&2; exit 1; }
+	cargo test --workspace --locked --no-default-features --test command_line -- deployed_stack
+	cargo test $(WORKSPACE) --lib --test '*' --no-run
 	$(MAKE) --jobs=2 --output-sync=target test-rules test-programs
-	cargo test $(WITH_AWS) --doc
+	cargo test $(WORKSPACE) --doc
 	$(TOOLS)/tests/bin/python -m pytest tests
 
 # Half of the crates' tests compute and the other half wait, so the halves run side by side.
 test-rules:
-	cargo test $(WITH_AWS) --lib
+	cargo test $(WORKSPACE) --lib
 
 test-programs:
-	cargo test $(WITH_AWS) --test '*'
+	cargo test $(WORKSPACE) --test '*'
 
 lint: check-tools tools-sam tools-lint
 	cargo fmt --all --check
 	@# The providers' files, which a macro declares, are known to rustfmt by their names only.
 	git ls-files -z '*.rs' | xargs -0 rustfmt --check --edition 2024
+	cargo clippy --workspace --all-targets --no-default-features --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy --workspace --all-targets --features intake-cli/aws --locked -- -D warnings
 	$(TOOLS)/lint/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 	$(TOOLS)/sam/bin/cfn-lint template.yaml
@@ -80,7 +80,7 @@ cost: tools-sam
 
 # What the code uses of AWS, into deploy/measured.toml; `make test` compares the two.
 measure-cost: tools-test tools-rabbitmq tools-sam
-	cargo build --workspace --features intake-cli/aws --locked
+	cargo build --workspace --locked
 	MEASURED=write $(TOOLS)/tests/bin/python -m pytest tests/test_cost.py -k measurements
 
 local-aws: check-tools tools-test tools-sam tools-build

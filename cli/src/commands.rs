@@ -20,8 +20,10 @@ use strum::VariantArray as _;
 use crate::authority_store::StoreError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
+use crate::deployed_stack::StackError;
 use crate::key_files::KeyFileError;
 use crate::path_secrets::PathSecretError;
+use crate::records::OpenRecordsError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::terminal;
 use intake_sqlite::OpenError;
@@ -39,6 +41,7 @@ mod events;
 mod explain;
 mod live;
 mod nurturecloud_url;
+mod place;
 mod redrive;
 mod refused;
 mod resync;
@@ -139,6 +142,12 @@ pub enum CommandError {
     /// The database, once it is open.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// What was recorded.
+    #[error(transparent)]
+    Records(#[from] OpenRecordsError),
+    /// A deployed stack.
+    #[error(transparent)]
+    Stack(#[from] StackError),
     /// Key files.
     #[error(transparent)]
     KeyFiles(#[from] KeyFileError),
@@ -247,13 +256,6 @@ pub enum CommandError {
          machine only, because anyone who sees the url can deliver"
     )]
     InvalidBaseUrl,
-    /// No SDK is linked.
-    #[cfg(not(feature = "aws"))]
-    #[error(
-        "this build links no aws sdk, so it cannot reach a deployed stack; run the command with \
-         `cargo run --features aws -- ...`"
-    )]
-    BuiltWithoutAws,
     /// The log of the demo.
     #[error("the log {} cannot be written or read", path.display())]
     Log {

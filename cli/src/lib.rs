@@ -4,11 +4,28 @@ pub mod authority_store;
 pub mod capture;
 pub mod client;
 pub mod commands;
+pub mod deployed_stack;
 pub mod drain;
 pub mod key_files;
 pub mod path_secrets;
+pub mod records;
 mod refused;
 pub mod server;
 pub mod stored_document;
 pub mod terminal;
 pub mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Runs the command of this process's arguments, and prints why it failed if it did.
+pub async fn main() -> ExitCode {
+    match commands::run(commands::CommandLine::parse()).await.map_err(anyhow::Error::from) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", terminal::escape_lines(&format!("error: {error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}

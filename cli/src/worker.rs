@@ -119,9 +119,10 @@ mod tests {
     use intake_providers::delivery::DeliveryId;
 
     use super::*;
+    use intake_pipeline::records::{EventFilter, Records as _};
     use intake_simulator::IMITATIONS;
     use intake_simulator::key_files::{KeyFiles, KeyFolder, KeyPurpose};
-    use intake_sqlite::EventFilter;
+    use intake_sqlite::SqliteRecords;
 
     /// Five genuine documents.
     async fn documents() -> Vec<String> {
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(worker.work_once().await.unwrap(), 3);
         assert_eq!(queue.depth().await.unwrap().queued, 1);
         assert_eq!(worker.work_once().await.unwrap(), 0, "the failed record must rest first");
-        let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
+        let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap();
         let outcomes: Vec<Outcome> = events
             .iter()
             .map(|event| match &event.entry {
@@ -184,7 +185,7 @@ mod tests {
         }
         tell_stop.send(true).unwrap();
         running.await.unwrap();
-        let events = SqliteLedger::new(database).list(EventFilter::default()).await.unwrap();
+        let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap();
         let deliveries: BTreeSet<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
         assert_eq!(deliveries.len(), 5);
     }

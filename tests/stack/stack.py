@@ -132,7 +132,7 @@ class Stack:
         """
         executable = BINARIES / binary
         if not executable.is_file():
-            raise RuntimeError(f"{executable} is missing; run `cargo test --workspace --features intake-cli/aws --no-run`")
+            raise RuntimeError(f"{executable} is missing; run `cargo test --workspace --no-run`")
         folder = self.folder / "code" / binary
         folder.mkdir(parents=True)
         # A copy of its own, in case somebody builds while the tests run.

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use super::CommandError;
 use crate::authority_store::{AuthorityStore, Document, StoreError, StoredAuthority};
+#[cfg(not(feature = "aws"))]
+use crate::deployed_stack::StackError;
 use intake_sqlite::DataDirectory;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceArguments {
-    /// A deployed stack's secret with the whole authority, instead of the data directory. Needs a build with --features aws.
+    /// A deployed stack's secret with the whole authority, instead of the data directory.
     #[arg(long, global = true, value_name = "ARN")]
     authority_secret: Option<String>,
     /// A deployed stack's secret of the webhook, together with --authority-secret.
@@ -59,7 +61,7 @@ async fn stack(authority: &str, verification: &str) -> Result<StoredAuthority, C
 
 #[cfg(not(feature = "aws"))]
 async fn stack(_authority: &str, _verification: &str) -> Result<StoredAuthority, CommandError> {
-    Err(CommandError::BuiltWithoutAws)
+    Err(StackError::BuiltWithoutAws.into())
 }
 
 /// The authority that a command needs, or what to do when there is none.

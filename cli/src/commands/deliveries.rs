@@ -8,13 +8,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use intake_pipeline::delivery_record::DeliveryRecord;
 use intake_pipeline::ledger::{Outcome, OutcomeCounts};
+use intake_pipeline::records::{DeliveryFilter, Records, TimeRange};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
-use intake_sqlite::{DataDirectory, Database, DeliveryFilter, SqliteDeliveryRecords, SqliteLedger, SqlitePayloads};
 use strum::VariantArray as _;
 
 use super::describe::{in_seconds, table};
+use super::place::StackOptions;
 use super::{CommandError, print, print_json_lines, provider_parser, since, write_to_stdout};
 
 mod one;
@@ -24,6 +25,8 @@ pub(super) use self::one::quarantine_reason;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    place: StackOptions,
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
@@ -68,17 +71,22 @@ struct Show {
 }
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
-    let database = Database::open(&DataDirectory::existing(data_directory)?.database())?;
+    let records = arguments.place.place(data_directory).records().await?;
     match arguments.action {
-        Some(Action::Show(show)) => show_one(database, show).await,
-        Some(Action::List(list)) => list_all(database, list).await,
-        None => list_all(database, arguments.list).await,
+        Some(Action::Show(show)) => show_one(&records, show).await,
+        Some(Action::List(list)) => list_all(&records, list).await,
+        None => list_all(&records, arguments.list).await,
     }
 }
 
-async fn list_all(database: Database, list: List) -> Result<ExitCode, CommandError> {
-    let filter = DeliveryFilter { provider: list.provider, since: list.since, most: Some(list.limit) };
-    let records = SqliteDeliveryRecords::new(database).list(filter).await?;
+async fn list_all(records: &impl Records, list: List) -> Result<ExitCode, CommandError> {
+    let filter = DeliveryFilter {
+        provider: list.provider,
+        received: TimeRange { since: list.since, until: None },
+        most: Some(list.limit),
+        ..DeliveryFilter::default()
+    };
+    let records = records.deliveries(&filter).await?;
     if list.json {
         print_json_lines(&records.iter().map(json).collect::<String>())?;
         return Ok(ExitCode::SUCCESS);
@@ -91,16 +99,15 @@ async fn list_all(database: Database, list: List) -> Result<ExitCode, CommandErr
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show_one(database: Database, show: Show) -> Result<ExitCode, CommandError> {
-    let record = SqliteDeliveryRecords::new(database.clone()).find(show.id).await?;
+async fn show_one(records: &impl Records, show: Show) -> Result<ExitCode, CommandError> {
+    let record = records.delivery(show.id).await?;
     let record = record.ok_or(CommandError::UnknownDelivery { id: show.id })?;
-    let ledger = SqliteLedger::new(database.clone());
     if show.raw {
-        write_to_stdout(&record.read_body(&ledger, &SqlitePayloads::new(database)).await?)?;
+        write_to_stdout(&record.read_body(records, records).await?)?;
     } else if show.json {
         print_json_lines(&json(&record))?;
     } else {
-        print(&one::text(&ledger, &record).await?)?;
+        print(&one::text(records, &record).await?)?;
     }
     Ok(ExitCode::SUCCESS)
 }

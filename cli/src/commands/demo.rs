@@ -39,8 +39,9 @@ use crate::drain::drain;
 use crate::key_files::{self, ensure_test_keys};
 use crate::server::{DEFAULT_ADDRESS, Server, stop_signal};
 use crate::worker::wait_until_drained;
+use intake_pipeline::records::{EventFilter, Records as _, TimeRange};
 use intake_sqlite::DataDirectory;
-use intake_sqlite::{EventFilter, SqliteLedger, SqliteQueue};
+use intake_sqlite::{SqliteQueue, SqliteRecords};
 
 mod outcome_log;
 
@@ -67,7 +68,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 
     let queue = server.queue().clone();
     let database = server.database().clone();
-    let ledger = SqliteLedger::new(database.clone());
+    let records = SqliteRecords::new(database.clone());
     let token_url = server.token_url();
     let urls: Vec<(ProviderName, String)> = ProviderName::ALL
         .iter()
@@ -85,7 +86,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     }));
 
     print(&format!("Serving on http://{address}, and sending signed test deliveries:\n\n"))?;
-    let mut demonstration = run_steps(&directory, address, &token_url, &outcome_log, &queue, &ledger).await?;
+    let mut demonstration = run_steps(&directory, address, &token_url, &outcome_log, &queue, &records).await?;
     print(&format!("{}\n", demonstration.text))?;
     if let Some(secret) = arguments.account.any(&directory) {
         print("Draining NowCerts' queue as well; what is received is acknowledged, and so gone from theirs.\n")?;
@@ -164,7 +165,7 @@ async fn run_steps(
     token_url: &str,
     outcome_log: &OutcomeLog,
     queue: &SqliteQueue,
-    ledger: &SqliteLedger,
+    records: &SqliteRecords,
 ) -> Result<Demonstration, CommandError> {
     let since = SystemClock.now();
     let mut rows = Vec::new();
@@ -186,7 +187,7 @@ async fn run_steps(
         let came_to = match delivery {
             Ok(delivery) => {
                 let reply = sender.post(&url, &delivery).await?;
-                result_of(reply, number, outcome_log, ledger, since, &mut numbers).await?
+                result_of(reply, number, outcome_log, records, since, &mut numbers).await?
             }
             Err(request) => match sender.token(&token_url, &request).await {
                 Ok(given) => {
@@ -228,7 +229,7 @@ async fn result_of(
     reply: Reply,
     number: u32,
     outcome_log: &OutcomeLog,
-    ledger: &SqliteLedger,
+    records: &SqliteRecords,
     since: Timestamp,
     numbers: &mut HashMap<String, u32>,
 ) -> Result<DemoResult, CommandError> {
@@ -247,7 +248,9 @@ async fn result_of(
         return Ok(DemoResult::of(status, StepResult::Refused, reason.unwrap_or_default()));
     };
     let outcomes = outcome_log.wait_for(delivery_id, PATIENCE).await?;
-    let recorded = ledger.list(EventFilter { since: Some(since), ..EventFilter::default() }).await?;
+    let recorded = records
+        .events(&EventFilter { received: TimeRange { since: Some(since), until: None }, ..EventFilter::default() })
+        .await?;
     let entries = || recorded.iter().filter(|event| event.delivery_id() == Some(delivery_id)).map(|event| &event.entry);
     let name = |id: &str| numbers.get(id).map_or_else(|| short_id(id), |number| format!("no. {number}"));
     let mut remarks: Vec<String> = entries()

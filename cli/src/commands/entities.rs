@@ -5,18 +5,20 @@ use std::process::ExitCode;
 
 use intake_pipeline::ledger::Entry;
 use intake_pipeline::ledger::entity::{EntityEntry, Visibility};
+use intake_pipeline::records::Records as _;
 use intake_providers::account::AccountName;
 use intake_providers::nurturecloud::component::component_name;
 
 use super::describe::{in_seconds, short_id, table};
+use super::place::StackOptions;
 use super::{CommandError, print, print_json_lines};
-use intake_sqlite::DataDirectory;
-use intake_sqlite::{Database, SqliteLedger};
 
 mod one;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    place: StackOptions,
     /// For one entity: what it is, such as contact or contacts.
     #[arg(requires = "id", conflicts_with_all = ["only_component", "deleted"])]
     component: Option<String>,
@@ -44,17 +46,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
-    let directory = DataDirectory::existing(data_directory)?;
-    let ledger = SqliteLedger::new(Database::open(&directory.database())?);
-    let mut entities = ledger.entities().await?;
+    let records = arguments.place.place(data_directory).records().await?;
+    let mut entities = records.entities().await?;
     entities.retain(|entity| arguments.mean(entity));
     match (&arguments.component, &arguments.id) {
         (Some(component), Some(id)) => {
             let entity = one::the_only(entities, component, id)?;
             if arguments.json {
-                print_json_lines(&one::json(&ledger, entity).await?)?;
+                print_json_lines(&one::json(&records, entity).await?)?;
             } else {
-                print(&one::text(&ledger, &entity).await?)?;
+                print(&one::text(&records, &entity).await?)?;
             }
         }
         _ if arguments.json => print_json_lines(&json_lines(entities))?,

@@ -10,8 +10,9 @@ use intake_providers::timestamp::Timestamp;
 
 use super::describe::{in_seconds, remark, short_id, short_type, table};
 use super::{CommandError, invocation, outcome_parser, print, print_json_lines, provider_parser, since};
+use intake_pipeline::records::{EventFilter, RecordedEvent, Records as _, TimeRange};
 use intake_sqlite::DataDirectory;
-use intake_sqlite::{Database, EventFilter, RecordedEvent, SqliteLedger, SqliteQueue};
+use intake_sqlite::{Database, SqliteQueue, SqliteRecords};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -39,10 +40,11 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let filter = EventFilter {
         provider: arguments.provider,
         outcome: arguments.outcome,
-        since: arguments.since,
+        received: TimeRange { since: arguments.since, until: None },
         most: Some(arguments.limit),
+        ..EventFilter::default()
     };
-    let events = SqliteLedger::new(database.clone()).list(filter).await?;
+    let events = SqliteRecords::new(database.clone()).events(&filter).await?;
     if arguments.json {
         print_json_lines(&json_lines(&events))?;
         return Ok(ExitCode::SUCCESS);

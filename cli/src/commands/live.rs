@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::ledger::Outcome;
+use intake_pipeline::records::Records;
 use intake_pipeline::telemetry::levels;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::oauth::TOKEN_PATH;
 use intake_providers::timestamp::Timestamp;
-use intake_sqlite::{Database, MAX_RECEIVES, SqliteDeliveryRecords, SqliteLedger};
+use intake_sqlite::{Database, MAX_RECEIVES, SqliteRecords};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::field::{Field, Visit};
@@ -168,7 +169,7 @@ impl LiveLines {
     }
 
     async fn print(mut self, database: Database, mut output: impl Write, stop: impl Future<Output = ()>) {
-        let (ledger, records) = (SqliteLedger::new(database.clone()), SqliteDeliveryRecords::new(database));
+        let records = SqliteRecords::new(database);
         let mut stop = pin!(stop);
         let mut is_stopping = false;
         loop {
@@ -181,7 +182,7 @@ impl LiveLines {
                 }
             };
             let Some(line) = line else { break };
-            let mut text = self.shown(line, &ledger, &records).await.unwrap_or_default();
+            let mut text = self.shown(line, &records).await.unwrap_or_default();
             let left_out = self.left_out.swap(0, Ordering::Relaxed);
             if left_out > 0 {
                 text += &message(SystemClock.now(), Level::WARN, &format!("{left_out} lines were left out"), &[]);
@@ -192,7 +193,7 @@ impl LiveLines {
     }
 
     /// The line as it is shown, if it says anything that no other line says.
-    async fn shown(&mut self, line: LogLine, ledger: &SqliteLedger, records: &SqliteDeliveryRecords) -> Option<String> {
+    async fn shown(&mut self, line: LogLine, records: &impl Records) -> Option<String> {
         let LogLine { at, level, fields } = line;
         match fields.message.as_str() {
             // What became of it follows: its record, or the line of the refused request.
@@ -202,7 +203,7 @@ impl LiveLines {
             }
             "token" => (fields.get("outcome") == Some("issued")).then(|| token(at, &fields)),
             REQUEST_REFUSED => Some(self.refused(at, &fields)),
-            "record processed" => Some(self.processed(at, &fields, ledger, records).await),
+            "record processed" => Some(self.processed(at, &fields, records).await),
             "record failed" => Some(self.failed(at, &fields)),
             text => Some(message(at, level, text, &fields.others)),
         }
@@ -220,18 +221,12 @@ impl LiveLines {
         self.answers.insert(fields.text("delivery_id"), answer);
     }
 
-    async fn processed(
-        &mut self,
-        at: Timestamp,
-        fields: &Fields,
-        ledger: &SqliteLedger,
-        records: &SqliteDeliveryRecords,
-    ) -> String {
+    async fn processed(&mut self, at: Timestamp, fields: &Fields, records: &impl Records) -> String {
         let id = fields.text("delivery_id");
         let took = self.answers.remove(&id).and_then(|answer| answer.took);
         let provider = fields.text("provider");
         let record = match id.parse::<DeliveryId>() {
-            Ok(id) => records.find(id).await.ok().flatten(),
+            Ok(id) => records.delivery(id).await.ok().flatten(),
             Err(_) => None,
         };
         let Some(record) = record else {
@@ -242,7 +237,7 @@ impl LiveLines {
         let mut remarks = Vec::new();
         let first = |wanted| record.outcomes.iter().find(|event| event.outcome == wanted);
         if let Some(event) = first(Outcome::Quarantined) {
-            remarks.extend(quarantine_reason(ledger, &record, event).await.ok().flatten());
+            remarks.extend(quarantine_reason(records, &record, event).await.ok().flatten());
         }
         if let Some(first) = first(Outcome::Conflict).and_then(|event| event.first_delivery) {
             remarks.push(format!("other content than in {first}"));

@@ -14,6 +14,8 @@ use reqwest::Url;
 
 use super::describe::table;
 use super::{CommandError, explain, print};
+#[cfg(not(feature = "aws"))]
+use crate::deployed_stack::StackError;
 use crate::path_secrets::{self, PathSecretError, PathSecrets};
 use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH};
 use crate::stored_document::{self, StoredDocument};
@@ -29,7 +31,7 @@ pub(super) struct Arguments {
     /// Where the webhooks are reached, such as https://hooks.example.com. [default: the server on this machine]
     #[arg(long, value_name = "URL", conflicts_with_all = ["list", "remove"])]
     base_url: Option<String>,
-    /// A deployed stack's secret, instead of the data directory. Needs a build with --features aws.
+    /// A deployed stack's secret, instead of the data directory.
     #[arg(long, value_name = "ARN")]
     secret: Option<String>,
     /// List the active secrets by account and fingerprint.
@@ -137,7 +139,7 @@ async fn stack(secret: &str) -> Result<StoredDocument, CommandError> {
 
 #[cfg(not(feature = "aws"))]
 async fn stack(_secret: &str) -> Result<StoredDocument, CommandError> {
-    Err(CommandError::BuiltWithoutAws)
+    Err(StackError::BuiltWithoutAws.into())
 }
 
 /// Reads what comes before `/webhooks/`. A secret may not travel over plain HTTP, except within this machine.

@@ -91,7 +91,7 @@ impl Clients {
 }
 
 /// One HTTP client for all services. By default each service client creates its own, with another copy of the root certificates.
-fn http_client() -> SharedHttpClient {
+pub(crate) fn http_client() -> SharedHttpClient {
     Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build_https()
 }
 

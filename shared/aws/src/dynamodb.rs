@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 use intake_pipeline::ledger::entity::EntityEntry;
-use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, PutOutcome};
+use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, LedgerReader, PutOutcome};
 use intake_pipeline::port_error::PortError;
 use intake_providers::timestamp::Timestamp;
 use tokio::time::Instant;
@@ -142,6 +142,23 @@ impl DynamoLedger {
     }
 }
 
+impl LedgerReader for DynamoLedger {
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        match self.get(&self.entities_table, key, true).await? {
+            None => Ok(None),
+            Some(Entry::Entity(entity)) => Ok(Some(*entity)),
+            Some(_) => {
+                Err(PortError::of(GET_ITEM, format!("the item at {} {} is not an entity", key.partition, key.sort)))
+            }
+        }
+    }
+
+    /// An eventually consistent read, for half the price.
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        self.get(&self.events_table, key, false).await
+    }
+}
+
 impl Ledger for DynamoLedger {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let started = Instant::now();
@@ -170,21 +187,6 @@ impl Ledger for DynamoLedger {
             }
             tokio::time::sleep(pause).await;
         }
-    }
-
-    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
-        match self.get(&self.entities_table, key, true).await? {
-            None => Ok(None),
-            Some(Entry::Entity(entity)) => Ok(Some(*entity)),
-            Some(_) => {
-                Err(PortError::of(GET_ITEM, format!("the item at {} {} is not an entity", key.partition, key.sort)))
-            }
-        }
-    }
-
-    /// An eventually consistent read, for half the price.
-    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
-        self.get(&self.events_table, key, false).await
     }
 }
 

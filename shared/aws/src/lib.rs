@@ -4,6 +4,8 @@ mod clients;
 mod delivery_records;
 mod dynamodb;
 mod lease;
+#[cfg(feature = "operator")]
+pub mod operator;
 mod platform;
 mod port_error;
 mod resume_points;

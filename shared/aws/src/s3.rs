@@ -8,7 +8,7 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use bytes::Bytes;
-use intake_pipeline::payloads::{PayloadKey, Payloads};
+use intake_pipeline::payloads::{PayloadKey, PayloadReader, Payloads};
 use intake_pipeline::port_error::PortError;
 
 use crate::port_error::port_error;
@@ -76,20 +76,7 @@ impl S3Payloads {
     }
 }
 
-impl Payloads for S3Payloads {
-    async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
-        self.client()
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key.as_str())
-            .content_type("application/octet-stream")
-            .body(bytes.into())
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| port_error(PUT, &error))
-    }
-
+impl PayloadReader for S3Payloads {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
         let object = match self.client().get_object().bucket(&self.bucket).key(key.as_str()).send().await {
             Ok(object) => object,
@@ -103,6 +90,21 @@ impl Payloads for S3Payloads {
         };
         let bytes = object.body.collect().await.map_err(|error| PortError::new(GET, &error))?;
         Ok(bytes.into_bytes())
+    }
+}
+
+impl Payloads for S3Payloads {
+    async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
+        self.client()
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key.as_str())
+            .content_type("application/octet-stream")
+            .body(bytes.into())
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| port_error(PUT, &error))
     }
 }
 

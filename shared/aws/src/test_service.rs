@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use intake_pipeline::payloads::Payloads;
+use intake_pipeline::payloads::{PayloadReader, Payloads};
 use intake_pipeline::port_error::PortError;
 use serde_json::Value;
 
@@ -130,12 +130,14 @@ fn serve(mut stream: TcpStream, replies: &[Reply], log: &Mutex<Vec<Received>>) {
 /// A store that must not be called.
 pub(crate) struct NoPayloads;
 
+impl PayloadReader for NoPayloads {
+    async fn get(&self, _: &intake_pipeline::payloads::PayloadKey) -> Result<bytes::Bytes, PortError> {
+        panic!("nothing is to be fetched")
+    }
+}
+
 impl Payloads for NoPayloads {
     async fn put(&self, _: &intake_pipeline::payloads::PayloadKey, _: bytes::Bytes) -> Result<(), PortError> {
         panic!("nothing is to be stored")
-    }
-
-    async fn get(&self, _: &intake_pipeline::payloads::PayloadKey) -> Result<bytes::Bytes, PortError> {
-        panic!("nothing is to be fetched")
     }
 }

@@ -44,6 +44,17 @@ impl Budget {
     }
 }
 
+/// Calls of an operator's command, for which a person waits.
+#[cfg(feature = "operator")]
+pub const OPERATOR: Budget = Budget {
+    connect: Duration::from_secs(3),
+    attempt: Duration::from_secs(10),
+    operation: Duration::from_secs(30),
+    attempts: 4,
+    first_pause: Duration::from_millis(200),
+    longest_pause: Duration::from_secs(5),
+};
+
 /// Small calls of an intake, which answers within 3 seconds: `SendMessage` and `GetSecretValue`.
 ///
 /// They usually take 10 to 50 ms. Two attempts may hang, and the operation still has time for a third. A first request that

@@ -12,4 +12,4 @@ pub use data::{EnvelopeData, EventData};
 pub use entry::{AliasEntry, Entry, EventEntry, Occurrence, ProgressEntry, QuarantineEntry, TIME_SHARDS, TimeIndex};
 pub use key::EntryKey;
 pub use outcome::{Outcome, OutcomeCounts};
-pub use port::{Condition, ConditionalPut, Ledger, PutOutcome};
+pub use port::{Condition, ConditionalPut, Ledger, LedgerReader, PutOutcome};

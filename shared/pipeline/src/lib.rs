@@ -19,6 +19,7 @@ pub mod processor;
 pub mod queue;
 pub mod queue_message;
 pub mod recording;
+pub mod records;
 pub mod resync;
 pub mod secrets;
 pub mod telemetry;

@@ -6,13 +6,16 @@ use bytes::Bytes;
 
 use crate::port_error::PortError;
 
-/// The store for what is too large for the queue or the ledger.
-pub trait Payloads: Send + Sync + 'static {
-    /// Stores bytes under a key. Keys are chosen so that storing again stores the same bytes.
-    fn put(&self, key: &PayloadKey, bytes: Bytes) -> impl Future<Output = Result<(), PortError>> + Send;
-
+/// The store for what is too large for the queue or the ledger, to be read.
+pub trait PayloadReader: Send + Sync + 'static {
     /// Fetches the bytes under a key.
     fn get(&self, key: &PayloadKey) -> impl Future<Output = Result<Bytes, PortError>> + Send;
+}
+
+/// The store for what is too large for the queue or the ledger.
+pub trait Payloads: PayloadReader {
+    /// Stores bytes under a key. Keys are chosen so that storing again stores the same bytes.
+    fn put(&self, key: &PayloadKey, bytes: Bytes) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 /// The key of a stored payload.

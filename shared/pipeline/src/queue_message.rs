@@ -18,7 +18,7 @@ use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::payloads::{PayloadKey, Payloads};
+use crate::payloads::{PayloadKey, PayloadReader, Payloads};
 use crate::port_error::PortError;
 
 /// The version that is written, and the only one that is read so far.
@@ -177,7 +177,7 @@ pub struct InboundMessage(MessageV1);
 /// # Errors
 /// [`MessageError`]; the record must then fail.
 #[cfg(test)]
-pub(crate) async fn read(text: &str, payloads: &impl Payloads) -> Result<Delivery, MessageError> {
+pub(crate) async fn read(text: &str, payloads: &impl PayloadReader) -> Result<Delivery, MessageError> {
     InboundMessage::parse(text)?.fetch(payloads).await
 }
 
@@ -216,7 +216,7 @@ impl InboundMessage {
     ///
     /// # Errors
     /// [`MessageError`]; the record must then fail.
-    pub async fn fetch(self, payloads: &impl Payloads) -> Result<Delivery, MessageError> {
+    pub async fn fetch(self, payloads: &impl PayloadReader) -> Result<Delivery, MessageError> {
         let Self(document) = self;
         let body = match document.body {
             BodyV1::Text(text) => Bytes::from(text),

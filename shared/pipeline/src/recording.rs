@@ -22,8 +22,8 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::delivery_record::KeptBody;
 use crate::ledger::{
-    AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger, Occurrence,
-    Outcome, ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
+    AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
+    LedgerReader as _, Occurrence, Outcome, ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
 };
 use crate::payloads::{PayloadKey, Payloads};
 use crate::platform::Platform;

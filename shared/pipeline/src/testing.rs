@@ -26,8 +26,8 @@ use crate::delivery_record::{DeliveryRecord, DeliveryRecords};
 use crate::lease::pause::Pause;
 use crate::lease::{Lease, LeaseOwner, Taken};
 use crate::ledger::entity::EntityEntry;
-use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, PutOutcome};
-use crate::payloads::{PayloadKey, Payloads};
+use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, LedgerReader, PutOutcome};
+use crate::payloads::{PayloadKey, PayloadReader, Payloads};
 use crate::platform::Platform;
 use crate::port_error::PortError;
 use crate::queue::{BatchQueue, Queue};
@@ -121,16 +121,18 @@ pub(crate) struct MemoryPayloads(pub(crate) Arc<Mutex<BTreeMap<String, Bytes>>>,
 #[derive(Clone)]
 pub(crate) struct RefusingPayloads(pub(crate) MemoryPayloads, pub(crate) &'static str);
 
+impl PayloadReader for RefusingPayloads {
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        self.0.get(key).await
+    }
+}
+
 impl Payloads for RefusingPayloads {
     async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
         if key.as_str().starts_with(self.1) {
             return Err(PortError::of("payload put", "access denied"));
         }
         self.0.put(key, bytes).await
-    }
-
-    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        self.0.get(key).await
     }
 }
 
@@ -141,15 +143,17 @@ impl MemoryPayloads {
     }
 }
 
+impl PayloadReader for MemoryPayloads {
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        self.0.lock().unwrap().get(key.as_str()).cloned().ok_or(PortError::of("payload get", "the payload is missing"))
+    }
+}
+
 impl Payloads for MemoryPayloads {
     async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.lock().unwrap().insert(key.as_str().to_owned(), bytes);
         Ok(())
-    }
-
-    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        self.0.lock().unwrap().get(key.as_str()).cloned().ok_or(PortError::of("payload get", "the payload is missing"))
     }
 }
 
@@ -197,6 +201,31 @@ impl MemoryLedger {
     }
 }
 
+impl LedgerReader for MemoryLedger {
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
+        tokio::task::yield_now().await;
+        behaviour.before("ledger entity").await?;
+        let entity = match self.entries.lock().unwrap().get(key) {
+            Some(Entry::Entity(entity)) => Some((**entity).clone()),
+            _ => None,
+        };
+        tokio::task::yield_now().await;
+        behaviour.after("ledger entity")?;
+        Ok(entity)
+    }
+
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
+        tokio::task::yield_now().await;
+        behaviour.before("ledger find").await?;
+        let entry = self.entries.lock().unwrap().get(key).cloned();
+        tokio::task::yield_now().await;
+        behaviour.after("ledger find")?;
+        Ok(entry)
+    }
+}
+
 impl Ledger for MemoryLedger {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
@@ -228,29 +257,6 @@ impl Ledger for MemoryLedger {
         tokio::task::yield_now().await;
         behaviour.after("ledger put")?;
         Ok(written)
-    }
-
-    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
-        let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
-        tokio::task::yield_now().await;
-        behaviour.before("ledger entity").await?;
-        let entity = match self.entries.lock().unwrap().get(key) {
-            Some(Entry::Entity(entity)) => Some((**entity).clone()),
-            _ => None,
-        };
-        tokio::task::yield_now().await;
-        behaviour.after("ledger entity")?;
-        Ok(entity)
-    }
-
-    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
-        let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
-        tokio::task::yield_now().await;
-        behaviour.before("ledger find").await?;
-        let entry = self.entries.lock().unwrap().get(key).cloned();
-        tokio::task::yield_now().await;
-        behaviour.after("ledger find")?;
-        Ok(entry)
     }
 }
 

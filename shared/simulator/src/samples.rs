@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use intake_pipeline::payloads::{PayloadKey, Payloads};
+use intake_pipeline::payloads::{PayloadKey, PayloadReader, Payloads};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue_message::QueueMessage;
 use intake_providers::ProviderName;
@@ -145,13 +145,15 @@ pub async fn make(keys: &KeyFiles) -> Result<Vec<(&'static str, String)>, Sample
 /// Samples are small enough for the queue.
 struct NoPayloads;
 
+impl PayloadReader for NoPayloads {
+    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
+        Err(PortError::of("get payload", "samples have none"))
+    }
+}
+
 impl Payloads for NoPayloads {
     async fn put(&self, _: &PayloadKey, _: Bytes) -> Result<(), PortError> {
         Err(PortError::of("put payload", "a sample is larger than the queue takes"))
-    }
-
-    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
-        Err(PortError::of("get payload", "samples have none"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use intake_pipeline::delivery_record::{DeliveryRecord, DeliveryRecords, RecordedBody};
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::records::DeliveryFilter;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::json_place::JsonPlace;
@@ -17,17 +18,6 @@ const MAX_DELETED: u32 = 100;
 #[derive(Clone, Debug)]
 pub struct SqliteDeliveryRecords(Database);
 
-/// Filter of a listing; unset members match every record.
-#[derive(Clone, Debug, Default)]
-pub struct DeliveryFilter {
-    /// Only deliveries of this provider.
-    pub provider: Option<ProviderName>,
-    /// Only deliveries received at this time or later.
-    pub since: Option<Timestamp>,
-    /// Maximum number of deliveries; the latest are kept.
-    pub most: Option<u32>,
-}
-
 impl SqliteDeliveryRecords {
     /// The records in this file.
     #[must_use]
@@ -35,28 +25,32 @@ impl SqliteDeliveryRecords {
         Self(database)
     }
 
-    /// Lists records in the order in which their deliveries were received.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn list(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRecord>, PortError> {
+    /// The records that match, in the order in which their deliveries were received.
+    pub(crate) async fn list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, PortError> {
+        let filter = filter.clone();
         self.0
             .transaction("sqlite list deliveries", move |transaction| {
-                // -1 means no limit.
                 let sql = "SELECT delivery_id, record FROM delivery_records
-                     WHERE (?1 IS NULL OR provider = ?1) AND received_at >= ?2
-                     ORDER BY received_at DESC, delivery_id DESC LIMIT ?3";
+                     WHERE (?1 IS NULL OR provider = ?1) AND received_at >= ?2 AND received_at < ?3
+                     ORDER BY received_at DESC, delivery_id DESC";
                 let mut statement = transaction.prepare(sql)?;
-                let since = filter.since.map_or(i64::MIN, Timestamp::unix_milliseconds);
-                let parameters = (filter.provider.map(ProviderName::as_str), since, filter.most.map_or(-1, i64::from));
+                let parameters = (
+                    filter.provider.map(ProviderName::as_str),
+                    filter.received.since.map_or(i64::MIN, Timestamp::unix_milliseconds),
+                    filter.received.until.map_or(i64::MAX, Timestamp::unix_milliseconds),
+                );
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-                let mut records = statement
-                    .query_map(parameters, read)?
-                    .map(|row| {
-                        let (delivery_id, text) = row?;
-                        parse(delivery_id, &text)
-                    })
-                    .collect::<Result<Vec<_>, WorkError>>()?;
+                let mut records = Vec::new();
+                for row in statement.query_map(parameters, read)? {
+                    if filter.most.is_some_and(|most| records.len() as u64 >= u64::from(most)) {
+                        break;
+                    }
+                    let (delivery_id, text) = row?;
+                    let record = parse(delivery_id, &text)?;
+                    if filter.matches(&record) {
+                        records.push(record);
+                    }
+                }
                 records.reverse();
                 Ok(records)
             })
@@ -64,10 +58,7 @@ impl SqliteDeliveryRecords {
     }
 
     /// The record of a delivery.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn find(&self, delivery_id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
+    pub(crate) async fn find(&self, delivery_id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         let delivery_id = delivery_id.to_string();
         self.0
             .transaction("sqlite find delivery", move |transaction| {
@@ -131,7 +122,8 @@ mod tests {
     use bytes::Bytes;
     use intake_pipeline::delivery_record::{EventOutcome, HeaderText, RecordedHeader};
     use intake_pipeline::ledger::{Outcome, OutcomeCounts, TimeIndex};
-    use intake_pipeline::payloads::{PayloadKey, Payloads as _};
+    use intake_pipeline::payloads::{PayloadKey, PayloadReader as _, Payloads as _};
+    use intake_pipeline::records::TimeRange;
     use intake_providers::account::AccountName;
     use intake_providers::digest::Sha256Digest;
     use intake_providers::event::EventIndex;
@@ -190,12 +182,16 @@ mod tests {
         for record in [&third, &first, &second] {
             records.put(record).await.unwrap();
         }
-        let list = async |filter| records.list(filter).await.unwrap();
+        let list = async |filter: DeliveryFilter| records.list(&filter).await.unwrap();
         let machnet = Some(ProviderName::Machnet);
         assert_eq!(list(DeliveryFilter::default()).await, [first.clone(), second.clone(), third.clone()]);
         let of_machnet = list(DeliveryFilter { provider: machnet, ..DeliveryFilter::default() }).await;
         assert_eq!(of_machnet, [first.clone(), third.clone()]);
-        let late = list(DeliveryFilter { since: Some(at(20)), ..DeliveryFilter::default() }).await;
+        let late = list(DeliveryFilter {
+            received: TimeRange { since: Some(at(20)), until: None },
+            ..DeliveryFilter::default()
+        })
+        .await;
         assert_eq!(late, [second.clone(), third.clone()]);
         assert_eq!(list(DeliveryFilter { most: Some(1), ..DeliveryFilter::default() }).await, [third]);
         assert_eq!(records.find(second.delivery_id).await.unwrap(), Some(second));
@@ -211,7 +207,7 @@ mod tests {
         for record in [&first, &again] {
             records.put(record).await.unwrap();
         }
-        assert_eq!(records.list(DeliveryFilter::default()).await.unwrap(), [again]);
+        assert_eq!(records.list(&DeliveryFilter::default()).await.unwrap(), [again]);
     }
 
     #[tokio::test]
@@ -230,7 +226,7 @@ mod tests {
         for record in [&old, &young, &newest] {
             records.put(record).await.unwrap();
         }
-        assert_eq!(records.list(DeliveryFilter::default()).await.unwrap(), [young, newest]);
+        assert_eq!(records.list(&DeliveryFilter::default()).await.unwrap(), [young, newest]);
         assert!(payloads.get(&key("old")).await.is_err());
         assert!(payloads.get(&key("young")).await.is_ok());
     }

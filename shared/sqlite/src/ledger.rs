@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use intake_pipeline::ledger::entity::{ENTITY_SORT, EntityEntry};
 use intake_pipeline::ledger::{
-    Condition, ConditionalPut, Entry, EntryKey, EventEntry, Ledger, Occurrence, Outcome, PutOutcome,
+    Condition, ConditionalPut, Entry, EntryKey, EventEntry, Ledger, LedgerReader, Outcome, PutOutcome,
 };
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::records::{EventFilter, RecordedEvent};
 use intake_providers::ProviderName;
-use intake_providers::delivery::DeliveryId;
 use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
@@ -19,28 +19,6 @@ use crate::database::{Database, WorkError};
 #[derive(Clone, Debug)]
 pub struct SqliteLedger(Database);
 
-/// Filter of a listing; unset members match every entry.
-#[derive(Clone, Debug, Default)]
-pub struct EventFilter {
-    /// Only events of this provider.
-    pub provider: Option<ProviderName>,
-    /// Only events with this outcome.
-    pub outcome: Option<Outcome>,
-    /// Only events received at this time or later.
-    pub since: Option<Timestamp>,
-    /// Maximum number of events; the latest are kept.
-    pub most: Option<u32>,
-}
-
-/// An entry with the outcome of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedEvent {
-    /// The entry's key in the ledger.
-    pub key: EntryKey,
-    /// The entry: an event, a conflict or a quarantine.
-    pub entry: Entry,
-}
-
 impl SqliteLedger {
     /// The ledger in this file.
     #[must_use]
@@ -48,37 +26,37 @@ impl SqliteLedger {
         Self(database)
     }
 
-    /// Lists events with their outcomes, in the order in which they were received.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn list(&self, filter: EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
+    /// The events that match, in the order in which they were received.
+    pub(crate) async fn list(&self, filter: &EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
+        let filter = filter.clone();
         self.0
             .transaction("sqlite list events", move |transaction| {
-                // -1 means no limit.
                 let sql = "SELECT partition, sort, entry FROM ledger
                      WHERE outcome IS NOT NULL AND (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR outcome = ?2)
-                         AND received_at >= ?3
-                     ORDER BY received_at DESC, rowid DESC LIMIT ?4";
+                         AND received_at >= ?3 AND received_at < ?4
+                     ORDER BY received_at DESC, rowid DESC";
                 let mut statement = transaction.prepare(sql)?;
-                let since = filter.since.map_or(i64::MIN, Timestamp::unix_milliseconds);
                 let parameters = (
                     filter.provider.map(ProviderName::as_str),
                     filter.outcome.map(Outcome::as_str),
-                    since,
-                    filter.most.map_or(-1, i64::from),
+                    filter.received.since.map_or(i64::MIN, Timestamp::unix_milliseconds),
+                    filter.received.until.map_or(i64::MAX, Timestamp::unix_milliseconds),
                 );
                 let read = |row: &rusqlite::Row<'_>| {
                     Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
                 };
-                let mut events = statement
-                    .query_map(parameters, read)?
-                    .map(|row| {
-                        let (partition, sort, text) = row?;
-                        let key = EntryKey { partition, sort };
-                        Ok(RecordedEvent { entry: parse(&key, &text)?, key })
-                    })
-                    .collect::<Result<Vec<_>, WorkError>>()?;
+                let mut events = Vec::new();
+                for row in statement.query_map(parameters, read)? {
+                    if filter.most.is_some_and(|most| events.len() as u64 >= u64::from(most)) {
+                        break;
+                    }
+                    let (partition, sort, text) = row?;
+                    let key = EntryKey { partition, sort };
+                    let event = RecordedEvent { entry: parse(&key, &text)?, key };
+                    if filter.matches(&event) {
+                        events.push(event);
+                    }
+                }
                 events.reverse();
                 // The events of one delivery are recorded in any order.
                 events.sort_by_key(RecordedEvent::made);
@@ -90,10 +68,7 @@ impl SqliteLedger {
 
 impl SqliteLedger {
     /// Lists entities of all businesses, ordered by component and id.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
+    pub(crate) async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
         self.0
             .transaction("sqlite list entities", |transaction| {
                 let mut statement = transaction.prepare("SELECT partition, entry FROM ledger WHERE sort = ?1")?;
@@ -113,10 +88,7 @@ impl SqliteLedger {
     }
 
     /// The events of one entity, in the order of arrival.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
+    pub(crate) async fn history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
         let partition = entity.partition.clone();
         self.0
             .transaction("sqlite list an entity's events", move |transaction| {
@@ -137,29 +109,7 @@ impl SqliteLedger {
     }
 }
 
-impl RecordedEvent {
-    /// The delivery that made it.
-    #[must_use]
-    pub fn delivery_id(&self) -> Option<DeliveryId> {
-        self.made().map(|(_, occurrence)| occurrence.delivery_id)
-    }
-
-    /// When it was received, and which event of which delivery made it.
-    const fn made(&self) -> Option<(Timestamp, Occurrence)> {
-        match &self.entry {
-            Entry::Event(event) | Entry::Conflict(event) => Some((event.received_at, event.occurrence)),
-            Entry::Quarantine(quarantine) => Some((quarantine.received_at, quarantine.occurrence)),
-            Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => None,
-        }
-    }
-}
-
-impl Ledger for SqliteLedger {
-    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
-        let puts = puts.to_vec();
-        self.0.transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts)).await
-    }
-
+impl LedgerReader for SqliteLedger {
     async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
         let key = key.clone();
         self.0
@@ -176,6 +126,13 @@ impl Ledger for SqliteLedger {
         self.0
             .transaction("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry)))
             .await
+    }
+}
+
+impl Ledger for SqliteLedger {
+    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
+        let puts = puts.to_vec();
+        self.0.transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts)).await
     }
 }
 
@@ -302,6 +259,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use intake_pipeline::ledger::Occurrence;
+    use intake_pipeline::records::TimeRange;
+    use intake_providers::delivery::DeliveryId;
 
     fn ledger(directory: &Path) -> SqliteLedger {
         SqliteLedger::new(Database::open(&directory.join("intake.sqlite")).unwrap())
@@ -450,8 +410,8 @@ mod tests {
         for (key, entry) in &entries {
             ledger.put(at(50), &[absent(key.clone(), entry.clone())]).await.unwrap();
         }
-        let list = async |filter| {
-            let listed = ledger.list(filter).await.unwrap();
+        let list = async |filter: EventFilter| {
+            let listed = ledger.list(&filter).await.unwrap();
             listed.into_iter().map(|event| event.key.partition + "/" + &event.key.sort).collect::<Vec<_>>()
         };
         assert_eq!(list(EventFilter::default()).await, ["a/event", "b/event", "a/conflict#1", "q/00000"]);
@@ -459,11 +419,11 @@ mod tests {
         assert_eq!(list(accredit).await, ["q/00000"]);
         let conflicts = EventFilter { outcome: Some(Outcome::Conflict), ..EventFilter::default() };
         assert_eq!(list(conflicts).await, ["a/conflict#1"]);
-        let late = EventFilter { since: Some(at(20)), ..EventFilter::default() };
+        let late = EventFilter { received: TimeRange { since: Some(at(20)), until: None }, ..EventFilter::default() };
         assert_eq!(list(late).await, ["b/event", "a/conflict#1", "q/00000"]);
         let latest = EventFilter { most: Some(2), ..EventFilter::default() };
         assert_eq!(list(latest).await, ["a/conflict#1", "q/00000"]);
-        let whole = ledger.list(EventFilter::default()).await.unwrap();
+        let whole = ledger.list(&EventFilter::default()).await.unwrap();
         assert!(whole.iter().all(|event| entries.contains(&(event.key.clone(), event.entry.clone()))));
     }
 
@@ -501,7 +461,7 @@ mod tests {
         assert_eq!(ledger.put(at(1), &over(version(1), Condition::Absent)).await.unwrap(), refused);
         assert_eq!(ledger.entity(&here).await.unwrap().map(|entity| entity.version), Some(2));
         assert_eq!(ledger.entities().await.unwrap().len(), 1);
-        assert!(ledger.list(EventFilter::default()).await.unwrap().is_empty(), "an entity is not an event");
+        assert!(ledger.list(&EventFilter::default()).await.unwrap().is_empty(), "an entity is not an event");
     }
 
     #[tokio::test]
@@ -544,7 +504,7 @@ mod tests {
             assert_eq!(ledger.put(at(0), &[put]).await.unwrap(), PutOutcome::Done);
             assert_eq!(ledger.find(&key).await.unwrap(), Some(entry));
         }
-        assert_eq!(ledger.list(EventFilter::default()).await.unwrap(), []);
+        assert_eq!(ledger.list(&EventFilter::default()).await.unwrap(), []);
     }
 
     #[tokio::test]
@@ -557,7 +517,7 @@ mod tests {
             let put = absent(key(&format!("machnet#{index}"), "event"), Entry::Event(Box::new(entry)));
             ledger.put(at(1), &[put]).await.unwrap();
         }
-        let listed = ledger.list(EventFilter::default()).await.unwrap();
+        let listed = ledger.list(&EventFilter::default()).await.unwrap();
         let partitions: Vec<&str> = listed.iter().map(|event| event.key.partition.as_str()).collect();
         assert_eq!(partitions, ["machnet#0", "machnet#1", "machnet#2"]);
     }
@@ -662,7 +622,7 @@ mod tests {
                 let answered = runtime.block_on(ledger.put(at(now), &puts)).unwrap();
                 prop_assert_eq!(answered, model.put(now, &puts));
             }
-            let mut listed: Vec<_> = runtime.block_on(ledger.list(EventFilter::default())).unwrap()
+            let mut listed: Vec<_> = runtime.block_on(ledger.list(&EventFilter::default())).unwrap()
                 .into_iter().map(|event| event.key).collect();
             let mut expected: Vec<_> = model.0.into_iter()
                 .filter(|(_, entry)| !matches!(entry, Entry::Alias(_) | Entry::Hint(_))).map(|(key, _)| key).collect();

@@ -1,7 +1,7 @@
 //! The payload store as a table.
 
 use bytes::Bytes;
-use intake_pipeline::payloads::{PayloadKey, Payloads};
+use intake_pipeline::payloads::{PayloadKey, PayloadReader, Payloads};
 use intake_pipeline::port_error::PortError;
 use rusqlite::OptionalExtension as _;
 
@@ -19,6 +19,19 @@ impl SqlitePayloads {
     }
 }
 
+impl PayloadReader for SqlitePayloads {
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        let key = key.as_str().to_owned();
+        self.0
+            .transaction("sqlite get payload", move |transaction| {
+                let sql = "SELECT bytes FROM payloads WHERE key = ?1";
+                let bytes: Option<Vec<u8>> = transaction.query_row(sql, [&key], |row| row.get(0)).optional()?;
+                bytes.map(Bytes::from).ok_or(WorkError::NoPayload(key))
+            })
+            .await
+    }
+}
+
 impl Payloads for SqlitePayloads {
     async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
         let key = key.as_str().to_owned();
@@ -28,17 +41,6 @@ impl Payloads for SqlitePayloads {
                     "INSERT INTO payloads (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET bytes = ?2";
                 transaction.execute(sql, (key, &*bytes))?;
                 Ok(())
-            })
-            .await
-    }
-
-    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        let key = key.as_str().to_owned();
-        self.0
-            .transaction("sqlite get payload", move |transaction| {
-                let sql = "SELECT bytes FROM payloads WHERE key = ?1";
-                let bytes: Option<Vec<u8>> = transaction.query_row(sql, [&key], |row| row.get(0)).optional()?;
-                bytes.map(Bytes::from).ok_or(WorkError::NoPayload(key))
             })
             .await
     }

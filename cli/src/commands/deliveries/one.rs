@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use intake_pipeline::delivery_record::{DeliveryRecord, EventOutcome, HeaderText, RecordedBody, RecordedHeader};
-use intake_pipeline::ledger::{Entry, EntryKey, Ledger as _, Outcome};
+use intake_pipeline::ledger::{Entry, EntryKey, LedgerReader, Outcome};
 use intake_providers::timestamp::Timestamp;
-use intake_sqlite::SqliteLedger;
 
 use super::{duration, in_words, time_to_record};
 use crate::commands::CommandError;
@@ -15,7 +14,7 @@ use crate::terminal::escape;
 /// What follows a heading, from this column on.
 const INDENT: &str = "          ";
 
-pub(super) async fn text(ledger: &SqliteLedger, record: &DeliveryRecord) -> Result<String, CommandError> {
+pub(super) async fn text(ledger: &impl LedgerReader, record: &DeliveryRecord) -> Result<String, CommandError> {
     let mut text = format!("delivery {} of {}, account {}\n\n", record.delivery_id, record.provider, record.account);
     let _ = writeln!(
         text,
@@ -72,7 +71,11 @@ fn place(body: &RecordedBody) -> String {
     }
 }
 
-async fn outcome(ledger: &SqliteLedger, record: &DeliveryRecord, event: &EventOutcome) -> Result<String, CommandError> {
+async fn outcome(
+    ledger: &impl LedgerReader,
+    record: &DeliveryRecord,
+    event: &EventOutcome,
+) -> Result<String, CommandError> {
     let name = event.outcome.as_str();
     Ok(match (event.outcome, event.first_delivery) {
         (Outcome::Conflict, Some(first)) => format!("{name}, other content than in delivery {first}"),
@@ -87,7 +90,7 @@ async fn outcome(ledger: &SqliteLedger, record: &DeliveryRecord, event: &EventOu
 
 /// Why an event of a delivery was quarantined, unless that is gone.
 pub(in crate::commands) async fn quarantine_reason(
-    ledger: &SqliteLedger,
+    ledger: &impl LedgerReader,
     record: &DeliveryRecord,
     event: &EventOutcome,
 ) -> Result<Option<String>, CommandError> {

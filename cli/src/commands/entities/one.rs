@@ -6,6 +6,7 @@ use intake_pipeline::ledger::entity::{EntityEntry, Visibility, entity_key};
 use intake_pipeline::ledger::merges::{Followed, MAX_MERGES, MergeEnd, follow_merges};
 use intake_pipeline::ledger::{EventData, EventEntry};
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::records::Records;
 use intake_providers::entity::{EntityReference, EntityState};
 use serde::Serialize;
 
@@ -13,7 +14,6 @@ use super::state;
 use crate::commands::CommandError;
 use crate::commands::describe::{in_milliseconds, short_id, table};
 use crate::terminal::escape;
-use intake_sqlite::SqliteLedger;
 
 /// The one entity that is meant, or the candidates.
 pub(super) fn the_only(mut entities: Vec<EntityEntry>, component: &str, id: &str) -> Result<EntityEntry, CommandError> {
@@ -49,8 +49,8 @@ struct Merges {
 }
 
 /// The entity, its merges and its history as one JSON object.
-pub(super) async fn json(ledger: &SqliteLedger, entity: EntityEntry) -> Result<String, CommandError> {
-    let merges = merges(ledger, &entity).await?.map(|followed| Merges {
+pub(super) async fn json(records: &impl Records, entity: EntityEntry) -> Result<String, CommandError> {
+    let merges = merges(records, &entity).await?.map(|followed| Merges {
         end: match followed.end {
             MergeEnd::At(_) => "at",
             MergeEnd::Unknown => "unknown",
@@ -59,20 +59,20 @@ pub(super) async fn json(ledger: &SqliteLedger, entity: EntityEntry) -> Result<S
         },
         path: followed.path,
     });
-    let history = ledger.history(&entity_key(entity.provider, &entity.entity)).await?;
+    let history = records.entity_history(&entity_key(entity.provider, &entity.entity)).await?;
     // Entries came from JSON, so they go back into it.
     Ok(serde_json::to_string(&Whole { entity, merges, history }).unwrap_or_default() + "\n")
 }
 
 /// The same in words.
-pub(super) async fn text(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<String, CommandError> {
+pub(super) async fn text(records: &impl Records, entity: &EntityEntry) -> Result<String, CommandError> {
     let EntityReference { account, component, organisation, business_id, id } = &entity.entity;
     let [component, id, business_id, organisation] =
         [component, id, business_id, organisation].map(|name| escape(name));
     let mut text =
         format!("{component} {id} of business {business_id}, organisation {organisation}, account {account}\n\n");
     let _ = writeln!(text, "state    {}", state(entity));
-    if let Some(followed) = merges(ledger, entity).await? {
+    if let Some(followed) = merges(records, entity).await? {
         text.push_str(&merges_summary(&followed));
     }
     let _ = writeln!(text, "version  {}", entity.version);
@@ -89,16 +89,16 @@ pub(super) async fn text(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<
         }
         None => text.push_str("life     not reported: only updates are known, so it is there\n"),
     }
-    let history = ledger.history(&entity_key(entity.provider, &entity.entity)).await?;
+    let history = records.entity_history(&entity_key(entity.provider, &entity.entity)).await?;
     let rows = history.iter().filter_map(row).collect();
     let columns = ["received (UTC)", "state", "outcome", "change", "version", "event"];
     let _ = writeln!(text, "\nIn the order of arrival:\n{}", table(columns, rows));
     Ok(text)
 }
 
-async fn merges(ledger: &SqliteLedger, entity: &EntityEntry) -> Result<Option<Followed>, PortError> {
+async fn merges(records: &impl Records, entity: &EntityEntry) -> Result<Option<Followed>, PortError> {
     match entity.visibility() {
-        Visibility::Absent(Some(_)) => follow_merges(ledger, entity.provider, entity.entity.clone()).await.map(Some),
+        Visibility::Absent(Some(_)) => follow_merges(records, entity.provider, entity.entity.clone()).await.map(Some),
         Visibility::Unknown | Visibility::Present(_) | Visibility::Absent(None) => Ok(None),
     }
 }

@@ -7,6 +7,7 @@ use intake_providers::digest::Sha256Digest;
 use intake_providers::entity::{EntityReference, EntityState};
 use intake_providers::event::EventIndex;
 use intake_providers::timestamp::Timestamp;
+use intake_sqlite::{Database, SqliteLedger, SqliteRecords};
 
 use super::*;
 
@@ -59,15 +60,16 @@ fn gone(entity: EntityEntry, into: Option<&str>) -> EntityEntry {
     EntityEntry { deleted: true, existence: Some(life), ..entity }
 }
 
-async fn ledger(entities: Vec<EntityEntry>) -> (tempfile::TempDir, SqliteLedger) {
+async fn records(entities: Vec<EntityEntry>) -> (tempfile::TempDir, SqliteRecords) {
     let directory = tempfile::tempdir().unwrap();
-    let ledger = SqliteLedger::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
+    let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+    let ledger = SqliteLedger::new(database.clone());
     for entity in entities {
         let key = intake_pipeline::ledger::entity::entity_key(entity.provider, &entity.entity);
         let put = ConditionalPut { key, entry: Entry::Entity(Box::new(entity)), condition: Condition::Absent };
         ledger.put(Timestamp::EPOCH, &[put]).await.unwrap();
     }
-    (directory, ledger)
+    (directory, SqliteRecords::new(database))
 }
 
 #[test]
@@ -109,15 +111,15 @@ async fn merges_are_reported_step_by_step_and_how_they_end() {
         (vec![gone(entity("0"), Some("1")), gone(entity("1"), Some("0"))], cycle),
     ] {
         let first = entities[0].clone();
-        let (_directory, ledger) = ledger(entities).await;
-        let text = one::text(&ledger, &first).await.unwrap();
+        let (_directory, records) = records(entities).await;
+        let text = one::text(&records, &first).await.unwrap();
         assert!(text.contains(&format!("state    merged\n{expected}version")), "{text}");
     }
-    let (_directory, ledger) = ledger(chain(40).collect()).await;
-    let text = one::text(&ledger, &gone(entity("0"), Some("1"))).await.unwrap();
+    let (_directory, records) = records(chain(40).collect()).await;
+    let text = one::text(&records, &gone(entity("0"), Some("1"))).await.unwrap();
     assert!(text.contains("and further: no more than 32 merges are followed\n"), "{text}");
     let json: serde_json::Value =
-        serde_json::from_str(&one::json(&ledger, gone(entity("0"), Some("1"))).await.unwrap()).unwrap();
+        serde_json::from_str(&one::json(&records, gone(entity("0"), Some("1"))).await.unwrap()).unwrap();
     assert_eq!(json["merges"]["end"], "too-long");
 }
 
@@ -126,8 +128,8 @@ async fn a_merge_into_another_business_names_it() {
     let mut first = gone(entity("1"), Some("2"));
     let elsewhere = EntityReference { business_id: "business-2".to_owned(), ..reference("2") };
     first.existence.as_mut().unwrap().merged_into = Some(elsewhere);
-    let (_directory, ledger) = ledger(vec![first.clone()]).await;
-    let text = one::text(&ledger, &first).await.unwrap();
+    let (_directory, records) = records(vec![first.clone()]).await;
+    let text = one::text(&records, &first).await.unwrap();
     assert!(text.contains("into contact 2 of business business-2, organisation example-realty\n"), "{text}");
 }
 

@@ -8,8 +8,8 @@ use intake_providers::digest::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
 use super::DeliveryRecord;
-use crate::ledger::{Entry, EntryKey, EventData, Ledger};
-use crate::payloads::{PayloadKey, Payloads};
+use crate::ledger::{Entry, EntryKey, EventData, LedgerReader};
+use crate::payloads::{PayloadKey, PayloadReader, Payloads};
 use crate::port_error::PortError;
 use crate::queue_message::{InboundMessage, MessageError};
 
@@ -125,7 +125,11 @@ impl DeliveryRecord {
     ///
     /// # Errors
     /// [`ReadBodyError`].
-    pub async fn read_body(&self, ledger: &impl Ledger, payloads: &impl Payloads) -> Result<Bytes, ReadBodyError> {
+    pub async fn read_body(
+        &self,
+        ledger: &impl LedgerReader,
+        payloads: &impl PayloadReader,
+    ) -> Result<Bytes, ReadBodyError> {
         let delivery_id = self.delivery_id;
         let missing = |key: &EntryKey| ReadBodyError::Missing { delivery_id, key: key.clone() };
         let damaged = ReadBodyError::DigestMismatch { delivery_id };

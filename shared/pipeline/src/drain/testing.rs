@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::broker::{Broker, BrokerError, BrokerFailure, Messages, Receipt, Received, Session};
 use crate::clock::Clock;
-use crate::payloads::{PayloadKey, Payloads};
+use crate::payloads::{PayloadKey, PayloadReader, Payloads};
 use crate::platform::Platform;
 use crate::port_error::PortError;
 use crate::queue::{BatchQueue, Queue};
@@ -510,6 +510,12 @@ pub(super) struct TestPayloads {
     pub(super) fails_after: Arc<Mutex<Option<usize>>>,
 }
 
+impl PayloadReader for TestPayloads {
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        self.stored.get(key).await
+    }
+}
+
 impl Payloads for TestPayloads {
     async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
         yield_now().await;
@@ -523,10 +529,6 @@ impl Payloads for TestPayloads {
             return Err(PortError::of("payload put", "out of order"));
         }
         self.stored.put(key, bytes).await
-    }
-
-    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        self.stored.get(key).await
     }
 }
 

@@ -4,7 +4,7 @@ use intake_providers::ProviderName;
 use intake_providers::entity::EntityReference;
 
 use super::entity::{EntityEntry, Visibility, entity_key};
-use super::port::Ledger;
+use super::port::LedgerReader;
 use crate::port_error::PortError;
 
 /// Maximum number of merges that are followed. A longer chain is reported.
@@ -37,7 +37,7 @@ pub enum MergeEnd {
 /// # Errors
 /// When the ledger does not answer.
 pub async fn follow_merges(
-    ledger: &impl Ledger,
+    ledger: &impl LedgerReader,
     provider: ProviderName,
     from: EntityReference,
 ) -> Result<Followed, PortError> {

@@ -9,8 +9,18 @@ use super::entry::Entry;
 use super::key::EntryKey;
 use crate::port_error::PortError;
 
-/// The ledger: the events with their aliases, and the entities.
-pub trait Ledger: Send + Sync + 'static {
+/// The ledger, to be read: the events with their aliases, and the entities.
+pub trait LedgerReader: Send + Sync + 'static {
+    /// The entity at a key, as of the last put that succeeded before the call.
+    fn entity(&self, key: &EntryKey) -> impl Future<Output = Result<Option<EntityEntry>, PortError>> + Send;
+
+    /// The entry at a key, except an entity. It may miss a put that succeeded just before the call, so nothing found is a
+    /// reason to put, and never a reason not to.
+    fn find(&self, key: &EntryKey) -> impl Future<Output = Result<Option<Entry>, PortError>> + Send;
+}
+
+/// The ledger, to be changed.
+pub trait Ledger: LedgerReader {
     /// Puts every entry, or none if a condition fails. `now` decides what is expired.
     ///
     /// The call is atomic: the existing entries that it returns are from the same moment.
@@ -19,13 +29,6 @@ pub trait Ledger: Send + Sync + 'static {
         now: Timestamp,
         puts: &[ConditionalPut],
     ) -> impl Future<Output = Result<PutOutcome, PortError>> + Send;
-
-    /// The entity at a key, as of the last put that succeeded before the call.
-    fn entity(&self, key: &EntryKey) -> impl Future<Output = Result<Option<EntityEntry>, PortError>> + Send;
-
-    /// The entry at a key, except an entity. It may miss a put that succeeded just before the call, so nothing found is a
-    /// reason to put, and never a reason not to.
-    fn find(&self, key: &EntryKey) -> impl Future<Output = Result<Option<Entry>, PortError>> + Send;
 }
 
 /// Condition of a put.

@@ -10,7 +10,9 @@ use intake_providers::event::{Event, EventIndex};
 use super::{MAX_INLINE_CONTENT_BYTES, Recorded, Recorder, Recording, RecordingError, entry, unexpected};
 use crate::clock::Clock;
 use crate::ledger::entity::{self, Applied, Arrival, Change, EntityChange, EntityEntry, Observation};
-use crate::ledger::{Condition, ConditionalPut, Entry, EntryKey, EventData, Ledger, Occurrence, Outcome, PutOutcome};
+use crate::ledger::{
+    Condition, ConditionalPut, Entry, EntryKey, EventData, Ledger, LedgerReader as _, Occurrence, Outcome, PutOutcome,
+};
 use crate::platform::Platform;
 
 /// Maximum number of attempts to apply an event, which starts again when another processor changed the entity meanwhile. A batch

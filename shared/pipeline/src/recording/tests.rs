@@ -16,8 +16,9 @@ use intake_providers::split::Split as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::Entry;
 use crate::ledger::entity::EntityEntry;
+use crate::ledger::{Entry, LedgerReader};
+use crate::payloads::PayloadReader;
 use crate::platform::Platform;
 use crate::testing::{
     Behaviour, Memory, MemoryDeliveryRecords, MemoryLease, MemoryLedger, MemoryPayloads, MemoryQueue, MemorySecrets,
@@ -345,15 +346,17 @@ struct SlowPayloads {
     keys: Arc<Mutex<Vec<String>>>,
 }
 
+impl PayloadReader for SlowPayloads {
+    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
+        Err(PortError::of("payload get", "nothing is read here"))
+    }
+}
+
 impl Payloads for SlowPayloads {
     async fn put(&self, key: &PayloadKey, _: Bytes) -> Result<(), PortError> {
         self.keys.lock().unwrap().push(key.as_str().to_owned());
         tokio::time::sleep(Duration::from_millis(40)).await;
         Ok(())
-    }
-
-    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
-        Err(PortError::of("payload get", "nothing is read here"))
     }
 }
 
@@ -405,6 +408,16 @@ impl Platform for Watched {
     type Clock = Self;
 }
 
+impl LedgerReader for Watched {
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        self.ledger.entity(key).await
+    }
+
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        self.ledger.find(key).await
+    }
+}
+
 impl Ledger for Watched {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         if let Entry::Event(event) = &puts[0].entry
@@ -413,14 +426,6 @@ impl Ledger for Watched {
             self.addresses.lock().unwrap().push(data.as_ptr().addr());
         }
         self.ledger.put(now, puts).await
-    }
-
-    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
-        self.ledger.entity(key).await
-    }
-
-    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
-        self.ledger.find(key).await
     }
 }
 

@@ -12,6 +12,7 @@ use intake_providers::split::Split as _;
 use tokio::time::Instant;
 
 use super::*;
+use crate::ledger::LedgerReader;
 use crate::ledger::entity::EntityEntry;
 use crate::processor::{Processor, ProcessorSettings};
 use crate::queue::QueueRecord;
@@ -55,6 +56,18 @@ impl MeteredLedger {
     }
 }
 
+impl LedgerReader for MeteredLedger {
+    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
+        self.reads(key, 1.0);
+        self.ledger.entity(key).await
+    }
+
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        self.reads(key, 0.5);
+        self.ledger.find(key).await
+    }
+}
+
 impl Ledger for MeteredLedger {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let mut units = Vec::new();
@@ -90,16 +103,6 @@ impl Ledger for MeteredLedger {
             self.meter.lock().unwrap().write_units += indexed.count() as u64;
         }
         Ok(written)
-    }
-
-    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
-        self.reads(key, 1.0);
-        self.ledger.entity(key).await
-    }
-
-    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
-        self.reads(key, 0.5);
-        self.ledger.find(key).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use intake_pipeline::clock::Clock;
-use intake_pipeline::payloads::{PayloadKey, Payloads};
+use intake_pipeline::payloads::{PayloadKey, PayloadReader, Payloads};
 use intake_pipeline::platform::Platform;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue::{BatchQueue, Queue};
@@ -113,13 +113,15 @@ impl BatchQueue for TestQueue {
 #[derive(Clone)]
 pub(crate) struct TestPayloads;
 
+impl PayloadReader for TestPayloads {
+    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
+        Err(PortError::of("payload get", "the suite's bodies fit into the queue"))
+    }
+}
+
 impl Payloads for TestPayloads {
     async fn put(&self, _: &PayloadKey, _: Bytes) -> Result<(), PortError> {
         Err(PortError::of("payload put", "the suite's bodies fit into the queue"))
-    }
-
-    async fn get(&self, _: &PayloadKey) -> Result<Bytes, PortError> {
-        Err(PortError::of("payload get", "the suite's bodies fit into the queue"))
     }
 }
 

@@ -8,7 +8,7 @@ use intake_providers::timestamp::Timestamp;
 
 use super::*;
 use crate::ledger::entity::{Arrival, Observation, apply};
-use crate::ledger::{Condition, ConditionalPut, Entry, EventData};
+use crate::ledger::{Condition, ConditionalPut, Entry, EventData, Ledger as _};
 use crate::testing::MemoryLedger;
 
 fn reference(id: &str) -> EntityReference {

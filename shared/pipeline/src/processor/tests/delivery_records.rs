@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::delivery_record::{DeliveryRecord, EventOutcome, MAX_INLINE_BODY_BYTES, RecordedBody, RecordedHeader};
-use crate::ledger::{EntryKey, Ledger as _, Occurrence, Outcome, ProgressEntry};
+use crate::ledger::{EntryKey, LedgerReader as _, Occurrence, Outcome, ProgressEntry};
 use crate::payloads::Payloads;
 use crate::queue_message::write_inline;
 use crate::testing::{Lines, RefusingPayloads};

@@ -8,8 +8,8 @@ use intake_providers::digest::Sha256Digest;
 use intake_providers::timestamp::Timestamp;
 
 use super::*;
-use crate::ledger::{ConditionalPut, EntryKey, Ledger, OutcomeCounts, ProgressEntry, PutOutcome};
-use crate::payloads::{PayloadKey, Payloads};
+use crate::ledger::{ConditionalPut, EntryKey, Ledger, LedgerReader, OutcomeCounts, ProgressEntry, PutOutcome};
+use crate::payloads::{PayloadKey, PayloadReader, Payloads};
 use crate::port_error::PortError;
 use crate::queue::QueueRecord;
 use crate::queue_message::write_with_payload;
@@ -78,6 +78,18 @@ impl SlowLedger {
     }
 }
 
+impl LedgerReader for SlowLedger {
+    async fn entity(&self, key: &EntryKey) -> Result<Option<crate::ledger::entity::EntityEntry>, PortError> {
+        self.call(&key.partition, CALL).await;
+        self.ledger.entity(key).await
+    }
+
+    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
+        self.call(&key.partition, CALL).await;
+        self.ledger.find(key).await
+    }
+}
+
 impl Ledger for SlowLedger {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let partition = puts[0].key.partition.clone();
@@ -87,16 +99,6 @@ impl Ledger for SlowLedger {
             return Err(PortError::of("ledger put", "poison"));
         }
         self.ledger.put(now, puts).await
-    }
-
-    async fn entity(&self, key: &EntryKey) -> Result<Option<crate::ledger::entity::EntityEntry>, PortError> {
-        self.call(&key.partition, CALL).await;
-        self.ledger.entity(key).await
-    }
-
-    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
-        self.call(&key.partition, CALL).await;
-        self.ledger.find(key).await
     }
 }
 
@@ -227,14 +229,16 @@ struct WatchedPayloads {
     recorded_at_fetch: Arc<Mutex<Vec<usize>>>,
 }
 
-impl Payloads for WatchedPayloads {
-    async fn put(&self, key: &PayloadKey, bytes: bytes::Bytes) -> Result<(), PortError> {
-        self.payloads.put(key, bytes).await
-    }
-
+impl PayloadReader for WatchedPayloads {
     async fn get(&self, key: &PayloadKey) -> Result<bytes::Bytes, PortError> {
         self.recorded_at_fetch.lock().unwrap().push(self.records.all().len());
         self.payloads.get(key).await
+    }
+}
+
+impl Payloads for WatchedPayloads {
+    async fn put(&self, key: &PayloadKey, bytes: bytes::Bytes) -> Result<(), PortError> {
+        self.payloads.put(key, bytes).await
     }
 }
 

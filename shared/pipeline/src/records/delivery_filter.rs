@@ -1,0 +1,47 @@
+//! Which deliveries are listed.
+
+use intake_providers::ProviderName;
+
+use super::TimeRange;
+use crate::delivery_record::DeliveryRecord;
+use crate::ledger::{Outcome, OutcomeCounts};
+
+/// Filter of a listing of deliveries; unset members match every delivery.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    /// Only deliveries of this provider.
+    pub provider: Option<ProviderName>,
+    /// Only deliveries with at least one event of this outcome.
+    pub outcome: Option<Outcome>,
+    /// Only deliveries with an event of this type, with or without the provider's name before it. A record names at most
+    /// [`MAX_LISTED_TYPES`](crate::delivery_record::MAX_LISTED_TYPES) types.
+    pub event_type: Option<String>,
+    /// Only deliveries received in this range.
+    pub received: TimeRange,
+    /// Maximum number of deliveries; the latest are kept.
+    pub most: Option<u32>,
+}
+
+impl DeliveryFilter {
+    /// Whether a delivery matches; how many did before is not considered.
+    #[must_use]
+    pub fn matches(&self, record: &DeliveryRecord) -> bool {
+        self.received.contains(record.received_at)
+            && self.provider.is_none_or(|wanted| wanted == record.provider)
+            && self.outcome.is_none_or(|wanted| occurs(record.counts(), wanted))
+            && self.event_type.as_ref().is_none_or(|wanted| {
+                record.event_types.iter().any(|found| super::event_filter::is_type(found, record.provider, wanted))
+            })
+    }
+}
+
+const fn occurs(counts: OutcomeCounts, outcome: Outcome) -> bool {
+    let number = match outcome {
+        Outcome::Stored => counts.stored,
+        Outcome::Duplicate => counts.duplicate,
+        Outcome::Repeat => counts.repeat,
+        Outcome::Conflict => counts.conflict,
+        Outcome::Quarantined => counts.quarantined,
+    };
+    number > 0
+}

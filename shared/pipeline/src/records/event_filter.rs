@@ -1,0 +1,74 @@
+//! Which events are listed.
+
+use intake_providers::ProviderName;
+use intake_providers::delivery::DeliveryId;
+
+use super::{RecordedEvent, TimeRange};
+use crate::ledger::{Entry, EventEntry, Outcome};
+
+/// Filter of a listing of events; unset members match every event.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Only events of this provider.
+    pub provider: Option<ProviderName>,
+    /// Only events with this outcome.
+    pub outcome: Option<Outcome>,
+    /// Only events of this delivery.
+    pub delivery_id: Option<DeliveryId>,
+    /// Only events with this id.
+    pub id: Option<String>,
+    /// Only events of this type, with or without the provider's name before it.
+    pub event_type: Option<String>,
+    /// Only events of this subject.
+    pub subject: Option<String>,
+    /// Only quarantined events with this text in their reason, in any case of its letters.
+    pub reason: Option<String>,
+    /// Only events received in this range.
+    pub received: TimeRange,
+    /// Maximum number of events; the latest are kept.
+    pub most: Option<u32>,
+}
+
+impl EventFilter {
+    /// Whether an event matches; how many did before is not considered.
+    #[must_use]
+    pub fn matches(&self, event: &RecordedEvent) -> bool {
+        let (Some((received_at, occurrence)), Some((provider, outcome))) = (event.made(), event.outcome()) else {
+            return false;
+        };
+        self.received.contains(received_at)
+            && self.provider.is_none_or(|wanted| wanted == provider)
+            && self.outcome.is_none_or(|wanted| wanted == outcome)
+            && self.delivery_id.is_none_or(|wanted| wanted == occurrence.delivery_id)
+            && match &event.entry {
+                Entry::Event(event) | Entry::Conflict(event) => self.reason.is_none() && self.matches_event(event),
+                Entry::Quarantine(quarantine) => {
+                    self.is_for_any_event()
+                        && self.reason.as_ref().is_none_or(|part| contains(&quarantine.reason, part))
+                }
+                Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => false,
+            }
+    }
+
+    /// Whether nothing is asked for that a quarantined event does not have.
+    const fn is_for_any_event(&self) -> bool {
+        self.id.is_none() && self.event_type.is_none() && self.subject.is_none()
+    }
+
+    fn matches_event(&self, event: &EventEntry) -> bool {
+        let cloud_event = &event.cloud_event;
+        self.id.as_ref().is_none_or(|wanted| *wanted == cloud_event.id)
+            && self.event_type.as_ref().is_none_or(|wanted| is_type(&cloud_event.event_type, event.provider, wanted))
+            && self.subject.as_ref().is_none_or(|wanted| cloud_event.subject.as_ref() == Some(wanted))
+    }
+}
+
+pub(super) fn is_type(event_type: &str, provider: ProviderName, wanted: &str) -> bool {
+    let without_provider =
+        event_type.strip_prefix(provider.as_str()).and_then(|without_name| without_name.strip_prefix('.'));
+    event_type == wanted || without_provider == Some(wanted)
+}
+
+fn contains(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
+}
