@@ -2,12 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::port_error::PortError;
@@ -39,6 +38,7 @@ mod drain;
 mod entities;
 mod events;
 mod explain;
+mod listen;
 mod live;
 mod nurturecloud_url;
 mod place;
@@ -79,7 +79,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Sign one delivery as the provider would and post it to any URL.
     ///
-    /// The exit code is 0 only if the delivery was accepted.
+    /// The exit code is 0 only if the delivery was accepted, and with --wait only if it was also recorded and nothing of it
+    /// quarantined.
     Send(send::Arguments),
     /// Empty NowCerts' message queue into ours, once.
     ///
@@ -120,13 +121,6 @@ enum Command {
     SampleEvents(sample_events::Arguments),
 }
 
-#[derive(Debug, Args)]
-struct Listen {
-    /// The address to serve on; port 0 takes any free one.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADDRESS)]
-    listen: SocketAddr,
-}
-
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -163,6 +157,19 @@ pub enum CommandError {
     /// Sending.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// No server to send to.
+    #[error(
+        "no server runs on the data directory {}, and nobody answers at http://{DEFAULT_ADDRESS}; start one with `serve` or `demo`, \
+         name its --data-directory, or send elsewhere with --url",
+        path.display()
+    )]
+    NoServer {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// An answer that is not ours.
+    #[error("the answer names no delivery, so it is not ours, and --wait cannot find what becomes of it")]
+    NoDeliveryId,
     /// The resync.
     #[error(transparent)]
     Resync(#[from] resync::ResyncError),

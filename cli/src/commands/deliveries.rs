@@ -20,7 +20,7 @@ use super::{CommandError, print, print_json_lines, provider_parser, since, write
 
 mod one;
 
-pub(super) use self::one::quarantine_reason;
+pub(super) use self::one::{outcome, quarantine_reason};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -158,7 +158,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// A duration in its largest unit.
-fn duration(time: Duration) -> String {
+pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..=9 => format!("{} ms", time.as_millis()),

@@ -16,6 +16,7 @@ use intake_pipeline::ledger::{Entry, Outcome};
 use intake_pipeline::telemetry::json_lines;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::registry::webhook_route;
 use intake_providers::timestamp::Timestamp;
 use intake_simulator::IMITATIONS;
 use intake_simulator::scenario::{Expected, Sent, Step, StepResult};
@@ -32,12 +33,13 @@ use self::outcome_log::OutcomeLog;
 use super::banner::print_entrances;
 use super::describe::{remark, short_id, table};
 use super::drain::{AccountOptions, summary};
+use super::listen::Listen;
 use super::live::{self, LiveLines, Printing};
-use super::{CommandError, Listen, invocation, print};
+use super::{CommandError, invocation, print};
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::drain::drain;
 use crate::key_files::{self, ensure_test_keys};
-use crate::server::{DEFAULT_ADDRESS, Server, stop_signal};
+use crate::server::{Server, stop_signal};
 use crate::worker::wait_until_drained;
 use intake_pipeline::records::{EventFilter, Records as _, TimeRange};
 use intake_sqlite::DataDirectory;
@@ -61,7 +63,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     let directory = DataDirectory::create(data_directory)?;
-    let server = Server::start(arguments.listen.listen, directory.clone()).await?;
+    let server = Server::start(arguments.listen.address().await?, directory.clone()).await?;
     ensure_test_keys(&directory).await?;
     let outcome_log = OutcomeLog::open(&directory.log())?;
     let lines = start_log(&directory, arguments.exit)?;
@@ -70,10 +72,6 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let database = server.database().clone();
     let records = SqliteRecords::new(database.clone());
     let token_url = server.token_url();
-    let urls: Vec<(ProviderName, String)> = ProviderName::ALL
-        .iter()
-        .filter_map(|&provider| server.webhook_url(provider).map(|url| (provider, url)))
-        .collect();
     let address = server.address();
     let signal = stop_signal()?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -98,7 +96,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     if arguments.exit {
         drop(stop);
     } else {
-        print(&where_to_go_on(data_directory, &directory, address, &urls))?;
+        print(&where_to_go_on(data_directory, &directory))?;
         print_entrances(address, &directory)?;
     }
     let printing = lines.map(|mut lines| {
@@ -282,14 +280,8 @@ async fn result_of(
     Ok(DemoResult { status, result: outcomes.map(StepResult::Recorded), changes, remark: remarks.join("; ") })
 }
 
-fn where_to_go_on(
-    data_directory: &Path,
-    directory: &DataDirectory,
-    address: SocketAddr,
-    urls: &[(ProviderName, String)],
-) -> String {
+fn where_to_go_on(data_directory: &Path, directory: &DataDirectory) -> String {
     let invocation = invocation(data_directory);
-    let url = if address == DEFAULT_ADDRESS { String::new() } else { format!(" --url http://{address}") };
     let mut text = format!(
         "\nEverything is in {}: events and queue in {}, the log in {}, test keys in keys/.\n\n\
          In another terminal:\n",
@@ -297,10 +289,10 @@ fn where_to_go_on(
         file_name(&directory.database()),
         file_name(&directory.log()),
     );
-    for (provider, _) in urls {
-        let _ = writeln!(text, "  {invocation} send {provider}{url}");
+    for provider in ProviderName::ALL.iter().filter(|provider| webhook_route(**provider).is_some()) {
+        let _ = writeln!(text, "  {invocation} send {provider} --wait");
     }
-    let _ = writeln!(text, "  {invocation} send machnet{url} --tamper");
+    let _ = writeln!(text, "  {invocation} send machnet --tamper");
     let _ = writeln!(text, "  {invocation} events");
     let _ = writeln!(text, "  {invocation} entities\n");
     text.push_str("Serving until Ctrl-C:\n");

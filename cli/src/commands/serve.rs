@@ -8,8 +8,9 @@ use intake_pipeline::telemetry::json_lines;
 use tracing::level_filters::LevelFilter;
 
 use super::banner::print_entrances;
+use super::listen::Listen;
 use super::live::{self, LiveLines, Printing};
-use super::{CommandError, Listen, print};
+use super::{CommandError, print};
 use crate::server::{Server, stop_signal};
 use crate::terminal::EscapedJsonLines;
 use intake_sqlite::DataDirectory;
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     let lines = start_log(&arguments);
     let directory = DataDirectory::create(data_directory)?;
-    let server = Server::start(arguments.listen.listen, directory.clone()).await?;
+    let server = Server::start(arguments.listen.address().await?, directory.clone()).await?;
     let stop = stop_signal()?;
     print(&format!("Serving on http://{} until Ctrl-C; data in {}.\n", server.address(), data_directory.display()))?;
     print_entrances(server.address(), &directory)?;

@@ -71,7 +71,8 @@ fn place(body: &RecordedBody) -> String {
     }
 }
 
-async fn outcome(
+/// What became of one event, with the delivery that brought it first or the reason of its quarantine.
+pub(in crate::commands) async fn outcome(
     ledger: &impl LedgerReader,
     record: &DeliveryRecord,
     event: &EventOutcome,
