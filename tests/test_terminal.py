@@ -145,3 +145,36 @@ def test_each_problem_with_a_key_is_named_at_the_start(tmp_path: Path) -> None:
     ]:
         assert expected in shown, shown
     assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("columns", [80, 100, 160])
+def test_tables_and_help_fit_the_terminal_and_no_id_is_cut(keys: Path, columns: int) -> None:
+    ids = [json.loads(line)["delivery_id"] for line in run(keys, "deliveries", "--json", "--limit", "3").stdout.splitlines()]
+    for arguments in [["deliveries", "--limit", "3"], ["refused"], ["send", "--help"]]:
+        with OnTerminal(keys, *arguments, columns=columns) as command:
+            assert command.ended() == 0
+            assert max(map(len, command.shown.splitlines())) <= columns, command.shown
+            if arguments[0] == "deliveries":
+                assert all(delivery_id in command.shown for delivery_id in ids), command.shown
+
+
+def test_a_pipe_gets_tables_as_wide_as_columns_says(keys: Path) -> None:
+    wide, narrow = (run(keys, "deliveries", COLUMNS=columns).stdout for columns in ["200", "80"])
+    assert max(map(len, narrow.splitlines())) <= 80 < max(map(len, wide.splitlines()))
+
+
+def test_bash_completes_commands_providers_and_options(keys: Path, tmp_path: Path) -> None:
+    script = tmp_path / "completions"
+    script.write_text(run(keys, "completions", "bash").stdout)
+    for line, expected in {
+        "webhook-intake deliv": ["deliveries"],
+        "webhook-intake send mach": ["machnet"],
+        "webhook-intake send --wa": ["--wait"],
+    }.items():
+        words = line.split()
+        ask = f"""source {script}
+            COMP_WORDS=({line}) COMP_CWORD={len(words) - 1}
+            _webhook-intake webhook-intake {words[-1]} {words[-2]}
+            printf '%s\\n' "${{COMPREPLY[@]}}" """
+        done = subprocess.run(["bash", "--norc", "-c", ask], capture_output=True, text=True, timeout=60)
+        assert done.stdout.split() == expected, done

@@ -31,6 +31,7 @@ use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
 mod authority_place;
 mod banner;
 mod client;
+mod completions;
 mod deliveries;
 mod demo;
 mod describe;
@@ -117,6 +118,11 @@ enum Command {
     /// Several are live at once: make a new one, hand it over, and when it is in use take the old one out with --remove.
     #[command(name = "nurturecloud-url")]
     NurtureCloudUrl(nurturecloud_url::Arguments),
+    /// Print the script by which a shell completes commands and options.
+    ///
+    /// For bash: source <(webhook-intake completions bash), in ~/.bashrc. For fish: webhook-intake completions fish >
+    /// ~/.config/fish/completions/webhook-intake.fish. For zsh: as _webhook-intake in a directory of $fpath.
+    Completions(completions::Arguments),
     /// Regenerate the sample invocations in events/, for `sam local invoke` and `cargo lambda invoke`.
     SampleEvents(sample_events::Arguments),
 }
@@ -304,6 +310,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Client(arguments) => client::run(&data_directory, arguments).await,
         Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,
         Command::NurtureCloudUrl(arguments) => nurturecloud_url::run(&data_directory, arguments).await,
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::SampleEvents(arguments) => sample_events::run(&arguments).await,
     }
 }
