@@ -21,20 +21,24 @@ const MAX_WORD: u16 = 10_000;
 const SPACES: u16 = 2;
 
 /// A table that fits the terminal, as far as its words do. Whatever is in a cell, it is shown as text.
-pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> Table {
+pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> String {
     table_within(terminal::width(), header, rows)
 }
 
 /// The same within a number of columns, or within 120 if that is nobody's limit. Only the last cell of a row is wrapped if that leaves it
 /// room for its longest word; otherwise a terminal gets all of them wrapped, and anything else a wider table. No word is broken, so
-/// that what is copied is whole: where the longest ones do not fit, the table is wider than the terminal.
+/// that what is copied is whole: where the longest ones do not fit, each cell gets a line of its own.
 pub(super) fn table_within<const COLUMNS: usize>(
     limit: Option<u16>,
     header: [&str; COLUMNS],
     rows: Vec<[String; COLUMNS]>,
-) -> Table {
+) -> String {
     let rows: Vec<_> = rows.into_iter().map(|row| row.map(|cell| escape(&cell).into_owned())).collect();
     let words = longest_words(header, &rows);
+    let narrowest = words.iter().fold(1_u16, |sum, word| sum.saturating_add(word + FRAME));
+    if limit.is_some_and(|limit| narrowest > limit) {
+        return list(header, &rows);
+    }
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
@@ -51,12 +55,21 @@ pub(super) fn table_within<const COLUMNS: usize>(
             .set_constraints([ColumnConstraint::ContentWidth; COLUMNS].into_iter().take(others))
             .set_width(width.max(needed));
     } else {
-        let narrowest: u16 = words.iter().map(|word| word + FRAME).sum();
         table
             .set_constraints(words.map(|word| ColumnConstraint::LowerBoundary(Width::Fixed(word + SPACES))))
-            .set_width(width.max(narrowest.saturating_add(1)));
+            .set_width(width);
     }
-    table
+    table.to_string()
+}
+
+/// Each cell on a line, after the name of its column; the rows are apart.
+fn list<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let width = header.map(|name| name.chars().count()).into_iter().max().unwrap_or_default();
+    let row = |row: &[String; COLUMNS]| {
+        let cells = header.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+        cells.map(|(name, cell)| format!("{name:<width$}  {cell}")).collect::<Vec<_>>().join("\n")
+    };
+    rows.iter().map(row).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The length of the longest word of each column, in characters.
@@ -154,8 +167,8 @@ mod tests {
     #[test]
     fn a_word_of_the_last_column_is_never_broken() {
         let row = ["0".repeat(110), "stored, quarantined".to_owned()];
-        for limit in [None, Some(1), Some(80), Some(120), Some(200)] {
-            let text = table_within(limit, ["id", "outcome"], vec![row.clone()]).to_string();
+        for limit in [None, Some(128), Some(140), Some(200)] {
+            let text = table_within(limit, ["id", "outcome"], vec![row.clone()]);
             assert!(text.contains(&row[0]), "{text}");
             assert!(text.contains("stored, ") && text.contains("quarantined "), "{text}");
         }
@@ -168,19 +181,27 @@ mod tests {
         let table =
             |limit| table_within(limit, ["received (UTC)", "provider", "id", "remark"], vec![row.map(str::to_owned)]);
         for width in [79, 80, 100, 120, 200] {
-            let text = table(Some(width)).to_string();
+            let text = table(Some(width));
             assert!(text.lines().all(|line| line.chars().count() <= usize::from(width)), "{width}:\n{text}");
             assert!(text.contains(id), "{text}");
         }
-        assert_eq!(table(Some(200)).to_string().lines().count(), 5, "{}", table(Some(200)));
-        assert!(table(Some(100)).to_string().contains(row[0]), "the last column alone:\n{}", table(Some(100)));
-        assert!(table(Some(10)).to_string().contains(id), "{}", table(Some(10)));
+        assert_eq!(table(Some(200)).lines().count(), 5, "{}", table(Some(200)));
+        assert!(table(Some(100)).contains(row[0]), "the last column alone:\n{}", table(Some(100)));
+    }
+
+    #[test]
+    fn where_the_longest_words_do_not_fit_each_cell_has_a_line() {
+        let rows =
+            vec![["machnet", "0123456789", ""].map(str::to_owned), ["sterling", "x", "a remark"].map(str::to_owned)];
+        let text = table_within(Some(30), ["provider", "id", "remark"], rows);
+        let expected = "provider  machnet\nid        0123456789\n\nprovider  sterling\nid        x\nremark    a remark";
+        assert_eq!(text, expected);
     }
 
     #[test]
     fn a_table_for_no_terminal_is_wider_rather_than_wrapped_but_for_its_last_column() {
         let row = ["two words".repeat(12), "x".repeat(30)];
-        let text = table_within(None, ["id", "remark"], vec![row.clone()]).to_string();
+        let text = table_within(None, ["id", "remark"], vec![row.clone()]);
         assert!(text.contains(&row[0]) && text.contains(&row[1]), "{text}");
     }
 
@@ -189,7 +210,7 @@ mod tests {
         fn no_cell_holds_what_a_terminal_obeys(
             text in "(?s).{0,20}[\0-\u{1f}\u{7f}-\u{9f}\u{200e}\u{202a}-\u{202e}\u{2066}-\u{2069}].{0,20}",
         ) {
-            let shown = table(["id", "remark"], vec![[short_id(&text), text]]).to_string();
+            let shown = table(["id", "remark"], vec![[short_id(&text), text]]);
             let obeyed = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             prop_assert!(!shown.chars().any(|c| c != '\n' && obeyed(c)), "{shown:?}");
         }

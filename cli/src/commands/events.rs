@@ -84,7 +84,7 @@ fn json_lines(events: &[RecordedEvent]) -> String {
     events.iter().filter_map(|event| serde_json::to_string(&event.entry).ok()).map(|line| line + "\n").collect()
 }
 
-fn rows(events: &[RecordedEvent]) -> comfy_table::Table {
+fn rows(events: &[RecordedEvent]) -> String {
     let rows = events.iter().filter_map(|event| row(&event.entry)).collect();
     table(["received (UTC)", "provider", "outcome", "type", "id", "remark"], rows)
 }
