@@ -57,6 +57,12 @@ pub(super) fn in_seconds(time: Timestamp) -> String {
     time.split_once('.').map_or(time.as_str(), |(time, _)| time).to_owned()
 }
 
+/// A time as tables show it, to the minute.
+pub(super) fn in_minutes(time: Timestamp) -> String {
+    let time = in_milliseconds(time);
+    time.rsplit_once(':').map_or(time.as_str(), |(time, _)| time).to_owned()
+}
+
 /// An event's type without the provider's name, cut when it is long.
 pub(super) fn short_type(event_type: &str) -> String {
     shortened(event_type.split_once('.').map_or(event_type, |(_, name)| name), 28, 27)

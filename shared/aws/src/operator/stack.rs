@@ -9,6 +9,7 @@ use aws_sdk_cloudformation::types::ResourceStatus;
 use intake_pipeline::port_error::PortError;
 
 use crate::clients::http_client;
+use crate::SecretDocument;
 use crate::port_error::port_error;
 use crate::timeouts::OPERATOR;
 
@@ -128,6 +129,14 @@ impl Stack {
     #[must_use]
     pub fn find_resource(&self, logical_id: &str) -> Option<&str> {
         self.resources.get(logical_id).map(String::as_str)
+    }
+
+    /// A secret of the stack that a command reads and changes.
+    ///
+    /// # Errors
+    /// When the stack has no such secret.
+    pub fn secret(&self, logical_id: &str) -> Result<SecretDocument, StackError> {
+        Ok(SecretDocument::with(&self.config, self.resource(logical_id)?))
     }
 
     /// The value of a parameter, if the template has it.

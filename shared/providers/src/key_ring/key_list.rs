@@ -141,7 +141,7 @@ pub(crate) fn remove<W: ListedKeys>(
         writes: vec![list.write()?],
         key: key.clone(),
         made: None,
-        counts: format!("what it signs is refused within {} s", circumstances.secret_refresh.as_secs()),
+        counts: format!("what it proves is refused within {} s", circumstances.secret_refresh.as_secs()),
         next,
     })
 }
