@@ -67,7 +67,7 @@ fn authority_summary(directory: &DataDirectory) -> String {
     if path.exists() {
         format!("authority in {}", path.display())
     } else {
-        "no authority yet, so there are no tokens: make one with `client add <CLIENT-ID>`".to_owned()
+        "no authority yet, so there are no tokens: make one with `keys add sterling <CLIENT-ID>`".to_owned()
     }
 }
 
@@ -76,11 +76,7 @@ fn keys_summary<W: Webhook>(directory: &DataDirectory) -> String {
     let path = directory.keys(W::NAME);
     let place = path.display();
     let Ok(text) = std::fs::read_to_string(&path) else {
-        return if W::ROUTE.ends_with_secret() {
-            format!("no secret yet, so nothing verifies: make one with `{}-url`", W::NAME)
-        } else {
-            format!("no keys yet, so nothing verifies: put the provider's secret into {place}, or run `demo` once")
-        };
+        return format!("no key yet, so nothing verifies: add one with `keys add {}`, or run `demo` once", W::NAME);
     };
     match W::read_keys(&text) {
         Ok(read) if W::is_unset(&read.keys) => format!("no usable key in {place}, so nothing verifies"),

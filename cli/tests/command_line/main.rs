@@ -9,6 +9,7 @@ mod demo;
 mod drain;
 mod entities;
 mod help;
+mod keys;
 mod nurturecloud;
 mod program;
 mod refused;

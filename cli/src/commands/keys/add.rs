@@ -24,6 +24,9 @@ use crate::key_store::Access;
 /// Maximum size of a key that is read, in bytes.
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
+/// Place of a command's own options in its help. Those of one place are in the order in which they were declared.
+const AFTER_GLOBAL_OPTIONS: usize = 100;
+
 const ACCOUNT: &str = "account";
 const FILE: &str = "file";
 const BASE_URL: &str = "base-url";
@@ -97,8 +100,8 @@ impl FromArgMatches for KeyToAdd {
 }
 
 fn command_of(provider: ProviderName) -> Command {
-    let Guide { about, long_about, input, options } = key_ring(provider).guide();
-    let mut command = Command::new(provider.as_str()).about(about).long_about(long_about);
+    let Guide { about, long_about, input, options, default_account } = key_ring(provider).guide();
+    let mut command = Command::new(provider.as_str()).about(about).long_about(long_about.trim_end_matches('.'));
     command = command.args(options.iter().map(own_option));
     let instead: Vec<_> =
         options.iter().filter(|option| option.is_instead_of_input).map(|option| option.name).collect();
@@ -119,15 +122,17 @@ fn command_of(provider: ProviderName) -> Command {
         ));
     }
     command
-        .arg(Arg::new(ACCOUNT).long(ACCOUNT).value_name("NAME").value_parser(value_parser!(AccountName)).help(
+        .arg(Arg::new(ACCOUNT).long(ACCOUNT).value_name("NAME").value_parser(value_parser!(AccountName)).help(format!(
             "The account that the key belongs to: 1 to 64 letters, digits, dots, hyphens and underscores. It is part of its events' \
-             source and identity, so a key that replaces another one of the same account needs the same name. [default: main]",
-        ))
-        .arg(Arg::new(JSON).long(JSON).action(ArgAction::SetTrue).help("Print one JSON object."))
+             source and identity, so a key that replaces another one of the same account needs the same name. \
+             [default: {default_account}]"
+        )))
+        .arg(Arg::new(JSON).long(JSON).action(ArgAction::SetTrue).help("Print one JSON object"))
+        .mut_args(|arg| arg.display_order(AFTER_GLOBAL_OPTIONS))
 }
 
 fn own_option(option: &KeyOption) -> Arg {
-    let arg = Arg::new(option.name).help(option.help);
+    let arg = Arg::new(option.name).help(option.help.trim_end_matches('.'));
     match option.value {
         Some(value) if option.is_positional => arg.value_name(value),
         Some(value) => arg.long(option.name).value_name(value),

@@ -15,9 +15,10 @@ use crate::key_store::KeyStore;
 
 /// Why keys are not changed, and where.
 #[derive(Debug, thiserror::Error)]
-#[error("{reason} (nothing was changed in {place})")]
+#[error("{reason} ({what_happened} in {place})")]
 pub struct NotChanged {
     place: String,
+    what_happened: &'static str,
     reason: KeyRingError,
 }
 
@@ -35,10 +36,11 @@ pub(super) async fn change(
             Ok(change)
         }
         Err(reason) => {
-            if let Ok(writes) = found.with(|documents| key_ring(provider).repair(documents)) {
-                store.write(&found, &writes).await?;
-            }
-            Err(NotChanged { place: store.name(), reason }.into())
+            let writes = found.with(|documents| key_ring(provider).repair(documents)).unwrap_or_default();
+            store.write(&found, &writes).await?;
+            let what_happened =
+                if writes.is_empty() { "nothing was changed" } else { "only what did not fit was derived again" };
+            Err(NotChanged { place: store.name(), what_happened, reason }.into())
         }
     }
 }

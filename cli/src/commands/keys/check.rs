@@ -39,7 +39,8 @@ pub(super) struct Check {
 struct Finding {
     provider: ProviderName,
     key: Option<String>,
-    is_well: bool,
+    /// Nothing if there is no key and none is needed.
+    is_well: Option<bool>,
     message: String,
 }
 
@@ -63,7 +64,7 @@ pub(super) async fn run(place: &Place, check: Check) -> Result<ExitCode, Command
     } else {
         print(&findings.iter().map(line).collect::<String>())?;
     }
-    let is_well = findings.iter().all(|finding| finding.is_well);
+    let is_well = findings.iter().all(|finding| finding.is_well != Some(false));
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -73,7 +74,11 @@ fn json_line(finding: &Finding) -> String {
 }
 
 fn line(finding: &Finding) -> String {
-    let mark = if finding.is_well { "ok" } else { "problem" };
+    let mark = match finding.is_well {
+        Some(true) => "ok",
+        Some(false) => "problem",
+        None => "unset",
+    };
     format!("{mark:<7}  {:<12}  {}\n", finding.provider, finding.message)
 }
 
@@ -83,7 +88,7 @@ fn of_documents(provider: ProviderName, found: &FoundDocuments, is_needed: bool)
     let mut findings = Vec::new();
     if listing.is_empty() {
         let message = format!("no key, so nothing of it is accepted; add one with `keys add {provider}`");
-        findings.push(Finding { provider, key: None, is_well: !is_needed, message });
+        findings.push(Finding { provider, key: None, is_well: is_needed.then_some(false), message });
     }
     for key in &listing.keys {
         let words = in_words(key);
@@ -92,9 +97,9 @@ fn of_documents(provider: ProviderName, found: &FoundDocuments, is_needed: bool)
             KeyState::Waiting(remark) | KeyState::Superseded(remark) => format!("{words} {remark}"),
             KeyState::Unusable(reason) => format!("{} cannot be used: {reason}", key.id),
         };
-        findings.push(Finding { provider, key: Some(key.id.to_string()), is_well: key.is_usable(), message });
+        findings.push(Finding { provider, key: Some(key.id.to_string()), is_well: Some(key.is_usable()), message });
     }
-    let problem = |message: &String| Finding { provider, key: None, is_well: false, message: message.clone() };
+    let problem = |message: &String| Finding { provider, key: None, is_well: Some(false), message: message.clone() };
     findings.extend(listing.problems.iter().map(problem));
     findings
 }
@@ -107,14 +112,14 @@ async fn repair(place: &KeyPlace, provider: ProviderName) -> Result<Option<Findi
     let writes = found.with(|documents| key_ring(provider).repair(documents)).unwrap_or_default();
     store.write(&found, &writes).await?;
     let message = format!("what did not fit is derived again in {}", store.name());
-    Ok((!writes.is_empty()).then_some(Finding { provider, key: None, is_well: true, message }))
+    Ok((!writes.is_empty()).then_some(Finding { provider, key: None, is_well: Some(true), message }))
 }
 
 /// Logs in at the broker of a provider whose queue is drained.
 async fn connect(provider: ProviderName, found: &FoundDocuments) -> Option<Finding> {
     let account = login(provider, found)?;
     let host = format!("{}:{}", account.connection.host, account.connection.port);
-    let (is_well, message) = match AmqpBroker.connect(&account.connection).await {
+    let (is_accepted, message) = match AmqpBroker.connect(&account.connection).await {
         Ok(session) => {
             // The login was accepted, whatever becomes of the goodbye.
             let _ = session.close().await;
@@ -128,7 +133,12 @@ async fn connect(provider: ProviderName, found: &FoundDocuments) -> Option<Findi
         }
         Err(error) => (false, format!("{host}: {error}")),
     };
-    Some(Finding { provider, key: Some(account.authenticated_by.fingerprint.to_string()), is_well, message })
+    Some(Finding {
+        provider,
+        key: Some(account.authenticated_by.fingerprint.to_string()),
+        is_well: Some(is_accepted),
+        message,
+    })
 }
 
 /// The login of a provider whose queue is drained, if it can be read.

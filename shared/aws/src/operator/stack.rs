@@ -8,8 +8,8 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::ResourceStatus;
 use intake_pipeline::port_error::PortError;
 
-use crate::clients::http_client;
 use crate::SecretDocument;
+use crate::clients::http_client;
 use crate::port_error::port_error;
 use crate::timeouts::OPERATOR;
 

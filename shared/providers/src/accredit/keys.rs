@@ -67,6 +67,7 @@ impl KeyRing for Accredit {
                          its key out.",
             input: Input::Key { what: WHAT },
             options: OPTIONS,
+            default_account: "main",
         }
     }
 

@@ -56,7 +56,7 @@ pub enum KeyRingError {
         what: &'static str,
     },
     /// The key is there already.
-    #[error("this key is there already: {key} of the account {account}; nothing is to be done")]
+    #[error("this key is there already: {key} of the account {account}")]
     AlreadyActive {
         /// Its fingerprint.
         key: String,

@@ -70,4 +70,6 @@ pub struct Guide {
     pub input: Input,
     /// The options of this provider's own.
     pub options: &'static [KeyOption],
+    /// The account of a key for which none is named.
+    pub default_account: &'static str,
 }

@@ -51,7 +51,9 @@ pub(crate) fn list<W: ListedKeys>(documents: Documents<'_>) -> KeyListing {
     let text = documents.text(0).unwrap_or(EMPTY);
     match rows::<W>(text) {
         Ok(keys) => KeyListing { keys, problems: Vec::new() },
-        Err(error) => KeyListing::of_problem(error.to_string()),
+        Err(error) => {
+            KeyListing::of_problem(format!("{error}; `keys add {} --replace` puts a key in its place", W::NAME))
+        }
     }
 }
 

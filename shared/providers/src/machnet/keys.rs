@@ -65,6 +65,7 @@ impl KeyRing for Machnet {
                          decoded. The line break at the end of a file is no part of it.",
             input: Input::Key { what: WHAT },
             options: OPTIONS,
+            default_account: "main",
         }
     }
 

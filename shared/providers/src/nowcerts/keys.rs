@@ -52,6 +52,7 @@ impl KeyRing for NowCerts {
                          There can be one login. `keys check nowcerts --connect` tries it.",
             input: Input::Key { what: WHAT },
             options: OPTIONS,
+            default_account: "main, or that of the login that is replaced",
         }
     }
 

@@ -47,6 +47,7 @@ impl KeyRing for NurtureCloud {
                          make a new one, hand it over, and when it is in use take the old one out.",
             input: Input::None,
             options: &[REPLACE],
+            default_account: "main",
         }
     }
 

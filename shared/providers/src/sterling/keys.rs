@@ -106,6 +106,7 @@ impl KeyRing for Sterling {
                          possible: `keys add sterling --signing-key`, `keys activate sterling`, `keys remove sterling <OLD KEY>`.",
             input: Input::None,
             options: OPTIONS,
+            default_account: "for a new client, its own id",
         }
     }
 
