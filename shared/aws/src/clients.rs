@@ -99,8 +99,13 @@ pub(crate) fn http_client() -> SharedHttpClient {
 impl Clients {
     /// Clients of a service at a local endpoint.
     pub(crate) fn at(endpoint: &str, calls: Budget, contention: ContentionBudget) -> Self {
+        Self { config: Self::config_at(endpoint, calls), payloads: calls, contention }
+    }
+
+    /// The configuration for a local endpoint.
+    pub(crate) fn config_at(endpoint: &str, calls: Budget) -> SdkConfig {
         use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
-        let config = SdkConfig::builder()
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("id", "key", None, None, "test")))
@@ -108,7 +113,6 @@ impl Clients {
             .endpoint_url(endpoint)
             .timeout_config(calls.timeout_config())
             .retry_config(calls.retry_config())
-            .build();
-        Self { config, payloads: calls, contention }
+            .build()
     }
 }

@@ -269,7 +269,7 @@ impl<P: Platform> Recorder<P> {
         if first.digest == event.digest {
             return Ok(duplicate(recording, event, first_key, first));
         }
-        let key = EntryKey { partition: event.identity.partition_key(), sort: format!("conflict#{}", event.digest) };
+        let key = EntryKey::of_conflict(event.identity.partition_key(), event.digest);
         let mut kept = match is_costly_to_refuse(event) {
             true => self.ledger.find(&key).await?,
             false => None,
@@ -311,7 +311,7 @@ impl<P: Platform> Recorder<P> {
         let data = data.and_then(|data| std::str::from_utf8(data).ok()).map(str::to_owned);
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let [.., last] = *delivery.sha256.as_bytes();
-        let key = EntryKey { partition: format!("quarantine#{}", delivery.id), sort: format!("{:05}", index.0) };
+        let key = EntryKey::of_quarantine(delivery.id, index);
         let put = ConditionalPut {
             key: key.clone(),
             entry: Entry::Quarantine(Box::new(QuarantineEntry {
@@ -466,7 +466,7 @@ fn name(
 
 fn time_index(delivery: &Delivery, occurrence: Occurrence, shard: u8) -> TimeIndex {
     TimeIndex {
-        time_bucket: format!("{}#{}#{shard}", delivery.provider, delivery.received_at.hour()),
+        time_bucket: TimeIndex::events_bucket(delivery.provider, delivery.received_at, shard),
         time_order: format!("{}#{}#{:05}", delivery.received_at, delivery.id, occurrence.index.0),
     }
 }
