@@ -26,7 +26,6 @@ def run(
         env=environment,
         cwd=stack.folder,
         capture_output=True,
-        stdin=subprocess.DEVNULL,
         timeout=120,
-        **({"text": True} | options),
+        **({"text": True} | ({} if "input" in options else {"stdin": subprocess.DEVNULL}) | options),
     )

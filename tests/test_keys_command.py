@@ -219,12 +219,10 @@ def test_nowcerts_login_is_tried_and_drains(
     stack: Stack, nowcerts: NowCerts, rabbitmq: RabbitMq, keys: Callable[[str], Keys]
 ) -> None:
     command = keys("nowcerts")
-    login = rabbitmq.secret()
+    connection_string = f"{rabbitmq.connection_string()};password={rabbitmq.password}"
     ids = nowcerts.publish(3)
-    added = command.must(
-        "add", "--queue", nowcerts.queue, "--tls" if login["tls"] else "--plain", text=login["connection_string"] + "\n"
-    )
-    assert login["connection_string"] not in added.stdout + added.stderr
+    added = command.must("add", "--queue", nowcerts.queue, "--plain", text=f"{connection_string}\n")
+    assert rabbitmq.password not in added.stdout + added.stderr
 
     tried = command.must("check", "--connect")
     nowcerts.drain()
@@ -233,7 +231,7 @@ def test_nowcerts_login_is_tried_and_drains(
     assert sorted(event["id"] for event in nowcerts.events()) == sorted(ids)
     [listed] = command.list()
     assert listed["last_used"] is not None
-    wrong = json.dumps(login | {"queue": nowcerts.queue, "connection_string": login["connection_string"] + "x"})
+    wrong = json.dumps(rabbitmq.secret() | {"queue": nowcerts.queue, "password": "another password"})
     command.must("add", "--replace", text=wrong)
     refused = command.run("check", "--connect")
     assert (refused.returncode, "refuses the login" in refused.stdout) == (1, True), refused.stdout

@@ -19,6 +19,8 @@ pub const RECENTLY: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Default)]
 pub struct KeyUses {
     deliveries: Vec<Verified>,
+    /// Set where the listing stopped before its beginning.
+    looked_back_to: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -53,19 +55,21 @@ impl KeyUses {
             most: Some(MAX_DELIVERIES),
             ..DeliveryFilter::default()
         };
-        let verified = records.deliveries(&filter).await?.into_iter().map(|record| Verified {
+        let listing = records.deliveries(&filter).await?;
+        let verified = listing.found.into_iter().map(|record| Verified {
             account: record.account,
             fingerprint: record.key_fingerprint,
             at: record.received_at,
         });
-        Ok(Self { deliveries: verified.collect() })
+        Ok(Self { deliveries: verified.collect(), looked_back_to: listing.looked_back_to })
     }
 
-    /// The time of the earliest delivery, if there were more than were looked at.
+    /// Set if there may be deliveries before this time that were not looked at.
     #[must_use]
     pub fn limited_to(&self) -> Option<Timestamp> {
         let is_limited = u64::from(MAX_DELIVERIES) <= self.deliveries.len() as u64;
-        self.deliveries.iter().map(|delivery| delivery.at).min().filter(|_| is_limited)
+        let earliest = self.deliveries.iter().map(|delivery| delivery.at).min();
+        earliest.filter(|_| is_limited).or(self.looked_back_to)
     }
 
     /// When a key was used; nothing if it was not.
@@ -96,7 +100,7 @@ mod tests {
             fingerprint: fingerprint.to_owned(),
             at: at(seconds),
         };
-        KeyUses { deliveries: deliveries.iter().map(verified).collect() }
+        KeyUses { deliveries: deliveries.iter().map(verified).collect(), looked_back_to: None }
     }
 
     #[test]

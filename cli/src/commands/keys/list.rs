@@ -142,15 +142,16 @@ fn text(all: &[Listed], since: Option<Timestamp>, with_provider: bool) -> String
 
 /// How far the uses go back.
 fn look_back(all: &[Listed], since: Option<Timestamp>) -> String {
-    let from =
-        since.map_or_else(|| "all that are kept".to_owned(), |since| format!("those since {}", in_minutes(since)));
-    let mut text = format!("Uses are from the records of deliveries, {from}.\n");
+    let mut text = match since {
+        None => "Uses are read from all records of deliveries that are kept.\n".to_owned(),
+        Some(since) => format!("Uses are read from the records of deliveries since {} UTC.\n", in_minutes(since)),
+    };
     for Listed { provider, uses, .. } in all {
         if let Some(oldest) = uses.as_ref().and_then(KeyUses::limited_to) {
             let oldest = in_minutes(oldest);
             let _ = writeln!(
                 text,
-                "Of {provider} only the latest {MAX_DELIVERIES} were looked at, which go back to {oldest}."
+                "Of {provider} only the latest were looked at, at most {MAX_DELIVERIES}, back to {oldest} UTC."
             );
         }
     }
