@@ -219,9 +219,9 @@ def test_nowcerts_login_is_tried_and_drains(
     stack: Stack, nowcerts: NowCerts, rabbitmq: RabbitMq, keys: Callable[[str], Keys]
 ) -> None:
     command = keys("nowcerts")
-    connection_string = f"{rabbitmq.connection_string()};password={rabbitmq.password}"
+    # This password holds a semicolon, so it does not go into a connection string.
     ids = nowcerts.publish(3)
-    added = command.must("add", "--queue", nowcerts.queue, "--plain", text=f"{connection_string}\n")
+    added = command.must("add", text=json.dumps(rabbitmq.secret() | {"queue": nowcerts.queue}))
     assert rabbitmq.password not in added.stdout + added.stderr
 
     tried = command.must("check", "--connect")
