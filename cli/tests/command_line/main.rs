@@ -11,6 +11,7 @@ mod drain;
 mod entities;
 mod events;
 mod help;
+mod keys;
 mod nurturecloud;
 mod program;
 mod refused;
