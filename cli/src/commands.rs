@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::queue_message::MessageError;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
@@ -24,6 +25,7 @@ use crate::deployed_stack::StackError;
 use crate::key_files::KeyFileError;
 use crate::path_secrets::PathSecretError;
 use crate::records::OpenRecordsError;
+use crate::repair::OpenRepairError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::terminal;
 use intake_sqlite::OpenError;
@@ -31,6 +33,7 @@ use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
 
 mod authority_place;
 mod client;
+mod dead_letters;
 mod deliveries;
 mod demo;
 mod describe;
@@ -40,7 +43,7 @@ mod events;
 mod explain;
 mod nurturecloud_url;
 mod place;
-mod redrive;
+mod quarantine;
 mod refused;
 mod resync;
 mod sample_events;
@@ -98,7 +101,13 @@ enum Command {
     /// Tries the usual mistakes for real, on this machine only. The exit code is 0 if something was found, 1 if nothing was, and 2
     /// for a wrong command line. No secret is printed.
     Explain(explain::Arguments),
-    /// Put the deliveries that were given up after five attempts back on the queue.
+    /// List what is authentic but could not be read, with the reason, show one delivery of it, or release what can be read now.
+    Quarantine(quarantine::Arguments),
+    /// List the messages that were given up after repeated failures, with the reason, show one, or move them back to the queue.
+    #[command(name = "dead-letters")]
+    DeadLetters(dead_letters::Arguments),
+    /// The former name of `dead-letters redrive --all`.
+    #[command(hide = true)]
     Redrive,
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
     ///
@@ -145,6 +154,26 @@ pub enum CommandError {
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// What is put right.
+    #[error(transparent)]
+    Repair(#[from] OpenRepairError),
+    /// A message that is kept in quarantine.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// A delivery that is not in quarantine.
+    #[error(
+        "nothing of delivery {id} is in quarantine; `quarantine` lists what is, and `deliveries show` says what became of it"
+    )]
+    NotInQuarantine {
+        /// Its id.
+        id: DeliveryId,
+    },
+    /// A message that is not a dead letter.
+    #[error("no dead letter has the id {id}, and none is of a delivery with it; `dead-letters` lists what there is")]
+    NoDeadLetter {
+        /// The id, as it was given.
+        id: String,
+    },
     /// Key files.
     #[error(transparent)]
     KeyFiles(#[from] KeyFileError),
@@ -289,7 +318,9 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
         Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
-        Command::Redrive => redrive::run(&data_directory).await,
+        Command::Quarantine(arguments) => quarantine::run(&data_directory, arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::run(&data_directory, arguments).await,
+        Command::Redrive => dead_letters::all_of_directory(&data_directory).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,
         Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,

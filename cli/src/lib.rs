@@ -10,6 +10,7 @@ pub mod key_files;
 pub mod path_secrets;
 pub mod records;
 mod refused;
+pub mod repair;
 pub mod server;
 pub mod stored_document;
 pub mod terminal;

@@ -70,7 +70,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     if depth.dead_letters > 0 {
         let _ = writeln!(
             text,
-            "{} given up after five attempts, with the reason in the log; `{} redrive` puts them back on the queue.",
+            "{} given up after five attempts; `{} dead-letters` says why.",
             depth.dead_letters,
             invocation(data_directory)
         );

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CommandError, invocation};
 use crate::records::AnyRecords;
+use crate::repair::Repair;
 
 /// The options of a command that works on a deployed stack as well.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -49,8 +50,15 @@ impl Place {
         })
     }
 
+    /// What it takes to put failed deliveries right there.
+    pub(super) async fn repair(&self) -> Result<Repair, CommandError> {
+        Ok(match self {
+            Self::Directory(path) => Repair::of_directory(path)?,
+            Self::Stack { name, region } => Repair::of_stack(name, region.as_deref()).await?,
+        })
+    }
+
     /// How to call this program again for the same place.
-    #[expect(dead_code, reason = "for the hints of the commands that come next")]
     pub(super) fn invocation(&self) -> String {
         match self {
             Self::Directory(path) => invocation(path),

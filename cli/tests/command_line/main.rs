@@ -4,6 +4,7 @@
 
 mod authority;
 mod crash;
+mod dead_letters;
 mod deliveries;
 mod demo;
 mod drain;
@@ -11,6 +12,7 @@ mod entities;
 mod help;
 mod nurturecloud;
 mod program;
+mod quarantine;
 mod refused;
 mod resync;
 mod samples;

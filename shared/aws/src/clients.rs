@@ -97,6 +97,12 @@ pub(crate) fn http_client() -> SharedHttpClient {
 
 #[cfg(test)]
 impl Clients {
+    /// The configuration, for other clients.
+    #[cfg(feature = "operator")]
+    pub(crate) const fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
     /// Clients of a service at a local endpoint.
     pub(crate) fn at(endpoint: &str, calls: Budget, contention: ContentionBudget) -> Self {
         use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};

@@ -49,6 +49,8 @@ impl Reply {
 pub(crate) struct Received {
     /// The request line, such as `PUT /bucket/key?x-id=PutObject`.
     pub(crate) line: String,
+    /// The header `x-amz-target`, such as `AmazonSQS.SendMessage`; empty without one.
+    pub(crate) target: String,
     pub(crate) body: Vec<u8>,
 }
 
@@ -102,17 +104,18 @@ fn serve(mut stream: TcpStream, replies: &[Reply], log: &Mutex<Vec<Received>>) {
         }
         head.push(line.trim().to_owned());
     }
-    let length = head
-        .iter()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map_or(0, |(_, value)| value.trim().parse().unwrap());
+    let header = |wanted: &str| {
+        let mut headers = head.iter().filter_map(|line| line.split_once(':'));
+        headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim().to_owned())
+    };
+    let length = header("content-length").map_or(0, |value| value.parse().unwrap());
+    let target = header("x-amz-target").unwrap_or_default();
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let index = {
         let mut log = log.lock().unwrap();
         let line = head.first().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
-        log.push(Received { line, body });
+        log.push(Received { line, target, body });
         log.len() - 1
     };
     match replies.get(index).or(replies.last()).unwrap() {
