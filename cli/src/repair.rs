@@ -7,7 +7,7 @@ use std::path::Path;
 use intake_aws::SqsQueue;
 #[cfg(feature = "aws")]
 use intake_aws::operator::{Stack, StackDeadLetters, StackRecords};
-use intake_pipeline::dead_letters::{DeadLetters, FoundDeadLetters};
+use intake_pipeline::dead_letters::{DeadLetter, DeadLetters, FoundDeadLetters};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue::Queue;
 use intake_pipeline::queue_message::QueueMessage;
@@ -147,6 +147,14 @@ impl DeadLetters for AnyDeadLetters {
             Self::Directory(dead_letters) => dead_letters.list(most).await,
             #[cfg(feature = "aws")]
             Self::Stack(dead_letters) => dead_letters.list(most).await,
+        }
+    }
+
+    async fn find_failures(&self, found: &mut [DeadLetter]) -> Result<(), PortError> {
+        match self {
+            Self::Directory(dead_letters) => dead_letters.find_failures(found).await,
+            #[cfg(feature = "aws")]
+            Self::Stack(dead_letters) => dead_letters.find_failures(found).await,
         }
     }
 

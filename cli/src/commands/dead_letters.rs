@@ -102,7 +102,8 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 }
 
 async fn list_all(repair: &Repair, list: &List, invocation: &str) -> Result<ExitCode, CommandError> {
-    let found = repair.dead_letters.list(usize::try_from(list.limit).unwrap_or(usize::MAX)).await?;
+    let mut found = repair.dead_letters.list(usize::try_from(list.limit).unwrap_or(usize::MAX)).await?;
+    find_failures(repair, &mut found.dead_letters).await?;
     if list.json {
         print_json_lines(&found.dead_letters.iter().map(|letter| json_line(&Listed::of(letter))).collect::<String>())?;
     } else {
@@ -126,8 +127,11 @@ async fn list_all(repair: &Repair, list: &List, invocation: &str) -> Result<Exit
 }
 
 async fn show_one(repair: &Repair, show: &Show) -> Result<ExitCode, CommandError> {
-    let found = repair.dead_letters.list(MAX_SEARCHED).await?;
-    let Some(letter) = found.dead_letters.iter().find(|letter| is_named(letter, &show.id)) else {
+    let mut found = repair.dead_letters.list(MAX_SEARCHED).await?;
+    found.dead_letters.retain(|letter| is_named(letter, &show.id));
+    found.dead_letters.truncate(1);
+    find_failures(repair, &mut found.dead_letters).await?;
+    let Some(letter) = found.dead_letters.first() else {
         return Err(CommandError::NoDeadLetter { id: escape(&show.id).into_owned() });
     };
     if show.raw {
@@ -140,6 +144,17 @@ async fn show_one(repair: &Repair, show: &Show) -> Result<ExitCode, CommandError
     }
     remark(&found)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the reasons. Without them a list is still worth printing.
+async fn find_failures(repair: &Repair, dead_letters: &mut [DeadLetter]) -> Result<(), CommandError> {
+    if dead_letters.is_empty() {
+        return Ok(());
+    }
+    match repair.dead_letters.find_failures(dead_letters).await {
+        Ok(()) => Ok(()),
+        Err(error) => explain(&format!("The reasons are missing, because they could not be searched for: {error}\n")),
+    }
 }
 
 /// Says how they were found, beside the output.

@@ -53,7 +53,8 @@ struct Choice {
     /// Only what was quarantined for a reason with this text in it.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Only deliveries received since then: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z.
+    /// Only deliveries received since then: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z. [default on
+    /// a stack: 7d]
     #[arg(long, value_name = "WHEN", value_parser = since::parse)]
     since: Option<Timestamp>,
     /// Only deliveries received before then.
@@ -104,7 +105,11 @@ struct Show {
 #[derive(Debug, Args)]
 struct Release {
     /// The ids of deliveries.
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "all",
+        conflicts_with_all = ["all", "provider", "reason", "since", "until"]
+    )]
     ids: Vec<DeliveryId>,
     /// Everything in quarantine, or what the options after it leave of it.
     #[arg(long)]

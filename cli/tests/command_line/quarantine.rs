@@ -123,9 +123,12 @@ fn a_release_says_what_it_is_about() {
     let data = with_test_keys();
     drop(Server::start(data.path()));
     let id = "019aa000-0000-7000-8000-0000000000ff";
-    for arguments in
-        [&["quarantine", "release"][..], &["quarantine", "release", "--all", id], &["quarantine", "release", "x"]]
-    {
+    for arguments in [
+        &["quarantine", "release"][..],
+        &["quarantine", "release", "--all", id],
+        &["quarantine", "release", id, "--provider", "machnet"],
+        &["quarantine", "release", "x"],
+    ] {
         assert_eq!(run(data.path(), arguments).status.code(), Some(2), "{arguments:?}");
     }
     let unknown = run(data.path(), &["quarantine", "show", id]);

@@ -20,7 +20,10 @@ pub struct DeadLetter {
     pub receive_count: u32,
     /// Whether its delivery was [released from quarantine](crate::queue_message::QueueMessage::is_release).
     pub is_release: bool,
-    /// The latest failure that is known.
+    /// When it was sent to the queue, if the queue says so.
+    pub sent_at: Option<Timestamp>,
+    /// The latest failure that is known. Where it is not kept with the message, it has to be
+    /// [searched for](DeadLetters::find_failures).
     pub failure: Option<Failure>,
 }
 
@@ -64,6 +67,9 @@ pub struct FoundDeadLetters {
 pub trait DeadLetters: Send + Sync + 'static {
     /// Finds at most this many dead letters, and leaves them where they are.
     fn list(&self, most: usize) -> impl Future<Output = Result<FoundDeadLetters, PortError>> + Send;
+
+    /// Searches for the latest failure of each of these, where it is not kept with the message.
+    fn find_failures(&self, dead_letters: &mut [DeadLetter]) -> impl Future<Output = Result<(), PortError>> + Send;
 
     /// Moves these messages back to the queue, at most `rate` a second, and returns the ids of those that were moved. A message is
     /// sent before it is deleted, so an interruption leaves none behind and may leave one in both places; it is then recorded once.

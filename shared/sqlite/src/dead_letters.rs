@@ -52,6 +52,10 @@ impl DeadLetters for SqliteDeadLetters {
         Ok(FoundDeadLetters { dead_letters, is_partial, remarks: Vec::new() })
     }
 
+    async fn find_failures(&self, _: &mut [DeadLetter]) -> Result<(), PortError> {
+        Ok(())
+    }
+
     async fn redrive(&self, message_ids: &[String], rate: Option<NonZeroU32>) -> Result<Vec<String>, PortError> {
         let mut pace = rate.map(RateLimiter::per_second);
         let mut moved = Vec::new();
@@ -85,6 +89,7 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         body: row.get(1)?,
         receive_count: row.get(2)?,
         is_release: row.get(3)?,
+        sent_at: None,
         failure,
     })
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use intake_pipeline::ledger::entity::{Arrival, Change, ContentRegister, EntityChange, ExistenceRegister};
 use intake_pipeline::ledger::{
     AliasEntry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, OutcomeCounts, ProgressEntry,
-    QuarantineEntry, TimeIndex,
+    QuarantineEntry, Release, TimeIndex,
 };
 use intake_pipeline::payloads::PayloadKey;
 use intake_providers::ProviderName;

@@ -11,6 +11,7 @@ use aws_sdk_sqs::types::{
 use intake_pipeline::dead_letters::{DeadLetter, DeadLetters, FoundDeadLetters};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::rate_limiter::RateLimiter;
+use intake_providers::timestamp::Timestamp;
 
 use super::failures::FailureLog;
 use super::stack::{Stack, StackError};
@@ -217,24 +218,19 @@ impl DeadLetters for StackDeadLetters {
         if self.show(&receipts).await.is_err() {
             remarks.push(format!("They are hidden for {LISTING_SECONDS} seconds: sqs:ChangeMessageVisibility failed."));
         }
-        let mut messages: Vec<Message> = found.into_values().collect();
-        messages.sort_by_key(|message| attribute::<i64>(message, &MessageSystemAttributeName::SentTimestamp));
-        let since = messages.first().and_then(|message| attribute(message, &MessageSystemAttributeName::SentTimestamp));
-        let message_ids: Vec<&str> = messages.iter().filter_map(Message::message_id).collect();
-        let mut failures = self.failures.find(&message_ids, since).await.unwrap_or_else(|error| {
-            remarks.push(format!("The reasons are missing, because the log could not be read: {error}."));
-            BTreeMap::new()
-        });
-        let dead_letters = messages.into_iter().map(|message| DeadLetter {
-            failure: message.message_id().and_then(|message_id| failures.remove(message_id)),
-            receive_count: attribute(&message, &MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or(0),
-            is_release: message
-                .message_attributes()
-                .is_some_and(|attributes| attributes.contains_key(RELEASE_ATTRIBUTE)),
-            message_id: message.message_id.unwrap_or_default(),
-            body: message.body.unwrap_or_default(),
-        });
-        Ok(FoundDeadLetters { dead_letters: dead_letters.collect(), is_partial, remarks })
+        let mut dead_letters: Vec<DeadLetter> = found.into_values().map(dead_letter).collect();
+        dead_letters.sort_by_key(|letter| letter.sent_at);
+        Ok(FoundDeadLetters { dead_letters, is_partial, remarks })
+    }
+
+    async fn find_failures(&self, dead_letters: &mut [DeadLetter]) -> Result<(), PortError> {
+        let since = dead_letters.iter().filter_map(|letter| letter.sent_at).min();
+        let message_ids: Vec<&str> = dead_letters.iter().map(|letter| letter.message_id.as_str()).collect();
+        let mut failures = self.failures.find(&message_ids, since).await?;
+        for letter in dead_letters {
+            letter.failure = failures.remove(&letter.message_id);
+        }
+        Ok(())
     }
 
     async fn redrive(&self, message_ids: &[String], rate: Option<NonZeroU32>) -> Result<Vec<String>, PortError> {
@@ -280,6 +276,18 @@ impl DeadLetters for StackDeadLetters {
                 }
             }
         }
+    }
+}
+
+fn dead_letter(message: Message) -> DeadLetter {
+    let sent_at = attribute(&message, &MessageSystemAttributeName::SentTimestamp);
+    DeadLetter {
+        receive_count: attribute(&message, &MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or(0),
+        is_release: message.message_attributes().is_some_and(|attributes| attributes.contains_key(RELEASE_ATTRIBUTE)),
+        sent_at: sent_at.and_then(|milliseconds| Timestamp::from_unix_milliseconds(milliseconds).ok()),
+        failure: None,
+        message_id: message.message_id.unwrap_or_default(),
+        body: message.body.unwrap_or_default(),
     }
 }
 

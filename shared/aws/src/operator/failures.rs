@@ -48,7 +48,7 @@ impl FailureLog {
     pub(super) async fn find(
         &self,
         message_ids: &[&str],
-        since_milliseconds: Option<i64>,
+        since: Option<Timestamp>,
     ) -> Result<BTreeMap<String, Failure>, PortError> {
         let mut failures: BTreeMap<String, Failure> = BTreeMap::new();
         for message_ids in message_ids.chunks(MESSAGES_PER_SEARCH) {
@@ -56,7 +56,7 @@ impl FailureLog {
                 .client
                 .filter_log_events()
                 .log_group_name(&self.log_group)
-                .set_start_time(since_milliseconds)
+                .set_start_time(since.map(Timestamp::unix_milliseconds))
                 .filter_pattern(pattern(message_ids))
                 .into_paginator()
                 .send();

@@ -62,17 +62,20 @@ async fn dead_letters_are_listed_oldest_first_with_their_last_failure_and_shown_
             }),
         ),
     ]);
-    let found = dead_letters(&service).list(10).await.unwrap();
+    let dead_letters = dead_letters(&service);
+    let mut found = dead_letters.list(10).await.unwrap();
+    dead_letters.find_failures(&mut found.dead_letters).await.unwrap();
     let at = Timestamp::from_unix_milliseconds(FAILED_AT).unwrap();
-    let letter = |id: &str, is_release, failure| DeadLetter {
+    let letter = |id: &str, sent_at, is_release, failure| DeadLetter {
         message_id: id.to_owned(),
         body: format!("body-{id}"),
         receive_count: 26,
         is_release,
+        sent_at: Timestamp::from_unix_milliseconds(sent_at).ok(),
         failure,
     };
     let failure = Some(Failure { at, error: "last".to_owned() });
-    assert_eq!(found.dead_letters, [letter("a", false, failure), letter("b", true, None)]);
+    assert_eq!(found.dead_letters, [letter("a", 1_000, false, failure), letter("b", 2_000, true, None)]);
     assert!(!found.is_partial);
     assert!(found.remarks[0].contains("each receive counts") && found.remarks.len() == 1, "{:?}", found.remarks);
 
@@ -100,19 +103,20 @@ async fn dead_letters_are_listed_oldest_first_with_their_last_failure_and_shown_
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_read_and_a_queue_that_cannot_be_changed_are_remarks() {
+async fn a_queue_that_cannot_be_changed_is_a_remark_and_a_log_that_cannot_be_read_an_error() {
     let denied = |kind: &str| Reply::json(400, &json!({"__type": kind, "message": "no"}));
     let service = TestService::replying(&[
         received(&[message("a", 1_000, json!({}))]),
         denied("com.amazonaws.sqs#AccessDenied"),
         denied("AccessDeniedException"),
     ]);
-    let found = dead_letters(&service).list(1).await.unwrap();
+    let dead_letters = dead_letters(&service);
+    let mut found = dead_letters.list(1).await.unwrap();
     assert!(found.is_partial, "there may be more than were asked for");
-    assert_eq!(found.dead_letters.len(), 1);
-    let [_, hidden, reasons] = &found.remarks[..] else { panic!("{:?}", found.remarks) };
+    let [_, hidden] = &found.remarks[..] else { panic!("{:?}", found.remarks) };
     assert!(hidden.contains("sqs:ChangeMessageVisibility failed"), "{hidden}");
-    assert!(reasons.contains("AccessDeniedException"), "{reasons}");
+    let error = dead_letters.find_failures(&mut found.dead_letters).await.unwrap_err().to_string();
+    assert!(error.contains("logs FilterLogEvents failed: AccessDeniedException"), "{error}");
 }
 
 #[tokio::test]
