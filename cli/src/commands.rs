@@ -12,6 +12,7 @@ use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue_message::MessageError;
+use intake_pipeline::records::Listing;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
@@ -372,6 +373,20 @@ fn write_to_stdout(bytes: &[u8]) -> Result<(), CommandError> {
 fn explain(text: &str) -> Result<(), CommandError> {
     let text = terminal::escape_lines(text);
     io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).map_err(CommandError::Terminal)
+}
+
+/// What a listing found. What it could not read is named beside the output.
+fn found<T>(listing: Listing<T>) -> Result<Vec<T>, CommandError> {
+    let Listing { found, unreadable, .. } = listing;
+    if !unreadable.is_empty() {
+        let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
+        explain(&format!(
+            "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
+            if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
+            if unreadable.len() == 1 { "is" } else { "are" },
+        ))?;
+    }
+    Ok(found)
 }
 
 /// How to call this program again with the same data: through cargo if it was started so.

@@ -10,7 +10,7 @@ use intake_pipeline::ledger::entity::EntityEntry;
 use intake_pipeline::ledger::{Entry, EntryKey, EventEntry, LedgerReader};
 use intake_pipeline::payloads::{PayloadKey, PayloadReader};
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::{DeliveryFilter, EventFilter, RecordedEvent, Records};
+use intake_pipeline::records::{DeliveryFilter, EventFilter, Listing, RecordedEvent, Records};
 use intake_providers::delivery::DeliveryId;
 use intake_sqlite::{DataDirectory, DataDirectoryError, Database, OpenError, SqliteRecords};
 
@@ -99,7 +99,7 @@ impl PayloadReader for AnyRecords {
 }
 
 impl Records for AnyRecords {
-    async fn events(&self, filter: &EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
+    async fn events(&self, filter: &EventFilter) -> Result<Listing<RecordedEvent>, PortError> {
         match self {
             Self::Directory(records) => records.events(filter).await,
             #[cfg(feature = "aws")]
@@ -107,7 +107,7 @@ impl Records for AnyRecords {
         }
     }
 
-    async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, PortError> {
+    async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Listing<DeliveryRecord>, PortError> {
         match self {
             Self::Directory(records) => records.deliveries(filter).await,
             #[cfg(feature = "aws")]
@@ -123,7 +123,7 @@ impl Records for AnyRecords {
         }
     }
 
-    async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
+    async fn entities(&self) -> Result<Listing<EntityEntry>, PortError> {
         match self {
             Self::Directory(records) => records.entities().await,
             #[cfg(feature = "aws")]
@@ -131,7 +131,7 @@ impl Records for AnyRecords {
         }
     }
 
-    async fn entity_history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
+    async fn entity_history(&self, entity: &EntryKey) -> Result<Listing<EventEntry>, PortError> {
         match self {
             Self::Directory(records) => records.entity_history(entity).await,
             #[cfg(feature = "aws")]

@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(worker.work_once().await.unwrap(), 3);
         assert_eq!(queue.depth().await.unwrap().queued, 1);
         assert_eq!(worker.work_once().await.unwrap(), 0, "the failed record must rest first");
-        let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap();
+        let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap().found;
         let outcomes: Vec<Outcome> = events
             .iter()
             .map(|event| match &event.entry {
@@ -189,7 +189,7 @@ mod tests {
         }
         tell_stop.send(true).unwrap();
         running.await.unwrap();
-        let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap();
+        let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap().found;
         let deliveries: BTreeSet<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
         assert_eq!(deliveries.len(), 5);
     }

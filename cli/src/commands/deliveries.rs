@@ -16,7 +16,7 @@ use strum::VariantArray as _;
 
 use super::describe::{in_seconds, table};
 use super::place::StackOptions;
-use super::{CommandError, print, print_json_lines, provider_parser, since, write_to_stdout};
+use super::{CommandError, found, print, print_json_lines, provider_parser, since, write_to_stdout};
 
 mod one;
 
@@ -84,7 +84,7 @@ async fn list_all(records: &impl Records, list: List) -> Result<ExitCode, Comman
         most: Some(list.limit),
         ..DeliveryFilter::default()
     };
-    let records = records.deliveries(&filter).await?;
+    let records = found(records.deliveries(&filter).await?)?;
     if list.json {
         print_json_lines(&records.iter().map(json).collect::<String>())?;
         return Ok(ExitCode::SUCCESS);

@@ -229,7 +229,8 @@ async fn result_of(
     let outcomes = outcome_log.wait_for(delivery_id, PATIENCE).await?;
     let recorded = records
         .events(&EventFilter { received: TimeRange { since: Some(since), until: None }, ..EventFilter::default() })
-        .await?;
+        .await?
+        .found;
     let entries = || recorded.iter().filter(|event| event.delivery_id() == Some(delivery_id)).map(|event| &event.entry);
     let name = |id: &str| numbers.get(id).map_or_else(|| short_id(id), |number| format!("no. {number}"));
     let mut remarks: Vec<String> = entries()

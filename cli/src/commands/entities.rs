@@ -11,7 +11,7 @@ use intake_providers::nurturecloud::component::component_name;
 
 use super::describe::{in_seconds, short_id, table};
 use super::place::StackOptions;
-use super::{CommandError, print, print_json_lines};
+use super::{CommandError, found, print, print_json_lines};
 
 mod one;
 
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     let records = arguments.place.place(data_directory).records().await?;
-    let mut entities = records.entities().await?;
+    let mut entities = found(records.entities().await?)?;
     entities.retain(|entity| arguments.mean(entity));
     match (&arguments.component, &arguments.id) {
         (Some(component), Some(id)) => {

@@ -9,7 +9,7 @@ use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use super::describe::{in_seconds, remark, short_id, short_type, table};
-use super::{CommandError, invocation, outcome_parser, print, print_json_lines, provider_parser, since};
+use super::{CommandError, found, invocation, outcome_parser, print, print_json_lines, provider_parser, since};
 use intake_pipeline::records::{EventFilter, RecordedEvent, Records as _, TimeRange};
 use intake_sqlite::DataDirectory;
 use intake_sqlite::{Database, SqliteQueue, SqliteRecords};
@@ -44,7 +44,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         most: Some(arguments.limit),
         ..EventFilter::default()
     };
-    let events = SqliteRecords::new(database.clone()).events(&filter).await?;
+    let events = found(SqliteRecords::new(database.clone()).events(&filter).await?)?;
     if arguments.json {
         print_json_lines(&json_lines(&events))?;
         return Ok(ExitCode::SUCCESS);

@@ -15,7 +15,7 @@ use intake_providers::timestamp::Timestamp;
 
 use super::describe::{in_seconds, table};
 use super::place::StackOptions;
-use super::{CommandError, print, print_json_lines, provider_parser, since, write_to_stdout};
+use super::{CommandError, found, print, print_json_lines, provider_parser, since, write_to_stdout};
 
 mod one;
 mod release;
@@ -141,7 +141,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 
 async fn list_all(records: &impl Records, list: &List, invocation: &str) -> Result<ExitCode, CommandError> {
     let filter = EventFilter { most: Some(list.limit), released: list.released, ..list.choice.filter() };
-    let events = records.events(&filter).await?;
+    let (events, looked_back_to) = listed(records, &filter).await?;
     let entries: Vec<&QuarantineEntry> = events.iter().filter_map(entry).collect();
     if list.json {
         print_json_lines(&events.iter().map(json_line).collect::<String>())?;
@@ -152,6 +152,7 @@ async fn list_all(records: &impl Records, list: &List, invocation: &str) -> Resu
         (true, true) => "Nothing was released.\n".to_owned(),
         (false, _) => rows(&entries),
     };
+    text += &looked_back(looked_back_to);
     if entries.len() as u64 == u64::from(list.limit) {
         let _ = writeln!(text, "The latest {}; --limit shows more.", list.limit);
     }
@@ -181,11 +182,26 @@ async fn show_one(repair: &crate::repair::Repair, show: &Show) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// What matches, and how far was looked back if that was limited.
+async fn listed(
+    records: &impl Records,
+    filter: &EventFilter,
+) -> Result<(Vec<RecordedEvent>, Option<Timestamp>), CommandError> {
+    let listing = records.events(filter).await?;
+    let looked_back_to = listing.looked_back_to;
+    Ok((found(listing)?, looked_back_to))
+}
+
+/// Says how far was looked back if that was limited.
+fn looked_back(to: Option<Timestamp>) -> String {
+    to.map_or_else(String::new, |to| format!("Received since {} UTC; --since looks further back.\n", in_seconds(to)))
+}
+
 /// The delivery with this id, if something of it is in quarantine.
 async fn find(records: &impl Records, id: DeliveryId) -> Result<QuarantinedDelivery, CommandError> {
     let filter = EventFilter { delivery_id: Some(id), outcome: Some(Outcome::Quarantined), ..EventFilter::default() };
-    let found = QuarantinedDelivery::group(records.events(&filter).await?).into_iter().next();
-    found.ok_or(CommandError::NotInQuarantine { id })
+    let (events, _) = listed(records, &filter).await?;
+    QuarantinedDelivery::group(events).into_iter().next().ok_or(CommandError::NotInQuarantine { id })
 }
 
 const fn entry(event: &RecordedEvent) -> Option<&QuarantineEntry> {

@@ -105,8 +105,13 @@ impl Clients {
 
     /// Clients of a service at a local endpoint.
     pub(crate) fn at(endpoint: &str, calls: Budget, contention: ContentionBudget) -> Self {
+        Self { config: Self::config_at(endpoint, calls), payloads: calls, contention }
+    }
+
+    /// The configuration for a local endpoint.
+    pub(crate) fn config_at(endpoint: &str, calls: Budget) -> SdkConfig {
         use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
-        let config = SdkConfig::builder()
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("id", "key", None, None, "test")))
@@ -114,7 +119,6 @@ impl Clients {
             .endpoint_url(endpoint)
             .timeout_config(calls.timeout_config())
             .retry_config(calls.retry_config())
-            .build();
-        Self { config, payloads: calls, contention }
+            .build()
     }
 }

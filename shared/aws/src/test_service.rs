@@ -60,22 +60,29 @@ impl Received {
     }
 }
 
-/// The service. Each request gets the next reply; the last one is repeated.
+/// The service.
 pub(crate) struct TestService {
     endpoint: String,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl TestService {
+    /// Each request gets the next reply; the last one is repeated.
     pub(crate) fn replying(replies: &[Reply]) -> Self {
+        let replies = replies.to_vec();
+        Self::answering(move |index, _| replies.get(index).or(replies.last()).unwrap().clone())
+    }
+
+    /// Each request gets the reply to its number, which begins with 0, and its content.
+    pub(crate) fn answering(reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Mutex::new(Vec::new()));
-        let (replies, log) = (replies.to_vec(), Arc::clone(&received));
+        let (reply, log) = (Arc::new(reply), Arc::clone(&received));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (replies, log) = (replies.clone(), Arc::clone(&log));
-                std::thread::spawn(move || serve(stream.unwrap(), &replies, &log));
+                let (reply, log) = (Arc::clone(&reply), Arc::clone(&log));
+                std::thread::spawn(move || serve(stream.unwrap(), &*reply, &log));
             }
         });
         Self { endpoint, received }
@@ -85,13 +92,19 @@ impl TestService {
         Clients::at(&self.endpoint, BUDGET, CONTENTION)
     }
 
+    /// The configuration of clients of this service.
+    #[cfg(feature = "operator")]
+    pub(crate) fn config(&self) -> aws_config::SdkConfig {
+        Clients::config_at(&self.endpoint, BUDGET)
+    }
+
     pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 }
 
 /// Takes one request from the connection, and closes it after the answer.
-fn serve(mut stream: TcpStream, replies: &[Reply], log: &Mutex<Vec<Received>>) {
+fn serve(mut stream: TcpStream, reply: &impl Fn(usize, &Received) -> Reply, log: &Mutex<Vec<Received>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut head = Vec::new();
     loop {
@@ -112,13 +125,14 @@ fn serve(mut stream: TcpStream, replies: &[Reply], log: &Mutex<Vec<Received>>) {
     let target = header("x-amz-target").unwrap_or_default();
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
+    let line = head.first().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+    let request = Received { line, target, body };
     let index = {
         let mut log = log.lock().unwrap();
-        let line = head.first().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
-        log.push(Received { line, target, body });
+        log.push(request.clone());
         log.len() - 1
     };
-    match replies.get(index).or(replies.last()).unwrap() {
+    match reply(index, &request) {
         Reply::Answer { status, body } => {
             let length = body.len();
             let _ = write!(

@@ -94,11 +94,10 @@ impl DeliveryRecord {
         let (headers, headers_over_limit) = headers::recorded(&delivery.headers);
         let only_type = outcomes.only_type().filter(|name| name.len() <= MAX_INDEXED_TYPE_BYTES).unwrap_or_default();
         let time_index = TimeIndex {
-            time_bucket: format!(
-                "deliveries#{}#{}#{}",
+            time_bucket: TimeIndex::deliveries_bucket(
                 delivery.provider,
-                delivery.received_at.hour(),
-                delivery.id.shard(TIME_SHARDS)
+                delivery.received_at,
+                delivery.id.shard(TIME_SHARDS),
             ),
             time_order: format!("{}#{}#{}#{only_type}", delivery.received_at, delivery.id, outcomes.counts()),
         };

@@ -302,7 +302,7 @@ impl<P: Platform> Recorder<P> {
         if first.digest == event.digest {
             return Ok(duplicate(recording, event, first_key, first));
         }
-        let key = EntryKey { partition: event.identity.partition_key(), sort: format!("conflict#{}", event.digest) };
+        let key = EntryKey::of_conflict(event.identity.partition_key(), event.digest);
         let mut kept = match is_costly_to_refuse(event) {
             true => self.ledger.find(&key).await?,
             false => None,
@@ -344,7 +344,7 @@ impl<P: Platform> Recorder<P> {
         let data = data.and_then(|data| std::str::from_utf8(data).ok()).map(str::to_owned);
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let [.., last] = *delivery.sha256.as_bytes();
-        let key = QuarantineEntry::key(occurrence);
+        let key = EntryKey::of_quarantine(occurrence.delivery_id, occurrence.index);
         let mut entry = QuarantineEntry {
             outcome: Outcome::Quarantined,
             provider: delivery.provider,
@@ -383,7 +383,7 @@ impl<P: Platform> Recorder<P> {
     /// Marks what was quarantined at this place as released, if something was. It is one and the same event, so its quarantine
     /// gives way to what was recorded. A crash before the mark is healed by the redelivery, which finds the same outcome.
     async fn mark_released(&self, occurrence: Occurrence, outcome: Outcome) -> Result<(), RecordingError> {
-        let key = QuarantineEntry::key(occurrence);
+        let key = EntryKey::of_quarantine(occurrence.delivery_id, occurrence.index);
         let mut entry = match self.ledger.find(&key).await? {
             Some(Entry::Quarantine(entry)) if entry.released.is_none() => entry,
             Some(Entry::Quarantine(_)) | None => return Ok(()),
@@ -530,7 +530,7 @@ fn name(
 
 fn time_index(delivery: &Delivery, occurrence: Occurrence, shard: u8) -> TimeIndex {
     TimeIndex {
-        time_bucket: format!("{}#{}#{shard}", delivery.provider, delivery.received_at.hour()),
+        time_bucket: TimeIndex::events_bucket(delivery.provider, delivery.received_at, shard),
         time_order: format!("{}#{}#{:05}", delivery.received_at, delivery.id, occurrence.index.0),
     }
 }

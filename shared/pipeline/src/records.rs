@@ -13,24 +13,28 @@ use crate::port_error::PortError;
 
 mod delivery_filter;
 mod event_filter;
+mod listing;
 mod recorded_event;
 mod time_range;
 
 pub use delivery_filter::DeliveryFilter;
 pub use event_filter::EventFilter;
+pub use listing::Listing;
 pub use recorded_event::RecordedEvent;
 pub use time_range::TimeRange;
 
 /// What was recorded.
+///
+/// An entry that can't be read does not end a listing; the listing names its key.
 pub trait Records: LedgerReader + PayloadReader {
     /// The events that match, conflicts and quarantined ones included, in the order in which they were received.
-    fn events(&self, filter: &EventFilter) -> impl Future<Output = Result<Vec<RecordedEvent>, PortError>> + Send;
+    fn events(&self, filter: &EventFilter) -> impl Future<Output = Result<Listing<RecordedEvent>, PortError>> + Send;
 
     /// The records of the deliveries that match, in the order in which they were received.
     fn deliveries(
         &self,
         filter: &DeliveryFilter,
-    ) -> impl Future<Output = Result<Vec<DeliveryRecord>, PortError>> + Send;
+    ) -> impl Future<Output = Result<Listing<DeliveryRecord>, PortError>> + Send;
 
     /// The record of a delivery.
     fn delivery(
@@ -39,8 +43,8 @@ pub trait Records: LedgerReader + PayloadReader {
     ) -> impl Future<Output = Result<Option<DeliveryRecord>, PortError>> + Send;
 
     /// All entities, ordered by component and id.
-    fn entities(&self) -> impl Future<Output = Result<Vec<EntityEntry>, PortError>> + Send;
+    fn entities(&self) -> impl Future<Output = Result<Listing<EntityEntry>, PortError>> + Send;
 
     /// The events of the entity at a key, in the order of arrival.
-    fn entity_history(&self, entity: &EntryKey) -> impl Future<Output = Result<Vec<EventEntry>, PortError>> + Send;
+    fn entity_history(&self, entity: &EntryKey) -> impl Future<Output = Result<Listing<EventEntry>, PortError>> + Send;
 }

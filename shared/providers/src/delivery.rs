@@ -42,6 +42,17 @@ impl DeliveryId {
 }
 
 impl DeliveryId {
+    /// The moment of arrival that the id was made of; `None` if it is not one of ours, which have version 7.
+    #[must_use]
+    pub fn received_at(self) -> Option<Timestamp> {
+        if self.0.get_version_num() != 7 {
+            return None;
+        }
+        let [first, second, third, fourth, fifth, sixth, ..] = *self.0.as_bytes();
+        let milliseconds = u64::from_be_bytes([0, 0, first, second, third, fourth, fifth, sixth]);
+        i64::try_from(milliseconds).ok().and_then(|milliseconds| Timestamp::from_unix_milliseconds(milliseconds).ok())
+    }
+
     /// A number below `shards`, evenly distributed over deliveries, also over those with the same body.
     #[must_use]
     pub const fn shard(self, shards: u8) -> u8 {
@@ -156,6 +167,15 @@ mod tests {
         };
         assert!(id(1_795_257_000_001, 0) > id(1_795_257_000_000, 255));
         assert_eq!(id(1_795_257_000_000, 7).to_string().parse(), Ok(id(1_795_257_000_000, 7)));
+    }
+
+    #[test]
+    fn an_id_tells_the_millisecond_of_its_arrival() {
+        let received_at = Timestamp::from_unix_milliseconds(1_795_257_000_123).unwrap();
+        assert_eq!(DeliveryId::new(received_at, [255; 10]).received_at(), Some(received_at));
+        assert_eq!(DeliveryId::random(received_at).received_at(), Some(received_at));
+        let other_version = "c232ab00-9414-4aec-b3c8-f6bdeced846a".parse::<DeliveryId>().unwrap();
+        assert_eq!(other_version.received_at(), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use http::Method;
 
 use crate::answer::{Answer, Fault, Rejection};
+use crate::oauth::TOKEN_PATH;
 use crate::registry::name::ProviderName;
 use crate::registry::{VisitWebhooks, visit_webhooks, webhook_route};
 use crate::request::UnverifiedRequest;
@@ -60,7 +61,11 @@ pub fn explain(
     let mut explanation = run.explanation.unwrap_or_else(|| Explanation {
         provider: None,
         answer: None,
-        findings: vec![Finding::UnknownPath { known: known_paths() }],
+        findings: vec![if request.path() == TOKEN_PATH {
+            Finding::TokenRequest
+        } else {
+            Finding::UnknownPath { known: known_paths() }
+        }],
     });
     let is_accepted = explanation.answer == Some(Answer::Accepted);
     if let Some(finding) = run.elsewhere.filter(|_| !is_accepted) {

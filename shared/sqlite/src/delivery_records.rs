@@ -2,7 +2,7 @@
 
 use intake_pipeline::delivery_record::{DeliveryRecord, DeliveryRecords, RecordedBody};
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::DeliveryFilter;
+use intake_pipeline::records::{DeliveryFilter, Listing};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::json_place::JsonPlace;
@@ -26,7 +26,7 @@ impl SqliteDeliveryRecords {
     }
 
     /// The records that match, in the order in which their deliveries were received.
-    pub(crate) async fn list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, PortError> {
+    pub(crate) async fn list(&self, filter: &DeliveryFilter) -> Result<Listing<DeliveryRecord>, PortError> {
         let filter = filter.clone();
         self.0
             .transaction("sqlite list deliveries", move |transaction| {
@@ -40,19 +40,19 @@ impl SqliteDeliveryRecords {
                     filter.received.until.map_or(i64::MAX, Timestamp::unix_milliseconds),
                 );
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-                let mut records = Vec::new();
+                let mut listing = Listing::default();
                 for row in statement.query_map(parameters, read)? {
-                    if filter.most.is_some_and(|most| records.len() as u64 >= u64::from(most)) {
+                    if filter.most.is_some_and(|most| listing.found.len() as u64 >= u64::from(most)) {
                         break;
                     }
                     let (delivery_id, text) = row?;
-                    let record = parse(delivery_id, &text)?;
-                    if filter.matches(&record) {
-                        records.push(record);
+                    match parse(&delivery_id, &text) {
+                        Ok(record) => listing.found.extend(Some(record).filter(|record| filter.matches(record))),
+                        Err(_) => listing.unreadable.extend(delivery_id.parse().ok().map(DeliveryRecord::key)),
                     }
                 }
-                records.reverse();
-                Ok(records)
+                listing.found.reverse();
+                Ok(listing)
             })
             .await
     }
@@ -64,7 +64,7 @@ impl SqliteDeliveryRecords {
             .transaction("sqlite find delivery", move |transaction| {
                 let sql = "SELECT record FROM delivery_records WHERE delivery_id = ?1";
                 let text: Option<String> = transaction.query_row(sql, [&delivery_id], |row| row.get(0)).optional()?;
-                text.map(|text| parse(delivery_id, &text)).transpose()
+                text.map(|text| parse(&delivery_id, &text)).transpose()
             })
             .await
     }
@@ -113,8 +113,11 @@ fn delete_expired(transaction: &Transaction<'_>, now_seconds: i64) -> Result<(),
 }
 
 /// serde's message may quote the record, so only the place is reported.
-fn parse(delivery_id: String, text: &str) -> Result<DeliveryRecord, WorkError> {
-    serde_json::from_str(text).map_err(|error| WorkError::DamagedRecord { delivery_id, place: JsonPlace::from(&error) })
+fn parse(delivery_id: &str, text: &str) -> Result<DeliveryRecord, WorkError> {
+    serde_json::from_str(text).map_err(|error| WorkError::DamagedRecord {
+        delivery_id: delivery_id.to_owned(),
+        place: JsonPlace::from(&error),
+    })
 }
 
 #[cfg(test)]
@@ -182,7 +185,7 @@ mod tests {
         for record in [&third, &first, &second] {
             records.put(record).await.unwrap();
         }
-        let list = async |filter: DeliveryFilter| records.list(&filter).await.unwrap();
+        let list = async |filter: DeliveryFilter| records.list(&filter).await.unwrap().found;
         let machnet = Some(ProviderName::Machnet);
         assert_eq!(list(DeliveryFilter::default()).await, [first.clone(), second.clone(), third.clone()]);
         let of_machnet = list(DeliveryFilter { provider: machnet, ..DeliveryFilter::default() }).await;
@@ -199,6 +202,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_damaged_record_is_named_by_a_listing_and_does_not_end_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("intake.sqlite");
+        let records = SqliteDeliveryRecords::new(Database::open(&path).unwrap());
+        let (first, second) =
+            (record(1, ProviderName::Machnet, 10, text()), record(2, ProviderName::Machnet, 20, text()));
+        for record in [&first, &second] {
+            records.put(record).await.unwrap();
+        }
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .execute(
+                "UPDATE delivery_records SET record = '{' WHERE delivery_id = ?1",
+                [second.delivery_id.to_string()],
+            )
+            .unwrap();
+        let listing = records.list(&DeliveryFilter::default()).await.unwrap();
+        assert_eq!((listing.found, listing.unreadable), (vec![first], vec![DeliveryRecord::key(second.delivery_id)]));
+    }
+
+    #[tokio::test]
     async fn a_record_replaces_the_earlier_one_of_its_delivery() {
         let directory = tempfile::tempdir().unwrap();
         let records = SqliteDeliveryRecords::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
@@ -207,7 +231,7 @@ mod tests {
         for record in [&first, &again] {
             records.put(record).await.unwrap();
         }
-        assert_eq!(records.list(&DeliveryFilter::default()).await.unwrap(), [again]);
+        assert_eq!(records.list(&DeliveryFilter::default()).await.unwrap().found, [again]);
     }
 
     #[tokio::test]
@@ -226,7 +250,7 @@ mod tests {
         for record in [&old, &young, &newest] {
             records.put(record).await.unwrap();
         }
-        assert_eq!(records.list(&DeliveryFilter::default()).await.unwrap(), [young, newest]);
+        assert_eq!(records.list(&DeliveryFilter::default()).await.unwrap().found, [young, newest]);
         assert!(payloads.get(&key("old")).await.is_err());
         assert!(payloads.get(&key("young")).await.is_ok());
     }

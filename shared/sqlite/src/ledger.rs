@@ -7,7 +7,7 @@ use intake_pipeline::ledger::{
     Condition, ConditionalPut, Entry, EntryKey, EventEntry, Ledger, LedgerReader, Outcome, PutOutcome,
 };
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::{EventFilter, RecordedEvent};
+use intake_pipeline::records::{EventFilter, Listing, RecordedEvent};
 use intake_providers::ProviderName;
 use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
@@ -27,7 +27,7 @@ impl SqliteLedger {
     }
 
     /// The events that match, in the order in which they were received.
-    pub(crate) async fn list(&self, filter: &EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
+    pub(crate) async fn list(&self, filter: &EventFilter) -> Result<Listing<RecordedEvent>, PortError> {
         let filter = filter.clone();
         self.0
             .transaction("sqlite list events", move |transaction| {
@@ -45,22 +45,24 @@ impl SqliteLedger {
                 let read = |row: &rusqlite::Row<'_>| {
                     Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
                 };
-                let mut events = Vec::new();
+                let mut listing = Listing::default();
                 for row in statement.query_map(parameters, read)? {
-                    if filter.most.is_some_and(|most| events.len() as u64 >= u64::from(most)) {
+                    if filter.most.is_some_and(|most| listing.found.len() as u64 >= u64::from(most)) {
                         break;
                     }
                     let (partition, sort, text) = row?;
                     let key = EntryKey { partition, sort };
-                    let event = RecordedEvent { entry: parse(&key, &text)?, key };
-                    if filter.matches(&event) {
-                        events.push(event);
+                    match parse(&key, &text) {
+                        Ok(entry) => listing
+                            .found
+                            .extend(Some(RecordedEvent { entry, key }).filter(|event| filter.matches(event))),
+                        Err(_) => listing.unreadable.push(key),
                     }
                 }
-                events.reverse();
+                listing.found.reverse();
                 // The events of one delivery are recorded in any order.
-                events.sort_by_key(RecordedEvent::made);
-                Ok(events)
+                listing.found.sort_by_key(RecordedEvent::made);
+                Ok(listing)
             })
             .await
     }
@@ -68,27 +70,28 @@ impl SqliteLedger {
 
 impl SqliteLedger {
     /// Lists entities of all businesses, ordered by component and id.
-    pub(crate) async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
+    pub(crate) async fn entities(&self) -> Result<Listing<EntityEntry>, PortError> {
         self.0
             .transaction("sqlite list entities", |transaction| {
                 let mut statement = transaction.prepare("SELECT partition, entry FROM ledger WHERE sort = ?1")?;
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-                let mut entities = Vec::new();
+                let mut listing = Listing::default();
                 for row in statement.query_map((ENTITY_SORT,), read)? {
                     let (partition, text) = row?;
                     let key = EntryKey { partition, sort: ENTITY_SORT.to_owned() };
-                    if let Entry::Entity(entity) = parse(&key, &text)? {
-                        entities.push(*entity);
+                    match parse(&key, &text) {
+                        Ok(Entry::Entity(entity)) => listing.found.push(*entity),
+                        Ok(_) | Err(_) => listing.unreadable.push(key),
                     }
                 }
-                entities.sort_by(|one, other| one.entity.cmp(&other.entity));
-                Ok(entities)
+                listing.found.sort_by(|one: &EntityEntry, other| one.entity.cmp(&other.entity));
+                Ok(listing)
             })
             .await
     }
 
     /// The events of one entity, in the order of arrival.
-    pub(crate) async fn history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
+    pub(crate) async fn history(&self, entity: &EntryKey) -> Result<Listing<EventEntry>, PortError> {
         let partition = entity.partition.clone();
         self.0
             .transaction("sqlite list an entity's events", move |transaction| {
@@ -96,14 +99,16 @@ impl SqliteLedger {
                      ORDER BY sort";
                 let mut statement = transaction.prepare(sql)?;
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-                let mut events = Vec::new();
+                let mut listing = Listing::default();
                 for row in statement.query_map((&partition,), read)? {
                     let (sort, text) = row?;
-                    if let Entry::Event(event) = parse(&EntryKey { partition: partition.clone(), sort }, &text)? {
-                        events.push(*event);
+                    let key = EntryKey { partition: partition.clone(), sort };
+                    match parse(&key, &text) {
+                        Ok(Entry::Event(event)) => listing.found.push(*event),
+                        Ok(_) | Err(_) => listing.unreadable.push(key),
                     }
                 }
-                Ok(events)
+                Ok(listing)
             })
             .await
     }
@@ -417,7 +422,7 @@ mod tests {
             ledger.put(at(50), &[absent(key.clone(), entry.clone())]).await.unwrap();
         }
         let list = async |filter: EventFilter| {
-            let listed = ledger.list(&filter).await.unwrap();
+            let listed = ledger.list(&filter).await.unwrap().found;
             listed.into_iter().map(|event| event.key.partition + "/" + &event.key.sort).collect::<Vec<_>>()
         };
         assert_eq!(list(EventFilter::default()).await, ["a/event", "b/event", "a/conflict#1", "q/00000"]);
@@ -429,7 +434,7 @@ mod tests {
         assert_eq!(list(late).await, ["b/event", "a/conflict#1", "q/00000"]);
         let latest = EventFilter { most: Some(2), ..EventFilter::default() };
         assert_eq!(list(latest).await, ["a/conflict#1", "q/00000"]);
-        let whole = ledger.list(&EventFilter::default()).await.unwrap();
+        let whole = ledger.list(&EventFilter::default()).await.unwrap().found;
         assert!(whole.iter().all(|event| entries.contains(&(event.key.clone(), event.entry.clone()))));
     }
 
@@ -466,8 +471,8 @@ mod tests {
         assert_eq!(ledger.put(at(1), &over(version(2), Condition::Version(1))).await.unwrap(), refused);
         assert_eq!(ledger.put(at(1), &over(version(1), Condition::Absent)).await.unwrap(), refused);
         assert_eq!(ledger.entity(&here).await.unwrap().map(|entity| entity.version), Some(2));
-        assert_eq!(ledger.entities().await.unwrap().len(), 1);
-        assert!(ledger.list(&EventFilter::default()).await.unwrap().is_empty(), "an entity is not an event");
+        assert_eq!(ledger.entities().await.unwrap().found.len(), 1);
+        assert!(ledger.list(&EventFilter::default()).await.unwrap().found.is_empty(), "an entity is not an event");
     }
 
     #[tokio::test]
@@ -483,7 +488,7 @@ mod tests {
         for (key, entry) in entries {
             ledger.put(at(50), &[absent(key, entry)]).await.unwrap();
         }
-        let history = ledger.history(&key("e", ENTITY_SORT)).await.unwrap();
+        let history = ledger.history(&key("e", ENTITY_SORT)).await.unwrap().found;
         assert_eq!(history.iter().map(|event| event.cloud_event.id.as_str()).collect::<Vec<_>>(), ["first", "second"]);
     }
 
@@ -510,7 +515,7 @@ mod tests {
             assert_eq!(ledger.put(at(0), &[put]).await.unwrap(), PutOutcome::Done);
             assert_eq!(ledger.find(&key).await.unwrap(), Some(entry));
         }
-        assert_eq!(ledger.list(&EventFilter::default()).await.unwrap(), []);
+        assert_eq!(ledger.list(&EventFilter::default()).await.unwrap().found, []);
     }
 
     #[tokio::test]
@@ -523,7 +528,7 @@ mod tests {
             let put = absent(key(&format!("machnet#{index}"), "event"), Entry::Event(Box::new(entry)));
             ledger.put(at(1), &[put]).await.unwrap();
         }
-        let listed = ledger.list(&EventFilter::default()).await.unwrap();
+        let listed = ledger.list(&EventFilter::default()).await.unwrap().found;
         let partitions: Vec<&str> = listed.iter().map(|event| event.key.partition.as_str()).collect();
         assert_eq!(partitions, ["machnet#0", "machnet#1", "machnet#2"]);
     }
@@ -540,6 +545,25 @@ mod tests {
         let error = ledger.put(at(1), &[absent(key("a", "event"), stored("1", 1))]).await.unwrap_err().to_string();
         assert!(error.contains("the ledger's entry at a event is damaged (line 1"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_entry_is_named_by_a_listing_and_does_not_end_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        for id in ["a", "b", "c"] {
+            ledger.put(at(1), &[absent(key(id, "event"), stored(id, 1))]).await.unwrap();
+        }
+        let database = rusqlite::Connection::open(directory.path().join("intake.sqlite")).unwrap();
+        database.execute("UPDATE ledger SET entry = 'hunter2' WHERE partition = 'b'", ()).unwrap();
+        let listing = ledger.list(&EventFilter::default()).await.unwrap();
+        let found: Vec<&str> = listing.found.iter().map(|event| event.key.partition.as_str()).collect();
+        assert_eq!((found, listing.unreadable), (vec!["a", "c"], vec![key("b", "event")]));
+        database.execute("UPDATE ledger SET partition = 'e', sort = 'entity' WHERE partition = 'b'", ()).unwrap();
+        assert_eq!(ledger.entities().await.unwrap().unreadable, [key("e", ENTITY_SORT)]);
+        database.execute("UPDATE ledger SET sort = 'event#1' WHERE partition = 'e'", ()).unwrap();
+        let history = ledger.history(&key("e", ENTITY_SORT)).await.unwrap();
+        assert_eq!((history.found, history.unreadable), (vec![], vec![key("e", "event#1")]));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -628,7 +652,7 @@ mod tests {
                 let answered = runtime.block_on(ledger.put(at(now), &puts)).unwrap();
                 prop_assert_eq!(answered, model.put(now, &puts));
             }
-            let mut listed: Vec<_> = runtime.block_on(ledger.list(&EventFilter::default())).unwrap()
+            let mut listed: Vec<_> = runtime.block_on(ledger.list(&EventFilter::default())).unwrap().found
                 .into_iter().map(|event| event.key).collect();
             let mut expected: Vec<_> = model.0.into_iter()
                 .filter(|(_, entry)| !matches!(entry, Entry::Alias(_) | Entry::Hint(_))).map(|(key, _)| key).collect();

@@ -6,7 +6,7 @@ use intake_pipeline::ledger::entity::EntityEntry;
 use intake_pipeline::ledger::{Entry, EntryKey, EventEntry, LedgerReader};
 use intake_pipeline::payloads::{PayloadKey, PayloadReader};
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::{DeliveryFilter, EventFilter, RecordedEvent, Records};
+use intake_pipeline::records::{DeliveryFilter, EventFilter, Listing, RecordedEvent, Records};
 use intake_providers::delivery::DeliveryId;
 
 use crate::{Database, SqliteDeliveryRecords, SqliteLedger, SqlitePayloads};
@@ -48,11 +48,11 @@ impl PayloadReader for SqliteRecords {
 }
 
 impl Records for SqliteRecords {
-    async fn events(&self, filter: &EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
+    async fn events(&self, filter: &EventFilter) -> Result<Listing<RecordedEvent>, PortError> {
         self.ledger.list(filter).await
     }
 
-    async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, PortError> {
+    async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Listing<DeliveryRecord>, PortError> {
         self.delivery_records.list(filter).await
     }
 
@@ -60,11 +60,11 @@ impl Records for SqliteRecords {
         self.delivery_records.find(delivery_id).await
     }
 
-    async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
+    async fn entities(&self) -> Result<Listing<EntityEntry>, PortError> {
         self.ledger.entities().await
     }
 
-    async fn entity_history(&self, entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
+    async fn entity_history(&self, entity: &EntryKey) -> Result<Listing<EventEntry>, PortError> {
         self.ledger.history(entity).await
     }
 }

@@ -11,8 +11,8 @@ use intake_providers::entity::{EntityReference, EntityState};
 use serde::Serialize;
 
 use super::state;
-use crate::commands::CommandError;
 use crate::commands::describe::{in_milliseconds, short_id, table};
+use crate::commands::{CommandError, found};
 use crate::terminal::escape;
 
 /// The one entity that is meant, or the candidates.
@@ -59,7 +59,7 @@ pub(super) async fn json(records: &impl Records, entity: EntityEntry) -> Result<
         },
         path: followed.path,
     });
-    let history = records.entity_history(&entity_key(entity.provider, &entity.entity)).await?;
+    let history = found(records.entity_history(&entity_key(entity.provider, &entity.entity)).await?)?;
     // Entries came from JSON, so they go back into it.
     Ok(serde_json::to_string(&Whole { entity, merges, history }).unwrap_or_default() + "\n")
 }
@@ -89,7 +89,7 @@ pub(super) async fn text(records: &impl Records, entity: &EntityEntry) -> Result
         }
         None => text.push_str("life     not reported: only updates are known, so it is there\n"),
     }
-    let history = records.entity_history(&entity_key(entity.provider, &entity.entity)).await?;
+    let history = found(records.entity_history(&entity_key(entity.provider, &entity.entity)).await?)?;
     let rows = history.iter().filter_map(row).collect();
     let columns = ["received (UTC)", "state", "outcome", "change", "version", "event"];
     let _ = writeln!(text, "\nIn the order of arrival:\n{}", table(columns, rows));

@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use intake_pipeline::quarantine::{QuarantinedDelivery, Verdict};
 use intake_pipeline::queue::Queue as _;
 use intake_pipeline::rate_limiter::RateLimiter;
-use intake_pipeline::records::Records as _;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::timestamp::Timestamp;
 use serde::Serialize;
 
 use super::one::in_words;
-use super::{Release, find};
+use super::{Release, find, listed, looked_back};
 use crate::commands::{CommandError, explain, print, print_json_lines};
 use crate::repair::Repair;
 use crate::terminal::escape;
@@ -45,7 +45,7 @@ struct EventDecision {
 }
 
 pub(super) async fn run(repair: &Repair, release: &Release, invocation: &str) -> Result<ExitCode, CommandError> {
-    let deliveries = chosen(repair, release).await?;
+    let (deliveries, looked_back_to) = chosen(repair, release).await?;
     let mut pace = release.rate.map(RateLimiter::per_second);
     let (mut released, mut left) = (0_u64, 0_u64);
     for delivery in &deliveries {
@@ -69,7 +69,7 @@ pub(super) async fn run(repair: &Repair, release: &Release, invocation: &str) ->
         }
     }
     if !release.json {
-        print(&summary(release, released, left))?;
+        print(&(summary(release, released, left) + &looked_back(looked_back_to)))?;
         if released > 0 && !release.dry_run {
             explain(&format!("`{invocation} quarantine` says whether anything comes back.\n"))?;
         }
@@ -77,7 +77,11 @@ pub(super) async fn run(repair: &Repair, release: &Release, invocation: &str) ->
     Ok(if left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn chosen(repair: &Repair, release: &Release) -> Result<Vec<QuarantinedDelivery>, CommandError> {
+/// The deliveries that were chosen, and how far was looked back for them if that was limited.
+async fn chosen(
+    repair: &Repair,
+    release: &Release,
+) -> Result<(Vec<QuarantinedDelivery>, Option<Timestamp>), CommandError> {
     if !release.all {
         // All of them are looked up before any is sent.
         let mut deliveries: Vec<QuarantinedDelivery> = Vec::new();
@@ -86,9 +90,10 @@ async fn chosen(repair: &Repair, release: &Release) -> Result<Vec<QuarantinedDel
                 deliveries.push(find(&repair.records, *id).await?);
             }
         }
-        return Ok(deliveries);
+        return Ok((deliveries, None));
     }
-    Ok(QuarantinedDelivery::group(repair.records.events(&release.choice.filter()).await?))
+    let (events, looked_back_to) = listed(&repair.records, &release.choice.filter()).await?;
+    Ok((QuarantinedDelivery::group(events), looked_back_to))
 }
 
 async fn decide(repair: &Repair, release: &Release, delivery: &QuarantinedDelivery) -> Decision {

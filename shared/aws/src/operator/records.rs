@@ -1,30 +1,47 @@
 //! The read port on a deployed stack.
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
+use intake_pipeline::clock::{Clock, SystemClock};
 use intake_pipeline::delivery_record::DeliveryRecord;
 use intake_pipeline::ledger::entity::EntityEntry;
-use intake_pipeline::ledger::{Entry, EntryKey, EventEntry, LedgerReader};
+use intake_pipeline::ledger::{Entry, EntryKey, EventEntry, LedgerReader, TimeIndex};
 use intake_pipeline::payloads::{PayloadKey, PayloadReader};
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::{DeliveryFilter, EventFilter, RecordedEvent, Records};
+use intake_pipeline::records::{DeliveryFilter, EventFilter, Listing, RecordedEvent, Records};
 use intake_providers::delivery::DeliveryId;
 
+use super::search::{EventsTable, Search};
 use super::stack::{Stack, StackError};
+use super::time_index::IndexedKey;
+use super::{entities, items};
 use crate::port_error::port_error;
-use crate::timeouts::{LEDGER_CONTENTION, OPERATOR};
+use crate::timeouts::{Budget, ContentionBudget, LEDGER_CONTENTION, OPERATOR};
 use crate::{DynamoLedger, S3Payloads};
 
 const GET_ITEM: &str = "dynamodb GetItem";
 
 /// What was recorded on a deployed stack: its two tables and its bucket.
+///
+/// A listing of events or deliveries asks the time index, hour by hour and from the latest to the earliest, and reads the items that
+/// its keys do not rule out. Without a beginning it looks back for [`LOOK_BACK`](super::LOOK_BACK). An hour without entries
+/// costs half a read unit for each provider and shard.
 #[derive(Debug)]
-pub struct StackRecords {
-    client: Client,
-    events_table: String,
+pub struct StackRecords<C = SystemClock> {
+    clock: C,
+    events: EventsTable,
+    entities_table: String,
     ledger: DynamoLedger,
     payloads: S3Payloads,
+}
+
+/// Where a stack keeps what was recorded.
+struct Names {
+    events_table: String,
+    entities_table: String,
+    bucket: String,
 }
 
 impl StackRecords {
@@ -33,20 +50,30 @@ impl StackRecords {
     /// # Errors
     /// When the stack lacks a table or the bucket.
     pub fn new(stack: &Stack) -> Result<Self, StackError> {
-        let client = Client::new(stack.config());
-        let events_table = stack.resource("EventsTable")?.to_owned();
-        let entities_table = stack.resource("EntitiesTable")?.to_owned();
-        let bucket = stack.resource("Bucket")?.to_owned();
-        Ok(Self {
-            ledger: DynamoLedger::new(client.clone(), events_table.clone(), entities_table, LEDGER_CONTENTION),
-            payloads: S3Payloads::new(stack.config().clone(), OPERATOR, bucket),
-            client,
-            events_table,
-        })
+        let names = Names {
+            events_table: stack.resource("EventsTable")?.to_owned(),
+            entities_table: stack.resource("EntitiesTable")?.to_owned(),
+            bucket: stack.resource("Bucket")?.to_owned(),
+        };
+        Ok(Self::of(SystemClock, stack.config(), OPERATOR, LEDGER_CONTENTION, names))
     }
 }
 
-impl LedgerReader for StackRecords {
+impl<C> StackRecords<C> {
+    fn of(clock: C, config: &SdkConfig, payloads: Budget, throttling: ContentionBudget, names: Names) -> Self {
+        let Names { events_table, entities_table, bucket } = names;
+        let client = Client::new(config);
+        Self {
+            clock,
+            ledger: DynamoLedger::new(client.clone(), events_table.clone(), entities_table.clone(), throttling),
+            events: EventsTable { client, name: events_table, throttling },
+            entities_table,
+            payloads: S3Payloads::new(config.clone(), payloads, bucket),
+        }
+    }
+}
+
+impl<C: Clock> LedgerReader for StackRecords<C> {
     async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
         self.ledger.entity(key).await
     }
@@ -56,41 +83,81 @@ impl LedgerReader for StackRecords {
     }
 }
 
-impl PayloadReader for StackRecords {
+impl<C: Clock> PayloadReader for StackRecords<C> {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
         self.payloads.get(key).await
     }
 }
 
-impl Records for StackRecords {
-    async fn events(&self, _filter: &EventFilter) -> Result<Vec<RecordedEvent>, PortError> {
-        Err(PortError::of("dynamodb Query", "not written yet"))
+impl<C: Clock> Records for StackRecords<C> {
+    async fn events(&self, filter: &EventFilter) -> Result<Listing<RecordedEvent>, PortError> {
+        let search = Search {
+            provider: filter.provider,
+            bucket: TimeIndex::events_bucket,
+            received: filter.received,
+            delivery_id: filter.delivery_id,
+            most: filter.most,
+        };
+        let read = |item| {
+            let key = items::key(&item)?;
+            let entry: Entry = serde_dynamo::from_item(item).ok()?;
+            Some(RecordedEvent { key, entry })
+        };
+        let may_match = |key: &IndexedKey| filter.may_match(&key.key);
+        let mut listing =
+            self.events.search(self.clock.now(), &search, may_match, read, |event| filter.matches(event)).await?;
+        listing.found.sort_by_key(RecordedEvent::made);
+        Ok(listing)
     }
 
-    async fn deliveries(&self, _filter: &DeliveryFilter) -> Result<Vec<DeliveryRecord>, PortError> {
-        Err(PortError::of("dynamodb Query", "not written yet"))
+    async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Listing<DeliveryRecord>, PortError> {
+        let search = Search {
+            provider: filter.provider,
+            bucket: TimeIndex::deliveries_bucket,
+            received: filter.received,
+            delivery_id: None,
+            most: filter.most,
+        };
+        let read = |item| serde_dynamo::from_item(item).ok();
+        let may_match = |key: &IndexedKey| filter.may_match(key.provider, &key.order);
+        let mut listing =
+            self.events.search(self.clock.now(), &search, may_match, read, |record| filter.matches(record)).await?;
+        listing.found.sort_by_key(|record: &DeliveryRecord| (record.received_at, record.delivery_id));
+        Ok(listing)
     }
 
     async fn delivery(&self, delivery_id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         let EntryKey { partition, sort } = DeliveryRecord::key(delivery_id);
         let got = self
+            .events
             .client
             .get_item()
-            .table_name(&self.events_table)
+            .table_name(&self.events.name)
             .key("pk", AttributeValue::S(partition))
             .key("sk", AttributeValue::S(sort))
             .send()
             .await
             .map_err(|error| port_error(GET_ITEM, &error))?;
-        let read = |item| serde_dynamo::from_item(item).map_err(|error| PortError::new(GET_ITEM, &error));
+        // serde's message is left out because it may quote the item.
+        let read = |item| {
+            serde_dynamo::from_item(item).map_err(|_| {
+                let message = format!(
+                    "the record of delivery {delivery_id} is damaged, or a later version than this one wrote it"
+                );
+                PortError::of(GET_ITEM, message)
+            })
+        };
         got.item.map(read).transpose()
     }
 
-    async fn entities(&self) -> Result<Vec<EntityEntry>, PortError> {
-        Err(PortError::of("dynamodb Scan", "not written yet"))
+    async fn entities(&self) -> Result<Listing<EntityEntry>, PortError> {
+        entities::all(&self.events.client, &self.entities_table).await
     }
 
-    async fn entity_history(&self, _entity: &EntryKey) -> Result<Vec<EventEntry>, PortError> {
-        Err(PortError::of("dynamodb Query", "not written yet"))
+    async fn entity_history(&self, entity: &EntryKey) -> Result<Listing<EventEntry>, PortError> {
+        entities::history(&self.events.client, &self.events.name, entity).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,21 @@ pub struct TimeIndex {
     pub time_order: String,
 }
 
+impl TimeIndex {
+    /// The bucket of events, conflicts and quarantined ones included, of a provider, the hour of this time, and a shard below
+    /// [`TIME_SHARDS`].
+    #[must_use]
+    pub fn events_bucket(provider: ProviderName, received_at: Timestamp, shard: u8) -> String {
+        format!("{provider}#{}#{shard}", received_at.hour())
+    }
+
+    /// The same of records of deliveries. A delivery's shard is that of its id.
+    #[must_use]
+    pub fn deliveries_bucket(provider: ProviderName, received_at: Timestamp, shard: u8) -> String {
+        format!("deliveries#{}", Self::events_bucket(provider, received_at, shard))
+    }
+}
+
 /// In how many shards each provider's hour is written, so that one hour's writes are not one hot partition.
 pub const TIME_SHARDS: u8 = 4;
 
@@ -132,15 +147,6 @@ pub struct Release {
     pub at: Timestamp,
     /// That event's outcome.
     pub outcome: Outcome,
-}
-
-impl QuarantineEntry {
-    /// Key of the entry for an event of a delivery.
-    #[must_use]
-    pub fn key(occurrence: Occurrence) -> EntryKey {
-        let Occurrence { delivery_id, index } = occurrence;
-        EntryKey { partition: format!("quarantine#{delivery_id}"), sort: format!("{:05}", index.0) }
-    }
 }
 
 /// The progress of recording a delivery with many events, so that a redelivered message continues from there.

@@ -33,6 +33,22 @@ impl DeliveryFilter {
                 record.event_types.iter().any(|found| super::event_filter::is_type(found, record.provider, wanted))
             })
     }
+
+    /// Whether a provider's delivery may match, as far as its place in the order of the time index tells
+    /// ([`DeliveryRecord::time_index`]). What it rules out need not be read.
+    #[must_use]
+    pub fn may_match(&self, provider: ProviderName, time_order: &str) -> bool {
+        let mut parts = time_order.splitn(4, '#').skip(2);
+        let (Some(counts), Some(only_type)) = (parts.next(), parts.next()) else {
+            return true;
+        };
+        self.outcome.is_none_or(|wanted| {
+            counts.split(',').any(|count| count.split_once('=').is_some_and(|(outcome, _)| outcome == wanted.as_str()))
+        }) && self
+            .event_type
+            .as_ref()
+            .is_none_or(|wanted| only_type.is_empty() || super::event_filter::is_type(only_type, provider, wanted))
+    }
 }
 
 const fn occurs(counts: OutcomeCounts, outcome: Outcome) -> bool {

@@ -4,7 +4,7 @@ use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 
 use super::{RecordedEvent, TimeRange};
-use crate::ledger::{Entry, EventEntry, Outcome};
+use crate::ledger::{Entry, EntryKey, EventEntry, Outcome};
 
 /// Filter of a listing of events; unset members match every event.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +55,19 @@ impl EventFilter {
                 }
                 Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => false,
             }
+    }
+
+    /// Whether the event at a key may match, as far as the key tells. What it rules out need not be read.
+    #[must_use]
+    pub fn may_match(&self, key: &EntryKey) -> bool {
+        let is_quarantined = key.is_of_quarantine();
+        let has_outcome = match self.outcome {
+            None => true,
+            Some(Outcome::Quarantined) => is_quarantined,
+            Some(Outcome::Conflict) => key.is_of_conflict(),
+            Some(Outcome::Stored | Outcome::Duplicate | Outcome::Repeat) => !is_quarantined && !key.is_of_conflict(),
+        };
+        has_outcome && if is_quarantined { self.is_for_any_event() } else { self.reason.is_none() }
     }
 
     /// Whether nothing is asked for that a quarantined event does not have.

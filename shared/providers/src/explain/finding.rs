@@ -51,6 +51,8 @@ pub enum Finding {
         /// The paths of the webhooks.
         known: Vec<String>,
     },
+    /// The request asked for a token. There is no proof in it but the client's secret, of which only a hash is kept.
+    TokenRequest,
     /// The path is not exactly that of the webhook.
     Path {
         /// The path of the webhook.
@@ -97,6 +99,11 @@ pub enum Finding {
     Padding {
         /// The padding of the signature.
         used: &'static str,
+        /// The padding that the key is listed with.
+        listed: &'static str,
+    },
+    /// The signature's padding is PSS with a salt that is not as long as the digest.
+    Salt {
         /// The padding that the key is listed with.
         listed: &'static str,
     },
@@ -179,6 +186,11 @@ impl Finding {
             }
             Self::AnotherProvider { path, .. } => format!("have the sender call {path}"),
             Self::UnknownPath { known } => format!("have the sender call one of {}", known.join(", ")),
+            Self::TokenRequest => {
+                "read `error_description` in its answer; for invalid_client compare the client's id with `client list`, and make a \
+                 new secret with `client add` if the id is right"
+                    .to_owned()
+            }
             Self::Path { expected } => {
                 format!("have the sender call {expected}, with the same letters and without a slash at the end")
             }
@@ -200,6 +212,12 @@ impl Finding {
             Self::Padding { used, .. } => {
                 format!("list the key with the padding {used:?}, or have the sender use the other one")
             }
+            Self::Salt { listed: "pss" } => {
+                "have the sender make the salt 32 bytes long, as long as the digest; no other is accepted".to_owned()
+            }
+            Self::Salt { .. } => "list the key with the padding \"pss\", and have the sender make the salt 32 bytes long, \
+                                  as long as the digest; no other is accepted"
+                .to_owned(),
             Self::Digest { .. } => "have the sender sign with SHA-256".to_owned(),
             Self::Body(mistake) => mistake.remedy().to_owned(),
             Self::Encoding { expected, .. } => format!("have the sender write the signature in {expected}"),
@@ -228,6 +246,7 @@ impl fmt::Display for Finding {
                 write!(f, "this is a genuine delivery of {provider}, sent to another webhook")
             }
             Self::UnknownPath { .. } => f.write_str("the path belongs to no webhook"),
+            Self::TokenRequest => f.write_str("this is a request for a token, and not a delivery"),
             Self::Path { expected } => write!(f, "the path is not exactly {expected}"),
             Self::Method { found } => write!(f, "the method is {found}, and webhooks take POST only"),
             Self::NoKeys { file } => write!(f, "there are no keys: {file} is missing"),
@@ -244,6 +263,12 @@ impl fmt::Display for Finding {
             Self::Secret(mistake) => mistake.fmt(f),
             Self::Padding { used, listed } => {
                 write!(f, "the signature's padding is {used}, and the key is listed with {listed}")
+            }
+            Self::Salt { listed } => {
+                write!(
+                    f,
+                    "the signature's padding is pss with a salt that is not 32 bytes long, and the key is listed with {listed}"
+                )
             }
             Self::Digest { used } => write!(f, "the signature is over the {used} of the body, not over its SHA-256"),
             Self::Body(mistake) => mistake.fmt(f),

@@ -53,7 +53,6 @@ pub(crate) fn rsa_keys(tried: &Tried<'_>, account: &str, text: &str, listed: Pad
     let confirms = move |message: &[u8], signature: &[u8]| {
         pss::Signature::try_from(signature).is_ok_and(|signature| any_salt.verify(message, &signature).is_ok())
     };
-    let other_salt = Finding::Padding { used: "pss with a salt that is not 32 bytes long", listed };
-    keys.push(tried.key(account, fingerprint, [other_salt], confirms));
+    keys.push(tried.key(account, fingerprint, [Finding::Salt { listed }], confirms));
     keys
 }

@@ -243,6 +243,30 @@ fn the_other_padding_is_found_in_both_directions_and_with_another_salt() {
 }
 
 #[test]
+fn the_remedy_of_another_salt_names_settings_that_exist() {
+    let key = include_str!("../../tests/keys/rsa-2048.spki.pem");
+    let salt_20 = include_str!("../../tests/keys/rsa-2048.pss-salt-20.signature");
+    let request = request(
+        "/webhooks/accredit",
+        &[("x-signature", salt_20.trim())],
+        include_str!("../../tests/keys/message.json"),
+    );
+    let remedy = |listed: &str| explained(&request, accredit_keys(key, listed))[0].remedy();
+    let salt = "have the sender make the salt 32 bytes long, as long as the digest; no other is accepted";
+    assert_eq!(remedy("pss"), salt);
+    assert_eq!(remedy("pkcs1-v1.5"), format!("list the key with the padding \"pss\", and {salt}"));
+}
+
+#[test]
+fn a_request_for_a_token_is_not_taken_for_one_to_an_unknown_path() {
+    let found = |path: &str| {
+        names(&explain(None, &request(path, &[], "grant_type=client_credentials"), &BTreeMap::new(), now()).findings)
+    };
+    assert_eq!(found("/oauth/token"), ["token-request"]);
+    assert_eq!(found("/oauth2/token"), ["unknown-path"]);
+}
+
+#[test]
 fn rsa_signatures_over_another_digest_or_body_and_in_hex_are_found() {
     let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let public_key = STANDARD.encode(pair.public_key().as_der().unwrap().as_ref() as &[u8]);
