@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
-use intake_pipeline::ledger::Outcome;
+use intake_pipeline::ledger::{EntryKey, Outcome};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue_message::MessageError;
-use intake_pipeline::records::Listing;
+use intake_pipeline::records::{Listing, ReadEventDataError};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
@@ -23,6 +23,7 @@ use crate::authority_store::StoreError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
+use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
 use crate::path_secrets::PathSecretError;
 use crate::records::OpenRecordsError;
@@ -38,10 +39,13 @@ mod dead_letters;
 mod deliveries;
 mod demo;
 mod describe;
+mod doctor;
 mod drain;
 mod entities;
 mod events;
 mod explain;
+mod follow;
+mod listing;
 mod nurturecloud_url;
 mod place;
 mod quarantine;
@@ -87,21 +91,26 @@ enum Command {
     /// Messages are acknowledged, and so gone from NowCerts' queue, once they are on ours. The exit code is 0 unless the run
     /// failed.
     Drain(drain::Arguments),
-    /// List the deliveries that came in, or show one: its headers, its body to the byte, and what became of it.
+    /// List the deliveries that came in, show one with its headers and its body to the byte, or print them as they come.
     Deliveries(deliveries::Arguments),
-    /// List what became of the events that came in.
+    /// List the events that came in and what became of them, show one, or print them as they come.
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
     Entities(entities::Arguments),
-    /// List the requests that the server refused, or show one.
+    /// List the requests that the server or a deployed stack refused, or show one.
     ///
-    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB.
+    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB. A stack keeps as many an hour as its
+    /// parameter KeepRefused says, for 7 days.
     Refused(refused::Arguments),
     /// Say why a request was refused: which key, secret, body or signature would have matched, and what to do.
     ///
     /// Tries the usual mistakes for real, on this machine only. The exit code is 0 if something was found, 1 if nothing was, and 2
     /// for a wrong command line. No secret is printed.
     Explain(explain::Arguments),
+    /// Say whether all is well with a data directory or a deployed stack, and what to do where it isn't.
+    ///
+    /// The exit code is 0 if all is well, and 1 if something is to be put right or could not be checked.
+    Doctor(doctor::Arguments),
     /// List what is authentic but could not be read, with the reason, show one delivery of it, or release what can be read now.
     Quarantine(quarantine::Arguments),
     /// List the messages that were given up after repeated failures, with the reason, show one, or move them back to the queue.
@@ -152,6 +161,9 @@ pub enum CommandError {
     /// What was recorded.
     #[error(transparent)]
     Records(#[from] OpenRecordsError),
+    /// The checks of a data directory.
+    #[error(transparent)]
+    Doctor(#[from] DirectoryError),
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -208,7 +220,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// A refused request that is not kept.
-    #[error("no refused request has the id {id}; `refused` lists those that are kept, the latest 1,000")]
+    #[error("no refused request has the id {id}; `refused` lists those that are kept")]
     UnknownRefusal {
         /// The id.
         id: DeliveryId,
@@ -250,11 +262,37 @@ pub enum CommandError {
         id: String,
     },
     /// A delivery without a record.
-    #[error("there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days")]
+    #[error(
+        "there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days, or as \
+         long as DELIVERY_RETENTION_DAYS says"
+    )]
     UnknownDelivery {
         /// Its id.
         id: DeliveryId,
     },
+    /// An event that is not there.
+    #[error(
+        "there is no event {id}; `events` lists what there is, and an event is named by <delivery id>.<index>, by its own id \
+         or by its delivery's"
+    )]
+    UnknownEvent {
+        /// What was looked for.
+        id: String,
+    },
+    /// A delivery that left no event like the one that was looked for.
+    #[error(
+        "there is no such event of delivery {delivery_id}, whose outcomes are: {outcomes}; a duplicate leaves no event of its \
+         own, and `deliveries show {delivery_id}` names the delivery that brought it first"
+    )]
+    NoEventOfDelivery {
+        /// The delivery.
+        delivery_id: DeliveryId,
+        /// What became of its events.
+        outcomes: String,
+    },
+    /// An event's data.
+    #[error(transparent)]
+    EventData(#[from] ReadEventDataError),
     /// A body that was received.
     #[error(transparent)]
     Body(#[from] ReadBodyError),
@@ -319,6 +357,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
         Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
+        Command::Doctor(arguments) => doctor::run(&data_directory, arguments).await,
         Command::Quarantine(arguments) => quarantine::run(&data_directory, arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(&data_directory, arguments).await,
         Command::Redrive => dead_letters::all_of_directory(&data_directory).await,
@@ -362,10 +401,16 @@ fn print_json_lines(text: &str) -> Result<(), CommandError> {
 
 /// Writes bytes as they are.
 fn write_to_stdout(bytes: &[u8]) -> Result<(), CommandError> {
+    write_while_read(bytes).map(|_| ())
+}
+
+/// The same, and returns whether anybody still reads.
+fn write_while_read(bytes: &[u8]) -> Result<bool, CommandError> {
     let mut output = io::stdout().lock();
     match io::Write::write_all(&mut output, bytes).and_then(|()| io::Write::flush(&mut output)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CommandError::Terminal(error)),
     }
 }
 
@@ -379,14 +424,19 @@ fn explain(text: &str) -> Result<(), CommandError> {
 fn found<T>(listing: Listing<T>) -> Result<Vec<T>, CommandError> {
     let Listing { found, unreadable, .. } = listing;
     if !unreadable.is_empty() {
-        let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
-        explain(&format!(
-            "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
-            if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
-            if unreadable.len() == 1 { "is" } else { "are" },
-        ))?;
+        explain(&not_read(&unreadable))?;
     }
     Ok(found)
+}
+
+/// What to say of entries that could not be read.
+fn not_read(unreadable: &[EntryKey]) -> String {
+    let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
+    format!(
+        "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
+        if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
+        if unreadable.len() == 1 { "is" } else { "are" },
+    )
 }
 
 /// How to call this program again with the same data: through cargo if it was started so.

@@ -95,13 +95,13 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let place = arguments.place.place(data_directory);
     let repair = place.repair().await?;
     match arguments.action.unwrap_or(Action::List(arguments.list)) {
-        Action::List(list) => list_all(&repair, &list, &place.invocation()).await,
+        Action::List(list) => list_all(&repair, &list, &place.call("dead-letters redrive --all")).await,
         Action::Show(show) => show_one(&repair, &show).await,
         Action::Redrive(redrive) => redrive::run(&repair, redrive).await,
     }
 }
 
-async fn list_all(repair: &Repair, list: &List, invocation: &str) -> Result<ExitCode, CommandError> {
+async fn list_all(repair: &Repair, list: &List, redrive: &str) -> Result<ExitCode, CommandError> {
     let mut found = repair.dead_letters.list(usize::try_from(list.limit).unwrap_or(usize::MAX)).await?;
     find_failures(repair, &mut found.dead_letters).await?;
     if list.json {
@@ -113,7 +113,7 @@ async fn list_all(repair: &Repair, list: &List, invocation: &str) -> Result<Exit
         } else {
             let _ = writeln!(
                 text,
-                "When the cause is put right, `{invocation} dead-letters redrive --all` moves them back to the queue; with --dry-run \
+                "When the cause is put right, `{redrive}` moves them back to the queue; with --dry-run \
                  it only says what it would do."
             );
         }

@@ -14,6 +14,7 @@ use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
 
 use super::describe::{in_seconds, table};
+use super::listing::looked_back;
 use super::place::StackOptions;
 use super::{CommandError, found, print, print_json_lines, provider_parser, since, write_to_stdout};
 
@@ -133,15 +134,17 @@ struct Release {
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     let place = arguments.place.place(data_directory);
     match arguments.action.unwrap_or(Action::List(arguments.list)) {
-        Action::List(list) => list_all(&place.records().await?, &list, &place.invocation()).await,
+        Action::List(list) => {
+            list_all(&place.records().await?, &list, &place.call("quarantine release --all --dry-run")).await
+        }
         Action::Show(show) => show_one(&place.repair().await?, &show).await,
-        Action::Release(release) => release::run(&place.repair().await?, &release, &place.invocation()).await,
+        Action::Release(release) => release::run(&place.repair().await?, &release, &place.call("quarantine")).await,
     }
 }
 
-async fn list_all(records: &impl Records, list: &List, invocation: &str) -> Result<ExitCode, CommandError> {
+async fn list_all(records: &impl Records, list: &List, check: &str) -> Result<ExitCode, CommandError> {
     let filter = EventFilter { most: Some(list.limit), released: list.released, ..list.choice.filter() };
-    let (events, looked_back_to) = listed(records, &filter).await?;
+    let (events, looked_back) = listed(records, &filter).await?;
     let entries: Vec<&QuarantineEntry> = events.iter().filter_map(entry).collect();
     if list.json {
         print_json_lines(&events.iter().map(json_line).collect::<String>())?;
@@ -152,15 +155,12 @@ async fn list_all(records: &impl Records, list: &List, invocation: &str) -> Resu
         (true, true) => "Nothing was released.\n".to_owned(),
         (false, _) => rows(&entries),
     };
-    text += &looked_back(looked_back_to);
+    text += &looked_back.unwrap_or_default();
     if entries.len() as u64 == u64::from(list.limit) {
         let _ = writeln!(text, "The latest {}; --limit shows more.", list.limit);
     }
     if !entries.is_empty() && !list.released {
-        let _ = writeln!(
-            text,
-            "`{invocation} quarantine release --all --dry-run` says which of them can be read now, and releases none."
-        );
+        let _ = writeln!(text, "`{check}` says which of them can be read now, and releases none.");
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -182,19 +182,14 @@ async fn show_one(repair: &crate::repair::Repair, show: &Show) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// What matches, and how far was looked back if that was limited.
+/// What matches, and what to say if it was not looked back to the beginning.
 async fn listed(
     records: &impl Records,
     filter: &EventFilter,
-) -> Result<(Vec<RecordedEvent>, Option<Timestamp>), CommandError> {
+) -> Result<(Vec<RecordedEvent>, Option<String>), CommandError> {
     let listing = records.events(filter).await?;
-    let looked_back_to = listing.looked_back_to;
-    Ok((found(listing)?, looked_back_to))
-}
-
-/// Says how far was looked back if that was limited.
-fn looked_back(to: Option<Timestamp>) -> String {
-    to.map_or_else(String::new, |to| format!("Received since {} UTC; --since looks further back.\n", in_seconds(to)))
+    let looked_back = looked_back(&listing);
+    Ok((found(listing)?, looked_back))
 }
 
 /// The delivery with this id, if something of it is in quarantine.

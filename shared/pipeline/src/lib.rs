@@ -23,6 +23,7 @@ pub mod queue_message;
 pub mod rate_limiter;
 pub mod recording;
 pub mod records;
+pub mod refused;
 pub mod resync;
 pub mod secrets;
 pub mod telemetry;

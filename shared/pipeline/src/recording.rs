@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::delivery_record::KeptBody;
 use crate::ledger::{
-    AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
+    AliasEntry, Condition, ConditionalPut, EVENT_SORT, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
     LedgerReader as _, Occurrence, Outcome, ProgressEntry, PutOutcome, QuarantineEntry, Release, TIME_SHARDS,
     TimeIndex,
 };
@@ -107,9 +107,6 @@ impl Recorded {
         self
     }
 }
-
-/// The sort key of an event that has an identity of its own.
-const EVENT_SORT: &str = "event";
 
 /// On what occasion a delivery is recorded. From the second time on, events of it may be in quarantine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

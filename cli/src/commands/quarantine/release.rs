@@ -10,11 +10,10 @@ use intake_pipeline::queue::Queue as _;
 use intake_pipeline::rate_limiter::RateLimiter;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
-use intake_providers::timestamp::Timestamp;
 use serde::Serialize;
 
 use super::one::in_words;
-use super::{Release, find, listed, looked_back};
+use super::{Release, find, listed};
 use crate::commands::{CommandError, explain, print, print_json_lines};
 use crate::repair::Repair;
 use crate::terminal::escape;
@@ -44,8 +43,8 @@ struct EventDecision {
     words: String,
 }
 
-pub(super) async fn run(repair: &Repair, release: &Release, invocation: &str) -> Result<ExitCode, CommandError> {
-    let (deliveries, looked_back_to) = chosen(repair, release).await?;
+pub(super) async fn run(repair: &Repair, release: &Release, list: &str) -> Result<ExitCode, CommandError> {
+    let (deliveries, looked_back) = chosen(repair, release).await?;
     let mut pace = release.rate.map(RateLimiter::per_second);
     let (mut released, mut left) = (0_u64, 0_u64);
     for delivery in &deliveries {
@@ -69,19 +68,19 @@ pub(super) async fn run(repair: &Repair, release: &Release, invocation: &str) ->
         }
     }
     if !release.json {
-        print(&(summary(release, released, left) + &looked_back(looked_back_to)))?;
+        print(&(summary(release, released, left) + &looked_back.unwrap_or_default()))?;
         if released > 0 && !release.dry_run {
-            explain(&format!("`{invocation} quarantine` says whether anything comes back.\n"))?;
+            explain(&format!("`{list}` says whether anything comes back.\n"))?;
         }
     }
     Ok(if left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The deliveries that were chosen, and how far was looked back for them if that was limited.
+/// The deliveries that were chosen, and what to say if it was not looked back to the beginning for them.
 async fn chosen(
     repair: &Repair,
     release: &Release,
-) -> Result<(Vec<QuarantinedDelivery>, Option<Timestamp>), CommandError> {
+) -> Result<(Vec<QuarantinedDelivery>, Option<String>), CommandError> {
     if !release.all {
         // All of them are looked up before any is sent.
         let mut deliveries: Vec<QuarantinedDelivery> = Vec::new();
@@ -92,8 +91,8 @@ async fn chosen(
         }
         return Ok((deliveries, None));
     }
-    let (events, looked_back_to) = listed(&repair.records, &release.choice.filter()).await?;
-    Ok((QuarantinedDelivery::group(events), looked_back_to))
+    let (events, looked_back) = listed(&repair.records, &release.choice.filter()).await?;
+    Ok((QuarantinedDelivery::group(events), looked_back))
 }
 
 async fn decide(repair: &Repair, release: &Release, delivery: &QuarantinedDelivery) -> Decision {

@@ -14,7 +14,8 @@ use intake_pipeline::rate_limiter::RateLimiter;
 use intake_providers::timestamp::Timestamp;
 
 use super::failures::FailureLog;
-use super::stack::{Stack, StackError};
+use super::stack::Stack;
+use super::stack_error::StackError;
 use crate::port_error::port_error;
 use crate::{RELEASE_ATTRIBUTE, SqsQueue};
 

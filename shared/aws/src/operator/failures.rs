@@ -8,7 +8,8 @@ use intake_pipeline::port_error::PortError;
 use intake_providers::timestamp::Timestamp;
 use serde::Deserialize;
 
-use super::stack::{Stack, StackError};
+use super::stack::Stack;
+use super::stack_error::StackError;
 use crate::port_error::port_error;
 
 const FILTER_LOG_EVENTS: &str = "logs FilterLogEvents";

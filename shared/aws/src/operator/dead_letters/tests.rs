@@ -44,7 +44,7 @@ fn failed(id: &str, at: i64, error: &str) -> Value {
 
 /// The requests without those that only look.
 fn targets(requests: &[Received]) -> Vec<String> {
-    requests.iter().map(|request| request.target.clone()).collect()
+    requests.iter().filter_map(|request| request.header("x-amz-target")).map(str::to_owned).collect()
 }
 
 #[tokio::test]
