@@ -266,7 +266,8 @@ mod tests {
     #[tokio::test]
     async fn the_message_of_a_delivery_is_found_until_it_is_deleted() {
         let directory = tempfile::tempdir().unwrap();
-        let queue = queue(directory.path());
+        let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+        let queue = SqliteQueue::new(database.clone());
         let id = DeliveryId::new(Timestamp::EPOCH, [1; 10]);
         let found = async || {
             let message = queue.unprocessed(id).await.unwrap();
@@ -280,7 +281,7 @@ mod tests {
             bodies(&queue, at(60 * i64::from(receive))).await;
         }
         assert_eq!(found().await, Some((MAX_RECEIVES, true)));
-        queue.redrive().await.unwrap();
+        assert_eq!(SqliteDeadLetters::new(database).redrive_all(None).await.unwrap(), 2);
         let message_id = queue.receive(at(1000), 10, MINUTE).await.unwrap().remove(1).message_id;
         queue.delete(vec![message_id]).await.unwrap();
         assert_eq!(found().await, None);
