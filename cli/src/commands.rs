@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
-use intake_pipeline::ledger::Outcome;
+use intake_pipeline::ledger::{EntryKey, Outcome};
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::Listing;
+use intake_pipeline::records::{Listing, ReadEventDataError};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
@@ -22,6 +22,7 @@ use crate::authority_store::StoreError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
+use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
 use crate::path_secrets::PathSecretError;
 use crate::records::OpenRecordsError;
@@ -35,10 +36,13 @@ mod client;
 mod deliveries;
 mod demo;
 mod describe;
+mod doctor;
 mod drain;
 mod entities;
 mod events;
 mod explain;
+mod follow;
+mod listing;
 mod nurturecloud_url;
 mod place;
 mod redrive;
@@ -84,9 +88,9 @@ enum Command {
     /// Messages are acknowledged, and so gone from NowCerts' queue, once they are on ours. The exit code is 0 unless the run
     /// failed.
     Drain(drain::Arguments),
-    /// List the deliveries that came in, or show one: its headers, its body to the byte, and what became of it.
+    /// List the deliveries that came in, show one with its headers and its body to the byte, or print them as they come.
     Deliveries(deliveries::Arguments),
-    /// List what became of the events that came in.
+    /// List the events that came in and what became of them, show one, or print them as they come.
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
     Entities(entities::Arguments),
@@ -100,6 +104,10 @@ enum Command {
     /// Tries the usual mistakes for real, on this machine only. The exit code is 0 if something was found, 1 if nothing was, and 2
     /// for a wrong command line. No secret is printed.
     Explain(explain::Arguments),
+    /// Say whether all is well with a data directory or a deployed stack, and what to do where it isn't.
+    ///
+    /// The exit code is 0 if all is well, and 1 if something is to be put right or could not be checked.
+    Doctor(doctor::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
@@ -144,6 +152,9 @@ pub enum CommandError {
     /// What was recorded.
     #[error(transparent)]
     Records(#[from] OpenRecordsError),
+    /// The checks of a data directory.
+    #[error(transparent)]
+    Doctor(#[from] DirectoryError),
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -222,11 +233,37 @@ pub enum CommandError {
         id: String,
     },
     /// A delivery without a record.
-    #[error("there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days")]
+    #[error(
+        "there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days, or as \
+         long as DELIVERY_RETENTION_DAYS says"
+    )]
     UnknownDelivery {
         /// Its id.
         id: DeliveryId,
     },
+    /// An event that is not there.
+    #[error(
+        "there is no event {id}; `events` lists what there is, and an event is named by <delivery id>.<index>, by its own id \
+         or by its delivery's"
+    )]
+    UnknownEvent {
+        /// What was looked for.
+        id: String,
+    },
+    /// A delivery that left no event like the one that was looked for.
+    #[error(
+        "there is no such event of delivery {delivery_id}, whose outcomes are: {outcomes}; a duplicate leaves no event of its \
+         own, and `deliveries show {delivery_id}` names the delivery that brought it first"
+    )]
+    NoEventOfDelivery {
+        /// The delivery.
+        delivery_id: DeliveryId,
+        /// What became of its events.
+        outcomes: String,
+    },
+    /// An event's data.
+    #[error(transparent)]
+    EventData(#[from] ReadEventDataError),
     /// A body that was received.
     #[error(transparent)]
     Body(#[from] ReadBodyError),
@@ -291,6 +328,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
         Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
+        Command::Doctor(arguments) => doctor::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,
@@ -332,10 +370,16 @@ fn print_json_lines(text: &str) -> Result<(), CommandError> {
 
 /// Writes bytes as they are.
 fn write_to_stdout(bytes: &[u8]) -> Result<(), CommandError> {
+    write_while_read(bytes).map(|_| ())
+}
+
+/// The same, and returns whether anybody still reads.
+fn write_while_read(bytes: &[u8]) -> Result<bool, CommandError> {
     let mut output = io::stdout().lock();
     match io::Write::write_all(&mut output, bytes).and_then(|()| io::Write::flush(&mut output)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CommandError::Terminal(error)),
     }
 }
 
@@ -349,14 +393,19 @@ fn explain(text: &str) -> Result<(), CommandError> {
 fn found<T>(listing: Listing<T>) -> Result<Vec<T>, CommandError> {
     let Listing { found, unreadable, .. } = listing;
     if !unreadable.is_empty() {
-        let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
-        explain(&format!(
-            "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
-            if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
-            if unreadable.len() == 1 { "is" } else { "are" },
-        ))?;
+        explain(&not_read(&unreadable))?;
     }
     Ok(found)
+}
+
+/// What to say of entries that could not be read.
+fn not_read(unreadable: &[EntryKey]) -> String {
+    let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
+    format!(
+        "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
+        if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
+        if unreadable.len() == 1 { "is" } else { "are" },
+    )
 }
 
 /// How to call this program again with the same data: through cargo if it was started so.

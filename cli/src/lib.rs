@@ -5,6 +5,7 @@ pub mod capture;
 pub mod client;
 pub mod commands;
 pub mod deployed_stack;
+pub mod doctor;
 pub mod drain;
 pub mod kept_requests;
 pub mod key_files;

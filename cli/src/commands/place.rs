@@ -58,8 +58,8 @@ impl Place {
         })
     }
 
-    /// How to run a command for the same place, as a user types it. The options of a stack belong to the command.
-    pub(super) fn command(&self, command: &str) -> String {
+    /// How to call this program for the same place with a command, such as `keys list`.
+    pub(super) fn call(&self, command: &str) -> String {
         match self {
             Self::Directory(path) => format!("{} {command}", invocation(path)),
             // A build from source needs a feature for it, so the installed program is named.
@@ -69,15 +69,21 @@ impl Place {
             }
         }
     }
+}
 
-    /// How to call this program again for the same place.
-    #[expect(dead_code, reason = "for the hints of the commands that come next")]
-    pub(super) fn invocation(&self) -> String {
-        match self {
-            Self::Directory(path) => invocation(path),
-            // A build from source needs a feature for it, so the installed program is named.
-            Self::Stack { name, region: None } => format!("webhook-intake --stack {name}"),
-            Self::Stack { name, region: Some(region) } => format!("webhook-intake --stack {name} --region {region}"),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_the_place_where_the_command_takes_it() {
+        let directory = Place::Directory("/d".into());
+        assert!(
+            directory.call("keys list").ends_with(" --data-directory /d keys list"),
+            "{}",
+            directory.call("keys list")
+        );
+        let stack = Place::Stack { name: "intake".to_owned(), region: Some("eu-west-1".to_owned()) };
+        assert_eq!(stack.call("keys list"), "webhook-intake keys list --stack intake --region eu-west-1");
     }
 }

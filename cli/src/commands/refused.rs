@@ -140,7 +140,7 @@ fn in_words(listed: &[RefusedSummary], limit: u32, place: &Place) -> String {
     if listed.len() as u64 == u64::from(limit) {
         let _ = writeln!(text, "The latest {limit}; --limit shows more.");
     }
-    let _ = writeln!(text, "`{}` says why a proof did not hold.", place.command("explain <ID>"));
+    let _ = writeln!(text, "`{}` says why a proof did not hold.", place.call("explain <ID>"));
     text
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn program(data_directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-intake"));
     command.args(arguments).arg("--data-directory").arg(data_directory);
-    command.env_remove("CARGO").env("http_proxy", "http://192.0.2.1:9").stdin(Stdio::null());
+    command.env_remove("CARGO").env_remove("COLUMNS").env("http_proxy", "http://192.0.2.1:9").stdin(Stdio::null());
     command
 }
 
