@@ -2,12 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::ledger::{EntryKey, Outcome};
 use intake_pipeline::port_error::PortError;
@@ -32,7 +31,9 @@ use intake_sqlite::OpenError;
 use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
 
 mod authority_place;
+mod banner;
 mod client;
+mod completions;
 mod deliveries;
 mod demo;
 mod describe;
@@ -42,7 +43,9 @@ mod entities;
 mod events;
 mod explain;
 mod follow;
+mod listen;
 mod listing;
+mod live;
 mod nurturecloud_url;
 mod place;
 mod redrive;
@@ -53,6 +56,7 @@ mod send;
 mod serve;
 mod signing_key;
 mod since;
+mod style;
 
 /// Takes webhooks on this machine, with the same code as on AWS and SQLite underneath.
 ///
@@ -81,7 +85,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Sign one delivery as the provider would and post it to any URL.
     ///
-    /// The exit code is 0 only if the delivery was accepted.
+    /// The exit code is 0 only if the delivery was accepted, and with --wait only if it was also recorded and nothing of it
+    /// quarantined.
     Send(send::Arguments),
     /// Empty NowCerts' message queue into ours, once.
     ///
@@ -123,15 +128,13 @@ enum Command {
     /// Several are live at once: make a new one, hand it over, and when it is in use take the old one out with --remove.
     #[command(name = "nurturecloud-url")]
     NurtureCloudUrl(nurturecloud_url::Arguments),
+    /// Print the script by which a shell completes commands and options.
+    ///
+    /// For bash: source <(webhook-intake completions bash), in ~/.bashrc. For fish: webhook-intake completions fish >
+    /// ~/.config/fish/completions/webhook-intake.fish. For zsh: as _webhook-intake in a directory of $fpath.
+    Completions(completions::Arguments),
     /// Regenerate the sample invocations in events/, for `sam local invoke` and `cargo lambda invoke`.
     SampleEvents(sample_events::Arguments),
-}
-
-#[derive(Debug, Args)]
-struct Listen {
-    /// The address to serve on; port 0 takes any free one.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADDRESS)]
-    listen: SocketAddr,
 }
 
 /// Why a command failed.
@@ -173,6 +176,19 @@ pub enum CommandError {
     /// Sending.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// No server to send to.
+    #[error(
+        "no server runs on the data directory {}, and nobody answers at http://{DEFAULT_ADDRESS}; start one with `serve` or `demo`, \
+         name its --data-directory, or send elsewhere with --url",
+        path.display()
+    )]
+    NoServer {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// An answer that is not ours.
+    #[error("the answer names no delivery, so it is not ours, and --wait cannot find what becomes of it")]
+    NoDeliveryId,
     /// The resync.
     #[error(transparent)]
     Resync(#[from] resync::ResyncError),
@@ -334,6 +350,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Client(arguments) => client::run(&data_directory, arguments).await,
         Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,
         Command::NurtureCloudUrl(arguments) => nurturecloud_url::run(&data_directory, arguments).await,
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::SampleEvents(arguments) => sample_events::run(&arguments).await,
     }
 }
@@ -361,6 +378,15 @@ fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
 /// value is escaped with [`terminal::escape`] before. A reader that has seen enough, such as `head`, is not a failure.
 fn print(text: &str) -> Result<(), CommandError> {
     write_to_stdout(terminal::escape_lines(text).as_bytes())
+}
+
+/// Prints a text with colours, if standard output takes them. Its author has escaped what comes from outside.
+fn print_styled(text: &str) -> Result<(), CommandError> {
+    let mut output = anstream::stdout().lock();
+    match io::Write::write_all(&mut output, text.as_bytes()).and_then(|()| io::Write::flush(&mut output)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Prints JSON texts, one a line.

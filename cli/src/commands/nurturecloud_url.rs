@@ -17,7 +17,7 @@ use super::{CommandError, explain, print};
 #[cfg(not(feature = "aws"))]
 use crate::deployed_stack::StackError;
 use crate::path_secrets::{self, PathSecretError, PathSecrets};
-use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH};
+use crate::server::{self, SECRET_REFRESH};
 use crate::stored_document::{self, StoredDocument};
 use intake_sqlite::DataDirectory;
 use intake_sqlite::private_file::FileLock;
@@ -76,7 +76,7 @@ fn list(secrets: &PathSecrets) -> String {
 impl Arguments {
     async fn add(&self, data_directory: &Path) -> Result<(), CommandError> {
         let account = AccountName::new(&self.account).map_err(PathSecretError::from)?;
-        let base_url = self.checked_base_url()?;
+        let base_url = self.checked_base_url(data_directory)?;
         let directory = match self.secret {
             Some(_) => DataDirectory::at(data_directory),
             None => DataDirectory::create(data_directory)?,
@@ -112,11 +112,11 @@ impl Arguments {
         Ok(is_file.then(|| stored_document::lock(&directory.keys(ProviderName::NurtureCloud))).transpose()?)
     }
 
-    fn checked_base_url(&self) -> Result<Url, CommandError> {
+    fn checked_base_url(&self, data_directory: &Path) -> Result<Url, CommandError> {
         let text = match (&self.base_url, &self.secret) {
             (Some(base_url), _) => base_url.clone(),
             (None, Some(_)) => return Err(CommandError::NoBaseUrl),
-            (None, None) => format!("http://{DEFAULT_ADDRESS}"),
+            (None, None) => server::base_url(&DataDirectory::at(data_directory)),
         };
         base_url(&text).ok_or(CommandError::InvalidBaseUrl)
     }

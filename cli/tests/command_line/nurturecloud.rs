@@ -141,10 +141,8 @@ fn a_server_without_a_secret_says_how_to_make_one() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path());
     let line = server.greeting.lines().find(|line| line.contains("/webhooks/nurturecloud")).unwrap();
-    assert!(
-        line.ends_with("/<secret>  no secret yet, so nothing verifies: make one with `nurturecloud-url`"),
-        "{line}"
-    );
+    assert!(line.contains("/<secret>  no URL yet, so nothing verifies; "), "{line}");
+    assert!(line.ends_with(" keys add nurturecloud` adds one"), "{line}");
 }
 
 #[test]
@@ -228,7 +226,7 @@ fn the_server_says_the_secret_to_nobody_even_when_it_logs_everything() {
     let secret = secret.trim();
     let log = data.path().join("serve.log");
     let server = Server::start_logging(data.path(), "trace", File::create(&log).unwrap().into());
-    let shown = format!("POST {}/webhooks/nurturecloud/<secret>  keys in ", server.url);
+    let shown = format!("POST {}/webhooks/nurturecloud/<secret>  ready\n", server.url);
     assert!(server.greeting.contains(&shown), "{}", server.greeting);
 
     let body =

@@ -15,7 +15,7 @@ mod records;
 mod refused;
 mod resume_file;
 
-pub use data_directory::{DEFAULT_PATH, DataDirectory, DataDirectoryError};
+pub use data_directory::{AnnouncedAddress, DEFAULT_PATH, DataDirectory, DataDirectoryError};
 pub use database::{Database, OpenError};
 pub use delivery_records::SqliteDeliveryRecords;
 pub use key_file::KeyFile;
@@ -24,7 +24,7 @@ pub use ledger::SqliteLedger;
 pub use local_secret::LocalSecret;
 pub use payloads::SqlitePayloads;
 pub use platform::Sqlite;
-pub use queue::{MAX_RECEIVES, QueueDepth, SqliteQueue};
+pub use queue::{MAX_RECEIVES, QueueDepth, SqliteQueue, UnprocessedMessage};
 pub use records::SqliteRecords;
 pub use refused::{MAX_REFUSED_BYTES, MAX_REFUSED_REQUESTS, RefusedRequests};
 pub use resume_file::{ResumeFile, ResumeFileError};

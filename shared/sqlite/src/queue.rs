@@ -7,7 +7,9 @@ use std::time::Duration;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue::{BatchQueue, Queue, QueueRecord};
 use intake_pipeline::queue_message::QueueMessage;
+use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
+use rusqlite::OptionalExtension as _;
 use tokio::sync::Notify;
 
 use crate::database::Database;
@@ -29,6 +31,15 @@ pub struct QueueDepth {
     pub queued: u64,
     /// Dead letters.
     pub dead_letters: u64,
+}
+
+/// A delivery's message that is not processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnprocessedMessage {
+    /// Number of times it was received; each of them failed, but the last one if it is still in work.
+    pub receive_count: u32,
+    /// Whether it was given up.
+    pub is_dead_letter: bool,
 }
 
 impl SqliteQueue {
@@ -161,6 +172,27 @@ impl SqliteQueue {
         Ok(moved)
     }
 
+    /// The message of a delivery, on the queue or among the dead letters.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn unprocessed(&self, delivery_id: DeliveryId) -> Result<Option<UnprocessedMessage>, PortError> {
+        let delivery_id = delivery_id.to_string();
+        self.database
+            .transaction("sqlite find message", move |transaction| {
+                // A message may be any text.
+                let sql = "SELECT receive_count, is_dead_letter FROM
+                         (SELECT body, receive_count, 0 AS is_dead_letter FROM queue
+                          UNION ALL SELECT body, receive_count, 1 FROM dead_letters)
+                     WHERE CASE WHEN json_valid(body) THEN json_extract(body, '$.delivery_id') END = ?1";
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok(UnprocessedMessage { receive_count: row.get(0)?, is_dead_letter: row.get(1)? })
+                };
+                Ok(transaction.query_row(sql, [&delivery_id], read).optional()?)
+            })
+            .await
+    }
+
     /// Number of messages.
     ///
     /// # Errors
@@ -240,6 +272,29 @@ mod tests {
     async fn bodies(queue: &SqliteQueue, now: Timestamp) -> Vec<(String, u32)> {
         let records = queue.receive(now, 10, MINUTE).await.unwrap();
         records.into_iter().map(|record| (record.body, record.receive_count)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_message_of_a_delivery_is_found_until_it_is_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        let id = DeliveryId::new(Timestamp::EPOCH, [1; 10]);
+        let found = async || {
+            let message = queue.unprocessed(id).await.unwrap();
+            message.map(|message| (message.receive_count, message.is_dead_letter))
+        };
+        queue.insert("no message".to_owned()).await.unwrap();
+        assert_eq!(found().await, None);
+        queue.insert(format!(r#"{{"delivery_id": "{id}"}}"#)).await.unwrap();
+        assert_eq!(found().await, Some((0, false)));
+        for receive in 0..=MAX_RECEIVES {
+            bodies(&queue, at(60 * i64::from(receive))).await;
+        }
+        assert_eq!(found().await, Some((MAX_RECEIVES, true)));
+        queue.redrive().await.unwrap();
+        let message_id = queue.receive(at(1000), 10, MINUTE).await.unwrap().remove(1).message_id;
+        queue.delete(vec![message_id]).await.unwrap();
+        assert_eq!(found().await, None);
     }
 
     #[tokio::test]
