@@ -112,6 +112,12 @@ pub(super) fn short_type(event_type: &str) -> String {
     shortened(event_type.split_once('.').map_or(event_type, |(_, name)| name), 28, 27)
 }
 
+/// A time as tables show it, to the minute.
+pub(super) fn in_minutes(time: Timestamp) -> String {
+    let time = in_milliseconds(time);
+    time.rsplit_once(':').map_or(time.as_str(), |(time, _)| time).to_owned()
+}
+
 /// An id that a table of 80 columns has room for, or the beginning of a longer one.
 pub(super) fn id_in_table(id: &str) -> String {
     shortened(id, 40, 12)
