@@ -38,8 +38,8 @@ def machnet(keeping: Stack, machnet_signer: MachnetSigner) -> Sender:
 
 @pytest.fixture
 def forger(machnet_signer: MachnetSigner) -> MachnetSigner:
-    """Signs with the secret as it is read from a file that ends with a line break."""
-    return MachnetSigner(f"{machnet_signer.secret}\n")
+    """Signs with the secret as it is read from a file that has it in quotes."""
+    return MachnetSigner(f'"{machnet_signer.secret}"')
 
 
 def kept(stack: Stack, function: str) -> dict[str, list[str]]:
@@ -79,7 +79,7 @@ def test_of_a_flood_a_few_are_kept_and_each_is_explained(
         done = operator_commands.run(keeping, *arguments)
         assert done.returncode == 0, done.stderr
         [explanation] = [json.loads(line) for line in done.stdout.splitlines()]
-        assert "a line break after it" in explanation["findings"][0]["sentence"]
+        assert "the secret in quotes" in explanation["findings"][0]["sentence"]
         content = document(keeping, key)
         received_at = datetime.fromisoformat(explanation["received_at"])
         assert round(received_at.timestamp() * 1000) == content["requestContext"]["timeEpoch"]
@@ -109,7 +109,7 @@ def test_what_a_stack_has_kept_is_listed_shown_and_explained_by_its_id(keeping: 
     assert f"`webhook-intake explain <ID> --stack {STACK_NAME}`" in run("refused")
     assert json.loads(run("refused", "show", wanted, "--json"))["id"] == wanted
     # With the stack's own secret.
-    assert "a line break after it" in run("explain", wanted)
+    assert "the secret in quotes" in run("explain", wanted)
 
     unknown = operator_commands.run(keeping, "explain", "019abc5e-5d4c-7e61-93a2-6f0d1b7c8e21", "--stack", STACK_NAME)
     assert (unknown.returncode, "no refused request has the id" in unknown.stderr) == (1, True)

@@ -86,7 +86,7 @@ fn read_event(bytes: &[u8]) -> Result<Capture, CaptureError> {
     let method = event.request_context.http.method.parse().map_err(|_| CaptureError::Event("its method is not one"))?;
     let mut headers = HeaderMap::new();
     for (name, value) in event.headers {
-        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) else {
+        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) else {
             return Err(CaptureError::Event("one of its headers is not one"));
         };
         headers.append(name, value);
