@@ -92,7 +92,7 @@ fn the_other_secrets_of_a_url_stay_active_and_a_full_list_takes_no_test_secret()
     let full: Vec<_> = (1..=u8::try_from(MAX_ACTIVE_KEYS).unwrap()).map(entry).collect();
     keys.insert(secret, json!({"keys": full}).to_string());
     let error = imitation.test_keys(&keys, &server()).unwrap_err().to_string();
-    assert!(error.contains("nurturecloud.json") && error.contains("--remove <FINGERPRINT>"), "{error}");
+    assert!(error.contains("nurturecloud.json") && error.contains("keys remove nurturecloud <FINGERPRINT>"), "{error}");
 }
 
 #[test]
