@@ -92,6 +92,9 @@ def commands(machnet: Sender, nurturecloud: Sender) -> list[list[str]]:
         ["deliveries", "--since", "1h"],
         ["deliveries", "show", sent.delivery_id],
         ["deliveries", "show", sent.delivery_id, "--raw"],
+        ["events", "--since", "1h"],
+        ["events", "show", f"{sent.delivery_id}.0"],
+        ["events", "show", f"{sent.delivery_id}.0", "--raw"],
         ["entities", "--component", "contact"],
         ["entities", "contact", merged],
     ]

@@ -234,6 +234,40 @@ def test_entities_and_their_histories_are_those_of_a_data_directory(commands: Co
         assert [event["entity"]["change"] for event in one["history"]] == changes
 
 
+def test_events_are_those_of_a_data_directory(commands: Commands, posted: Posted) -> None:
+    def events(output: bytes) -> list[dict[str, Any]]:
+        return [event for event in lines(output) if event["delivery_id"] in posted.on_stack + posted.in_directory]
+
+    for filters in (
+        [],
+        ["--outcome", "conflict"],
+        ["--outcome", "quarantined"],
+        ["--provider", "nurturecloud", "--outcome", "stored"],
+        ["--type", "supplyChange", "--provider", "sterling"],
+        ["--reason", "json"],
+    ):
+        arguments = ("events", "--since", posted.since, "--limit", "1000", "--json", *filters)
+        of_stack, of_directory = events(commands.on_stack(*arguments)), events(commands.in_directory(*arguments))
+        assert of_stack, filters
+        assert comparable(of_stack, posted.on_stack) == comparable(of_directory, posted.in_directory), filters
+
+
+def test_an_event_is_shown_with_its_data_as_of_a_data_directory(commands: Commands, posted: Posted) -> None:
+    for on_stack, in_directory in zip(posted.on_stack, posted.in_directory, strict=True):
+        # A duplicate has no event of its own.
+        if on_stack == posted.on_stack[1]:
+            continue
+        for arguments in (["--raw"], ["--json"]):
+            of_stack = commands.on_stack("events", "show", f"{on_stack}.0", *arguments)
+            of_directory = commands.in_directory("events", "show", f"{in_directory}.0", *arguments)
+            if arguments == ["--raw"]:
+                assert of_stack == of_directory
+            else:
+                assert comparable(lines(of_stack), posted.on_stack) == comparable(
+                    lines(of_directory), posted.in_directory
+                )
+
+
 def test_the_latest_are_kept_and_a_range_is_respected(commands: Commands, posted: Posted) -> None:
     machnet = posted.on_stack[:4]
 

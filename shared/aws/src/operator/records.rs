@@ -97,6 +97,7 @@ impl<C: Clock> Records for StackRecords<C> {
             bucket: TimeIndex::events_bucket,
             received: filter.received,
             delivery_id: filter.delivery_id,
+            index: filter.index,
             most: filter.most,
         };
         let read = |item| {
@@ -121,6 +122,7 @@ impl<C: Clock> Records for StackRecords<C> {
             bucket: TimeIndex::deliveries_bucket,
             received: filter.received,
             delivery_id: None,
+            index: None,
             most: filter.most,
         };
         let read = |item| serde_dynamo::from_item(item).ok();

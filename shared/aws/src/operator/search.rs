@@ -9,6 +9,7 @@ use intake_pipeline::port_error::PortError;
 use intake_pipeline::records::{Listing, TimeRange};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::event::EventIndex;
 use intake_providers::timestamp::Timestamp;
 
 use super::hours::HourGroups;
@@ -36,6 +37,8 @@ pub(super) struct Search {
     pub(super) received: TimeRange,
     /// Only what this delivery made.
     pub(super) delivery_id: Option<DeliveryId>,
+    /// With a delivery, only what this event of it made.
+    pub(super) index: Option<EventIndex>,
     /// Maximum number to find; the latest are kept.
     pub(super) most: Option<u32>,
 }
@@ -124,8 +127,14 @@ impl Scope {
         if let Some(delivery_id) = search.delivery_id {
             // The id of a delivery is made of its arrival.
             let received_at = delivery_id.received_at()?;
-            // `$` is the character after `#`.
-            let orders = (format!("{received_at}#{delivery_id}#"), format!("{received_at}#{delivery_id}$"));
+            let orders = match search.index {
+                Some(index) => {
+                    let order = format!("{received_at}#{delivery_id}#{:05}", index.0);
+                    (order.clone(), order)
+                }
+                // `$` is the character after `#`.
+                None => (format!("{received_at}#{delivery_id}#"), format!("{received_at}#{delivery_id}$")),
+            };
             return Some(Self { first: received_at, last: received_at, orders, looked_back_to: None });
         }
         let TimeRange { since, until } = search.received;

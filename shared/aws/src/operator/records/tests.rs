@@ -378,6 +378,25 @@ async fn the_events_of_a_delivery_are_in_the_hour_of_its_id() {
 }
 
 #[tokio::test]
+async fn one_event_of_a_delivery_is_read_alone() {
+    let received_at = at("2026-09-01T07:10:00Z");
+    let delivery_id = DeliveryId::new(received_at, [7; 10]);
+    let rows = (0..20).map(|index| {
+        let mut row = event(&index.to_string(), "2026-09-01T07:10:00.000Z", 1);
+        row.insert("index".to_owned(), json!({"N": index.to_string()}));
+        row.insert("time_order".to_owned(), json!({"S": format!("{received_at}#{delivery_id}#{index:05}")}));
+        row
+    });
+    let service = Table::of(rows.collect()).service();
+
+    let filter = EventFilter { index: Some(EventIndex(12)), ..EventFilter::of_delivery(delivery_id) };
+    let listing = listed(&service, filter).await;
+
+    assert_eq!(ids(&listing), ["12"]);
+    assert_eq!(items_asked(&service.received()), [1]);
+}
+
+#[tokio::test]
 async fn only_the_buckets_of_the_provider_are_asked() {
     let service = Table::of(vec![event("a", "2026-11-21T10:10:00.000Z", 1)]).service();
     let filter = EventFilter { provider: Some(ProviderName::Machnet), ..since("2026-11-21T10:00:00Z") };
