@@ -6,7 +6,7 @@
 use std::path::Path;
 
 /// What differs from run to run. Each stand-in is as wide as what it stands for, so that tables keep their form.
-const FILTERS: [(&str, &str); 9] = [
+const FILTERS: [(&str, &str); 11] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "YYYY-MM-DDThh:mm:ss.fffZ"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "YYYY-MM-DD hh:mm:ss.fff"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD hh:mm:ss"),
@@ -15,6 +15,8 @@ const FILTERS: [(&str, &str); 9] = [
     (r"[0-9a-f]{12}…", "xxxxxxxxxxxx…"),
     (r"…[0-9a-f]{8}\.", "…xxxxxxxx."),
     (r"\b[0-9a-f]{16}\b", "xxxxxxxxxxxxxxxx"),
+    (r"\b[0-9a-f]{24}\b", "xxxxxxxxxxxxxxxxxxxxxxxx"),
+    (r"(?m)^key         [0-9a-f]{8}$", "key         xxxxxxxx"),
     (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT"),
 ];
 
