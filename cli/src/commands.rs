@@ -22,6 +22,7 @@ use crate::authority_store::StoreError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
+use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
 use crate::path_secrets::PathSecretError;
 use crate::records::OpenRecordsError;
@@ -35,6 +36,7 @@ mod client;
 mod deliveries;
 mod demo;
 mod describe;
+mod doctor;
 mod drain;
 mod entities;
 mod events;
@@ -92,15 +94,20 @@ enum Command {
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
     Entities(entities::Arguments),
-    /// List the requests that the server refused, or show one.
+    /// List the requests that the server or a deployed stack refused, or show one.
     ///
-    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB.
+    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB. A stack keeps as many an hour as its
+    /// parameter KeepRefused says, for 7 days.
     Refused(refused::Arguments),
     /// Say why a request was refused: which key, secret, body or signature would have matched, and what to do.
     ///
     /// Tries the usual mistakes for real, on this machine only. The exit code is 0 if something was found, 1 if nothing was, and 2
     /// for a wrong command line. No secret is printed.
     Explain(explain::Arguments),
+    /// Say whether all is well with a data directory or a deployed stack, and what to do where it isn't.
+    ///
+    /// The exit code is 0 if all is well, and 1 if something is to be put right or could not be checked.
+    Doctor(doctor::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
@@ -145,6 +152,9 @@ pub enum CommandError {
     /// What was recorded.
     #[error(transparent)]
     Records(#[from] OpenRecordsError),
+    /// The checks of a data directory.
+    #[error(transparent)]
+    Doctor(#[from] DirectoryError),
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -181,7 +191,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// A refused request that is not kept.
-    #[error("no refused request has the id {id}; `refused` lists those that are kept, the latest 1,000")]
+    #[error("no refused request has the id {id}; `refused` lists those that are kept")]
     UnknownRefusal {
         /// The id.
         id: DeliveryId,
@@ -318,6 +328,7 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
         Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
+        Command::Doctor(arguments) => doctor::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Client(arguments) => client::run(&data_directory, arguments).await,

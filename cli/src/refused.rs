@@ -10,15 +10,14 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::TRANSFER_ENCODING;
-use http::request::Parts;
 use http_body::{Frame, SizeHint};
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::intake::MAX_BODY_BYTES;
 use intake_pipeline::problem::Refusal;
+use intake_pipeline::refused::{RefusedRequest, RefusedSummary, request_head};
 use intake_providers::delivery::DeliveryId;
 use intake_providers::explain::provider_of;
-use intake_sqlite::{RefusedRequest, RefusedRequests, RefusedSummary};
+use intake_sqlite::RefusedRequests;
 
 /// How long the rest of a body may take that the answer did not wait for.
 const REST_OF_BODY: Duration = Duration::from_secs(1);
@@ -50,22 +49,11 @@ pub(crate) async fn keep_refused(State(refused): State<RefusedRequests>, request
         body_bytes: body.len() as u64,
         is_whole,
     };
-    let head = written(&kept_head, &summary.target);
+    let head = request_head(&kept_head.method, &summary.target, kept_head.version, &kept_head.headers);
     if let Err(error) = refused.keep(RefusedRequest { summary, head, body }).await {
         tracing::error!(%error, delivery_id = %id, "the refused request cannot be kept");
     }
     response
-}
-
-/// The request line and the headers as HTTP/1.1 writes them. The chunks of a body are not kept, so their header is left out.
-fn written(head: &Parts, target: &str) -> Vec<u8> {
-    let mut text = format!("{} {target} {:?}\r\n", head.method, head.version).into_bytes();
-    for (name, value) in head.headers.iter().filter(|(name, _)| *name != TRANSFER_ENCODING) {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            text.extend_from_slice(part);
-        }
-    }
-    text
 }
 
 /// A body that remembers what was read of it. Whoever reads it sees what would be seen without it.
@@ -154,6 +142,7 @@ mod tests {
     use axum::middleware::from_fn_with_state;
     use http::StatusCode;
     use intake_pipeline::problem::problem;
+    use intake_pipeline::refused::RefusedReader as _;
 
     use super::*;
 

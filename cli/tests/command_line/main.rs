@@ -6,6 +6,7 @@ mod authority;
 mod crash;
 mod deliveries;
 mod demo;
+mod doctor;
 mod drain;
 mod entities;
 mod events;

@@ -46,9 +46,10 @@ async fn waiting(queue: &SqliteQueue, place: &Place) -> Result<String, CommandEr
     if depth.dead_letters > 0 {
         let _ = writeln!(
             text,
-            "{} given up after five attempts, with the reason in the log; `{} redrive` puts them back on the queue.",
+            "{} given up after five attempts, `{}` shows the reason of each, and `{}` puts them back on the queue.",
             depth.dead_letters,
-            place.invocation()
+            place.call("dead-letters list"),
+            place.call("dead-letters redrive --all")
         );
     }
     Ok(text)

@@ -110,7 +110,7 @@ fn several(found: &[RecordedEvent], show: &Show, place: &Place) -> Result<(), Co
     let how = if at_one_place {
         "say which one with --outcome".to_owned()
     } else {
-        format!("name one by its place, such as `{} events show {}`", place.invocation(), place_of(found))
+        format!("name one by its place, such as `{}`", place.call(&format!("events show {}", place_of(found))))
     };
     explain(&format!("{number} events match {}; {how}.\n", escape(&show.id)))
 }

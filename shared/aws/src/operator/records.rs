@@ -14,7 +14,8 @@ use intake_pipeline::records::{DeliveryFilter, EventFilter, Listing, RecordedEve
 use intake_providers::delivery::DeliveryId;
 
 use super::search::{EventsTable, Search};
-use super::stack::{Stack, StackError};
+use super::stack::Stack;
+use super::stack_error::StackError;
 use super::time_index::IndexedKey;
 use super::{entities, items};
 use crate::port_error::port_error;
