@@ -3,7 +3,8 @@
 use intake_pipeline::secrets::{SecretText, Secrets as _};
 use intake_providers::ProviderName;
 
-use super::stack::{Stack, StackError};
+use super::stack::Stack;
+use super::stack_error::StackError;
 use crate::SecretsManagerSecrets;
 
 /// The logical ids under which the template may have the secret that verifies a provider. Sterling has two secrets, of which the

@@ -6,7 +6,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::secrets::SecretText;
 
-use super::stack::{Stack, StackError};
+use super::stack::Stack;
+use super::stack_error::StackError;
 use crate::port_error::port_error;
 
 const DESCRIBE_ALARMS: &str = "cloudwatch DescribeAlarms";

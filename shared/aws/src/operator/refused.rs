@@ -11,7 +11,8 @@ use intake_pipeline::refused::keeper::{KEY_PREFIX, hour_prefix};
 use intake_pipeline::refused::{RefusedReader, RefusedRequest, RefusedSummary, document};
 use intake_providers::delivery::DeliveryId;
 
-use super::stack::{Stack, StackError};
+use super::stack::Stack;
+use super::stack_error::StackError;
 use crate::port_error::port_error;
 use crate::s3::LazyClient;
 use crate::timeouts::OPERATOR;
