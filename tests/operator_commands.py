@@ -24,9 +24,8 @@ def run(
         env=_environment(stack, credentials, endpoint),
         cwd=stack.folder,
         capture_output=True,
-        stdin=subprocess.DEVNULL,
         timeout=120,
-        **({"text": True} | options),
+        **({"text": True} | ({} if "input" in options else {"stdin": subprocess.DEVNULL}) | options),
     )
 
 

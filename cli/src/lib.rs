@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-pub mod authority_store;
 pub mod capture;
 pub mod client;
 pub mod commands;
@@ -9,9 +8,11 @@ pub mod doctor;
 pub mod drain;
 pub mod kept_requests;
 pub mod key_files;
-pub mod path_secrets;
+pub mod key_store;
+pub mod key_uses;
 pub mod records;
 mod refused;
+pub mod repair;
 pub mod server;
 pub mod stored_document;
 pub mod terminal;

@@ -13,7 +13,6 @@ use intake_sqlite::{DataDirectory, DataDirectoryError, Database, OpenError, Sqli
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
 use super::{Call, broker, records};
-use crate::authority_store::{self, StoredAuthority};
 
 /// Checks a data directory. `call` says how to call the program for it.
 ///
@@ -35,7 +34,7 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DirectoryE
     let texts = ProviderName::ALL.iter().map(|provider| (*provider, key_text(&directory, *provider, call)));
     let Judged { checks: key_checks, accounts } = keys::judge(texts.collect::<BTreeMap<_, _>>());
     checks.extend(key_checks);
-    checks.extend(authority(&directory, call).await);
+    checks.extend(authority(&directory, call));
     for account in &accounts {
         checks.push(broker::check(&AmqpBroker, account).await);
     }
@@ -100,16 +99,15 @@ fn key_text(directory: &DataDirectory, provider: ProviderName, call: Call<'_>) -
     }
 }
 
-async fn authority(directory: &DataDirectory, call: Call<'_>) -> Option<Check> {
-    // Without it there are no tokens, which the keys of the webhook say.
-    if !directory.sterling_authority().exists() {
-        return None;
+fn authority(directory: &DataDirectory, call: Call<'_>) -> Option<Check> {
+    let path = directory.sterling_authority();
+    let add_client = format!("`{}` makes one", call("keys add sterling <CLIENT-ID>"));
+    match read_if_present(&path) {
+        // Without it there are no tokens, which the keys of the webhook say.
+        Ok(None) => None,
+        Ok(Some(text)) => Some(keys::authority(&text, &path.display().to_string(), &add_client)),
+        Err(error) => Some(Check::unknown(keys::AUTHORITY, &error)),
     }
-    let read = async { authority_store::read(&StoredAuthority::of_directory(directory)?).await };
-    Some(match read.await {
-        Ok(found) => keys::authority(found.as_ref(), &format!("`{}` makes one", call("keys add sterling <CLIENT-ID>"))),
-        Err(error) => Check::unknown(keys::AUTHORITY, &error),
-    })
 }
 
 /// Whether others may read the keys.

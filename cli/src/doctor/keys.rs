@@ -110,9 +110,21 @@ impl VisitQueueSources for Judge {
 /// What the check of the token endpoint is called.
 pub const AUTHORITY: &str = "token endpoint";
 
-/// Judges the authority that issues Sterling's tokens, if there is one.
+/// Judges the document of the authority that issues Sterling's tokens.
 #[must_use]
-pub fn authority(authority: Option<&Authority>, add_client: &str) -> Check {
+pub fn authority(text: &str, place: &str, add_client: &str) -> Check {
+    if text.trim().is_empty() {
+        return of_authority(None, add_client);
+    }
+    match serde_json::from_str::<Authority>(text) {
+        Ok(found) => of_authority(Some(&found), add_client),
+        // serde's message may quote the document.
+        Err(_) => Check::wrong(AUTHORITY, format!("{place} is not an authority's document"))
+            .remedy("put back the text that the commands have written"),
+    }
+}
+
+fn of_authority(authority: Option<&Authority>, add_client: &str) -> Check {
     let Some(authority) = authority.filter(|authority| !authority.keys.is_empty() || !authority.clients.is_empty())
     else {
         return Check::wrong(AUTHORITY, "nobody may ask for tokens yet, so nothing of sterling is accepted")

@@ -8,7 +8,6 @@ use intake_broker::AmqpBroker;
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::ProviderName;
 use intake_providers::nurturecloud::resync::Credentials;
-use intake_providers::oauth::authority::Authority;
 
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
@@ -114,12 +113,7 @@ async fn authority(stack: &Stack, call: Call<'_>) -> Option<Check> {
         Err(error) => return Some(Check::unknown(keys::AUTHORITY, &error)),
     };
     let add_client = format!("`{}` makes one", call("keys add sterling <CLIENT-ID>"));
-    Some(match serde_json::from_str::<Authority>(text.reveal()) {
-        Ok(found) => keys::authority(Some(&found), &add_client),
-        // serde's message may quote the document.
-        Err(_) => Check::wrong(keys::AUTHORITY, format!("the secret {SECRET} is not an authority's document"))
-            .remedy("put back the text that the commands have written"),
-    })
+    Some(keys::authority(text.reveal(), &format!("the secret {SECRET}"), &add_client))
 }
 
 /// The credentials of the resync, if it is used.

@@ -122,7 +122,7 @@ fn one_id_in_two_accounts_is_two_entities_and_merges_stay_within_theirs() {
     let data = with_test_keys();
     let server = Server::start(data.path());
     let url_of = |account: &str| {
-        let made = run(data.path(), &["nurturecloud-url", "--account", account, "--base-url", &server.url]);
+        let made = run(data.path(), &["keys", "add", "nurturecloud", "--account", account, "--base-url", &server.url]);
         assert!(made.status.success(), "{}", errors(&made));
         output(&made).trim().to_owned()
     };

@@ -6,8 +6,15 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub(crate) fn program(data_directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = program_alone(arguments);
+    command.arg("--data-directory").arg(data_directory);
+    command
+}
+
+/// The program without a data directory.
+pub(crate) fn program_alone(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-intake"));
-    command.args(arguments).arg("--data-directory").arg(data_directory);
+    command.args(arguments);
     command.env_remove("CARGO").env_remove("COLUMNS").env("http_proxy", "http://192.0.2.1:9").stdin(Stdio::null());
     command
 }
@@ -15,6 +22,16 @@ pub(crate) fn program(data_directory: &Path, arguments: &[&str]) -> Command {
 /// Runs the program to its end.
 pub(crate) fn run(data_directory: &Path, arguments: &[&str]) -> Output {
     program(data_directory, arguments).output().unwrap()
+}
+
+/// Runs the program with this on its standard input.
+pub(crate) fn run_with_input(data_directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    use std::io::Write as _;
+    let mut command = program(data_directory, arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
 }
 
 pub(crate) fn output(output: &Output) -> String {

@@ -8,6 +8,7 @@ use aws_sdk_cloudformation::types::ResourceStatus;
 
 use super::server_clock::ServerClock;
 use super::stack_error::StackError;
+use crate::SecretDocument;
 use crate::clients::http_client;
 use crate::timeouts::OPERATOR;
 
@@ -106,6 +107,14 @@ impl Stack {
     #[must_use]
     pub fn find_resource(&self, logical_id: &str) -> Option<&str> {
         self.resources.get(logical_id).map(String::as_str)
+    }
+
+    /// A secret of the stack that a command reads and changes.
+    ///
+    /// # Errors
+    /// When the stack has no such secret.
+    pub fn secret(&self, logical_id: &str) -> Result<SecretDocument, StackError> {
+        Ok(SecretDocument::with(&self.config, self.resource(logical_id)?))
     }
 
     /// The physical ids of all resources of a type, such as `AWS::SQS::Queue`.

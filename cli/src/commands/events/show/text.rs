@@ -117,7 +117,8 @@ async fn arrival(
         None => format!("{delivery_id}, of which there is no record, or none any more"),
     };
     sheet.line("delivery", &delivery);
-    sheet.line("", &format!("`{}` has its headers and its body", place.call(&format!("deliveries show {delivery_id}"))));
+    sheet
+        .line("", &format!("`{}` has its headers and its body", place.call(&format!("deliveries show {delivery_id}"))));
     Ok(())
 }
 
