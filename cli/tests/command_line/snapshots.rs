@@ -17,6 +17,8 @@ const FILTERS: [(&str, &str); 11] = [
     (r"[0-9a-f]{12}…", "xxxxxxxxxxxx…"),
     (r"…[0-9a-f]{8}\.", "…xxxxxxxx."),
     (r"\b[0-9a-f]{16}\b", "xxxxxxxxxxxxxxxx"),
+    (r"\b[0-9a-f]{24}\b", "xxxxxxxxxxxxxxxxxxxxxxxx"),
+    (r"(?m)^key         [0-9a-f]{8}$", "key         xxxxxxxx"),
     (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT"),
 ];
 
