@@ -402,6 +402,24 @@ def refused(template: ResolvedTemplate) -> Bill:
     }
 
 
+def kept_refused(template: ResolvedTemplate, per_hour: int, copies: int) -> Bill:
+    """What keeping refused requests costs at most in a month in which a flood keeps so many copies of the functions busy."""
+    functions = [each for each in template.of_type("AWS::Lambda::Function") if "KEEP_REFUSED" in variables(each)]
+    kept = per_hour * len(functions)
+    writes = HOURS * (kept + ASSUMED["kept_failed_writes"] * copies)
+    waiting = compute(functions[0], ASSUMED["kept_milliseconds"], writes)
+    stored = kept * 24 * ASSUMED["kept_days"] * ASSUMED["kept_document_bytes"] / GB
+    return {
+        "S3: writes": units(s3_put=writes),
+        "Lambda": units(**{name: each for name, each in waiting.items() if "gb_second" in name}),
+        "S3: storage": units(s3_storage=stored),
+    }
+
+
+def variables(function: Resource) -> dict[str, Any]:
+    return function.properties["Environment"]["Variables"]
+
+
 def unrouted(template: ResolvedTemplate) -> Bill:
     line = access_log_bytes(template, path("machnet"))
     return {"HTTP API": units(http_api_request=MILLION), "logs: the API": units(logs_ingestion=MILLION * line / GB)}

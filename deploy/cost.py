@@ -29,6 +29,7 @@ from bill import (
     dollars_beyond_what_is_free,
     further_event,
     idle,
+    kept_refused,
     key_requests,
     merged,
     processing,
@@ -42,6 +43,9 @@ from resolved_template import ResolvedTemplate, UnknownParameter
 
 PAGE = ROOT / "docs" / "cost.md"
 LINE_CHARACTERS = 125
+# The concurrent executions of an account, when it is new and usually, and the maximum of KeepRefused.
+COPIES = [10, 1000]
+MAX_KEPT = 100
 # The columns that the sums at the top of the page are from.
 ALL, MIXED = "all five", "200,000 of each"
 # Any value: only whether there is one matters.
@@ -314,6 +318,24 @@ def refused_section(template: ResolvedTemplate) -> list[str]:
             {ASSUMED['reread_seconds']} seconds. A million requests to paths without a route cost
             {dollars(unrouted(template)):.2f}. Nothing limits either by default, because a limit would also refuse the
             provider."""
+        ),
+        paragraph(
+            f"""`KeepRefused` adds at most one write to S3 ({PRICES["s3_put"]["price"] / PRICES["s3_put"]["per"]:.6f}) to a refused
+            request, and only to a few of them: a function keeps so many an hour, and a copy of it stops for the hour after
+            {ASSUMED["kept_failed_writes"]} writes that failed. The worst that a flood can cause in a month, if it keeps all copies that
+            the account allows busy in each of its hours and each request holds the largest document:"""
+        ),
+        grid(
+            ["`KeepRefused`", *(f"{copies:,} copies" for copies in COPIES)],
+            [
+                [str(number), *(money(dollars(kept_refused(template, number, copies))) for copies in COPIES)]
+                for number in [20, MAX_KEPT]
+            ],
+        ),
+        paragraph(
+            f"""An account has {COPIES[0]} copies when it is new, and usually {COPIES[1]:,}. Of the largest sum,
+            {parts(kept_refused(template, MAX_KEPT, COPIES[1]))}. Without a flood it is next to nothing: a hundred refused requests
+            add {dollars(units(s3_put=100)):.4f}."""
         ),
     ]
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from account import Account, outputs, parameters
 from botocore.exceptions import BotoCoreError, ClientError
@@ -101,6 +100,14 @@ class Stack:
         self.outputs = outputs(stack)
         self._parameters = parameters(stack)
 
+    @property
+    def name(self) -> str:
+        return self._settings.stack
+
+    @property
+    def region(self) -> str:
+        return self._account.region
+
     def parameter(self, name: str) -> str:
         """Empty if the stack was deployed before there was such a parameter."""
         return self._parameters.get(name, "")
@@ -147,6 +154,11 @@ def _put(arn: str, value: str) -> str:
     return f"aws secretsmanager put-secret-value --secret-id {arn} \\\n    --secret-string {value}"
 
 
+def _add_key(stack: Stack, *words: str) -> str:
+    """The command that puts a key into the secret of a provider. Keys are read from standard input or made, and never arguments."""
+    return f"cargo run --features aws -- keys add {' '.join(words)} \\\n    --stack {stack.name} --region {stack.region}"
+
+
 def sections(stack: Stack) -> Iterator[Section]:
     """A provider that is disabled has no outputs, and no section."""
     for output, section in [
@@ -163,7 +175,6 @@ def sections(stack: Stack) -> Iterator[Section]:
 
 
 def _accredit(stack: Stack) -> Section:
-    secret = stack.outputs["AccreditSecretArn"]
     has_key = stack.holds_value("AccreditSecretArn")
     return Section(
         "Accredit",
@@ -174,8 +185,8 @@ def _accredit(stack: Stack) -> Section:
                 "Signature Key in the answer."
             ),
             Step(
-                "Put the Signature Key into the secret, with line breaks written as \\n.",
-                (_put(secret, """'{"keys":[{"account":"main","public_key":"<Signature Key>"}]}'"""),),
+                "Add the Signature Key, from a file as it is.",
+                (_add_key(stack, "accredit", "--file <FILE>"),),
                 has_key,
             ),
             Step("Have a sample sent (`POST /api/webhookSubscription/triggerSampleEventNotification`)."),
@@ -185,14 +196,13 @@ def _accredit(stack: Stack) -> Section:
 
 
 def _machnet(stack: Stack) -> Section:
-    secret = stack.outputs["MachnetSecretArn"]
     return Section(
         "Machnet",
         (("URL", stack.outputs["MachnetWebhookUrl"]),),
         (
             Step(
-                "Make a secret and put it into the stack before you give it to Machnet.",
-                ("openssl rand -hex 32", _put(secret, """'{"keys":[{"account":"main","secret":"<secret>"}]}'""")),
+                "Make a secret, which is shown once, before you give it to Machnet.",
+                (_add_key(stack, "machnet", "--generate"),),
                 stack.holds_value("MachnetSecretArn"),
             ),
             Step("Create the subscription at Machnet's Subscription API with this URL and the same secret."),
@@ -202,8 +212,6 @@ def _machnet(stack: Stack) -> Section:
 
 
 def _nowcerts(stack: Stack) -> Section:
-    secret = stack.outputs["NowCertsSecretArn"]
-    value = """'{"account":"main","connection_string":"<connection string>","queue":"<queue>","tls":true}'"""
     return Section(
         "NowCerts",
         (("URL", "none: its queue is drained"),),
@@ -213,8 +221,8 @@ def _nowcerts(stack: Stack) -> Section:
                 "administrator must allow the login."
             ),
             Step(
-                "Put the connection string and the queue's name into the secret.",
-                (_put(secret, value),),
+                "Add the connection string, from a file, and the queue's name.",
+                (_add_key(stack, "nowcerts", "--queue <QUEUE>", "--tls", "--file <FILE>"),),
                 stack.holds_value("NowCertsSecretArn"),
             ),
             Step(
@@ -232,10 +240,7 @@ def _nurturecloud(stack: Stack) -> Section:
     steps = [
         Step(
             "Make the URL, which ends in a secret and is shown once.",
-            (
-                f"cargo run --features aws -- nurturecloud-url --secret {stack.outputs['NurtureCloudSecretArn']} \\\n"
-                f"    --base-url {_base(url)}",
-            ),
+            (_add_key(stack, "nurturecloud"),),
             stack.holds_value("NurtureCloudSecretArn"),
         ),
         Step(
@@ -255,28 +260,16 @@ def _nurturecloud(stack: Stack) -> Section:
     return Section("NurtureCloud", (("URL", url),), tuple(steps), "docs/providers/nurturecloud.md")
 
 
-def _base(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 def _sterling(stack: Stack) -> Section:
     webhook, token = stack.outputs["SterlingWebhookUrl"], stack.outputs["SterlingTokenUrl"]
-    refresh = stack.parameter("SecretRefreshSeconds")
-    # What the command takes for a stack unless told otherwise.
-    refreshed = f" \\\n    --secret-refresh-seconds {refresh}" if refresh not in ("", "300") else ""
-    command = (
-        "cargo run --features aws -- client add ibm-sterling \\\n"
-        f"    --authority-secret {stack.outputs['SterlingAuthoritySecretArn']} \\\n"
-        f"    --verification-secret {stack.outputs['SterlingVerificationSecretArn']} \\\n"
-        f"    --issuer {token} --audience {webhook}{refreshed}"
-    )
     return Section(
         "IBM Sterling",
         (("URL", webhook), ("token URL", token)),
         (
             Step(
-                "Make a client; its secret is shown once.", (command,), stack.holds_value("SterlingAuthoritySecretArn")
+                "Make a client; its secret is shown once.",
+                (_add_key(stack, "sterling", "ibm-sterling"),),
+                stack.holds_value("SterlingAuthoritySecretArn"),
             ),
             Step(
                 "Give IBM at onboarding both URLs, the grant (client credentials), and the client id and client secret as printed."

@@ -24,7 +24,7 @@ LARGE_BYTES = 1_100 * 1024
 
 
 def webhook(stack: Stack, sender: Sender, authority: Authority) -> None:
-    """Accepted deliveries, proofs that do not hold, and every fault of ours that a test can cause."""
+    """Accepted deliveries, proofs that do not hold, one of which is kept, and every fault of ours that a test can cause."""
     provider = sender.provider
 
     def event() -> bytes:
@@ -40,6 +40,8 @@ def webhook(stack: Stack, sender: Sender, authority: Authority) -> None:
     stack.send_message(item["document"])
     stack.wait_for_record(released.delivery_id, count=2)
     _unverified(sender, authority)
+    with stack.settings(provider, KEEP_REFUSED="1"):
+        sender.post(b"{}", {}, f"/webhooks/{provider}{'/short' if provider == 'nurturecloud' else ''}")
     with stack.proxy.fault("AmazonSQS.SendMessage", "access-denied"):
         sender.send(event())
     with stack.settings(provider, QUEUE_URL=""):
@@ -106,7 +108,7 @@ def processor(stack: Stack, machnet: Sender, nurturecloud: Sender) -> None:
 
 
 def token_endpoint(stack: Stack, authority: Authority) -> None:
-    """A token, clients that are not known, and each fault of ours."""
+    """A token, clients that are not known, a request that is kept, and each fault of ours."""
     function = "sterling-token"
 
     def ask(client: Client = authority.client) -> None:
@@ -114,6 +116,8 @@ def token_endpoint(stack: Stack, authority: Authority) -> None:
 
     ask()
     ask(Client("someone-else"))
+    with stack.settings(function, KEEP_REFUSED="1"):
+        stack.request("POST", "/oauth/token", b"", {})
     stack.invoke(function, {})
     with stack.settings(function, SECRET_ID=""):
         ask()

@@ -11,22 +11,42 @@ from stack.stack import BINARIES, Stack
 
 
 def run(
-    stack: Stack, *arguments: str, credentials: dict[str, str] | None = None, **options: Any
+    stack: Stack,
+    *arguments: str,
+    credentials: dict[str, str] | None = None,
+    endpoint: str | None = None,
+    **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
-    """Runs a command, with the emulator's own credentials or those given. The options are those of `subprocess.run`."""
-    environment = {
+    """Runs a command, with the emulator's own credentials and endpoint or those given. The options are those of
+    `subprocess.run`."""
+    return subprocess.run(
+        [BINARIES / "webhook-intake", *arguments],
+        env=_environment(stack, credentials, endpoint),
+        cwd=stack.folder,
+        capture_output=True,
+        timeout=120,
+        **({"text": True} | ({} if "input" in options else {"stdin": subprocess.DEVNULL}) | options),
+    )
+
+
+def started(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
+    """Starts a command that runs until it is interrupted."""
+    return subprocess.Popen(
+        [BINARIES / "webhook-intake", *arguments],
+        env=_environment(stack, None, None),
+        cwd=stack.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _environment(stack: Stack, credentials: dict[str, str] | None, endpoint: str | None) -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "AWS_REGION": REGION,
-        "AWS_ENDPOINT_URL": stack.url,
+        "AWS_ENDPOINT_URL": endpoint or stack.url,
         "AWS_EC2_METADATA_DISABLED": "true",
         **(CREDENTIALS if credentials is None else credentials),
     }
-    return subprocess.run(
-        [BINARIES / "webhook-intake", *arguments],
-        env=environment,
-        cwd=stack.folder,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-        **({"text": True} | options),
-    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from checkout import NEXT_STEPS, OTHER, OTHER_STACK, Checkout, client
+from signers import AccreditSigner
 from stack import template
 from stack.stack import BINARIES
 
@@ -34,26 +36,36 @@ def test_the_next_steps_name_what_each_provider_needs(checkout: Checkout) -> Non
 
     outputs = checkout.outputs(OTHER_STACK)
     for name in outputs:
-        if name.endswith(("WebhookUrl", "SecretArn")):
+        if name.endswith(("WebhookUrl", "TokenUrl")):
             assert outputs[name] in printed, name
     assert masked(printed, outputs) == (EXPECTED / "next-steps.txt").read_text()
 
 
-def test_the_printed_commands_write_the_secrets(checkout: Checkout) -> None:
-    """Those of `webhook-intake` are run as printed, with the binary in place of `cargo run`."""
+def test_the_printed_commands_write_the_secrets(checkout: Checkout, tmp_path: Path) -> None:
+    """Those of `webhook-intake` are run as printed, with the binary in place of `cargo run` and files in place of `<FILE>`."""
     secrets = client(checkout.account, "secretsmanager")
     before = {name: value(secrets, arn) for name, arn in checkout.outputs(OTHER_STACK).items() if name.endswith("Arn")}
     printed = checkout.run(NEXT_STEPS).replace("\\\n", " ")
     commands = re.findall(r"^ +cargo run --features aws -- (.*)$", printed, re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["nurturecloud-url", "client"]
-    for command in commands:
-        done = checkout.start(f"{BINARIES / 'webhook-intake'} {command}")
+    providers = ["accredit", "machnet", "nowcerts", "nurturecloud", "sterling"]
+    assert [command.split()[:3] for command in commands] == [["keys", "add", provider] for provider in providers]
+    files = {
+        "accredit": AccreditSigner().key()["public_key"],
+        "nowcerts": "host=broker.example.com;virtualHost=/;username=agency;password=a-password-of-nowcerts",
+    }
+    for provider, command in zip(providers, commands, strict=True):
+        file = tmp_path / provider
+        file.write_text(files.get(provider, ""))
+        words = command.replace("<FILE>", str(file)).replace("<QUEUE>", "events")
+        done = checkout.start(f"{BINARIES / 'webhook-intake'} {words}")
         assert done.returncode == 0, done.stdout
 
     after = {name: value(secrets, arn) for name, arn in checkout.outputs(OTHER_STACK).items() if name.endswith("Arn")}
     written = {name for name in after if after[name] != before[name]}
-    assert written == {"NurtureCloudSecretArn", "SterlingAuthoritySecretArn", "SterlingVerificationSecretArn"}
+    assert written == {name for name in after if name.endswith("SecretArn")} - {"NurtureCloudResyncSecretArn"}
     steps = checkout.run(NEXT_STEPS)
+    for step in ["2. done: Add the Signature Key", "1. done: Make a secret", "2. done: Add the connection string"]:
+        assert step in steps
     assert "1. done: Make the URL" in steps
     assert "1. done: Make a client" in steps
     # What the other commands would write is JSON.
@@ -80,7 +92,7 @@ def test_what_may_not_be_read_is_a_step_to_take(checkout: Checkout) -> None:
     assert "1. done: Make a secret" in checkout.run(NEXT_STEPS)
     done = checkout.start(NEXT_STEPS, **credentials)
     assert done.returncode == 0, done.stdout
-    assert "1. Make a secret and put it into the stack" in done.stdout
+    assert "1. Make a secret, which is shown once" in done.stdout
 
 
 def test_steps_that_were_taken_are_done_and_a_provider_turned_off_has_none(checkout: Checkout) -> None:
@@ -95,7 +107,7 @@ def test_steps_that_were_taken_are_done_and_a_provider_turned_off_has_none(check
 
     assert "must not be printed" not in printed
     steps = printed.split("What to do next:")[1]
-    assert "2. done: Put the Signature Key into the secret" in steps
+    assert "2. done: Add the Signature Key" in steps
     assert "1. Make the URL" in steps
     assert "3. done: Enable the schedule." in steps
     assert "Sterling" not in steps

@@ -161,7 +161,7 @@ def path_in_the_access_log(whole: Template) -> None:
 
 def statement(whole: Template, role: str, action: str) -> dict[str, Any]:
     [policy] = properties(whole, role)["Policies"]
-    [found] = [each for each in policy["PolicyDocument"]["Statement"] if action in each["Action"]]
+    [found] = [each for each in policy["PolicyDocument"]["Statement"] if action in each.get("Action", "")]
     return found
 
 

@@ -86,7 +86,7 @@ fn read_event(bytes: &[u8]) -> Result<Capture, CaptureError> {
     let method = event.request_context.http.method.parse().map_err(|_| CaptureError::Event("its method is not one"))?;
     let mut headers = HeaderMap::new();
     for (name, value) in event.headers {
-        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) else {
+        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) else {
             return Err(CaptureError::Event("one of its headers is not one"));
         };
         headers.append(name, value);
@@ -209,6 +209,8 @@ fn next_line(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use intake_pipeline::refused::{RefusedSummary, document};
+    use intake_providers::delivery::DeliveryId;
     use proptest::prelude::*;
 
     use super::*;
@@ -227,6 +229,28 @@ mod tests {
         let token = read(&event("sterling-token.json")).unwrap();
         assert_eq!(token.request.body, "grant_type=client_credentials", "it is in base64 there");
         assert!(matches!(read(&event("processor.json")), Err(CaptureError::Event(_))));
+    }
+
+    #[test]
+    fn what_a_stack_has_kept_is_a_captured_request_with_any_header_that_http_allows() {
+        let received_at = Timestamp::parse("2026-11-21T09:30:00.123Z").unwrap();
+        let summary = RefusedSummary {
+            id: DeliveryId::new(received_at, [7; 10]),
+            received_at,
+            provider: None,
+            status: 409,
+            reason: "signature-mismatch".to_owned(),
+            method: "POST".to_owned(),
+            target: "/webhooks/machnet?a=1".to_owned(),
+            body_bytes: 2,
+            is_whole: true,
+        };
+        let mut headers = HeaderMap::new();
+        headers.append("x-note", HeaderValue::from_bytes("Zoë".as_bytes()).unwrap());
+        let captured = read(&document::write(&summary, &headers, b"\0\xff")).unwrap();
+        assert_eq!(captured.request.target, summary.target);
+        assert_eq!((captured.request.headers, &*captured.request.body), (headers, &b"\0\xff"[..]));
+        assert_eq!(captured.received_at, Some(received_at));
     }
 
     #[test]

@@ -8,41 +8,42 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
-use intake_pipeline::ledger::Outcome;
+use intake_pipeline::ledger::{EntryKey, Outcome};
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::Listing;
+use intake_pipeline::records::{Listing, ReadEventDataError};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
 use intake_simulator::error::SimulatorError;
 use strum::VariantArray as _;
 
-use crate::authority_store::StoreError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
+use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
-use crate::path_secrets::PathSecretError;
 use crate::records::OpenRecordsError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
+use crate::stored_document::DocumentError;
 use crate::terminal;
 use intake_sqlite::OpenError;
 use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
 
-mod authority_place;
 mod banner;
-mod client;
 mod completions;
 mod deliveries;
 mod demo;
 mod describe;
+mod doctor;
 mod drain;
 mod entities;
 mod events;
 mod explain;
+mod follow;
+mod keys;
 mod listen;
+mod listing;
 mod live;
-mod nurturecloud_url;
 mod place;
 mod redrive;
 mod refused;
@@ -50,7 +51,6 @@ mod resync;
 mod sample_events;
 mod send;
 mod serve;
-mod signing_key;
 mod since;
 mod style;
 
@@ -89,36 +89,46 @@ enum Command {
     /// Messages are acknowledged, and so gone from NowCerts' queue, once they are on ours. The exit code is 0 unless the run
     /// failed.
     Drain(drain::Arguments),
-    /// List the deliveries that came in, or show one: its headers, its body to the byte, and what became of it.
+    /// List the deliveries that came in, show one with its headers and its body to the byte, or print them as they come.
     Deliveries(deliveries::Arguments),
-    /// List what became of the events that came in.
+    /// List the events that came in and what became of them, show one, or print them as they come.
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
     Entities(entities::Arguments),
-    /// List the requests that the server refused, or show one.
+    /// List the requests that the server or a deployed stack refused, or show one.
     ///
-    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB.
+    /// The server keeps the latest 1,000 of them whole, headers and body, up to 64 MiB. A stack keeps as many an hour as its
+    /// parameter KeepRefused says, for 7 days.
     Refused(refused::Arguments),
     /// Say why a request was refused: which key, secret, body or signature would have matched, and what to do.
     ///
     /// Tries the usual mistakes for real, on this machine only. The exit code is 0 if something was found, 1 if nothing was, and 2
     /// for a wrong command line. No secret is printed.
     Explain(explain::Arguments),
+    /// Say whether all is well with a data directory or a deployed stack, and what to do where it isn't.
+    ///
+    /// The exit code is 0 if all is well, and 1 if something is to be put right or could not be checked.
+    Doctor(doctor::Arguments),
     /// Put the deliveries that were given up after five attempts back on the queue.
     Redrive,
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
     ///
     /// The exit code is 0 only if every call was accepted. Call the command again to go on with a run that was cut off.
     Resync(resync::Arguments),
-    /// Decide who may ask for Sterling's tokens, here or on a deployed stack.
-    Client(client::Arguments),
-    /// Rotate the key that signs Sterling's tokens, one step at a time, here or on a deployed stack.
-    SigningKey(signing_key::Arguments),
-    /// Make a secret URL for NurtureCloud to deliver to, here or on a deployed stack. Prints the URL, once.
+    /// List the providers' keys, add one, check them, or take one out: here or on a deployed stack.
     ///
-    /// Several are live at once: make a new one, hand it over, and when it is in use take the old one out with --remove.
-    #[command(name = "nurturecloud-url")]
-    NurtureCloudUrl(nurturecloud_url::Arguments),
+    /// Keys are what deliveries prove themselves by: Accredit's public keys, Machnet's secrets, NowCerts' login, NurtureCloud's secret
+    /// URLs, and the clients and signing keys of Sterling's token endpoint. Without a command, all are listed.
+    Keys(keys::Arguments),
+    /// Its name is now `keys`.
+    #[command(hide = true)]
+    Client(keys::old_names::Client),
+    /// Its name is now `keys`.
+    #[command(hide = true)]
+    SigningKey(keys::old_names::SigningKey),
+    /// Its name is now `keys`.
+    #[command(hide = true, name = "nurturecloud-url")]
+    NurtureCloudUrl(keys::old_names::NurtureCloudUrl),
     /// Print the script by which a shell completes commands and options.
     ///
     /// For bash: source <(webhook-intake completions bash), in ~/.bashrc. For fish: webhook-intake completions fish >
@@ -146,6 +156,9 @@ pub enum CommandError {
     /// What was recorded.
     #[error(transparent)]
     Records(#[from] OpenRecordsError),
+    /// The checks of a data directory.
+    #[error(transparent)]
+    Doctor(#[from] DirectoryError),
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -155,12 +168,36 @@ pub enum CommandError {
     /// What a provider would send.
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
-    /// The authority's documents.
+    /// A document with keys.
     #[error(transparent)]
-    Authority(#[from] StoreError),
-    /// NurtureCloud's secrets.
+    Document(#[from] DocumentError),
+    /// Keys that were not changed.
     #[error(transparent)]
-    PathSecret(#[from] PathSecretError),
+    Keys(#[from] keys::NotChanged),
+    /// Too much for a key.
+    #[error("more than 64 KiB were given, which is no key; give the key alone")]
+    KeyTooLarge,
+    /// A key that is in use.
+    #[error(
+        "the key was used at {last}, so the provider may still depend on it; let it change over first, or say --yes"
+    )]
+    KeyInUse {
+        /// When it was used last.
+        last: String,
+    },
+    /// Nobody knows whether a key is in use.
+    #[error("whether the key was used within the last hour cannot be read; say --yes to take it out all the same")]
+    UseUnknown {
+        /// The cause.
+        #[source]
+        error: Box<Self>,
+    },
+    /// No signing key was superseded.
+    #[error("no key was superseded")]
+    NothingToRetire,
+    /// A client that is not there.
+    #[error("there is no such client; `keys list sterling` shows those that are there")]
+    UnknownClient,
     /// Sending.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -195,7 +232,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// A refused request that is not kept.
-    #[error("no refused request has the id {id}; `refused` lists those that are kept, the latest 1,000")]
+    #[error("no refused request has the id {id}; `refused` lists those that are kept")]
     UnknownRefusal {
         /// The id.
         id: DeliveryId,
@@ -237,11 +274,37 @@ pub enum CommandError {
         id: String,
     },
     /// A delivery without a record.
-    #[error("there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days")]
+    #[error(
+        "there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days, or as \
+         long as DELIVERY_RETENTION_DAYS says"
+    )]
     UnknownDelivery {
         /// Its id.
         id: DeliveryId,
     },
+    /// An event that is not there.
+    #[error(
+        "there is no event {id}; `events` lists what there is, and an event is named by <delivery id>.<index>, by its own id \
+         or by its delivery's"
+    )]
+    UnknownEvent {
+        /// What was looked for.
+        id: String,
+    },
+    /// A delivery that left no event like the one that was looked for.
+    #[error(
+        "there is no such event of delivery {delivery_id}, whose outcomes are: {outcomes}; a duplicate leaves no event of its \
+         own, and `deliveries show {delivery_id}` names the delivery that brought it first"
+    )]
+    NoEventOfDelivery {
+        /// The delivery.
+        delivery_id: DeliveryId,
+        /// What became of its events.
+        outcomes: String,
+    },
+    /// An event's data.
+    #[error(transparent)]
+    EventData(#[from] ReadEventDataError),
     /// A body that was received.
     #[error(transparent)]
     Body(#[from] ReadBodyError),
@@ -261,9 +324,6 @@ pub enum CommandError {
     /// One of the two secrets is missing.
     #[error("--authority-secret and --verification-secret belong together; give both, or none for the data directory")]
     OneSecretOnly,
-    /// Nobody can say where a stack's webhooks are reached.
-    #[error("say with --base-url where the stack's webhooks are reached, such as https://hooks.example.com")]
-    NoBaseUrl,
     /// No base of a URL. It is not repeated: a whole URL may have been pasted.
     #[error(
         "--base-url is what comes before /webhooks/ in an https url, such as https://hooks.example.com; plain http is for this \
@@ -306,11 +366,13 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Entities(arguments) => entities::run(&data_directory, arguments).await,
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
         Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
+        Command::Doctor(arguments) => doctor::run(&data_directory, arguments).await,
         Command::Redrive => redrive::run(&data_directory).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
-        Command::Client(arguments) => client::run(&data_directory, arguments).await,
-        Command::SigningKey(arguments) => signing_key::run(&data_directory, arguments).await,
-        Command::NurtureCloudUrl(arguments) => nurturecloud_url::run(&data_directory, arguments).await,
+        Command::Keys(arguments) => keys::run(&data_directory, arguments).await,
+        Command::Client(arguments) => keys::old_names::client(&data_directory, arguments).await,
+        Command::SigningKey(arguments) => keys::old_names::signing_key(&data_directory, arguments).await,
+        Command::NurtureCloudUrl(arguments) => keys::old_names::nurturecloud_url(&data_directory, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
         Command::SampleEvents(arguments) => sample_events::run(&arguments).await,
     }
@@ -357,10 +419,16 @@ fn print_json_lines(text: &str) -> Result<(), CommandError> {
 
 /// Writes bytes as they are.
 fn write_to_stdout(bytes: &[u8]) -> Result<(), CommandError> {
+    write_while_read(bytes).map(|_| ())
+}
+
+/// The same, and returns whether anybody still reads.
+fn write_while_read(bytes: &[u8]) -> Result<bool, CommandError> {
     let mut output = io::stdout().lock();
     match io::Write::write_all(&mut output, bytes).and_then(|()| io::Write::flush(&mut output)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CommandError::Terminal(error)),
     }
 }
 
@@ -374,14 +442,19 @@ fn explain(text: &str) -> Result<(), CommandError> {
 fn found<T>(listing: Listing<T>) -> Result<Vec<T>, CommandError> {
     let Listing { found, unreadable, .. } = listing;
     if !unreadable.is_empty() {
-        let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
-        explain(&format!(
-            "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
-            if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
-            if unreadable.len() == 1 { "is" } else { "are" },
-        ))?;
+        explain(&not_read(&unreadable))?;
     }
     Ok(found)
+}
+
+/// What to say of entries that could not be read.
+fn not_read(unreadable: &[EntryKey]) -> String {
+    let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
+    format!(
+        "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
+        if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
+        if unreadable.len() == 1 { "is" } else { "are" },
+    )
 }
 
 /// How to call this program again with the same data: through cargo if it was started so.

@@ -100,12 +100,13 @@ fn folder(directory: &DataDirectory) -> KeyFolder {
 mod tests {
     use intake_pipeline::secrets::Secrets as _;
     use intake_providers::ProviderName;
+    use intake_providers::nurturecloud::NurtureCloud;
+    use intake_providers::path_secret::PathSecretHash;
     use intake_providers::registry::{VisitWebhooks, visit_webhooks};
     use intake_providers::webhook::Webhook;
     use intake_sqlite::KeyFile;
 
     use super::*;
-    use crate::path_secrets;
 
     /// What the folder of the keys holds, by file name.
     fn files(directory: &DataDirectory) -> BTreeMap<String, String> {
@@ -145,13 +146,16 @@ mod tests {
         ensure_test_keys(&directory).await.unwrap();
         let test_secret = || files(&directory)["nurturecloud-path-secret"].trim().to_owned();
         let first = test_secret();
-        let document = StoredDocument::File(directory.keys(ProviderName::NurtureCloud));
-        let (_, fingerprint) = path_secrets::read(&document).await.unwrap().iter().next().unwrap();
-        path_secrets::remove(&document, fingerprint.as_str(), true).await.unwrap();
+        let path = directory.keys(ProviderName::NurtureCloud);
+        std::fs::write(&path, "{\"keys\":[]}").unwrap();
 
         ensure_test_keys(&directory).await.unwrap();
-        let active = path_secrets::read(&document).await.unwrap();
-        assert!(active.hold(&test_secret()) && !active.hold(&first));
+        let active = NurtureCloud::read_keys(&std::fs::read_to_string(&path).unwrap()).unwrap().keys;
+        let holds = |secret: &str| {
+            let offered = PathSecretHash::of_path(&format!("/{secret}")).unwrap();
+            active.iter().any(|(_, hash)| hash.is_of_the_same_secret(&offered))
+        };
+        assert!(holds(&test_secret()) && !holds(&first));
     }
 
     #[tokio::test]

@@ -1,13 +1,15 @@
 #![doc = include_str!("../README.md")]
 
-pub mod authority_store;
 pub mod capture;
 pub mod client;
 pub mod commands;
 pub mod deployed_stack;
+pub mod doctor;
 pub mod drain;
+pub mod kept_requests;
 pub mod key_files;
-pub mod path_secrets;
+pub mod key_store;
+pub mod key_uses;
 pub mod records;
 mod refused;
 pub mod server;

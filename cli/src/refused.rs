@@ -11,17 +11,16 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::TRANSFER_ENCODING;
-use http::request::Parts;
 use http_body::{Frame, SizeHint};
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::intake::MAX_BODY_BYTES;
 use intake_pipeline::problem::Refusal;
+use intake_pipeline::refused::{RefusedRequest, RefusedSummary, request_head};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::explain::provider_of;
 use intake_providers::registry::webhook_route;
-use intake_sqlite::{RefusedRequest, RefusedRequests, RefusedSummary};
+use intake_sqlite::RefusedRequests;
 
 /// The message of the log line of every refused request.
 pub(crate) const REQUEST_REFUSED: &str = "request refused";
@@ -58,7 +57,7 @@ pub(crate) async fn keep_refused(State(refused): State<RefusedRequests>, request
         body_bytes: body.len() as u64,
         is_whole,
     };
-    let head = written(&kept_head, &summary.target);
+    let head = request_head(&kept_head.method, &summary.target, kept_head.version, &kept_head.headers);
     // The webhooks have logged why. This line is for those without one, and has the id for the ones that their answer does not name.
     tracing::info!(
         provider = summary.provider.map(ProviderName::as_str),
@@ -88,17 +87,6 @@ pub(crate) fn shown_target(summary: &RefusedSummary) -> Cow<'_, str> {
             Cow::Owned(hidden.collect::<Vec<_>>().join("/"))
         }
     }
-}
-
-/// The request line and the headers as HTTP/1.1 writes them. The chunks of a body are not kept, so their header is left out.
-fn written(head: &Parts, target: &str) -> Vec<u8> {
-    let mut text = format!("{} {target} {:?}\r\n", head.method, head.version).into_bytes();
-    for (name, value) in head.headers.iter().filter(|(name, _)| *name != TRANSFER_ENCODING) {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            text.extend_from_slice(part);
-        }
-    }
-    text
 }
 
 /// A body that remembers what was read of it. Whoever reads it sees what would be seen without it.
@@ -187,6 +175,7 @@ mod tests {
     use axum::middleware::from_fn_with_state;
     use http::StatusCode;
     use intake_pipeline::problem::problem;
+    use intake_pipeline::refused::RefusedReader as _;
 
     use super::*;
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use intake_aws::{Aws, Clients};
+use intake_aws::{Aws, Clients, S3Refused};
 use intake_pipeline::answering::AnswerBy;
 use intake_pipeline::clock::SystemClock;
-use intake_pipeline::config::{ConfigProblems, IntakeConfig, TokenEndpointConfig};
+use intake_pipeline::config::{ConfigProblems, IntakeConfig, KeepRefused, TokenEndpointConfig};
 use intake_pipeline::intake::Intake;
+use intake_pipeline::refused::keeper::RefusedKeeper;
 use intake_pipeline::telemetry::Telemetry;
 use intake_pipeline::token_endpoint::TokenEndpoint;
 use intake_providers::webhook::Webhook;
@@ -38,23 +39,24 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let config = IntakeConfig::from_environment(environment_variable);
     let problems = config.as_ref().err().cloned();
-    let intake: Intake<W, Aws> = match config {
+    let (intake, keeper): (Intake<W, Aws>, _) = match config {
         Ok(config) => {
             let clients = Clients::for_intake().await;
-            Intake::new(
+            let intake = Intake::new(
                 clients.queue(config.queue_url),
                 clients.payloads(config.payloads_bucket),
                 clients.secrets(config.secret_id),
                 SystemClock,
                 config.settings,
-            )
+            );
+            (intake, keeper(&clients, W::NAME.as_str(), config.keep_refused))
         }
-        Err(_) => Intake::unconfigured(SystemClock),
+        Err(_) => (Intake::unconfigured(SystemClock), None),
     };
     let intake = intake.started_in(started.elapsed());
 
     let unreadable = intake.clone();
-    serve(intake, move || unreadable.answer_unreadable(), problems, telemetry).await
+    serve(intake, keeper, move || unreadable.answer_unreadable(), problems, telemetry).await
 }
 
 /// Runs the token endpoint as a Lambda function behind an HTTP API, until Lambda ends the process.
@@ -65,23 +67,34 @@ pub async fn run_token_endpoint() -> Result<(), Error> {
     let telemetry = start_telemetry();
     let config = TokenEndpointConfig::from_environment(environment_variable);
     let problems = config.as_ref().err().cloned();
-    let endpoint: TokenEndpoint<Aws> = match config {
+    let (endpoint, keeper): (TokenEndpoint<Aws>, _) = match config {
         Ok(config) => {
             let clients = Clients::for_intake().await;
-            TokenEndpoint::new(clients.secrets(config.secret_id), SystemClock, config.settings)
+            let endpoint = TokenEndpoint::new(clients.secrets(config.secret_id), SystemClock, config.settings);
+            (endpoint, keeper(&clients, "sterling-token", config.keep_refused))
         }
-        Err(_) => TokenEndpoint::unconfigured(SystemClock),
+        Err(_) => (TokenEndpoint::unconfigured(SystemClock), None),
     };
     let unreadable = endpoint.clone();
-    serve(endpoint, move || unreadable.answer_unreadable(), problems, telemetry).await
+    serve(endpoint, keeper, move || unreadable.answer_unreadable(), problems, telemetry).await
 }
 
-/// Serves requests, logs the problems of the settings with each request, and writes the counters after each.
+/// What keeps refused requests on AWS.
+type Keeper = RefusedKeeper<S3Refused, SystemClock>;
+
+fn keeper(clients: &Clients, function: &'static str, keep: Option<KeepRefused>) -> Option<Keeper> {
+    let KeepRefused { max_per_hour, bucket } = keep?;
+    Some(RefusedKeeper::new(clients.refused(bucket), SystemClock, function, max_per_hour))
+}
+
+/// Serves requests, keeps those that are refused if that was asked for, logs the problems of the settings with each request, and
+/// writes the counters after each.
 ///
 /// No event makes an invocation fail, because API Gateway would then answer 500: an event that is not a request is answered by
 /// `unreadable`.
 async fn serve<S>(
     service: S,
+    keeper: Option<Keeper>,
     unreadable: impl Fn() -> Response<Full<Bytes>>,
     problems: Option<ConfigProblems>,
     telemetry: Telemetry,
@@ -89,7 +102,7 @@ async fn serve<S>(
 where
     S: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone,
 {
-    let unreadable = &unreadable;
+    let (keeper, unreadable) = (keeper.as_ref(), &unreadable);
     lambda_runtime::run(service_fn(|LambdaEvent { payload: Event(request), context }| {
         let mut service = service.clone();
         if let Some(problems) = &problems {
@@ -99,8 +112,13 @@ where
             let response = match request {
                 Ok(mut request) => {
                     request.extensions_mut().insert(AnswerBy(end_by(&context, MARGIN)));
-                    let Ok(response) = service.call(request).await;
-                    response
+                    match keeper {
+                        Some(keeper) => keeper.answer(&mut service, request).await,
+                        None => {
+                            let Ok(response) = service.call(request).await;
+                            response
+                        }
+                    }
                 }
                 Err(error) => {
                     tracing::error!(%error, "the request cannot be read");

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-# An action and the resource as the call names it; for an object, the bucket and the first part of its key.
+# An action and the resource as the call names it; for an object, the bucket and the first part of its key, or the first two where
+# each function has a folder of its own.
 Needed = tuple[str, str]
 
 IN_A_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem", "Get": "GetItem"}
+OF_A_FUNCTION = "refused/"
 OF_OBJECTS = {"PUT": "s3:PutObject", "GET": "s3:GetObject", "HEAD": "s3:GetObject", "DELETE": "s3:DeleteObject"}
 
 
@@ -20,7 +22,8 @@ def needed(target: str | None, method: str, path: str, body: bytes) -> frozenset
     """The actions of one request; `target` is its header `X-Amz-Target`, which S3 has not."""
     if target is None:
         bucket, _, key = path.partition("?")[0].lstrip("/").partition("/")
-        folder = f"{key.split('/')[0]}/" if "/" in key else ""
+        parts = key.split("/")[: 2 if key.startswith(OF_A_FUNCTION) else 1]
+        folder = f"{'/'.join(parts)}/" if "/" in key else ""
         return frozenset({(OF_OBJECTS.get(method, method), f"{bucket}/{folder}")})
     service, _, operation = target.rpartition(".")
     document: dict[str, Any] = json.loads(body or b"{}")

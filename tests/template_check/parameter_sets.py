@@ -14,6 +14,7 @@ OPTIONS = {
     "DomainName": "hooks.example.com",
     "GradualDeployment": "true",
     "HostedZoneId": "Z0000000000000000000",
+    "KeepRefused": "20",
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000",
     "MonthlyBudgetDollars": "10",
     "NowCertsReservedConcurrency": "1",

@@ -1,6 +1,5 @@
 //! `deliveries`: what was received, and what became of it.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,21 +8,32 @@ use clap::{Args, Subcommand};
 use intake_pipeline::delivery_record::DeliveryRecord;
 use intake_pipeline::ledger::{Outcome, OutcomeCounts};
 use intake_pipeline::records::{DeliveryFilter, Records, TimeRange};
-use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
-use intake_providers::timestamp::Timestamp;
 use strum::VariantArray as _;
 
 use super::describe::{in_seconds, table};
+use super::listing::{Extent, Selection, TAIL_HELP, looked_back};
 use super::place::StackOptions;
-use super::{CommandError, found, print, print_json_lines, provider_parser, since, write_to_stdout};
+use super::{CommandError, found, print, print_json_lines, write_to_stdout};
+use crate::records::AnyRecords;
 
+mod follow;
 mod one;
 
 pub(super) use self::one::{outcome, quarantine_reason};
 
+const EXAMPLES: &str = "\
+Examples:
+  webhook-intake deliveries --since 1h --outcome quarantined
+  webhook-intake deliveries show 019aa7ba-0b4f-7000-8000-00000000abcd
+  webhook-intake deliveries show 019aa7ba-0b4f-7000-8000-00000000abcd --raw > body
+  webhook-intake deliveries tail --provider machnet
+  webhook-intake deliveries --stack hooks --region eu-central-1 --since 2026-11-21T09:00:00Z --until 2026-11-21T10:00:00Z
+
+The exit code is 0, or 1 if there is no such delivery to show, and 2 for a wrong command line.";
+
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: StackOptions,
@@ -39,22 +49,19 @@ enum Action {
     List(List),
     /// Show one delivery: its headers, the outcome of each of its events, and where its body is.
     Show(Show),
+    /// Print what comes, one line each, until Ctrl-C. This is `list --follow`.
+    ///
+    /// A delivery that is processed again with other outcomes, such as one that was quarantined, is printed again.
+    #[command(after_long_help = TAIL_HELP)]
+    Tail(Selection),
 }
 
 #[derive(Debug, Args)]
 struct List {
-    /// Only deliveries of this provider.
-    #[arg(long, value_parser = provider_parser())]
-    provider: Option<ProviderName>,
-    /// Only deliveries received since then: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z.
-    #[arg(long, value_name = "WHEN", value_parser = since::parse)]
-    since: Option<Timestamp>,
-    /// Maximum number of deliveries to list, the latest ones.
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
-    limit: u32,
-    /// Print whole records, one JSON object a line.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    extent: Extent,
 }
 
 #[derive(Debug, Args)]
@@ -71,45 +78,45 @@ struct Show {
 }
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
-    let records = arguments.place.place(data_directory).records().await?;
-    match arguments.action {
-        Some(Action::Show(show)) => show_one(&records, show).await,
-        Some(Action::List(list)) => list_all(&records, list).await,
-        None => list_all(&records, arguments.list).await,
+    let place = arguments.place.place(data_directory);
+    let records = place.records().await?;
+    match arguments.action.unwrap_or(Action::List(arguments.list)) {
+        Action::Show(show) => show_one(&records, show).await?,
+        Action::Tail(selection) => follow::run(&records, &place, &selection).await?,
+        Action::List(List { selection, extent }) if extent.follow => follow::run(&records, &place, &selection).await?,
+        Action::List(list) => list_all(&records, &list).await?,
     }
-}
-
-async fn list_all(records: &impl Records, list: List) -> Result<ExitCode, CommandError> {
-    let filter = DeliveryFilter {
-        provider: list.provider,
-        received: TimeRange { since: list.since, until: None },
-        most: Some(list.limit),
-        ..DeliveryFilter::default()
-    };
-    let records = found(records.deliveries(&filter).await?)?;
-    if list.json {
-        print_json_lines(&records.iter().map(json).collect::<String>())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut text = if records.is_empty() { "No such delivery.\n".to_owned() } else { rows(&records) };
-    if records.len() as u64 == u64::from(list.limit) {
-        let _ = writeln!(text, "The latest {}; --limit shows more.", list.limit);
-    }
-    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show_one(records: &impl Records, show: Show) -> Result<ExitCode, CommandError> {
+async fn list_all(records: &AnyRecords, List { selection, extent }: &List) -> Result<(), CommandError> {
+    let filter = DeliveryFilter { most: Some(extent.limit), ..filter(selection, extent.received(selection)) };
+    let listing = records.deliveries(&filter).await?;
+    let looked_back = looked_back(&listing);
+    let records = found(listing)?;
+    if selection.json {
+        return print_json_lines(&records.iter().map(json).collect::<String>());
+    }
+    let mut text = if records.is_empty() { "No such delivery.\n".to_owned() } else { rows(&records) };
+    text.extend(extent.hint(records.len()).into_iter().chain(looked_back));
+    print(&text)
+}
+
+fn filter(selection: &Selection, received: TimeRange) -> DeliveryFilter {
+    let Selection { provider, outcome, event_type, .. } = selection.clone();
+    DeliveryFilter { provider, outcome, event_type, received, ..DeliveryFilter::default() }
+}
+
+async fn show_one(records: &impl Records, show: Show) -> Result<(), CommandError> {
     let record = records.delivery(show.id).await?;
     let record = record.ok_or(CommandError::UnknownDelivery { id: show.id })?;
     if show.raw {
-        write_to_stdout(&record.read_body(records, records).await?)?;
+        write_to_stdout(&record.read_body(records, records).await?)
     } else if show.json {
-        print_json_lines(&json(&record))?;
+        print_json_lines(&json(&record))
     } else {
-        print(&one::text(records, &record).await?)?;
+        print(&one::text(records, &record).await?)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// A record as a line of JSON. It came from JSON, so it goes back into it.
@@ -117,19 +124,30 @@ fn json(record: &DeliveryRecord) -> String {
     serde_json::to_string(record).unwrap_or_default() + "\n"
 }
 
+/// A table whose ids are whole, in 80 columns.
 fn rows(records: &[DeliveryRecord]) -> String {
     let row = |record: &DeliveryRecord| {
-        [
-            in_seconds(record.received_at),
-            record.provider.to_string(),
-            record.delivery_id.to_string(),
-            size(record.body_bytes),
-            duration(time_to_record(record)),
-            in_words(record.counts()),
-        ]
+        let what = format!("{} {} {}", record.provider, in_words(record.counts()), measures(record));
+        [in_seconds(record.received_at), record.delivery_id.to_string(), what]
     };
-    let columns = ["received (UTC)", "provider", "delivery", "body", "took", "outcomes"];
-    format!("{}\n", table(columns, records.iter().map(row).collect()))
+    format!("{}\n", table(["received (UTC)", "delivery", "what it was"], records.iter().map(row).collect()))
+}
+
+/// A line for a stream of deliveries.
+fn line(record: &DeliveryRecord) -> String {
+    format!(
+        "{}  {}  {:<12}  {}  {}\n",
+        in_seconds(record.received_at),
+        record.delivery_id,
+        record.provider,
+        in_words(record.counts()),
+        measures(record)
+    )
+}
+
+/// Its size, and how long it took to be recorded.
+fn measures(record: &DeliveryRecord) -> String {
+    format!("({}, {})", size(record.body_bytes), duration(time_to_record(record)))
 }
 
 /// From the arrival to the moment when the last event was recorded.

@@ -112,6 +112,17 @@ pub(super) fn short_type(event_type: &str) -> String {
     shortened(event_type.split_once('.').map_or(event_type, |(_, name)| name), 28, 27)
 }
 
+/// A time as tables show it, to the minute.
+pub(super) fn in_minutes(time: Timestamp) -> String {
+    let time = in_milliseconds(time);
+    time.rsplit_once(':').map_or(time.as_str(), |(time, _)| time).to_owned()
+}
+
+/// An id that a table of 80 columns has room for, or the beginning of a longer one.
+pub(super) fn id_in_table(id: &str) -> String {
+    shortened(id, 40, 12)
+}
+
 /// A text, cut to its first characters when it is longer than `longest`.
 pub(super) fn shortened(text: &str, longest: usize, kept: usize) -> String {
     // Escaped first, so that what is kept has the width that it is cut to.
@@ -142,7 +153,7 @@ pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
 }
 
 /// What an event changed about its entity, if there is anything to say.
-fn change_summary(change: &EntityChange) -> Option<String> {
+pub(super) fn change_summary(change: &EntityChange) -> Option<String> {
     let what = match change.change {
         Change::Created => "created the entity",
         Change::Changed => "changed the entity",
@@ -217,12 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn only_long_ids_and_types_are_cut() {
+    fn only_long_ids_are_cut() {
         assert_eq!(short_id("evt_1"), "evt_1");
         assert_eq!(short_id(&"äb".repeat(32)), "äbäbäbäbäbäb…");
         assert_eq!(short_id("019aa7ba-0b4f-7000-8000-00000000abcd.12"), "…0000abcd.12");
         assert_eq!(short_id("a.1"), "a.1");
         assert_eq!(short_id("\u{1b}]0;owned\u{7}\u{202e}"), r"\u{1b}]0;own…");
-        assert_eq!(short_type("accredit.BadgeExportZipFile.Created"), "BadgeExportZipFile.Created");
+        assert_eq!(id_in_table("019aa7ba-0b4f-7000-8000-00000000abcd.12"), "019aa7ba-0b4f-7000-8000-00000000abcd.12");
+        assert_eq!(id_in_table(&"0123456789abcdef".repeat(4)), "0123456789ab…");
     }
 }

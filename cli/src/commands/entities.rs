@@ -9,7 +9,7 @@ use intake_pipeline::records::Records as _;
 use intake_providers::account::AccountName;
 use intake_providers::nurturecloud::component::component_name;
 
-use super::describe::{in_seconds, short_id, table};
+use super::describe::{id_in_table, in_seconds, table};
 use super::place::StackOptions;
 use super::{CommandError, found, print, print_json_lines};
 
@@ -93,7 +93,7 @@ fn row(entity: &EntityEntry) -> [String; 7] {
         entity.entity.component.clone(),
         entity.entity.id.clone(),
         entity.entity.account.to_string(),
-        short_id(&entity.entity.business_id),
+        id_in_table(&entity.entity.business_id),
         entity.version.to_string(),
         last_event.map_or_else(|| "-".to_owned(), |arrival| in_seconds(arrival.received_at)),
         format!("{}{}", state(entity), gap(entity)),

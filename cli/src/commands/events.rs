@@ -1,111 +1,128 @@
-//! `events`: the ledger as a table.
+//! `events`: the ledger.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use intake_pipeline::ledger::{Entry, Outcome};
-use intake_providers::ProviderName;
-use intake_providers::timestamp::Timestamp;
+use clap::{Args, Subcommand};
+use intake_pipeline::ledger::Entry;
+use intake_pipeline::records::{EventFilter, RecordedEvent, TimeRange};
+use intake_providers::delivery::DeliveryId;
 
-use super::describe::{in_seconds, remark, short_id, short_type, table};
-use super::{CommandError, found, invocation, outcome_parser, print, print_json_lines, provider_parser, since};
-use intake_pipeline::records::{EventFilter, RecordedEvent, Records as _, TimeRange};
-use intake_sqlite::DataDirectory;
-use intake_sqlite::{Database, SqliteQueue, SqliteRecords};
+use super::CommandError;
+use super::listing::{Extent, Selection, TAIL_HELP};
+use super::place::StackOptions;
 
-#[derive(Debug, clap::Args)]
+mod follow;
+mod list;
+mod row;
+mod show;
+
+const EXAMPLES: &str = "\
+Examples:
+  webhook-intake events --since 1h --outcome conflict
+  webhook-intake events --provider machnet --id evt_1
+  webhook-intake events show 019aa7ba-0b4f-7000-8000-00000000abcd.0
+  webhook-intake events tail --type transaction_completed --json | jq .data
+  webhook-intake events --stack hooks --region eu-central-1 --reason 'member \"id\"'
+
+The exit code is 0, or 1 if `show` doesn't find exactly one event, and 2 for a wrong command line.";
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Only events of this provider.
-    #[arg(long, value_parser = provider_parser())]
-    provider: Option<ProviderName>,
-    /// Only events with this outcome. A duplicate leaves no event of its own, and `deliveries` lists it; NurtureCloud's do
-    /// leave one.
-    #[arg(long, value_parser = outcome_parser())]
-    outcome: Option<Outcome>,
-    /// Only events received since then: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z.
-    #[arg(long, value_name = "WHEN", value_parser = since::parse)]
-    since: Option<Timestamp>,
-    /// Maximum number of events to list, the latest ones.
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
-    limit: u32,
-    /// Print whole entries, one JSON object a line.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    place: StackOptions,
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List events by the time of arrival. This is what `events` alone does.
+    List(List),
+    /// Show one event: what it is, its outcome and why, its delivery, and where its data are.
+    Show(Show),
+    /// Print what comes, one line each, until Ctrl-C. This is `list --follow`.
+    #[command(after_long_help = TAIL_HELP)]
+    Tail(Wanted),
+}
+
+/// Which events are wanted.
+#[derive(Clone, Debug, Args)]
+struct Wanted {
+    #[command(flatten)]
+    selection: Selection,
+    /// Only events with this id, which is the provider's own where it has one.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Only events of this subject.
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
+    /// Only events of this delivery.
+    #[arg(long, value_name = "ID")]
+    delivery: Option<DeliveryId>,
+    /// Only quarantined events with this text in their reason, in upper or lower case.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
+    extent: Extent,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The event: its place `<delivery id>.<index>` as `events` lists it, its own id, or the id of its delivery.
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    selection: Selection,
+    /// Write the bytes of its data and nothing else. Of a quarantined event, the part that could not be read, or its whole delivery.
+    /// A terminal may obey them; write them to a file or a pipe.
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
 }
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
-    let directory = DataDirectory::existing(data_directory)?;
-    let database = Database::open(&directory.database())?;
-    let filter = EventFilter {
-        provider: arguments.provider,
-        outcome: arguments.outcome,
-        received: TimeRange { since: arguments.since, until: None },
-        most: Some(arguments.limit),
-        ..EventFilter::default()
-    };
-    let events = found(SqliteRecords::new(database.clone()).events(&filter).await?)?;
-    if arguments.json {
-        print_json_lines(&json_lines(&events))?;
-        return Ok(ExitCode::SUCCESS);
+    let place = arguments.place.place(data_directory);
+    let records = place.records().await?;
+    match arguments.action.unwrap_or(Action::List(arguments.list)) {
+        Action::Show(show) => return show::run(&records, &place, &show).await,
+        Action::Tail(wanted) => follow::run(&records, &place, &wanted).await?,
+        Action::List(List { wanted, extent }) if extent.follow => follow::run(&records, &place, &wanted).await?,
+        Action::List(list) => list::run(&records, &place, &list).await?,
     }
-
-    let mut text = if events.is_empty() {
-        match arguments.outcome {
-            Some(Outcome::Duplicate) => {
-                "No such event. Only NurtureCloud's duplicates leave one; `deliveries` lists them all.\n".to_owned()
-            }
-            _ => "No such event.\n".to_owned(),
-        }
-    } else {
-        format!("{}\n", rows(&events))
-    };
-    if events.len() as u64 == u64::from(arguments.limit) {
-        let _ = writeln!(text, "The latest {}; --limit shows more.", arguments.limit);
-    }
-    let depth = SqliteQueue::new(database).depth().await?;
-    if depth.queued > 0 {
-        let _ = writeln!(text, "{} on the queue, not processed yet.", depth.queued);
-    }
-    if depth.dead_letters > 0 {
-        let _ = writeln!(
-            text,
-            "{} given up after five attempts, with the reason in the log; `{} redrive` puts them back on the queue.",
-            depth.dead_letters,
-            invocation(data_directory)
-        );
-    }
-    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn json_lines(events: &[RecordedEvent]) -> String {
-    // Entries came from JSON, so they go back into it.
-    events.iter().filter_map(|event| serde_json::to_string(&event.entry).ok()).map(|line| line + "\n").collect()
+impl Wanted {
+    fn filter(&self, received: TimeRange) -> EventFilter {
+        let Selection { provider, outcome, event_type, .. } = self.selection.clone();
+        let of_delivery = self.delivery.map(EventFilter::of_delivery).unwrap_or_default();
+        EventFilter {
+            provider,
+            outcome,
+            event_type,
+            id: self.id.clone(),
+            subject: self.subject.clone(),
+            reason: self.reason.clone(),
+            received: TimeRange {
+                since: received.since.max(of_delivery.received.since),
+                until: received.until.or(of_delivery.received.until),
+            },
+            ..of_delivery
+        }
+    }
 }
 
-fn rows(events: &[RecordedEvent]) -> String {
-    let rows = events.iter().filter_map(|event| row(&event.entry)).collect();
-    table(["received (UTC)", "provider", "outcome", "type", "id", "remark"], rows)
-}
-
-fn row(entry: &Entry) -> Option<[String; 6]> {
-    let (received_at, provider, outcome, event_type, id) = match entry {
-        Entry::Event(event) | Entry::Conflict(event) => {
-            let event_type = short_type(&event.cloud_event.event_type);
-            (event.received_at, event.provider, event.outcome, event_type, short_id(&event.cloud_event.id))
-        }
-        Entry::Quarantine(quarantine) => {
-            (quarantine.received_at, quarantine.provider, quarantine.outcome, "-".to_owned(), "-".to_owned())
-        }
-        Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => return None,
-    };
-    Some([
-        in_seconds(received_at),
-        provider.to_string(),
-        outcome.as_str().to_owned(),
-        event_type,
-        id,
-        remark(entry, short_id),
-    ])
+/// The entries, one JSON object a line. They came from JSON, so they go back into it.
+fn json_lines<'a>(events: impl IntoIterator<Item = &'a RecordedEvent>) -> String {
+    let json = |entry: &Entry| serde_json::to_string(entry).ok();
+    events.into_iter().filter_map(|event| json(&event.entry)).map(|line| line + "\n").collect()
 }

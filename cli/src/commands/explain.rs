@@ -18,11 +18,15 @@ use intake_providers::timestamp::Timestamp;
 use intake_sqlite::DataDirectory;
 use serde::Serialize;
 
+use super::place::{Place, StackOptions};
 use super::{CommandError, print, print_json_lines, refused, since, webhook_parser};
 use crate::capture::{self, Capture};
+use crate::deployed_stack;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    place: StackOptions,
     /// The id of a refused request (`instance` in its answer, or a line of `refused`), or a file with a captured request, or - for
     /// standard input: an HTTP API event as in events/, or HTTP as it goes over the wire.
     #[arg(value_name = "ID|FILE")]
@@ -30,7 +34,8 @@ pub(super) struct Arguments {
     /// The provider that it should come from. [default: the one of its path]
     #[arg(long, value_name = "NAME", value_parser = webhook_parser())]
     provider: Option<ProviderName>,
-    /// The secret that the webhook uses, in the form of the secret on AWS. [default: the provider's key file in the data directory]
+    /// The secret that the webhook uses, in the form of the secret on AWS. [default: the provider's key file in the data directory, or
+    /// the stack's own secret]
     #[arg(long, value_name = "FILE")]
     active_secret_file: Option<PathBuf>,
     /// Other keys to try, such as a retired one: a file in the form of the secret, or with one key. May be given more than once.
@@ -46,11 +51,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
-    let directory = DataDirectory::at(data_directory);
-    let (Capture { request, received_at, mut remarks }, answered) = captured(&directory, &arguments.request).await?;
+    let place = arguments.place.place(data_directory);
+    let (Capture { request, received_at, mut remarks }, answered) = captured(&place, &arguments.request).await?;
     let at = arguments.at.or(received_at).unwrap_or_else(|| SystemClock.now());
     let wanted = arguments.provider.or_else(|| provider_of(request.path()));
-    let keys = keys(&directory, &arguments, wanted)?;
+    let keys = keys(&place, &arguments, wanted).await?;
     let explanation = explain(wanted, &request, &keys, at);
     if let Some((status, reason)) = answered {
         let is_same = explanation.answer.as_ref().and_then(Answer::reason) == Some(reason.as_str());
@@ -68,12 +73,12 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 /// Status and reason of a kept request's answer.
 type Answered = Option<(u16, String)>;
 
-async fn captured(directory: &DataDirectory, request: &str) -> Result<(Capture, Answered), CommandError> {
+async fn captured(place: &Place, request: &str) -> Result<(Capture, Answered), CommandError> {
     let path = Path::new(request);
     if !path.exists()
         && let Some(id) = refused::parse_id(request)
     {
-        return of_id(directory, id).await;
+        return of_id(place, id).await;
     }
     let unreadable = |source| CommandError::UnreadableCapture { path: path.to_owned(), source };
     let mut bytes = Vec::new();
@@ -85,8 +90,8 @@ async fn captured(directory: &DataDirectory, request: &str) -> Result<(Capture, 
     Ok((capture::read(&bytes)?, None))
 }
 
-async fn of_id(directory: &DataDirectory, id: DeliveryId) -> Result<(Capture, Answered), CommandError> {
-    let kept = refused::get(directory, id).await?;
+async fn of_id(place: &Place, id: DeliveryId) -> Result<(Capture, Answered), CommandError> {
+    let kept = refused::get(place, id).await?;
     let mut capture = capture::read(&kept.raw())?;
     // The kept body is exact, whatever a header says of its length.
     capture.request.body = kept.body;
@@ -98,31 +103,69 @@ async fn of_id(directory: &DataDirectory, id: DeliveryId) -> Result<(Capture, An
     Ok((capture, Some((kept.summary.status, kept.summary.reason))))
 }
 
-/// The files with keys, of each webhook.
-fn keys(
-    directory: &DataDirectory,
+/// The keys of each webhook: those that it uses, and others to try.
+async fn keys(
+    place: &Place,
     arguments: &Arguments,
     wanted: Option<ProviderName>,
 ) -> Result<BTreeMap<ProviderName, Vec<KeyDocument>>, CommandError> {
     let mut keys: BTreeMap<ProviderName, Vec<KeyDocument>> = BTreeMap::new();
+    let active = ActiveKeys::of(place).await?;
     for provider in ProviderName::ALL.iter().copied().filter(|provider| webhook_route(*provider).is_some()) {
         let documents = keys.entry(provider).or_default();
         // A path without a provider may be that of any.
         let is_wanted = wanted.is_none_or(|wanted| wanted == provider);
         match &arguments.active_secret_file {
             Some(path) if is_wanted => documents.push(document_of(path, "active-secret-file", true)?),
-            _ => {
-                let path = directory.keys(provider);
-                if path.exists() {
-                    documents.push(document_of(&path, "active-secret-file", true)?);
-                }
-            }
+            _ => documents.extend(active.document(provider, wanted == Some(provider)).await?),
         }
         for path in arguments.secret_file.iter().filter(|_| is_wanted) {
             documents.push(document_of(path, "secret-file", false)?);
         }
     }
     Ok(keys)
+}
+
+/// Where the webhooks' own keys are.
+enum ActiveKeys {
+    Directory(DataDirectory),
+    #[cfg(feature = "aws")]
+    Stack(Box<deployed_stack::Stack>),
+}
+
+impl ActiveKeys {
+    async fn of(place: &Place) -> Result<Self, CommandError> {
+        match place {
+            Place::Directory(path) => Ok(Self::Directory(DataDirectory::at(path))),
+            #[cfg(feature = "aws")]
+            Place::Stack { name, region } => {
+                Ok(Self::Stack(Box::new(deployed_stack::open(name, region.as_deref()).await?)))
+            }
+            #[cfg(not(feature = "aws"))]
+            Place::Stack { name, region } => match deployed_stack::open(name, region.as_deref()).await? {},
+        }
+    }
+
+    /// The keys of a provider, if there are any. Those of a provider that the request is not for may be unreadable.
+    #[cfg_attr(not(feature = "aws"), expect(unused_variables, clippy::unused_async, reason = "with the SDK they are"))]
+    async fn document(&self, provider: ProviderName, is_needed: bool) -> Result<Option<KeyDocument>, CommandError> {
+        match self {
+            Self::Directory(directory) => {
+                let path = directory.keys(provider);
+                if path.exists() { document_of(&path, "active-secret-file", true).map(Some) } else { Ok(None) }
+            }
+            #[cfg(feature = "aws")]
+            Self::Stack(stack) => match stack.active_secret(provider).await {
+                Ok(secret) => Ok(secret.map(|secret| KeyDocument {
+                    name: format!("the secret of the stack {}", stack.name()),
+                    text: secret.reveal().into(),
+                    is_active: true,
+                })),
+                Err(error) if is_needed => Err(error.into()),
+                Err(_) => Ok(None),
+            },
+        }
+    }
 }
 
 fn document_of(path: &Path, option: &'static str, is_active: bool) -> Result<KeyDocument, CommandError> {

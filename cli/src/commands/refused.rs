@@ -7,15 +7,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use http::{HeaderName, HeaderValue};
+use intake_pipeline::refused::{RefusedReader as _, RefusedRequest, RefusedSummary};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::explain::case::CapturedRequest;
 use intake_providers::timestamp::Timestamp;
-use intake_sqlite::{DataDirectory, MAX_REFUSED_REQUESTS, RefusedRequest, RefusedRequests, RefusedSummary};
+use intake_sqlite::MAX_REFUSED_REQUESTS;
 use serde::Serialize;
 
 use super::describe::{in_seconds, table};
-use super::{CommandError, invocation, print, print_json_lines};
+use super::place::{Place, StackOptions};
+use super::{CommandError, print, print_json_lines};
 use crate::capture;
 use crate::refused::shown_target;
 use crate::terminal::escape;
@@ -23,6 +25,8 @@ use crate::terminal::escape;
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    place: StackOptions,
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
@@ -58,18 +62,21 @@ struct List {
 }
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
-    let directory = DataDirectory::existing(data_directory)?;
+    let place = arguments.place.place(data_directory);
     match arguments.action.unwrap_or(Action::List(arguments.list)) {
         Action::List(List { limit, json }) => {
-            let listed = RefusedRequests::open(&directory.refused())?.list(limit).await?;
+            let refused = place.refused().await?;
+            let listed = refused.list(limit).await?;
             if json {
                 print_json_lines(&listed.iter().map(|summary| json_line(&Listed::of(summary))).collect::<String>())?;
+            } else if listed.is_empty() && !refused.is_keeping() {
+                print(NOTHING_KEPT)?;
             } else {
-                print(&in_words(&listed, limit, data_directory))?;
+                print(&in_words(&listed, limit, &place))?;
             }
         }
         Action::Show { id, raw, json } => {
-            let request = get(&directory, id).await?;
+            let request = get(&place, id).await?;
             if raw {
                 io::stdout().lock().write_all(&request.raw()).map_err(CommandError::Terminal)?;
             } else if json {
@@ -82,11 +89,14 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// A refused request of this data directory.
-pub(super) async fn get(directory: &DataDirectory, id: DeliveryId) -> Result<RefusedRequest, CommandError> {
-    let directory = DataDirectory::existing(directory.path())?;
-    let request = RefusedRequests::open(&directory.refused())?.get(id).await?;
-    request.ok_or(CommandError::UnknownRefusal { id })
+const NOTHING_KEPT: &str = "\
+This stack keeps no refused requests. The log lines of its functions have the reason of each; to keep some whole, deploy it with
+the parameter KeepRefused, such as 20 an hour.
+";
+
+/// A refused request of this place.
+pub(super) async fn get(place: &Place, id: DeliveryId) -> Result<RefusedRequest, CommandError> {
+    place.refused().await?.get(id).await?.ok_or(CommandError::UnknownRefusal { id })
 }
 
 /// Reads a request's id: a UUID, alone or as the URN in an answer's `instance`.
@@ -98,7 +108,7 @@ fn parse_id_argument(text: &str) -> Result<DeliveryId, String> {
     parse_id(text).ok_or_else(|| "an id is a UUID, as `refused` lists it".to_owned())
 }
 
-fn in_words(listed: &[RefusedSummary], limit: u32, data_directory: &Path) -> String {
+fn in_words(listed: &[RefusedSummary], limit: u32, place: &Place) -> String {
     if listed.is_empty() {
         return "No request was refused.\n".to_owned();
     }
@@ -116,7 +126,7 @@ fn in_words(listed: &[RefusedSummary], limit: u32, data_directory: &Path) -> Str
     if listed.len() as u64 == u64::from(limit) {
         let _ = writeln!(text, "The latest {limit}; --limit shows more.");
     }
-    let _ = writeln!(text, "`{} explain <ID>` says why a proof did not hold.", invocation(data_directory));
+    let _ = writeln!(text, "`{}` says why a proof did not hold.", place.call("explain <ID>"));
     text
 }
 

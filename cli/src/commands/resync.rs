@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// The file with the client secret, on one line. [default: the environment variable NURTURECLOUD_CLIENT_SECRET]
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
-    /// The account that the credentials are for, called as its URL is (`nurturecloud-url --account`). Each has its own progress.
+    /// The account that the credentials are for, called as its URL is (`keys add nurturecloud --account`). Each has its own progress.
     #[arg(long, value_name = "NAME", default_value = TEST_ACCOUNT)]
     account: AccountName,
     /// A business to ask for; may be given several times.

@@ -15,16 +15,26 @@ use secrecy::ExposeSecret as _;
 use crate::program::{Server, errors, output, rows, run};
 use crate::snapshots::assert_printed;
 
-/// Calls `client add` and returns the credentials that it prints.
+/// Makes a client's secret, which is all that is printed.
 fn add_client(data: &Path, client_id: &str) -> ClientCredentials {
-    let added = run(data, &["client", "add", client_id]);
-    let text = output(&added);
-    assert!(added.status.success(), "{}", errors(&added));
-    let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line with the value");
-        line.trim().to_owned()
-    };
-    ClientCredentials { client_id: value("client id"), client_secret: value("client secret").into() }
+    let secret = done(data, &["keys", "add", "sterling", client_id]);
+    assert_eq!(secret.lines().count(), 1, "{secret}");
+    ClientCredentials { client_id: client_id.to_owned(), client_secret: secret.trim().to_owned().into() }
+}
+
+/// The rows of a listing: account, key, first and last use, state, kind.
+fn keys(data: &Path) -> Vec<Vec<String>> {
+    rows(&done(data, &["keys", "list", "sterling"]))
+}
+
+/// The names of the keys of which this is said.
+fn names(data: &Path, kind: &str) -> Vec<String> {
+    keys(data).into_iter().filter(|row| row[5].starts_with(kind)).map(|row| row[1].clone()).collect()
+}
+
+fn clients(data: &Path) -> Vec<[String; 3]> {
+    let clients = keys(data).into_iter().filter(|row| row[5].starts_with("client"));
+    clients.map(|row| [row[1].clone(), row[0].clone(), row[5].clone()]).collect()
 }
 
 async fn token(server: &Server, client: &ClientCredentials) -> Result<String, SendError> {
@@ -65,7 +75,8 @@ fn set_back(data: &Path, name: &str, by: Duration) {
 }
 
 fn key_states(data: &Path) -> Vec<String> {
-    rows(&done(data, &["signing-key", "list"])).into_iter().map(|row| row[2].clone()).collect()
+    let keys = keys(data).into_iter().filter(|row| row[5].starts_with("signing key"));
+    keys.map(|row| row[4].clone()).collect()
 }
 
 fn time_in(text: &str) -> Timestamp {
@@ -82,23 +93,26 @@ async fn a_key_is_rotated_in_three_steps_and_none_of_them_too_early() {
     let old = token(&server, &client).await.unwrap();
     assert_eq!(deliver(&server, &old).await, 200);
 
-    assert!(refused(data, &["signing-key", "activate"]).contains("add one first"));
+    assert!(refused(data, &["keys", "activate", "sterling"]).contains("add one first"));
     let before = SystemClock.now();
-    let added = done(data, &["signing-key", "add"]);
+    let added = done(data, &["keys", "add", "sterling", "--signing-key"]);
     // The server's 15 seconds and the margin.
     assert!(time_in(&added) >= before.plus(Duration::from_secs(75)), "{added}");
-    assert!(refused(data, &["signing-key", "add"]).contains("activate it first"));
-    let early = refused(data, &["signing-key", "activate"]);
+    assert!(refused(data, &["keys", "add", "sterling", "--signing-key"]).contains("activate it first"));
+    let early = refused(data, &["keys", "activate", "sterling"]);
     assert!(early.contains("may not be known everywhere before"), "{early}");
     assert_eq!(time_in(&early), time_in(&added));
-    assert_printed("signing-key-list", data, &done(data, &["signing-key", "list"]));
+    server.wait_until_drained();
+    assert_printed("keys-list-sterling", data, &done(data, &["keys", "list", "sterling"]));
 
     set_back(data, "added_at", Duration::from_secs(74));
-    assert!(refused(data, &["signing-key", "activate"]).contains("may not be known"));
+    assert!(refused(data, &["keys", "activate", "sterling"]).contains("may not be known"));
     set_back(data, "added_at", Duration::from_secs(76));
-    let activated = done(data, &["signing-key", "activate"]);
-    assert_eq!(key_states(data), ["verifies, superseded", "signs and verifies"]);
-    let early = refused(data, &["signing-key", "retire"]);
+    let old_key = names(data, "signing key")[0].clone();
+    let retire = ["keys", "remove", "sterling", &old_key, "--yes"];
+    let activated = done(data, &["keys", "activate", "sterling"]);
+    assert_eq!(key_states(data), ["superseded", "active"]);
+    let early = refused(data, &retire);
     assert_eq!(time_in(&early), time_in(&activated));
     let server = server.restarted(data);
     let new = token(&server, &client).await.unwrap();
@@ -106,10 +120,10 @@ async fn a_key_is_rotated_in_three_steps_and_none_of_them_too_early() {
     assert_eq!((deliver(&server, &old).await, deliver(&server, &new).await), (200, 200));
 
     set_back(data, "superseded_at", Duration::from_secs(7200 + 74));
-    assert!(refused(data, &["signing-key", "retire"]).contains("may be valid until"));
+    assert!(refused(data, &retire).contains("may be valid until"));
     set_back(data, "superseded_at", Duration::from_secs(7200 + 76));
-    done(data, &["signing-key", "retire"]);
-    assert_eq!(key_states(data), ["signs and verifies"]);
+    done(data, &retire);
+    assert_eq!(key_states(data), ["active"]);
     let server = server.restarted(data);
     assert_eq!((deliver(&server, &old).await, deliver(&server, &new).await), (401, 200));
 }
@@ -128,7 +142,7 @@ async fn the_tokens_of_a_removed_client_are_refused_once_the_server_has_reread_i
     let (removed_token, kept_token) = (token(&server, &removed).await.unwrap(), token(&server, &kept).await.unwrap());
     assert_eq!((deliver(&server, &removed_token).await, deliver(&server, &kept_token).await), (200, 200));
 
-    done(data, &["client", "remove", "removed"]);
+    done(data, &["keys", "remove", "sterling", "removed", "--yes"]);
     let until = Instant::now() + Duration::from_secs(20);
     while deliver(&server, &removed_token).await != 401 {
         assert!(Instant::now() < until, "the token of a removed client is still taken");
@@ -137,7 +151,7 @@ async fn the_tokens_of_a_removed_client_are_refused_once_the_server_has_reread_i
     assert_eq!(deliver(&server, &kept_token).await, 200);
     let no_token = token(&server, &removed).await.unwrap_err().to_string();
     assert!(no_token.contains("status 401 and error \"invalid_client\""), "{no_token}");
-    assert!(refused(data, &["client", "remove", "removed"]).contains("there is no client removed"));
+    assert!(refused(data, &["keys", "remove", "sterling", "removed"]).contains("no key is called so"));
 }
 
 #[tokio::test]
@@ -148,10 +162,12 @@ async fn a_client_has_two_secrets_until_only_the_newest_is_kept() {
     assert_ne!(first.client_secret.expose_secret(), second.client_secret.expose_secret());
     let server = Server::start(data);
     assert!(token(&server, &first).await.is_ok() && token(&server, &second).await.is_ok());
-    let listed = done(data, &["client", "list"]);
-    assert_eq!(rows(&listed), [["ibm", "ibm", "2"]]);
+    assert_eq!(clients(data), [["ibm", "ibm", "client, 2 secrets"]]);
 
-    done(data, &["client", "keep-newest", "ibm"]);
+    let [older, newest] = names(data, "secret of ibm").try_into().unwrap();
+    done(data, &["keys", "remove", "sterling", &older]);
+    let last = refused(data, &["keys", "remove", "sterling", &newest]);
+    assert!(last.contains("say --even-the-last"), "{last}");
     let server = server.restarted(data);
     assert!(token(&server, &first).await.is_err() && token(&server, &second).await.is_ok());
     for name in ["sterling-authority.json", "sterling.json"] {
@@ -167,21 +183,19 @@ async fn a_client_has_two_secrets_until_only_the_newest_is_kept() {
 fn a_client_that_replaces_another_one_takes_over_its_account_and_no_client_changes_its_own() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path();
-    let added = done(data, &["client", "add", "ibm"]);
-    assert!(added.contains("The client's events belong to the account ibm.\n"), "{added}");
-    let added = done(data, &["client", "add", "ibm-2", "--account", "ibm"]);
-    assert!(added.contains("The client's events belong to the account ibm.\n"), "{added}");
-    done(data, &["client", "add", "ibm-2"]);
-    assert_printed("client-list", data, &done(data, &["client", "list"]));
+    for arguments in [&["ibm"][..], &["ibm-2", "--account", "ibm"], &["ibm-2"]] {
+        let added = run(data, &[&["keys", "add", "sterling"], arguments].concat());
+        assert!(errors(&added).contains(" of the account ibm "), "{}", errors(&added));
+    }
 
-    let moved = refused(data, &["client", "add", "ibm-2", "--account", "other"]);
+    let moved = refused(data, &["keys", "add", "sterling", "ibm-2", "--account", "other"]);
     assert!(
         moved.contains("the client ibm-2 belongs to the account ibm") && moved.contains("leave --account"),
         "{moved}"
     );
-    let invalid = refused(data, &["client", "add", "ibm-3", "--account", "hush hush"]);
+    let invalid = refused(data, &["keys", "add", "sterling", "ibm-3", "--account", "hush hush"]);
     assert!(invalid.contains("an account's name is 1 to 64 letters"), "{invalid}");
-    assert_eq!(rows(&done(data, &["client", "list"])), [["ibm", "ibm", "1"], ["ibm-2", "ibm", "2"]]);
+    assert_eq!(clients(data), [["ibm", "ibm", "client, 1 secret"], ["ibm-2", "ibm", "client, 2 secrets"]]);
 }
 
 #[cfg(unix)]
@@ -190,7 +204,7 @@ fn only_the_owner_may_read_what_is_written() {
     use std::os::unix::fs::PermissionsExt as _;
     let parent = tempfile::tempdir().unwrap();
     add_client(parent.path(), "ibm");
-    done(parent.path(), &["signing-key", "add"]);
+    done(parent.path(), &["keys", "add", "sterling", "--signing-key"]);
     for name in ["sterling-authority.json", "sterling.json"] {
         let mode = std::fs::metadata(parent.path().join("keys").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -204,7 +218,12 @@ fn a_verification_document_that_was_lost_is_derived_anew_even_by_a_command_that_
     let path = parent.path().join("keys/sterling.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    refused(parent.path(), &["signing-key", "activate"]);
+    let misfit = run(parent.path(), &["keys", "check", "sterling"]);
+    assert!(!misfit.status.success() && output(&misfit).contains("--repair"), "{}", output(&misfit));
+    done(parent.path(), &["keys", "check", "sterling", "--repair"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    std::fs::remove_file(&path).unwrap();
+    refused(parent.path(), &["keys", "activate", "sterling"]);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -212,19 +231,18 @@ fn a_verification_document_that_was_lost_is_derived_anew_even_by_a_command_that_
 fn settings_of_an_authority_are_checked_and_only_for_a_new_one() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
-    for arguments in [&["client", "list"][..], &["client", "remove", "ibm"], &["signing-key", "add"]] {
-        assert!(refused(&data, arguments).contains("`client add <CLIENT-ID>` makes one"));
-    }
+    assert!(refused(&data, &["keys", "activate", "sterling"]).contains("`keys add sterling <CLIENT-ID>` makes one"));
+    assert!(refused(&data, &["keys", "remove", "sterling", "ibm"]).contains("no key is called so"));
     assert!(!data.exists());
-    let short = ["client", "add", "ibm", "--token-lifetime-seconds", "600"];
+    let short = ["keys", "add", "sterling", "ibm", "--token-lifetime-seconds", "600"];
     assert!(refused(&data, &short).contains("say explicitly that short tokens are meant"));
-    assert!(refused(&data, &["client", "add", "two words"]).contains("1 to 64 letters, digits, dots"));
+    assert!(refused(&data, &["keys", "add", "sterling", "two words"]).contains("1 to 64 letters, digits, dots"));
     assert!(!data.join("keys/sterling-authority.json").exists());
     let settings = ["--short-tokens", "--issuer", "urn:us", "--audience", "urn:them"];
-    let text = done(&data, &[&short[..], &settings].concat());
+    let text = errors(&run(&data, &[&short[..], &settings].concat()));
     assert!(text.contains("600 s (0.16 h)") && text.contains("urn:them"), "{text}");
-    let again = refused(&data, &["client", "add", "ibm", "--issuer", "urn:other"]);
-    assert!(again.contains("--issuer is for a new one"), "{again}");
+    let again = refused(&data, &["keys", "add", "sterling", "ibm", "--issuer", "urn:other"]);
+    assert!(again.contains("--issuer is for a new authority"), "{again}");
 }
 
 #[cfg(not(feature = "aws"))]

@@ -21,7 +21,7 @@ fn the_demo_shows_every_outcome_and_does_so_again_on_the_same_data() {
     assert!(conflicts.iter().all(|entry| entry["kind"] == "conflict" && entry["provider"] == "machnet"));
 
     let listed = output(&run(&data, &["events", "--provider", "accredit", "--since", "1h"]));
-    let outcomes: Vec<String> = rows(&listed).into_iter().map(|row| row[2].clone()).collect();
+    let outcomes: Vec<String> = rows(&listed).into_iter().map(|row| row[1].clone()).collect();
     assert_eq!(outcomes, ["stored", "stored", "quarantined", "stored", "stored", "quarantined"], "{listed}");
 }
 

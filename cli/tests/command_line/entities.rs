@@ -41,7 +41,8 @@ fn an_entity_is_shown_with_its_content_and_its_history_in_the_order_of_arrival()
         let text = listed(data.path(), &[component, "a1"]);
         assert_printed("entities-one", data.path(), &text);
         let rows = rows(&text);
-        assert!(rows[3][5].ends_with(&format!("same as {}", rows[2][5])), "{text}");
+        let place = rows[2][2].split(' ').next().unwrap();
+        assert!(rows[3][2].ends_with(&format!("; same as {place})")), "{text}");
         assert!(rows.is_sorted_by_key(|row| &row[0]), "{text}");
     }
 
@@ -53,8 +54,10 @@ fn an_entity_is_shown_with_its_content_and_its_history_in_the_order_of_arrival()
 
     let events = output(&run(data.path(), &["events", "--outcome", "duplicate"]));
     let [duplicate] = rows_of(&events);
-    assert_eq!(duplicate[3], "agent.Updated", "{events}");
-    assert_eq!(duplicate[5], format!("same as {}", rows(&listed(data.path(), &["agent", "a1"]))[2][5]), "{events}");
+    let shown = listed(data.path(), &["agent", "a1"]);
+    let [_, _, stored, duplicated] =
+        rows_of(&shown).map(|row: Vec<String>| row[2].split(' ').next().unwrap().to_owned());
+    assert_eq!(duplicate[2], format!("nurturecloud.agent.Updated {duplicated} – same as {stored}"), "{events}");
 }
 
 fn rows_of<const COUNT: usize>(text: &str) -> [Vec<String>; COUNT] {
@@ -119,7 +122,7 @@ fn one_id_in_two_accounts_is_two_entities_and_merges_stay_within_theirs() {
     let data = with_test_keys();
     let server = Server::start(data.path());
     let url_of = |account: &str| {
-        let made = run(data.path(), &["nurturecloud-url", "--account", account, "--base-url", &server.url]);
+        let made = run(data.path(), &["keys", "add", "nurturecloud", "--account", account, "--base-url", &server.url]);
         assert!(made.status.success(), "{}", errors(&made));
         output(&made).trim().to_owned()
     };
@@ -222,5 +225,10 @@ fn the_id_of_an_event_is_shown_as_text() {
     let text = output(&run(data.path(), &["events"]));
     assert!(!text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "{text:?}");
     let [row] = rows_of(&text);
-    assert_eq!(row[2..], ["stored", r"x\u{7}\u{a}.y\u{200b}", r"\u{1b}[2J\u{…", ""], "{text}");
+    let [event_type, _, id] = row[2].splitn(3, ' ').collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(
+        [&row[1], event_type, id],
+        ["stored", r"machnet.x\u{7}\u{a}.y\u{200b}", r"– id \u{1b}[2J\u{202e}"],
+        "{text}"
+    );
 }

@@ -19,7 +19,7 @@ fn refused(data: &Path, arguments: &[&str]) -> String {
 
 /// Makes a URL, which is all that is printed.
 fn new_url(data: &Path, arguments: &[&str]) -> String {
-    let text = done(data, &[&["nurturecloud-url"], arguments].concat());
+    let text = done(data, &[&["keys", "add", "nurturecloud"], arguments].concat());
     assert_eq!(text.lines().count(), 1, "{text}");
     text.trim().to_owned()
 }
@@ -30,7 +30,8 @@ fn secret(url: &str) -> &str {
 
 /// Account and fingerprint of every active secret.
 fn active(data: &Path) -> Vec<Vec<String>> {
-    rows(&done(data, &["nurturecloud-url", "--list"]))
+    let rows = rows(&done(data, &["keys", "list", "nurturecloud"]));
+    rows.into_iter().map(|row| row[..2].to_vec()).collect()
 }
 
 fn is_taken(data: &Path, url: &str) -> bool {
@@ -44,7 +45,8 @@ fn is_taken(data: &Path, url: &str) -> bool {
 fn a_url_is_shown_once_and_explained_beside_the_output_and_only_its_hash_is_kept() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
-    let made = run(&data, &["nurturecloud-url", "--base-url", "https://hooks.example.com/", "--account", "north"]);
+    let made =
+        run(&data, &["keys", "add", "nurturecloud", "--base-url", "https://hooks.example.com/", "--account", "north"]);
     let (url, explanation) = (output(&made), errors(&made));
     let secret = url.strip_prefix("https://hooks.example.com/webhooks/nurturecloud/").unwrap().trim();
     assert_eq!(secret.len(), 43);
@@ -52,7 +54,7 @@ fn a_url_is_shown_once_and_explained_beside_the_output_and_only_its_hash_is_kept
     assert!(!explanation.contains(secret) && !keys.contains(secret), "{explanation}{keys}");
     let [account, fingerprint] = active(&data).remove(0).try_into().unwrap();
     assert_eq!(account, "north");
-    assert!(explanation.contains(&format!("account north, fingerprint {fingerprint}")), "{explanation}");
+    assert!(explanation.contains(&format!("{fingerprint} of the account north")), "{explanation}");
     assert!(explanation.contains("`targetUrl`") && explanation.contains("within 15 s"), "{explanation}");
 
     let url = new_url(&data, &[]);
@@ -69,7 +71,9 @@ fn a_new_url_and_the_end_of_an_old_one_count_without_a_restart() {
     assert!(is_taken(data.path(), &old));
 
     let new = new_url(data.path(), &["--base-url", &server.url, "--account", "new"]);
-    done(data.path(), &["nurturecloud-url", "--remove", &fingerprint]);
+    let in_use = refused(data.path(), &["keys", "remove", "nurturecloud", &fingerprint]);
+    assert!(in_use.contains("the key was used at ") && in_use.contains("--yes"), "{in_use}");
+    done(data.path(), &["keys", "remove", "nurturecloud", &fingerprint, "--yes"]);
     let until = Instant::now() + Duration::from_secs(20);
     while !is_taken(data.path(), &new) {
         assert!(Instant::now() < until, "the new url is still refused");
@@ -90,8 +94,8 @@ fn eight_urls_are_live_at_once_and_a_ninth_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path());
     let urls: Vec<String> = (0..8).map(|_| new_url(data.path(), &["--base-url", &server.url])).collect();
-    let ninth = refused(data.path(), &["nurturecloud-url"]);
-    assert!(ninth.contains("8 secrets are active") && ninth.contains("--remove <FINGERPRINT>"), "{ninth}");
+    let ninth = refused(data.path(), &["keys", "add", "nurturecloud"]);
+    assert!(ninth.contains("8 keys are active") && ninth.contains("`keys remove`"), "{ninth}");
     assert!(urls.iter().all(|url| is_taken(data.path(), url)));
 }
 
@@ -101,13 +105,10 @@ fn mistakes_are_explained_without_repeating_what_may_be_a_secret() {
     let pasted = secret(&new_url(data.path(), &[])).to_owned();
     let whole = format!("https://hooks.example.com/webhooks/nurturecloud/{pasted}");
     let without_scheme = whole.trim_start_matches("https://").to_owned();
-    let account = format!("{pasted}!");
     for (arguments, expected) in [
-        (&["nurturecloud-url", "--base-url", &whole][..], "--base-url is what comes before /webhooks/"),
-        (&["nurturecloud-url", "--base-url", "http://hooks.example.com"], "plain http is for this machine"),
-        (&["nurturecloud-url", "--account", &account], "an account's name is 1 to 64 letters"),
-        (&["nurturecloud-url", "--remove", &pasted], "no active secret in"),
-        (&["nurturecloud-url", "--secret", "arn"], "say with --base-url where the stack's webhooks are reached"),
+        (&["keys", "add", "nurturecloud", "--base-url", &whole][..], "--base-url is what comes before /webhooks/"),
+        (&["keys", "add", "nurturecloud", "--base-url", "http://hooks.example.com"], "plain http is for this machine"),
+        (&["keys", "remove", "nurturecloud", &pasted], "no key is called so"),
         (&["send", "nurturecloud", "--url", &without_scheme], "this is not an http or https url"),
         (&["send", "nurturecloud", "--url", "http://127.0.0.1:1"], "there is no secret to end the url with at"),
         (&["send", "nurturecloud", "--url", &whole, "--key", "x"], "--url ends with a secret already"),
@@ -128,12 +129,15 @@ fn the_last_secret_goes_only_when_that_is_meant() {
     let data = tempfile::tempdir().unwrap();
     new_url(data.path(), &[]);
     let fingerprint = active(data.path())[0][1].clone();
-    let last = refused(data.path(), &["nurturecloud-url", "--remove", &fingerprint]);
-    assert!(last.contains("this is the last active secret") && last.contains("--even-the-last"), "{last}");
+    let last = refused(data.path(), &["keys", "remove", "nurturecloud", &fingerprint]);
+    assert!(last.contains("this is the last one") && last.contains("--even-the-last"), "{last}");
     assert_eq!(active(data.path()).len(), 1);
-    let removed = done(data.path(), &["nurturecloud-url", "--remove", &fingerprint, "--even-the-last"]);
-    assert_eq!(removed, "The secret is taken out of main; its URL is refused within 15 s.\n");
-    assert_eq!(done(data.path(), &["nurturecloud-url", "--list"]), "There is no active secret.\n");
+    let removed = done(data.path(), &["keys", "remove", "nurturecloud", &fingerprint[..4], "--even-the-last"]);
+    assert!(removed.contains("what it proves is refused within 15 s"), "{removed}");
+    assert_eq!(
+        done(data.path(), &["keys", "list", "nurturecloud"]),
+        "nurturecloud has no key yet; add one with `keys add nurturecloud`.\n"
+    );
 }
 
 #[test]
@@ -149,8 +153,8 @@ fn a_server_without_a_secret_says_how_to_make_one() {
 fn looking_at_what_is_not_there_makes_nothing() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
-    assert_eq!(done(&data, &["nurturecloud-url", "--list"]), "There is no active secret.\n");
-    assert!(refused(&data, &["nurturecloud-url", "--remove", "00000000"]).contains("no active secret in"));
+    assert!(done(&data, &["keys"]).contains("nurturecloud has no key yet"));
+    assert!(refused(&data, &["keys", "remove", "nurturecloud", "00000000"]).contains("no key is called so"));
     assert!(!data.exists());
 }
 

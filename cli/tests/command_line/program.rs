@@ -24,6 +24,16 @@ pub(crate) fn run(data_directory: &Path, arguments: &[&str]) -> Output {
     program(data_directory, arguments).output().unwrap()
 }
 
+/// Runs the program with this on its standard input.
+pub(crate) fn run_with_input(data_directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    use std::io::Write as _;
+    let mut command = program(data_directory, arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
 pub(crate) fn output(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }

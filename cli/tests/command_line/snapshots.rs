@@ -6,10 +6,12 @@
 use std::path::Path;
 
 /// What differs from run to run. Each stand-in is as wide as what it stands for, so that tables keep their form.
-const FILTERS: [(&str, &str); 9] = [
+const FILTERS: [(&str, &str); 11] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "YYYY-MM-DDThh:mm:ss.fffZ"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "YYYY-MM-DD hh:mm:ss.fff"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD hh:mm:ss"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d", "YYYY-MM-DD hh:mm"),
+    (r"┆ [0-9a-f]{8} ", "┆ xxxxxxxx "),
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
     (r"[0-9a-f]{8}-[0-9a-f]{3}…", "xxxxxxxx-xxx…"),
     (r"[0-9a-f]{12}…", "xxxxxxxxxxxx…"),

@@ -2,7 +2,8 @@
 //!
 //! The conversion in `lambda_http` builds an absolute URL of host, protocol and query, and panics where that is not a URL; a
 //! header with a control character makes it reject the whole event. Either way API Gateway would answer 500 instead of us. No
-//! flow needs any of this, so only method, path, headers and body are read here, and everything else in an event is ignored.
+//! flow needs any of this, so only method, path, headers and body are read here, and the query for what is kept of a refused
+//! request. Everything else in an event is ignored.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use intake_pipeline::evidence::RequestOrigin;
+use intake_pipeline::refused::RawQuery;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -54,6 +56,9 @@ struct HttpApiEvent<'a> {
     request_context: RequestContext<'a>,
     #[serde(borrow)]
     raw_path: Cow<'a, str>,
+    /// As any JSON, because no answer depends on it.
+    #[serde(borrow)]
+    raw_query_string: Option<&'a RawValue>,
     /// Values that came in several headers of one name are joined by a comma.
     #[serde(borrow)]
     headers: Option<BTreeMap<String, &'a RawValue>>,
@@ -98,6 +103,11 @@ impl HttpApiEvent<'_> {
             Some(text) => Bytes::from(text.into_owned()),
         };
         let mut request = Request::new(Full::new(body));
+        let query: Option<String> = self.raw_query_string.and_then(|query| serde_json::from_str(query.get()).ok());
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
+            let query = utf8_percent_encode(&query, NOT_IN_A_QUERY).to_string();
+            request.extensions_mut().insert(RawQuery(query));
+        }
         request.extensions_mut().insert(self.request_context.origin());
         *request.method_mut() =
             Method::from_bytes(self.request_context.http.method.as_bytes()).map_err(|_| UnreadableEvent::Method)?;
@@ -124,6 +134,9 @@ const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
+
+/// Characters that would end a query in a request line.
+const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'#');
 
 /// The path, encoded for a URI. API Gateway has decoded it.
 fn uri(raw_path: &str) -> Option<Uri> {

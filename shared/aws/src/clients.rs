@@ -7,7 +7,8 @@ use intake_providers::ProviderName;
 
 use crate::timeouts::{self, Budget, ContentionBudget};
 use crate::{
-    DynamoDeliveryRecords, DynamoLease, DynamoLedger, DynamoResumePoints, S3Payloads, SecretsManagerSecrets, SqsQueue,
+    DynamoDeliveryRecords, DynamoLease, DynamoLedger, DynamoResumePoints, S3Payloads, S3Refused, SecretsManagerSecrets,
+    SqsQueue,
 };
 
 /// The SDK's configuration, read once, and one connection pool. All ports are created from it.
@@ -57,6 +58,13 @@ impl Clients {
     #[must_use]
     pub fn payloads(&self, bucket: String) -> S3Payloads {
         S3Payloads::new(self.config.clone(), self.payloads, bucket)
+    }
+
+    /// The places for refused requests in a bucket, with the time limits [`timeouts::REFUSED`]. Their client is made with the first
+    /// call.
+    #[must_use]
+    pub fn refused(&self, bucket: String) -> S3Refused {
+        S3Refused::new(self.config.clone(), timeouts::REFUSED, bucket)
     }
 
     /// The secret of this name or ARN.
@@ -114,5 +122,10 @@ impl Clients {
             .timeout_config(calls.timeout_config())
             .retry_config(calls.retry_config())
             .build()
+    }
+
+    #[cfg(feature = "operator")]
+    pub(crate) const fn config(&self) -> &SdkConfig {
+        &self.config
     }
 }

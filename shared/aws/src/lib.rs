@@ -23,7 +23,7 @@ pub use dynamodb::DynamoLedger;
 pub use lease::DynamoLease;
 pub use platform::Aws;
 pub use resume_points::DynamoResumePoints;
-pub use s3::S3Payloads;
+pub use s3::{S3Payloads, S3Refused};
 pub use secret_documents::{ReplaceError, SecretDocument};
 pub use secrets_manager::SecretsManagerSecrets;
 pub use sqs::SqsQueue;

@@ -1,13 +1,21 @@
 //! What the operator's commands ask of a deployed stack. The functions are built without it.
 
+mod active_secrets;
 mod entities;
+mod health;
 mod hours;
 mod items;
 mod records;
+mod refused;
 mod search;
+mod server_clock;
 mod stack;
+mod stack_error;
 mod time_index;
 
+pub use health::{Alarm, Schedule, Subscribers};
 pub use records::StackRecords;
+pub use refused::StackRefused;
 pub use search::LOOK_BACK;
-pub use stack::{Stack, StackError};
+pub use stack::Stack;
+pub use stack_error::StackError;

@@ -10,6 +10,7 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use bytes::Bytes;
 use intake_pipeline::payloads::{PayloadKey, PayloadReader, Payloads};
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::refused::keeper::{PutNew, RefusedStore};
 
 use crate::port_error::port_error;
 use crate::timeouts::Budget;
@@ -18,22 +19,33 @@ const PUT: &str = "s3 PutObject";
 const GET: &str = "s3 GetObject";
 
 /// A bucket of S3.
-///
-/// The client is created by the first call: an intake seldom stores a body, and a client costs memory and start-up time.
 #[derive(Debug)]
 pub struct S3Payloads {
+    client: LazyClient,
+    bucket: String,
+}
+
+/// Places for refused requests in a bucket of S3.
+#[derive(Debug)]
+pub struct S3Refused {
+    client: LazyClient,
+    bucket: String,
+}
+
+/// A client that is created by the first call: an intake seldom stores a body, and a client costs memory and start-up time.
+#[derive(Debug)]
+pub(crate) struct LazyClient {
     config: SdkConfig,
     budget: Budget,
-    bucket: String,
     client: OnceLock<Client>,
 }
 
-impl S3Payloads {
-    pub(crate) const fn new(config: SdkConfig, budget: Budget, bucket: String) -> Self {
-        Self { config, budget, bucket, client: OnceLock::new() }
+impl LazyClient {
+    pub(crate) const fn new(config: SdkConfig, budget: Budget) -> Self {
+        Self { config, budget, client: OnceLock::new() }
     }
 
-    fn client(&self) -> &Client {
+    pub(crate) fn get(&self) -> &Client {
         self.client.get_or_init(|| {
             let config = Builder::from(&self.config)
                 .timeout_config(self.budget.timeout_config())
@@ -48,6 +60,12 @@ impl S3Payloads {
     fn is_at_another_address(&self) -> bool {
         self.config.endpoint_url().is_some()
             || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some_and(|endpoint| !endpoint.is_empty())
+    }
+}
+
+impl S3Payloads {
+    pub(crate) const fn new(config: SdkConfig, budget: Budget, bucket: String) -> Self {
+        Self { client: LazyClient::new(config, budget), bucket }
     }
 
     fn missing(&self, key: &PayloadKey) -> PortError {
@@ -78,7 +96,7 @@ impl S3Payloads {
 
 impl PayloadReader for S3Payloads {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        let object = match self.client().get_object().bucket(&self.bucket).key(key.as_str()).send().await {
+        let object = match self.client.get().get_object().bucket(&self.bucket).key(key.as_str()).send().await {
             Ok(object) => object,
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => {
                 return Err(self.missing(key));
@@ -95,7 +113,8 @@ impl PayloadReader for S3Payloads {
 
 impl Payloads for S3Payloads {
     async fn put(&self, key: &PayloadKey, bytes: Bytes) -> Result<(), PortError> {
-        self.client()
+        self.client
+            .get()
             .put_object()
             .bucket(&self.bucket)
             .key(key.as_str())
@@ -105,6 +124,37 @@ impl Payloads for S3Payloads {
             .await
             .map(|_| ())
             .map_err(|error| port_error(PUT, &error))
+    }
+}
+
+impl S3Refused {
+    pub(crate) const fn new(config: SdkConfig, budget: Budget, bucket: String) -> Self {
+        Self { client: LazyClient::new(config, budget), bucket }
+    }
+}
+
+impl RefusedStore for S3Refused {
+    async fn put_new(&self, key: &str, document: Bytes) -> Result<PutNew, PortError> {
+        let put = self
+            .client
+            .get()
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .if_none_match("*")
+            .content_type("application/json")
+            .body(document.into());
+        match put.send().await {
+            Ok(_) => Ok(PutNew::Written),
+            // 409 when another write to the place is under way.
+            // Source: "How to prevent object overwrites with conditional writes" in the S3 user guide.
+            Err(error)
+                if error.raw_response().is_some_and(|response| [409, 412].contains(&response.status().as_u16())) =>
+            {
+                Ok(PutNew::Taken)
+            }
+            Err(error) => Err(port_error(PUT, &error)),
+        }
     }
 }
 
@@ -129,9 +179,9 @@ mod tests {
     async fn the_client_is_created_by_the_first_call() {
         let service = TestService::replying(&[answer(200, "")]);
         let payloads = payloads(&service);
-        assert!(payloads.client.get().is_none());
+        assert!(payloads.client.client.get().is_none());
         payloads.put(&key(), Bytes::from_static(b"body")).await.unwrap();
-        assert!(payloads.client.get().is_some());
+        assert!(payloads.client.client.get().is_some());
     }
 
     #[tokio::test]
@@ -180,5 +230,40 @@ mod tests {
         let service = TestService::replying(&[answer(503, slow_down), answer(200, "")]);
         payloads(&service).put(&key(), Bytes::from_static(b"body")).await.unwrap();
         assert_eq!(service.received().len(), 2);
+    }
+
+    fn refused(service: &TestService) -> S3Refused {
+        service.clients().refused("the-bucket".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_is_put_where_nothing_is_yet() {
+        let service = TestService::replying(&[answer(200, "")]);
+        let put = refused(&service).put_new("refused/machnet/2026-11-21T09/007", Bytes::from_static(b"{}")).await;
+        assert_eq!(put.unwrap(), PutNew::Written);
+        let [request] = &service.received()[..] else { panic!("one request was expected") };
+        assert_eq!(request.line, "PUT /the-bucket/refused/machnet/2026-11-21T09/007?x-id=PutObject");
+        assert_eq!((request.header("if-none-match"), &request.body[..]), (Some("*"), &b"{}"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_taken_or_being_taken_is_not_an_error() {
+        for (status, code) in [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict")] {
+            let service = TestService::replying(&[answer(status, &format!("<Error><Code>{code}</Code></Error>"))]);
+            let put = refused(&service).put_new("refused/machnet/2026-11-21T09/007", Bytes::new()).await;
+            assert_eq!((put.unwrap(), service.received().len()), (PutNew::Taken, 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_is_put_once_whatever_the_answer_is() {
+        let slow_down = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
+        for reply in [answer(503, slow_down), answer(403, "<Error><Code>AccessDenied</Code></Error>"), Reply::Hang] {
+            let service = TestService::replying(&[reply]);
+            let started = std::time::Instant::now();
+            refused(&service).put_new("refused/machnet/2026-11-21T09/007", Bytes::new()).await.unwrap_err();
+            assert_eq!(service.received().len(), 1);
+            assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+        }
     }
 }

@@ -67,7 +67,9 @@ impl SecretDocument {
         Self::with(&config, secret_id)
     }
 
-    fn with(config: &SdkConfig, secret_id: &str) -> Self {
+    /// The secret of this name or ARN, with clients of this configuration.
+    #[must_use]
+    pub(crate) fn with(config: &SdkConfig, secret_id: &str) -> Self {
         Self { client: Client::new(config), secret_id: secret_id.to_owned() }
     }
 

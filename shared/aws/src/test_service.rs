@@ -49,10 +49,17 @@ impl Reply {
 pub(crate) struct Received {
     /// The request line, such as `PUT /bucket/key?x-id=PutObject`.
     pub(crate) line: String,
+    /// The headers, as they came.
+    headers: Vec<String>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Received {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.iter().filter_map(|line| line.split_once(':'));
+        headers.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -122,7 +129,8 @@ fn serve(mut stream: TcpStream, reply: &impl Fn(usize, &Received) -> Reply, log:
         .map_or(0, |(_, value)| value.trim().parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    let request = Received { line: head.first().unwrap().trim_end_matches(" HTTP/1.1").to_owned(), body };
+    let line = head.first().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+    let request = Received { line, headers: head.iter().skip(1).cloned().collect(), body };
     let index = {
         let mut log = log.lock().unwrap();
         log.push(request.clone());

@@ -72,6 +72,16 @@ pub const INTAKE: Budget = Budget {
 /// so there is time for only one more.
 pub const INTAKE_PAYLOADS: Budget = Budget { attempt: Duration::from_millis(1_400), attempts: 2, ..INTAKE };
 
+/// Keeping a refused request, for which its answer waits 300 ms at most. One attempt only: each is billed, and a stranger causes
+/// it.
+pub const REFUSED: Budget = Budget {
+    connect: Duration::from_millis(300),
+    attempt: Duration::from_millis(300),
+    operation: Duration::from_millis(300),
+    attempts: 1,
+    ..INTAKE
+};
+
 /// Every call of the processor, which has 30 seconds and redelivers failed records.
 ///
 /// Long enough for throttling to pass. Three operations in a row, usually the maximum for one event, fit into the function's

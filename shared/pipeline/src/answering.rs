@@ -13,8 +13,9 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use intake_providers::answer::{Fault, Rejection};
 use tokio::time::{Instant, timeout_at};
 
-/// When a request must be answered at the latest, for callers that know: put into the request's extensions, it bounds the
-/// flow's own deadline. Lambda ends an invocation at its timeout, whatever the settings say.
+/// When a request must be answered at the latest. Callers that know put it into the request's extensions, where it bounds the
+/// flow's own deadline: Lambda ends an invocation at its timeout, whatever the settings say. A flow puts its deadline into the
+/// extensions of its answer, for what is done before that is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerBy(pub Instant);
 
@@ -37,15 +38,8 @@ impl Guard {
         self.uncharged_start_milliseconds.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// Runs the work on a request until the deadline, or until `answer_by` if that is earlier, and returns how long it took beside
-    /// what it came to.
-    ///
-    /// [`Fault::DeadlineExceeded`] when the work was given up, and [`Fault::Panic`] when it panicked.
-    pub(crate) async fn run<T>(
-        &self,
-        answer_by: Option<AnswerBy>,
-        work: impl Future<Output = T>,
-    ) -> (Result<T, Fault>, Duration) {
+    /// Runs the work on a request until the deadline, or until `answer_by` if that is earlier.
+    pub(crate) async fn run<T>(&self, answer_by: Option<AnswerBy>, work: impl Future<Output = T>) -> Ran<T> {
         let started = Instant::now();
         let start = Duration::from_millis(self.uncharged_start_milliseconds.swap(0, Ordering::Relaxed));
         let own = started + self.deadline.saturating_sub(start);
@@ -55,8 +49,18 @@ impl Guard {
             Ok(Err(_panic)) => Err(Fault::Panic),
             Err(_elapsed) => Err(Fault::DeadlineExceeded),
         };
-        (result, started.elapsed())
+        Ran { result, duration: started.elapsed(), answer_by: AnswerBy(answer_by) }
     }
+}
+
+/// What work on a request came to.
+pub(crate) struct Ran<T> {
+    /// [`Fault::DeadlineExceeded`] when the work was given up, and [`Fault::Panic`] when it panicked.
+    pub(crate) result: Result<T, Fault>,
+    /// How long it took.
+    pub(crate) duration: Duration,
+    /// When the answer is due.
+    pub(crate) answer_by: AnswerBy,
 }
 
 /// Reads a body up to a limit, in bytes.

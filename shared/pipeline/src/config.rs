@@ -12,6 +12,7 @@ use tracing::level_filters::LevelFilter;
 use crate::drain::DrainSettings;
 use crate::intake::IntakeSettings;
 use crate::processor::ProcessorSettings;
+use crate::refused::keeper::MAX_KEPT_PER_HOUR;
 use crate::telemetry::TelemetrySettings;
 
 mod resync;
@@ -27,6 +28,8 @@ pub struct IntakeConfig {
     pub payloads_bucket: String,
     /// `SECRET_ID`: the name or ARN of the secret with the provider's keys.
     pub secret_id: String,
+    /// `KEEP_REFUSED`: how many refused requests are kept an hour.
+    pub keep_refused: Option<KeepRefused>,
     /// The flow's own settings: `DEADLINE_MILLISECONDS` and `SECRET_REFRESH_SECONDS`.
     pub settings: IntakeSettings,
 }
@@ -42,6 +45,7 @@ impl IntakeConfig {
             queue_url: reader.required("QUEUE_URL", "the queue's URL"),
             payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large bodies"),
             secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the keys"),
+            keep_refused: keep_refused(&mut reader),
             settings: intake_settings(&mut reader),
         };
         reader.finish(config)
@@ -53,6 +57,8 @@ impl IntakeConfig {
 pub struct TokenEndpointConfig {
     /// `SECRET_ID`: the name or ARN of the secret with the authority's whole document.
     pub secret_id: String,
+    /// `KEEP_REFUSED`: how many refused requests are kept an hour. They need `PAYLOADS_BUCKET`.
+    pub keep_refused: Option<KeepRefused>,
     /// The flow's own settings: `DEADLINE_MILLISECONDS` and `SECRET_REFRESH_SECONDS`.
     pub settings: IntakeSettings,
 }
@@ -66,10 +72,20 @@ impl TokenEndpointConfig {
         let mut reader = Reader::new(&variable);
         let config = Self {
             secret_id: reader.required("SECRET_ID", "the name or ARN of the secret with the signing keys"),
+            keep_refused: keep_refused(&mut reader),
             settings: intake_settings(&mut reader),
         };
         reader.finish(config)
     }
+}
+
+/// That refused requests are kept, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepRefused {
+    /// Maximum number of requests that the function keeps an hour.
+    pub max_per_hour: u8,
+    /// The bucket.
+    pub bucket: String,
 }
 
 /// Settings of the processor.
@@ -191,6 +207,17 @@ fn intake_settings(reader: &mut Reader<'_>) -> IntakeSettings {
     }
 }
 
+/// Whether refused requests are kept. 0 keeps none.
+fn keep_refused(reader: &mut Reader<'_>) -> Option<KeepRefused> {
+    match reader.number("KEEP_REFUSED", 0, 0..=MAX_KEPT_PER_HOUR) {
+        0 => None,
+        max_per_hour => {
+            let bucket = reader.required("PAYLOADS_BUCKET", "the name of the bucket for refused requests");
+            Some(KeepRefused { max_per_hour, bucket })
+        }
+    }
+}
+
 /// How long delivery records are kept. 0 days keep none.
 fn delivery_retention(reader: &mut Reader<'_>, default: Option<Duration>) -> Option<Duration> {
     const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
@@ -278,6 +305,22 @@ mod tests {
         assert_eq!(retention("7").unwrap(), Some(Duration::from_secs(604_800)));
         assert_eq!(retention("0").unwrap(), None);
         assert!(retention("-1").unwrap_err().to_string().contains("DELIVERY_RETENTION_DAYS"));
+    }
+
+    #[test]
+    fn refused_requests_are_kept_only_if_asked_for_and_then_need_a_bucket() {
+        let kept = |number: &str, bucket: &str| {
+            let config = TokenEndpointConfig::from_environment(|name| {
+                let known = [("SECRET_ID", "secret"), ("KEEP_REFUSED", number), ("PAYLOADS_BUCKET", bucket)];
+                known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            });
+            config.map(|config| config.keep_refused)
+        };
+        assert_eq!(kept("", "").unwrap(), None);
+        assert_eq!(kept("0", "b").unwrap(), None);
+        assert_eq!(kept("20", "b").unwrap(), Some(KeepRefused { max_per_hour: 20, bucket: "b".to_owned() }));
+        assert!(kept("20", "").unwrap_err().to_string().contains("PAYLOADS_BUCKET is not set"));
+        assert!(kept("101", "b").unwrap_err().to_string().contains("KEEP_REFUSED is \"101\""));
     }
 
     #[test]

@@ -163,13 +163,15 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
     {
         let progress = self.begin(Evidence::of(&request));
         let answer_by = request.extensions().get().copied();
-        let (result, duration) = self.guard.run(answer_by, self.take(request, &progress)).await;
-        let answer = match result {
+        let ran = self.guard.run(answer_by, self.take(request, &progress)).await;
+        let answer = match ran.result {
             Ok(Ok(())) => Answer::Accepted,
             Ok(Err(answer)) => answer,
             Err(fault) => Answer::RetryLater(fault),
         };
-        self.conclude(&answer, &progress, duration)
+        let mut response = self.conclude(&answer, &progress, ran.duration);
+        response.extensions_mut().insert(ran.answer_by);
+        response
     }
 
     fn begin(&self, evidence: Evidence) -> Progress {

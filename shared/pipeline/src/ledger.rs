@@ -10,6 +10,7 @@ mod port;
 
 pub use data::{EnvelopeData, EventData};
 pub use entry::{AliasEntry, Entry, EventEntry, Occurrence, ProgressEntry, QuarantineEntry, TIME_SHARDS, TimeIndex};
+pub(crate) use key::EVENT_SORT;
 pub use key::EntryKey;
 pub use outcome::{Outcome, OutcomeCounts};
 pub use port::{Condition, ConditionalPut, Ledger, LedgerReader, PutOutcome};

@@ -20,6 +20,7 @@ pub mod queue;
 pub mod queue_message;
 pub mod recording;
 pub mod records;
+pub mod refused;
 pub mod resync;
 pub mod secrets;
 pub mod telemetry;

@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::delivery_record::KeptBody;
 use crate::ledger::{
-    AliasEntry, Condition, ConditionalPut, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
+    AliasEntry, Condition, ConditionalPut, EVENT_SORT, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
     LedgerReader as _, Occurrence, Outcome, ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
 };
 use crate::payloads::{PayloadKey, Payloads};
@@ -106,9 +106,6 @@ impl Recorded {
         self
     }
 }
-
-/// The sort key of an event that has an identity of its own.
-const EVENT_SORT: &str = "event";
 
 /// A delivery whose events are being recorded, and what has been stored once for all of them.
 pub struct Recording<'a> {

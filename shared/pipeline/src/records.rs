@@ -12,12 +12,14 @@ use crate::payloads::PayloadReader;
 use crate::port_error::PortError;
 
 mod delivery_filter;
+mod event_data;
 mod event_filter;
 mod listing;
 mod recorded_event;
 mod time_range;
 
 pub use delivery_filter::DeliveryFilter;
+pub use event_data::ReadEventDataError;
 pub use event_filter::EventFilter;
 pub use listing::Listing;
 pub use recorded_event::RecordedEvent;

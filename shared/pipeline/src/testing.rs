@@ -50,7 +50,7 @@ pub(crate) enum Behaviour {
 }
 
 impl Behaviour {
-    async fn before(self, operation: &'static str) -> Result<(), PortError> {
+    pub(crate) async fn before(self, operation: &'static str) -> Result<(), PortError> {
         match self {
             Self::Work | Self::FailAfterwards => Ok(()),
             Self::Fail => Err(PortError::of(operation, "out of order")),
@@ -405,7 +405,7 @@ impl Clock for TestClock {
 
     fn new_delivery_id(&self, received_at: Timestamp) -> DeliveryId {
         let mut state = self.0.lock().unwrap();
-        state.1 += 1;
+        state.1 = state.1.wrapping_add(1);
         DeliveryId::new(received_at, [state.1; 10])
     }
 }

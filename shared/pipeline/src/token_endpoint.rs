@@ -140,10 +140,12 @@ impl<P: Platform> Inner<P> {
         let answer_by = request.extensions().get().copied();
         let evidence = Evidence::of(&request);
         let named = OnceLock::new();
-        let (result, duration) = self.guard.run(answer_by, self.token(request, &named)).await;
-        let result = result.unwrap_or_else(|fault| Err(NoToken::Fault(fault)));
-        report(&result, named.get(), &evidence, duration);
-        respond(&result)
+        let ran = self.guard.run(answer_by, self.token(request, &named)).await;
+        let result = ran.result.unwrap_or_else(|fault| Err(NoToken::Fault(fault)));
+        report(&result, named.get(), &evidence, ran.duration);
+        let mut response = respond(&result);
+        response.extensions_mut().insert(ran.answer_by);
+        response
     }
 
     /// `named` becomes the client that asks, if the document has it. Another id is not kept: it may be a secret in the wrong place.

@@ -36,6 +36,8 @@ use crate::split::Events;
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
+mod keys;
+
 const SIGNATURE_HEADER: &str = "x-signature";
 const SIGNATURE_FORM: &str = "the base64 of an RSA signature of 2048 to 8192 bits";
 const SIGNED_HEADER: SignedHeader =

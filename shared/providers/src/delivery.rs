@@ -69,7 +69,14 @@ impl DeliveryId {
     /// The delivery of an event with such an id.
     #[must_use]
     pub fn of_event_id(event_id: &str) -> Option<Self> {
-        event_id.rsplit_once('.').and_then(|(delivery_id, _)| delivery_id.parse().ok())
+        Self::and_index_of(event_id).map(|(delivery_id, _)| delivery_id)
+    }
+
+    /// The delivery of an event with such an id, and the event's place in it.
+    #[must_use]
+    pub fn and_index_of(event_id: &str) -> Option<(Self, EventIndex)> {
+        let (delivery_id, index) = event_id.rsplit_once('.')?;
+        Some((delivery_id.parse().ok()?, EventIndex(index.parse().ok()?)))
     }
 }
 
@@ -182,7 +189,10 @@ mod tests {
     fn the_id_of_an_event_names_its_delivery() {
         let id = DeliveryId::new(Timestamp::from_unix_milliseconds(1_795_257_000_123).unwrap(), [7; 10]);
         assert_eq!(DeliveryId::of_event_id(&id.event_id(EventIndex(12))), Some(id));
-        assert_eq!(DeliveryId::of_event_id("evt.1"), None);
+        assert_eq!(DeliveryId::and_index_of(&id.event_id(EventIndex(12))), Some((id, EventIndex(12))));
+        for other in ["evt.1", &format!("{id}.evt"), &format!("{id}.-1"), &id.to_string()] {
+            assert_eq!(DeliveryId::of_event_id(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod json;
 pub mod json_place;
 pub mod kept_headers;
+pub mod key_ring;
 pub mod malformed;
 pub mod oauth;
 pub mod path_secret;

@@ -35,6 +35,8 @@ use crate::split::Events;
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook, signature_header};
 
+mod keys;
+
 const SIGNATURE_HEADER: &str = "x-raas-webhook-signature";
 const SIGNATURE_FORM: &str = "64 hex digits";
 const SIGNED_HEADER: SignedHeader =

@@ -30,6 +30,7 @@ use crate::timestamp::Timestamp;
 
 mod account;
 mod connection_string;
+mod keys;
 
 /// How long content without an id is remembered, so that a redelivery is marked a repeat. NowCerts keeps events for a replay
 /// for at least three days, and a delivery may stay in our queue and dead-letter queue for 18 days.

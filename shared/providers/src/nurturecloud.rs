@@ -35,6 +35,7 @@ use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook, WebhookRoute};
 
 pub mod component;
+mod keys;
 pub mod resync;
 
 /// Maximum length of an entity's id or name, in bytes. NurtureCloud's ids are UUIDs; ours have to fit into the keys of an index.

@@ -2,7 +2,8 @@
 //!
 //! A line names a provider's type, its module, and how its events arrive. The module's name is the provider's name wherever one
 //! is written. The list generates [`ProviderName`], the [`Settings`] of all providers with the dispatch from a delivery to its
-//! events, the routes of the webhooks, and a visitor over the webhooks' types. A function names one type and links no other.
+//! events, the routes of the webhooks, and the keys of each for the operator's
+//! commands, and a visitor over the webhooks' types. A function names one type and links no other.
 
 /// Passes the list to a macro: for each provider the type, its module, and whether it has a `webhook` or a `queue`.
 #[macro_export]
@@ -26,5 +27,7 @@ macro_rules! providers {
 mod dispatch;
 pub(crate) mod name;
 
-pub use dispatch::{Settings, VisitQueueSources, VisitWebhooks, visit_queue_sources, visit_webhooks, webhook_route};
+pub use dispatch::{
+    Settings, VisitQueueSources, VisitWebhooks, key_ring, visit_queue_sources, visit_webhooks, webhook_route,
+};
 pub use name::{ProviderName, UnknownProvider};

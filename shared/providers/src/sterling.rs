@@ -33,6 +33,8 @@ use crate::split::{Events, MAX_EVENTS};
 use crate::timestamp::Timestamp;
 use crate::webhook::{KeyFreshness, VerifyError, Webhook};
 
+mod keys;
+
 /// Maximum number of an event's attributes that are repeated beside its data. The data and the envelope hold all of them.
 const MAX_ATTRIBUTES: usize = 32;
 

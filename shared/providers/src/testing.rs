@@ -1,5 +1,7 @@
 //! Deliveries for tests of the providers' rules.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -8,6 +10,7 @@ use crate::active_keys::MatchedKey;
 use crate::authentic::KeptHeader;
 use crate::delivery::{Delivery, DeliveryId};
 use crate::digest::Sha256Digest;
+use crate::key_ring::change::Circumstances;
 use crate::registry::ProviderName;
 use crate::signature::KeyFingerprint;
 use crate::timestamp::Timestamp;
@@ -36,5 +39,15 @@ pub(crate) fn delivery(provider: ProviderName, headers: &[(&str, &str)], body: &
             .collect(),
         body: Bytes::copy_from_slice(body),
         sha256: Sha256Digest::of(body),
+    }
+}
+
+/// Those of a stack at `https://hooks.example.com`.
+pub(crate) fn circumstances() -> Circumstances {
+    Circumstances {
+        base_url: Some("https://hooks.example.com".to_owned()),
+        secret_refresh: Duration::from_secs(300),
+        added_within: Duration::from_secs(15),
+        now: Timestamp::parse("2026-11-21T09:30:00Z").unwrap(),
     }
 }

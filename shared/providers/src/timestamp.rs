@@ -56,6 +56,14 @@ impl Timestamp {
         Self::from_unix_milliseconds(self.unix_milliseconds().saturating_add(milliseconds)).unwrap_or(Self::LAST)
     }
 
+    /// The instant `duration` earlier, saturating at [`Self::EPOCH`].
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let earlier = self.unix_milliseconds().saturating_sub(milliseconds);
+        Self::from_unix_milliseconds(earlier).unwrap_or(Self::EPOCH)
+    }
+
     /// The hour as `2026-11-21T09`.
     #[must_use]
     pub fn hour(self) -> String {

@@ -164,8 +164,8 @@ impl Imitation for Imitated {
         if document.keys.len() >= MAX_ACTIVE_KEYS {
             return Err(SimulatorError::NoRoom {
                 path: found.path(SECRET),
-                reason: "as many secrets are active as can be; take one out first with `nurturecloud-url --remove \
-                         <FINGERPRINT>`, and `--list` shows them",
+                reason: "as many secrets are active as can be; take one out first with `keys remove nurturecloud \
+                         <FINGERPRINT>`, and `keys list nurturecloud` shows them",
             });
         }
         let secret = new_path_secret()?;

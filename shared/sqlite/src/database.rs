@@ -141,11 +141,29 @@ impl Database {
         operation: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
+        self.run(operation, TransactionBehavior::Immediate, work).await
+    }
+
+    /// Runs work that only reads, which no writer waits for, however long it takes. What it reads is of one moment.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        self.run(operation, TransactionBehavior::Deferred, work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+    ) -> Result<T, PortError> {
         let connection = Arc::clone(&self.connection);
         let run = move || {
             // A panic in earlier work has rolled its transaction back, so the connection is still usable.
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = connection.transaction_with_behavior(behavior)?;
             let result = work(&transaction)?;
             transaction.commit()?;
             Ok(result)

@@ -29,7 +29,7 @@ impl SqliteDeliveryRecords {
     pub(crate) async fn list(&self, filter: &DeliveryFilter) -> Result<Listing<DeliveryRecord>, PortError> {
         let filter = filter.clone();
         self.0
-            .transaction("sqlite list deliveries", move |transaction| {
+            .read("sqlite list deliveries", move |transaction| {
                 let sql = "SELECT delivery_id, record FROM delivery_records
                      WHERE (?1 IS NULL OR provider = ?1) AND received_at >= ?2 AND received_at < ?3
                      ORDER BY received_at DESC, delivery_id DESC";
@@ -61,7 +61,7 @@ impl SqliteDeliveryRecords {
     pub(crate) async fn find(&self, delivery_id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         let delivery_id = delivery_id.to_string();
         self.0
-            .transaction("sqlite find delivery", move |transaction| {
+            .read("sqlite find delivery", move |transaction| {
                 let sql = "SELECT record FROM delivery_records WHERE delivery_id = ?1";
                 let text: Option<String> = transaction.query_row(sql, [&delivery_id], |row| row.get(0)).optional()?;
                 text.map(|text| parse(&delivery_id, &text)).transpose()
@@ -122,6 +122,8 @@ fn parse(delivery_id: &str, text: &str) -> Result<DeliveryRecord, WorkError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use intake_pipeline::delivery_record::{EventOutcome, HeaderText, RecordedHeader};
     use intake_pipeline::ledger::{Outcome, OutcomeCounts, TimeIndex};
@@ -167,7 +169,7 @@ mod tests {
             further_outcomes: OutcomeCounts { stored: 1, ..OutcomeCounts::default() },
             event_types: vec!["machnet.done".to_owned()],
             expires_at: seconds + 30 * DAY,
-            time_index: TimeIndex { time_bucket: "b".to_owned(), time_order: "o".to_owned() },
+            time_index: TimeIndex { time_bucket: "b".to_owned(), time_order: format!("{number}") },
         }
     }
 
@@ -196,6 +198,9 @@ mod tests {
         })
         .await;
         assert_eq!(late, [second.clone(), third.clone()]);
+        let known = |record: &DeliveryRecord| (record.time_index.time_order.clone(), record.received_at);
+        let except = Arc::new([known(&first), known(&third)].into());
+        assert_eq!(list(DeliveryFilter { except, ..DeliveryFilter::default() }).await, [second.clone()]);
         assert_eq!(list(DeliveryFilter { most: Some(1), ..DeliveryFilter::default() }).await, [third]);
         assert_eq!(records.find(second.delivery_id).await.unwrap(), Some(second));
         assert_eq!(records.find(DeliveryId::new(at(9), [9; 10])).await.unwrap(), None);

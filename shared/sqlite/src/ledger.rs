@@ -15,6 +15,9 @@ use rusqlite::{OptionalExtension as _, Transaction};
 
 use crate::database::{Database, WorkError};
 
+/// Number of events beyond twice those that are wanted at which a listing drops the earliest.
+const MAX_SPARE_EVENTS: usize = 1024;
+
 /// The ledger in a database file.
 #[derive(Clone, Debug)]
 pub struct SqliteLedger(Database);
@@ -30,11 +33,11 @@ impl SqliteLedger {
     pub(crate) async fn list(&self, filter: &EventFilter) -> Result<Listing<RecordedEvent>, PortError> {
         let filter = filter.clone();
         self.0
-            .transaction("sqlite list events", move |transaction| {
-                let sql = "SELECT partition, sort, entry FROM ledger
+            .read("sqlite list events", move |transaction| {
+                let sql = "SELECT partition, sort, received_at, entry FROM ledger
                      WHERE outcome IS NOT NULL AND (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR outcome = ?2)
                          AND received_at >= ?3 AND received_at < ?4
-                     ORDER BY received_at DESC, rowid DESC";
+                     ORDER BY received_at DESC";
                 let mut statement = transaction.prepare(sql)?;
                 let parameters = (
                     filter.provider.map(ProviderName::as_str),
@@ -42,16 +45,26 @@ impl SqliteLedger {
                     filter.received.since.map_or(i64::MIN, Timestamp::unix_milliseconds),
                     filter.received.until.map_or(i64::MAX, Timestamp::unix_milliseconds),
                 );
-                let read = |row: &rusqlite::Row<'_>| {
-                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-                };
+                let most = filter.most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
                 let mut listing = Listing::default();
-                for row in statement.query_map(parameters, read)? {
-                    if filter.most.is_some_and(|most| listing.found.len() as u64 >= u64::from(most)) {
+                let mut earliest = i64::MAX;
+                let mut rows = statement.query(parameters)?;
+                while let Some(row) = rows.next()? {
+                    let received_at: i64 = row.get(2)?;
+                    // The events of one delivery are recorded in any order, so the latest of one moment are known when all were read.
+                    if listing.found.len() >= most && received_at < earliest {
                         break;
                     }
-                    let (partition, sort, text) = row?;
-                    let key = EntryKey { partition, sort };
+                    earliest = received_at;
+                    if listing.found.len() > most.saturating_mul(2).saturating_add(MAX_SPARE_EVENTS) {
+                        keep_latest(&mut listing.found, most);
+                    }
+                    let key = EntryKey { partition: row.get(0)?, sort: row.get(1)? };
+                    // Decided by the key, so that whoever asks again and again costs little.
+                    if !filter.may_match(&key) {
+                        continue;
+                    }
+                    let text: String = row.get(3)?;
                     match parse(&key, &text) {
                         Ok(entry) => listing
                             .found
@@ -59,9 +72,7 @@ impl SqliteLedger {
                         Err(_) => listing.unreadable.push(key),
                     }
                 }
-                listing.found.reverse();
-                // The events of one delivery are recorded in any order.
-                listing.found.sort_by_key(RecordedEvent::made);
+                keep_latest(&mut listing.found, most);
                 Ok(listing)
             })
             .await
@@ -72,7 +83,7 @@ impl SqliteLedger {
     /// Lists entities of all businesses, ordered by component and id.
     pub(crate) async fn entities(&self) -> Result<Listing<EntityEntry>, PortError> {
         self.0
-            .transaction("sqlite list entities", |transaction| {
+            .read("sqlite list entities", |transaction| {
                 let mut statement = transaction.prepare("SELECT partition, entry FROM ledger WHERE sort = ?1")?;
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
                 let mut listing = Listing::default();
@@ -94,7 +105,7 @@ impl SqliteLedger {
     pub(crate) async fn history(&self, entity: &EntryKey) -> Result<Listing<EventEntry>, PortError> {
         let partition = entity.partition.clone();
         self.0
-            .transaction("sqlite list an entity's events", move |transaction| {
+            .read("sqlite list an entity's events", move |transaction| {
                 let sql = "SELECT sort, entry FROM ledger WHERE partition = ?1 AND sort >= 'event#' AND sort < 'event$'
                      ORDER BY sort";
                 let mut statement = transaction.prepare(sql)?;
@@ -118,7 +129,7 @@ impl LedgerReader for SqliteLedger {
     async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
         let key = key.clone();
         self.0
-            .transaction("sqlite get entity", move |transaction| match at(transaction, &key)? {
+            .read("sqlite get entity", move |transaction| match at(transaction, &key)? {
                 None => Ok(None),
                 Some((Entry::Entity(entity), _)) => Ok(Some(*entity)),
                 Some(_) => Err(WorkError::NoEntity { partition: key.partition, sort: key.sort }),
@@ -128,9 +139,7 @@ impl LedgerReader for SqliteLedger {
 
     async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
         let key = key.clone();
-        self.0
-            .transaction("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry)))
-            .await
+        self.0.read("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry))).await
     }
 }
 
@@ -139,6 +148,12 @@ impl Ledger for SqliteLedger {
         let puts = puts.to_vec();
         self.0.transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts)).await
     }
+}
+
+/// Sorts events by their arrival and their place in their delivery, and keeps the last ones.
+fn keep_latest(events: &mut Vec<RecordedEvent>, most: usize) {
+    events.sort_by(|one, other| (one.made(), &one.key).cmp(&(other.made(), &other.key)));
+    events.drain(..events.len().saturating_sub(most));
 }
 
 fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut]) -> Result<PutOutcome, WorkError> {
@@ -252,6 +267,7 @@ impl Columns {
 mod tests {
     use std::collections::{BTreeMap, HashMap};
     use std::path::Path;
+    use std::sync::Arc;
 
     use intake_pipeline::ledger::{
         AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, TimeIndex,
@@ -395,6 +411,84 @@ mod tests {
         let puts = [absent(key("a", "event"), stored("1", 1)), absent(key("a", "event"), stored("1", 1))];
         let error = ledger.put(at(1), &puts).await.unwrap_err();
         assert_eq!(error.to_string(), "sqlite put entries failed: one call puts two entries at a event");
+    }
+
+    #[tokio::test]
+    async fn an_event_is_found_by_its_place_and_what_is_known_is_left_out_unread() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let entries = [("a", 10, 0), ("b", 10, 1), ("c", 10, 2), ("d", 20, 0)];
+        for (id, seconds, index) in entries {
+            let mut event = event(id, ProviderName::Machnet, Outcome::Stored, at(seconds));
+            event.occurrence.index = EventIndex(index);
+            ledger.put(at(50), &[absent(key(id, "event"), Entry::Event(Box::new(event)))]).await.unwrap();
+        }
+        let list = async |filter: EventFilter| {
+            let listed = ledger.list(&filter).await.unwrap();
+            assert_eq!(listed.unreadable, []);
+            listed.found.into_iter().map(|event| event.key.partition).collect::<Vec<_>>()
+        };
+        let of_delivery = EventFilter::of_delivery(occurrence(at(10)).delivery_id);
+        assert_eq!(list(of_delivery.clone()).await, ["a", "b", "c"]);
+        assert_eq!(list(EventFilter { index: Some(EventIndex(1)), ..of_delivery.clone() }).await, ["b"]);
+        // A damaged entry would be reported, if it were read.
+        ledger
+            .0
+            .transaction("sqlite damage", |transaction| {
+                Ok(transaction.execute("UPDATE ledger SET entry = '{' WHERE partition IN ('a', 'd')", ())?)
+            })
+            .await
+            .unwrap();
+        let except = ["a", "c"].map(|id| (key(id, "event"), at(10))).into();
+        assert_eq!(list(EventFilter { except: Arc::new(except), ..of_delivery }).await, ["b"]);
+    }
+
+    #[tokio::test]
+    async fn the_latest_of_one_delivery_are_its_last_ones_however_it_was_recorded() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let puts = |second: i64, indexes: &[u32]| -> Vec<ConditionalPut> {
+            let put = |index: &u32| {
+                let id = format!("{second}.{index}");
+                let mut event = event(&id, ProviderName::Machnet, Outcome::Stored, at(second));
+                event.occurrence.index = EventIndex(*index);
+                absent(key(&id, "event"), Entry::Event(Box::new(event)))
+            };
+            indexes.iter().map(put).collect()
+        };
+        ledger.put(at(50), &puts(20, &[3, 1, 2])).await.unwrap();
+        ledger.put(at(50), &puts(10, &(0..2000).map(|index| index * 7 % 2000).collect::<Vec<_>>())).await.unwrap();
+        let list = async |most: u32| {
+            let filter = EventFilter { most: Some(most), ..EventFilter::default() };
+            let listed = ledger.list(&filter).await.unwrap().found;
+            listed.into_iter().map(|event| event.key.partition).collect::<Vec<_>>()
+        };
+        assert_eq!(list(2).await, ["20.2", "20.3"]);
+        assert_eq!(list(5).await, ["10.1998", "10.1999", "20.1", "20.2", "20.3"]);
+        assert_eq!(list(2003).await.len(), 2003);
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_one_moment_keeps_no_writer_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let (reader, writer) = (ledger(directory.path()), ledger(directory.path()));
+        writer.put(at(1), &[absent(key("a", "event"), stored("a", 1))]).await.unwrap();
+        let (reading, begun) = std::sync::mpsc::channel();
+        let (written, end) = std::sync::mpsc::channel();
+        let count = "SELECT count(*) FROM ledger";
+        let read = reader.0.read("sqlite read", move |transaction| {
+            let before: i64 = transaction.query_row(count, (), |row| row.get(0))?;
+            reading.send(()).unwrap();
+            end.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+            let after: i64 = transaction.query_row(count, (), |row| row.get(0))?;
+            Ok((before, after))
+        });
+        let write = async {
+            tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+            writer.put(at(2), &[absent(key("b", "event"), stored("b", 2))]).await.unwrap();
+            written.send(()).unwrap();
+        };
+        assert_eq!(tokio::join!(read, write).0.unwrap(), (1, 1));
     }
 
     #[tokio::test]

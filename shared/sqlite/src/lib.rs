@@ -26,5 +26,5 @@ pub use payloads::SqlitePayloads;
 pub use platform::Sqlite;
 pub use queue::{MAX_RECEIVES, QueueDepth, SqliteQueue, UnprocessedMessage};
 pub use records::SqliteRecords;
-pub use refused::{MAX_REFUSED_BYTES, MAX_REFUSED_REQUESTS, RefusedRequest, RefusedRequests, RefusedSummary};
+pub use refused::{MAX_REFUSED_BYTES, MAX_REFUSED_REQUESTS, RefusedRequests};
 pub use resume_file::{ResumeFile, ResumeFileError};

@@ -6,8 +6,8 @@
 use std::io;
 use std::path::Path;
 
-use bytes::Bytes;
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::refused::{RefusedReader, RefusedRequest, RefusedSummary};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
@@ -42,54 +42,6 @@ CREATE TABLE refused (
 ";
 
 const COLUMNS: &str = "id, received_at, provider, status, reason, method, target, length(body), is_whole";
-
-/// What is known of a refused request without its head and body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedSummary {
-    /// The id that the answer named.
-    pub id: DeliveryId,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// The provider whose webhook it called; `None` for every other path.
-    pub provider: Option<ProviderName>,
-    /// The status of the answer.
-    pub status: u16,
-    /// Why it was refused.
-    pub reason: String,
-    /// The method.
-    pub method: String,
-    /// Path and query. They may hold a secret.
-    pub target: String,
-    /// Size of the kept body, in bytes.
-    pub body_bytes: u64,
-    /// Whether the whole body is kept. It is not when it was too large, or never arrived.
-    pub is_whole: bool,
-}
-
-/// A refused request.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RefusedRequest {
-    /// What is known of it.
-    pub summary: RefusedSummary,
-    /// The request line and the headers, each with its line break, as HTTP/1.1 writes them.
-    pub head: Vec<u8>,
-    /// The body.
-    pub body: Bytes,
-}
-
-impl RefusedRequest {
-    /// The request as HTTP/1.1 writes it.
-    #[must_use]
-    pub fn raw(&self) -> Vec<u8> {
-        [&self.head, &b"\r\n"[..], &self.body].concat()
-    }
-}
-
-impl std::fmt::Debug for RefusedRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RefusedRequest({})", self.summary.id)
-    }
-}
 
 /// The refused requests of a development server.
 #[derive(Clone, Debug)]
@@ -162,12 +114,10 @@ impl RefusedRequests {
             })
             .await
     }
+}
 
-    /// The latest refused requests, in the order in which they came.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn list(&self, limit: u32) -> Result<Vec<RefusedSummary>, PortError> {
+impl RefusedReader for RefusedRequests {
+    async fn list(&self, limit: u32) -> Result<Vec<RefusedSummary>, PortError> {
         self.0
             .transaction("sqlite list refused requests", move |transaction| {
                 let sql = format!("SELECT {COLUMNS} FROM refused ORDER BY number DESC LIMIT ?1");
@@ -181,11 +131,7 @@ impl RefusedRequests {
             .await
     }
 
-    /// A refused request; `None` if it is not kept, or no longer.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn get(&self, id: DeliveryId) -> Result<Option<RefusedRequest>, PortError> {
+    async fn get(&self, id: DeliveryId) -> Result<Option<RefusedRequest>, PortError> {
         self.0
             .transaction("sqlite get refused request", move |transaction| {
                 let sql = format!("SELECT {COLUMNS}, head, body FROM refused WHERE id = ?1");
@@ -222,6 +168,8 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<Option<RefusedSummary>> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn request(number: u8, body: impl Into<Bytes>) -> RefusedRequest {

@@ -11,7 +11,7 @@ use intake_providers::entity::{EntityReference, EntityState};
 use serde::Serialize;
 
 use super::state;
-use crate::commands::describe::{in_milliseconds, short_id, table};
+use crate::commands::describe::{id_in_table, in_milliseconds, table};
 use crate::commands::{CommandError, found};
 use crate::terminal::escape;
 
@@ -91,7 +91,7 @@ pub(super) async fn text(records: &impl Records, entity: &EntityEntry) -> Result
     }
     let history = found(records.entity_history(&entity_key(entity.provider, &entity.entity)).await?)?;
     let rows = history.iter().filter_map(row).collect();
-    let columns = ["received (UTC)", "state", "outcome", "change", "version", "event"];
+    let columns = ["received (UTC)", "change", "event"];
     let _ = writeln!(text, "\nIn the order of arrival:\n{}", table(columns, rows));
     Ok(text)
 }
@@ -141,18 +141,18 @@ fn data_summary(data: &EventData) -> String {
     }
 }
 
-fn row(event: &EventEntry) -> Option<[String; 6]> {
+/// A row whose ids are whole, in 80 columns.
+fn row(event: &EventEntry) -> Option<[String; 3]> {
     let change = event.entity.as_ref()?;
-    let id = short_id(&event.cloud_event.id);
+    let same = match &event.data {
+        EventData::Elsewhere { same_data_as } => format!("; same as {}", id_in_table(same_data_as)),
+        EventData::Inline { .. } | EventData::Payload { .. } => String::new(),
+    };
+    let id = id_in_table(&event.cloud_event.id);
+    let (state, outcome, version) = (change.state.as_str(), event.outcome.as_str(), change.version);
     Some([
         in_milliseconds(event.received_at),
-        change.state.as_str().to_owned(),
-        event.outcome.as_str().to_owned(),
         change.change.as_str().to_owned(),
-        change.version.to_string(),
-        match &event.data {
-            EventData::Elsewhere { same_data_as } => format!("{id}, same as {}", short_id(same_data_as)),
-            EventData::Inline { .. } | EventData::Payload { .. } => id,
-        },
+        format!("{id} ({state}, {outcome}, version {version}{same})"),
     ])
 }

@@ -45,6 +45,21 @@ async fn an_event_becomes_a_request_with_its_method_path_headers_and_body() {
     assert_eq!(body(&event(json!({}))).await, "{\"name\": \"Zoë\"}");
 }
 
+#[test]
+fn the_query_is_beside_the_request_and_fits_into_a_request_line() {
+    for (query, expected) in [
+        (json!("a=1&b=%20?"), Some("a=1&b=%20?")),
+        (json!("a b#\r\né"), Some("a%20b%23%0D%0A%C3%A9")),
+        (json!(""), None),
+        (json!(5), None),
+    ] {
+        let request = read(&event(json!({"rawQueryString": query}))).unwrap();
+        assert_eq!(request.uri().query(), None);
+        assert_eq!(request.extensions().get::<RawQuery>(), expected.map(|query| RawQuery(query.to_owned())).as_ref());
+    }
+    assert!(read(&without("rawQueryString")).is_ok());
+}
+
 #[tokio::test]
 async fn a_body_in_base64_is_decoded_and_a_missing_one_is_empty() {
     assert_eq!(body(&event(json!({"body": "AP8K", "isBase64Encoded": true}))).await[..], [0, 0xff, b'\n']);

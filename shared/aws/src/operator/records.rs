@@ -14,7 +14,8 @@ use intake_pipeline::records::{DeliveryFilter, EventFilter, Listing, RecordedEve
 use intake_providers::delivery::DeliveryId;
 
 use super::search::{EventsTable, Search};
-use super::stack::{Stack, StackError};
+use super::stack::Stack;
+use super::stack_error::StackError;
 use super::time_index::IndexedKey;
 use super::{entities, items};
 use crate::port_error::port_error;
@@ -103,7 +104,11 @@ impl<C: Clock> Records for StackRecords<C> {
             let entry: Entry = serde_dynamo::from_item(item).ok()?;
             Some(RecordedEvent { key, entry })
         };
-        let may_match = |key: &IndexedKey| filter.may_match(&key.key);
+        // The order ends with the event's place in its delivery.
+        let place = filter.index.map(|index| format!("#{:05}", index.0));
+        let may_match = |key: &IndexedKey| {
+            filter.may_match(&key.key) && place.as_ref().is_none_or(|place| key.order.ends_with(place.as_str()))
+        };
         let mut listing =
             self.events.search(self.clock.now(), &search, may_match, read, |event| filter.matches(event)).await?;
         listing.found.sort_by_key(RecordedEvent::made);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::ResourceStatus;
-use intake_pipeline::port_error::PortError;
 
+use super::server_clock::ServerClock;
+use super::stack_error::StackError;
+use crate::SecretDocument;
 use crate::clients::http_client;
-use crate::port_error::port_error;
 use crate::timeouts::OPERATOR;
 
 const LIST_STACK_RESOURCES: &str = "cloudformation ListStackResources";
@@ -20,38 +20,13 @@ const DESCRIBE_STACKS: &str = "cloudformation DescribeStacks";
 pub struct Stack {
     config: SdkConfig,
     name: String,
+    status: String,
     resources: BTreeMap<String, String>,
+    /// The type of each resource, by its physical id.
+    types: BTreeMap<String, String>,
+    clock: ServerClock,
     parameters: BTreeMap<String, String>,
     outputs: BTreeMap<String, String>,
-}
-
-/// Why a stack can't be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StackError {
-    /// No region is known.
-    #[error("no region is known; give --region, set AWS_REGION, or set a region in your AWS profile")]
-    NoRegion,
-    /// There is no such stack.
-    #[error("there is no stack {name} in {region}; check its name, --region, and the account of your credentials")]
-    NoStack {
-        /// The stack's name.
-        name: String,
-        /// The region.
-        region: String,
-    },
-    /// The stack lacks a resource.
-    #[error(
-        "the stack {name} has no {logical_id}; it may be another kind of stack, or the part that has it is disabled there"
-    )]
-    NoResource {
-        /// The stack's name.
-        name: String,
-        /// The resource's logical id in the template.
-        logical_id: String,
-    },
-    /// A service failed.
-    #[error(transparent)]
-    Port(#[from] PortError),
 }
 
 impl Stack {
@@ -73,19 +48,18 @@ impl Stack {
 
     async fn read(config: SdkConfig, name: &str) -> Result<Self, StackError> {
         let region = config.region().ok_or(StackError::NoRegion)?.to_string();
-        let client = Client::new(&config);
-        let described = client.describe_stacks().stack_name(name).send().await.map_err(|error| {
-            let is_missing = error.code() == Some("ValidationError")
-                && error.message().is_some_and(|message| message.contains("does not exist"));
-            if is_missing {
-                StackError::NoStack { name: name.to_owned(), region: region.clone() }
-            } else {
-                port_error(DESCRIBE_STACKS, &error).into()
-            }
-        })?;
+        let clock = ServerClock::default();
+        let with_clock = aws_sdk_cloudformation::config::Builder::from(&config).interceptor(clock.clone()).build();
+        let client = Client::from_conf(with_clock);
+        let described = client.describe_stacks().stack_name(name).send().await;
+        let described = described.map_err(|error| StackError::of(DESCRIBE_STACKS, &error, name, &region))?;
         let Some(stack) = described.stacks().first() else {
             return Err(StackError::NoStack { name: name.to_owned(), region });
         };
+        let status = stack.stack_status().map_or_else(String::new, |status| status.as_str().to_owned());
+        if let Some(hint) = not_deployed(&status) {
+            return Err(StackError::NotDeployed { name: name.to_owned(), status, hint });
+        }
         let pair = |name: Option<&str>, value: Option<&str>| Some((name?.to_owned(), value?.to_owned()));
         let parameters = stack
             .parameters()
@@ -94,19 +68,21 @@ impl Stack {
             .collect();
         let outputs =
             stack.outputs().iter().filter_map(|output| pair(output.output_key(), output.output_value())).collect();
-        let mut resources = BTreeMap::new();
+        let (mut resources, mut types) = (BTreeMap::new(), BTreeMap::new());
         let mut pages = client.list_stack_resources().stack_name(name).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| port_error(LIST_STACK_RESOURCES, &error))?;
+            let page = page.map_err(|error| StackError::of(LIST_STACK_RESOURCES, &error, name, &region))?;
             let existing = page
                 .stack_resource_summaries()
                 .iter()
                 .filter(|resource| resource.resource_status() != Some(&ResourceStatus::DeleteComplete));
-            resources.extend(
-                existing.filter_map(|resource| pair(resource.logical_resource_id(), resource.physical_resource_id())),
-            );
+            for resource in existing {
+                let id = resource.physical_resource_id();
+                resources.extend(pair(resource.logical_resource_id(), id));
+                types.extend(pair(id, resource.resource_type()));
+            }
         }
-        Ok(Self { config, name: name.to_owned(), resources, parameters, outputs })
+        Ok(Self { config, name: name.to_owned(), status, resources, types, clock, parameters, outputs })
     }
 
     /// The stack's name.
@@ -120,14 +96,42 @@ impl Stack {
     /// # Errors
     /// When the stack has no such resource.
     pub fn resource(&self, logical_id: &str) -> Result<&str, StackError> {
-        self.find_resource(logical_id)
-            .ok_or_else(|| StackError::NoResource { name: self.name.clone(), logical_id: logical_id.to_owned() })
+        self.find_resource(logical_id).ok_or_else(|| StackError::NoResource {
+            name: self.name.clone(),
+            status: self.status.clone(),
+            logical_id: logical_id.to_owned(),
+        })
     }
 
     /// The physical id of a resource, if the stack has it. A provider that is disabled has none.
     #[must_use]
     pub fn find_resource(&self, logical_id: &str) -> Option<&str> {
         self.resources.get(logical_id).map(String::as_str)
+    }
+
+    /// A secret of the stack that a command reads and changes.
+    ///
+    /// # Errors
+    /// When the stack has no such secret.
+    pub fn secret(&self, logical_id: &str) -> Result<SecretDocument, StackError> {
+        Ok(SecretDocument::with(&self.config, self.resource(logical_id)?))
+    }
+
+    /// The physical ids of all resources of a type, such as `AWS::SQS::Queue`.
+    pub fn resources_of_type<'a>(&'a self, resource_type: &'a str) -> impl Iterator<Item = &'a str> {
+        self.types.iter().filter(move |(_, found)| *found == resource_type).map(|(id, _)| id.as_str())
+    }
+
+    /// The state of the stack itself, such as `UPDATE_COMPLETE`.
+    #[must_use]
+    pub fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// How far AWS's clock was ahead of this machine's when the stack was read, in seconds; negative if it was behind.
+    #[must_use]
+    pub fn clock_offset_seconds(&self) -> Option<i64> {
+        self.clock.offset_seconds()
     }
 
     /// The value of a parameter, if the template has it.
@@ -147,3 +151,21 @@ impl Stack {
         &self.config
     }
 }
+
+/// What to do about a stack of this state, if nothing of it is there (yet, or any more).
+fn not_deployed(status: &str) -> Option<&'static str> {
+    match status {
+        "REVIEW_IN_PROGRESS" => Some("its change set was never executed; deploy it"),
+        "CREATE_IN_PROGRESS" => Some("it is being deployed; try again when it is"),
+        "CREATE_FAILED" | "ROLLBACK_IN_PROGRESS" | "ROLLBACK_FAILED" | "ROLLBACK_COMPLETE" => Some(
+            "its first deployment failed and nothing of it is there; see the reason in its events, delete it, and deploy it again",
+        ),
+        "DELETE_COMPLETE" => Some(
+            "it was deleted; its tables and its bucket are kept, and docs/operations.md says how to deploy again onto them",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

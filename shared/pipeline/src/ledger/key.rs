@@ -5,6 +5,8 @@ use intake_providers::digest::Sha256Digest;
 use intake_providers::event::EventIndex;
 use serde::{Deserialize, Serialize};
 
+/// The sort key of an event that has an identity of its own.
+pub(crate) const EVENT_SORT: &str = "event";
 const CONFLICT_SORT: &str = "conflict#";
 const QUARANTINE_PARTITION: &str = "quarantine#";
 
@@ -20,6 +22,12 @@ pub struct EntryKey {
 }
 
 impl EntryKey {
+    /// Key of the event beside which the one at this key is kept as a conflict.
+    #[must_use]
+    pub fn of_first(&self) -> Self {
+        Self { partition: self.partition.clone(), sort: EVENT_SORT.to_owned() }
+    }
+
     /// Key of a conflict, beside the event in this partition.
     pub(crate) fn of_conflict(partition: String, digest: Sha256Digest) -> Self {
         Self { partition, sort: format!("{CONFLICT_SORT}{digest}") }

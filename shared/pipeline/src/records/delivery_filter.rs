@@ -1,6 +1,10 @@
 //! Which deliveries are listed.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use intake_providers::ProviderName;
+use intake_providers::timestamp::Timestamp;
 
 use super::TimeRange;
 use crate::delivery_record::DeliveryRecord;
@@ -18,6 +22,9 @@ pub struct DeliveryFilter {
     pub event_type: Option<String>,
     /// Only deliveries received in this range.
     pub received: TimeRange,
+    /// Only deliveries whose order in the time index is not among these; with each the time when it was received. A record that was
+    /// written again with other outcomes has another order.
+    pub except: Arc<HashMap<String, Timestamp>>,
     /// Maximum number of deliveries; the latest are kept.
     pub most: Option<u32>,
 }
@@ -27,6 +34,7 @@ impl DeliveryFilter {
     #[must_use]
     pub fn matches(&self, record: &DeliveryRecord) -> bool {
         self.received.contains(record.received_at)
+            && !self.except.contains_key(&record.time_index.time_order)
             && self.provider.is_none_or(|wanted| wanted == record.provider)
             && self.outcome.is_none_or(|wanted| occurs(record.counts(), wanted))
             && self.event_type.as_ref().is_none_or(|wanted| {
@@ -38,6 +46,9 @@ impl DeliveryFilter {
     /// ([`DeliveryRecord::time_index`]). What it rules out need not be read.
     #[must_use]
     pub fn may_match(&self, provider: ProviderName, time_order: &str) -> bool {
+        if self.except.contains_key(time_order) {
+            return false;
+        }
         let mut parts = time_order.splitn(4, '#').skip(2);
         let (Some(counts), Some(only_type)) = (parts.next(), parts.next()) else {
             return true;

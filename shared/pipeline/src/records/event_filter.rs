@@ -1,7 +1,12 @@
 //! Which events are listed.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::event::EventIndex;
+use intake_providers::timestamp::Timestamp;
 
 use super::{RecordedEvent, TimeRange};
 use crate::ledger::{Entry, EntryKey, EventEntry, Outcome};
@@ -15,6 +20,8 @@ pub struct EventFilter {
     pub outcome: Option<Outcome>,
     /// Only events of this delivery.
     pub delivery_id: Option<DeliveryId>,
+    /// Only events at this place in their delivery.
+    pub index: Option<EventIndex>,
     /// Only events with this id.
     pub id: Option<String>,
     /// Only events of this type, with or without the provider's name before it.
@@ -25,11 +32,21 @@ pub struct EventFilter {
     pub reason: Option<String>,
     /// Only events received in this range.
     pub received: TimeRange,
+    /// Only events that are not among these, by their keys; with each the time when it was received. A caller that asks again and
+    /// again leaves out what it has, and a store need not read what is left out.
+    pub except: Arc<HashMap<EntryKey, Timestamp>>,
     /// Maximum number of events; the latest are kept.
     pub most: Option<u32>,
 }
 
 impl EventFilter {
+    /// The events of one delivery. Its id holds the time of its arrival, so no other time is searched.
+    #[must_use]
+    pub fn of_delivery(delivery_id: DeliveryId) -> Self {
+        let received = delivery_id.received_at().map_or_else(TimeRange::default, TimeRange::at);
+        Self { delivery_id: Some(delivery_id), received, ..Self::default() }
+    }
+
     /// Whether an event matches; how many did before is not considered.
     #[must_use]
     pub fn matches(&self, event: &RecordedEvent) -> bool {
@@ -40,6 +57,8 @@ impl EventFilter {
             && self.provider.is_none_or(|wanted| wanted == provider)
             && self.outcome.is_none_or(|wanted| wanted == outcome)
             && self.delivery_id.is_none_or(|wanted| wanted == occurrence.delivery_id)
+            && self.index.is_none_or(|wanted| wanted == occurrence.index)
+            && !self.except.contains_key(&event.key)
             && match &event.entry {
                 Entry::Event(event) | Entry::Conflict(event) => self.reason.is_none() && self.matches_event(event),
                 Entry::Quarantine(quarantine) => {
@@ -60,7 +79,9 @@ impl EventFilter {
             Some(Outcome::Conflict) => key.is_of_conflict(),
             Some(Outcome::Stored | Outcome::Duplicate | Outcome::Repeat) => !is_quarantined && !key.is_of_conflict(),
         };
-        has_outcome && if is_quarantined { self.is_for_any_event() } else { self.reason.is_none() }
+        has_outcome
+            && !self.except.contains_key(key)
+            && if is_quarantined { self.is_for_any_event() } else { self.reason.is_none() }
     }
 
     /// Whether nothing is asked for that a quarantined event does not have.

@@ -1,5 +1,7 @@
 //! The time of a listing.
 
+use std::time::Duration;
+
 use intake_providers::timestamp::Timestamp;
 
 /// From when to when something was received. Without a bound the range is open.
@@ -12,6 +14,12 @@ pub struct TimeRange {
 }
 
 impl TimeRange {
+    /// One millisecond, which is how exactly arrivals are noted.
+    #[must_use]
+    pub fn at(time: Timestamp) -> Self {
+        Self { since: Some(time), until: Some(time.plus(Duration::from_millis(1))) }
+    }
+
     /// Whether a time is within the range.
     #[must_use]
     pub fn contains(&self, time: Timestamp) -> bool {

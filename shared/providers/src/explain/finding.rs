@@ -187,8 +187,8 @@ impl Finding {
             Self::AnotherProvider { path, .. } => format!("have the sender call {path}"),
             Self::UnknownPath { known } => format!("have the sender call one of {}", known.join(", ")),
             Self::TokenRequest => {
-                "read `error_description` in its answer; for invalid_client compare the client's id with `client list`, and make a \
-                 new secret with `client add` if the id is right"
+                "read `error_description` in its answer; for invalid_client compare the client's id with `keys list sterling`, and \
+                 make a new secret with `keys add sterling` if the id is right"
                     .to_owned()
             }
             Self::Path { expected } => {

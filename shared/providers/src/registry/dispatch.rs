@@ -1,6 +1,7 @@
 //! Dispatch over the providers of the list. Each call is monomorphic.
 
 use crate::delivery::Delivery;
+use crate::key_ring::KeyRing;
 use crate::malformed::Malformed;
 use crate::provider::Provider;
 use crate::queue_source::QueueSource;
@@ -53,6 +54,14 @@ macro_rules! dispatch {
         /// Visits every provider whose queue we consume.
         pub fn visit_queue_sources(visitor: &mut impl VisitQueueSources) {
             $(visit!($source queue visitor crate::$module::$provider);)+
+        }
+
+        /// What an operator does with a provider's keys.
+        #[must_use]
+        pub const fn key_ring(provider: ProviderName) -> &'static dyn KeyRing {
+            match provider {
+                $(ProviderName::$provider => &crate::$module::$provider,)+
+            }
         }
 
         /// The route of a provider's webhook; `None` for a provider whose queue we consume.

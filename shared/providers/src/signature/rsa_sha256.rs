@@ -71,6 +71,12 @@ impl RsaPublicKey {
         }
     }
 
+    /// The padding of its signatures.
+    #[must_use]
+    pub const fn padding(&self) -> Padding {
+        self.padding
+    }
+
     /// The size of the modulus in bits, 2048 to 8192.
     #[must_use]
     pub fn modulus_bits(&self) -> usize {

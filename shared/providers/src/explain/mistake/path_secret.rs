@@ -53,11 +53,11 @@ impl PathSecretMistake {
     pub fn remedy(&self) -> String {
         match self {
             Self::HashInstead => {
-                "register the URL that `nurturecloud-url` printed; if it is lost, make a new one, because the stored hash cannot be \
+                "register the URL that `keys add nurturecloud` printed; if it is lost, make a new one, because the stored hash cannot be \
                  turned back"
             }
             Self::Missing | Self::Length { .. } | Self::Characters | Self::Case => {
-                "register the whole URL that `nurturecloud-url` printed, unchanged; if it is lost, make a new one"
+                "register the whole URL that `keys add nurturecloud` printed, unchanged; if it is lost, make a new one"
             }
             Self::TrailingSlash
             | Self::FurtherSegments
@@ -66,7 +66,7 @@ impl PathSecretMistake {
             | Self::Padded
             | Self::Encoded { .. }
             | Self::Query
-            | Self::Header { .. } => "register the URL exactly as `nurturecloud-url` printed it, with the secret as its end",
+            | Self::Header { .. } => "register the URL exactly as `keys add nurturecloud` printed it, with the secret as its end",
         }
         .to_owned()
     }

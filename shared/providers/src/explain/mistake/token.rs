@@ -123,7 +123,7 @@ impl TokenMistake {
             }
             Self::UnknownKey { .. } | Self::RetiredKey { .. } => {
                 "have the sender get a new token; if new ones name this key too, the webhook's copy of the keys is old: run \
-                 `signing-key list`, which derives it again"
+                 `keys check sterling --repair`, which derives it again"
             }
             Self::AnotherKey { .. } | Self::Signature => {
                 "have the sender get a new token and send it as it is; something changed this one"
@@ -133,7 +133,8 @@ impl TokenMistake {
                 "have the sender get a new token before the old one expires, by `expires_in` of the token endpoint's answer"
             }
             Self::UnknownClient { .. } => {
-                "add the client with `client add`, or give the sender the id and the secret of one that is listed by `client list`"
+                "add the client with `keys add sterling`, or give the sender the id and the secret of one that `keys list sterling` \
+                 shows"
             }
         }
         .to_owned()

@@ -1,0 +1,138 @@
+//! What is asked of a data directory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use intake_broker::AmqpBroker;
+use intake_pipeline::clock::{Clock as _, SystemClock};
+use intake_pipeline::secrets::SecretText;
+use intake_providers::ProviderName;
+use intake_sqlite::private_file::read_if_present;
+use intake_sqlite::{DataDirectory, DataDirectoryError, Database, OpenError, SqliteQueue, SqliteRecords};
+
+use super::check::Check;
+use super::keys::{self, Judged, KeyText};
+use super::{Call, broker, records};
+
+/// Checks a data directory. `call` says how to call the program for it.
+///
+/// # Errors
+/// When there is no data directory, or its database can't be opened.
+pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DirectoryError> {
+    let directory = DataDirectory::existing(path)?;
+    let database = Database::open(&directory.database())?;
+    let now = SystemClock.now();
+    let mut checks = vec![Check::well("program", format!("version {}", env!("CARGO_PKG_VERSION")))];
+    let is_served = is_served(&directory);
+    checks.push(if is_served {
+        Check::well("server", "it is running")
+    } else {
+        Check::notice("server", "no server is running on this data directory")
+            .remedy(format!("`{}` starts it", call("serve")))
+    });
+    checks.extend(permissions(&directory));
+    let texts = ProviderName::ALL.iter().map(|provider| (*provider, key_text(&directory, *provider, call)));
+    let Judged { checks: key_checks, accounts } = keys::judge(texts.collect::<BTreeMap<_, _>>());
+    checks.extend(key_checks);
+    checks.extend(authority(&directory, call));
+    for account in &accounts {
+        checks.push(broker::check(&AmqpBroker, account).await);
+    }
+    let recorded = SqliteRecords::new(database.clone());
+    for provider in ProviderName::ALL {
+        checks.push(match records::latest(&recorded, *provider, now).await {
+            Ok(latest) => records::silence(*provider, latest, None, now),
+            Err(error) => Check::unknown(format!("deliveries of {provider}"), &error),
+        });
+    }
+    match SqliteQueue::new(database).depth().await {
+        Ok(depth) => {
+            checks.push(queue(depth.queued, is_served));
+            checks.push(records::dead_letters(depth.dead_letters));
+        }
+        Err(error) => checks.push(Check::unknown("queue", &error)),
+    }
+    match records::outcomes(&recorded, now).await {
+        Ok(outcomes) => checks.extend(outcomes),
+        Err(error) => checks.push(Check::unknown("quarantine", &error)),
+    }
+    Ok(checks)
+}
+
+/// Why a data directory can't be checked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
+    /// The database file.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+}
+
+/// Whether a server has claimed the directory.
+fn is_served(directory: &DataDirectory) -> bool {
+    matches!(directory.lock(), Err(DataDirectoryError::InUse { .. }))
+}
+
+fn queue(waiting: u64, is_served: bool) -> Check {
+    match (waiting, is_served) {
+        (0, _) => Check::well("queue", "nothing waits"),
+        (waiting, true) => Check::well("queue", format!("{waiting} wait, and the server works on them")),
+        (waiting, false) => {
+            Check::wrong("queue", format!("{waiting} wait, and no server works on them")).remedy("start `serve`")
+        }
+    }
+}
+
+fn key_text(directory: &DataDirectory, provider: ProviderName, call: Call<'_>) -> KeyText {
+    let path = directory.keys(provider);
+    let remedy =
+        format!("`{}` sets it up, and docs/providers/{provider}.md says how", call(&format!("keys add {provider}")));
+    match read_if_present(&path) {
+        Ok(None) => KeyText::NotSetUp { remedy },
+        Ok(Some(text)) => KeyText::Read { place: path.display().to_string(), text: SecretText::new(text), remedy },
+        Err(error) => KeyText::Unreadable(
+            Check::unknown(keys::subject(provider), &error)
+                .remedy(format!("give yourself the right to read {}", path.display())),
+        ),
+    }
+}
+
+fn authority(directory: &DataDirectory, call: Call<'_>) -> Option<Check> {
+    let path = directory.sterling_authority();
+    let add_client = format!("`{}` makes one", call("keys add sterling <CLIENT-ID>"));
+    match read_if_present(&path) {
+        // Without it there are no tokens, which the keys of the webhook say.
+        Ok(None) => None,
+        Ok(Some(text)) => Some(keys::authority(&text, &path.display().to_string(), &add_client)),
+        Err(error) => Some(Check::unknown(keys::AUTHORITY, &error)),
+    }
+}
+
+/// Whether others may read the keys.
+#[cfg(unix)]
+fn permissions(directory: &DataDirectory) -> Option<Check> {
+    use std::os::unix::fs::PermissionsExt as _;
+    const OTHERS: u32 = 0o077;
+    let entries = std::fs::read_dir(directory.key_folder()).ok()?;
+    let open: Vec<String> = entries
+        .flatten()
+        .filter(|entry| {
+            entry.metadata().is_ok_and(|metadata| {
+                metadata.is_file() && metadata.len() > 0 && metadata.permissions().mode() & OTHERS != 0
+            })
+        })
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    Some(if open.is_empty() {
+        Check::well("key files", "only you may read them")
+    } else {
+        Check::wrong("key files", format!("others may read {}", open.join(", "))).remedy("chmod 600 them")
+    })
+}
+
+#[cfg(not(unix))]
+fn permissions(_directory: &DataDirectory) -> Option<Check> {
+    None
+}

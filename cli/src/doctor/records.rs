@@ -1,0 +1,199 @@
+//! Whether events come in, and whether any of them wait for somebody.
+
+use std::time::Duration;
+
+use intake_pipeline::ledger::Outcome;
+use intake_pipeline::port_error::PortError;
+use intake_pipeline::records::{DeliveryFilter, EventFilter, Records, TimeRange};
+use intake_providers::ProviderName;
+use intake_providers::timestamp::Timestamp;
+
+use super::check::Check;
+
+/// For how long back outcomes are looked at that somebody should see.
+pub const LOOK_BACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Maximum number of quarantined or conflicting events that are counted.
+const MAX_COUNTED: u32 = 1_000;
+
+/// How far a clock may be off. Beyond it a fresh token may look expired, and times in lists mislead.
+const CLOCK_TOLERANCE_SECONDS: u64 = 30;
+
+/// When the latest delivery of a provider arrived, if one did within [`LOOK_BACK`].
+///
+/// # Errors
+/// When the records don't answer.
+pub async fn latest(
+    records: &impl Records,
+    provider: ProviderName,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, PortError> {
+    let received = since(now);
+    let deliveries = DeliveryFilter { provider: Some(provider), received, most: Some(1), ..DeliveryFilter::default() };
+    if let Some(delivery) = records.deliveries(&deliveries).await?.found.last() {
+        return Ok(Some(delivery.received_at));
+    }
+    // Records of deliveries may be off.
+    let events = EventFilter { provider: Some(provider), received, most: Some(1), ..EventFilter::default() };
+    Ok(records.events(&events).await?.found.last().and_then(|event| event.made()).map(|(received_at, _)| received_at))
+}
+
+fn since(now: Timestamp) -> TimeRange {
+    let milliseconds = i64::try_from(LOOK_BACK.as_millis()).unwrap_or(i64::MAX);
+    let since = Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(milliseconds)).ok();
+    TimeRange { since, until: None }
+}
+
+/// Judges when the latest delivery arrived. A provider from which something is expected within a time is silent beyond it.
+#[must_use]
+pub fn silence(
+    provider: ProviderName,
+    latest: Option<Timestamp>,
+    expected_within: Option<Duration>,
+    now: Timestamp,
+) -> Check {
+    let subject = format!("deliveries of {provider}");
+    let age = latest.map(|latest| {
+        let milliseconds = now.unix_milliseconds().saturating_sub(latest.unix_milliseconds());
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+    });
+    let finding = match age {
+        Some(age) => format!("the latest arrived {} ago", in_words(age)),
+        None => format!("none arrived in the last {}", in_words(LOOK_BACK)),
+    };
+    match (age, expected_within) {
+        (_, Some(within)) if age.unwrap_or(LOOK_BACK) > within => {
+            Check::wrong(subject, format!("{finding}, and one is expected every {}", in_words(within))).remedy(format!(
+                "look with `refused` whether requests of {provider} are refused, and at {provider} whether it sends"
+            ))
+        }
+        (Some(_), _) => Check::well(subject, finding),
+        (None, _) => Check::notice(subject, finding),
+    }
+}
+
+/// Counts what waits for somebody: quarantined events, and conflicts.
+///
+/// # Errors
+/// When the records don't answer.
+pub async fn outcomes(records: &impl Records, now: Timestamp) -> Result<Vec<Check>, PortError> {
+    let mut checks = Vec::new();
+    for (outcome, subject, what, remedy) in [
+        (
+            Outcome::Quarantined,
+            "quarantine",
+            "could not be read as an event",
+            "`quarantine list` shows each with its reason, and `quarantine release` processes it again",
+        ),
+        (
+            Outcome::Conflict,
+            "conflicts",
+            "came with the identity of an earlier event and other content",
+            "`events --outcome conflict` shows them; docs/operations.md says what they can mean",
+        ),
+    ] {
+        let filter = EventFilter {
+            outcome: Some(outcome),
+            received: since(now),
+            most: Some(MAX_COUNTED),
+            ..EventFilter::default()
+        };
+        let number = records.events(&filter).await?.found.len();
+        let period = in_words(LOOK_BACK);
+        checks.push(match number {
+            0 => Check::well(subject, format!("nothing in the last {period}")),
+            1 => Check::notice(subject, format!("one in the last {period} {what}")).remedy(remedy),
+            number => Check::notice(subject, format!("{number} in the last {period} {what}")).remedy(remedy),
+        });
+    }
+    Ok(checks)
+}
+
+/// Judges the number of dead letters.
+#[must_use]
+pub fn dead_letters(number: u64) -> Check {
+    match number {
+        0 => Check::well("dead letters", "there is none"),
+        1 => Check::wrong("dead letters", "one delivery was given up"),
+        number => Check::wrong("dead letters", format!("{number} deliveries were given up")),
+    }
+    .with_remedy_if_wrong(
+        "`dead-letters list` shows the reason of each, and `dead-letters redrive` puts them back on the queue",
+    )
+}
+
+/// Judges how far the other clock is ahead of this machine's.
+#[must_use]
+pub fn clock(offset_seconds: i64, whose: &str) -> Check {
+    let off = offset_seconds.unsigned_abs();
+    if off <= CLOCK_TOLERANCE_SECONDS {
+        return Check::well("clock", format!("this machine's clock agrees with {whose}"));
+    }
+    let direction = if offset_seconds > 0 { "behind" } else { "ahead of" };
+    let off = in_words(Duration::from_secs(off));
+    Check::wrong("clock", format!("this machine's clock is {off} {direction} {whose}"))
+        .remedy("set the clock, best by NTP; times in lists and what `explain` says of tokens are off until then")
+}
+
+impl Check {
+    fn with_remedy_if_wrong(self, remedy: &str) -> Self {
+        if self.verdict.is_healthy() { self } else { self.remedy(remedy) }
+    }
+}
+
+/// A duration in words, in its largest unit.
+#[must_use]
+pub fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (number, unit) = match seconds {
+        0..=119 => (seconds, "second"),
+        120..=7_199 => (seconds / 60, "minute"),
+        7_200..=172_799 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Verdict;
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_milliseconds(seconds * 1_000).unwrap()
+    }
+
+    #[test]
+    fn a_provider_is_silent_only_when_something_was_expected() {
+        let day = at(86_400);
+        for (latest, expected, verdict) in [
+            (Some(at(86_000)), None, Verdict::Well),
+            (None, None, Verdict::Notice),
+            (Some(at(86_400 - 3_600)), Some(HOUR), Verdict::Well),
+            (Some(at(86_400 - 3_601)), Some(HOUR), Verdict::Wrong),
+            (None, Some(HOUR), Verdict::Wrong),
+            // It has only looked as far as that.
+            (None, Some(LOOK_BACK), Verdict::Notice),
+        ] {
+            let check = silence(ProviderName::Machnet, latest, expected, day);
+            assert_eq!(check.verdict, verdict, "{latest:?} {expected:?} {check:?}");
+            assert_eq!(check.remedy.is_some(), verdict == Verdict::Wrong);
+        }
+    }
+
+    #[test]
+    fn a_clock_is_wrong_beyond_half_a_minute_in_either_direction() {
+        assert_eq!(clock(30, "AWS's").verdict, Verdict::Well);
+        assert_eq!(clock(90, "AWS's").finding, "this machine's clock is 90 seconds behind AWS's");
+        assert_eq!(clock(-7_200, "AWS's").finding, "this machine's clock is 2 hours ahead of AWS's");
+    }
+
+    #[test]
+    fn every_dead_letter_is_wrong() {
+        assert_eq!(dead_letters(0).verdict, Verdict::Well);
+        assert_eq!(dead_letters(1).finding, "one delivery was given up");
+        assert!(dead_letters(2).remedy.is_some());
+    }
+}

@@ -1,0 +1,89 @@
+"""`doctor` on the deployed stack: healthy, and with each part broken in turn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import operator_commands
+import pytest
+from nowcerts import NowCerts
+from senders import Sender
+from stack.stack import STACK_NAME, Stack
+
+Checks = dict[str, dict[str, Any]]
+
+
+def doctor(stack: Stack) -> tuple[int, Checks]:
+    done = operator_commands.run(stack, "doctor", "--stack", STACK_NAME, "--json")
+    assert done.returncode in (0, 1) and not done.stderr, done.stderr
+    checks = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.returncode, {check["subject"]: check for check in checks}
+
+
+@pytest.fixture
+def subscribed(stack: Stack) -> Iterator[None]:
+    """Somebody gets the alarms."""
+    sns, sqs = stack.client("sns"), stack.client("sqs")
+    queue = sqs.create_queue(QueueName="told-of-alarms")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = stack.resources["AlarmTopic"]
+    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)
+    yield
+    sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+    sqs.delete_queue(QueueUrl=queue)
+
+
+@pytest.fixture
+def drained(stack: Stack) -> Iterator[None]:
+    """The schedules are on, and the resync has credentials."""
+    scheduler = stack.client("scheduler")
+    name = next(value for key, value in stack.resources.items() if key == "NowCertsFunctionSchedule")
+    found = scheduler.get_schedule(Name=name)
+    members = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+    schedule = {member: found[member] for member in members}
+    stack.put_secret("NurtureCloudResyncSecretArn", {"client_id": "us", "client_secret": "nobody else knows"})
+    scheduler.update_schedule(**schedule, State="ENABLED")
+    yield
+    scheduler.update_schedule(**schedule, State="DISABLED")
+    stack.put_secret("NurtureCloudResyncSecretArn", {"client_id": "", "client_secret": ""})
+
+
+def wrong(checks: Checks) -> dict[str, str]:
+    return {
+        subject: check["finding"]
+        for subject, check in checks.items()
+        if check["verdict"] not in ("well", "notice")
+    }
+
+
+def test_a_stack_with_keys_and_a_subscriber_is_well(
+    stack: Stack, subscribed: None, drained: None, machnet: Sender, accredit: Sender, sterling: Sender, nurturecloud: Sender, nowcerts: NowCerts
+) -> None:
+    code, checks = doctor(stack)
+    broken = wrong(checks)
+    assert (code, broken) == (0, {}), json.dumps(broken, indent=1)
+    assert checks["clock"]["verdict"] == "well"
+    assert checks["broker of nowcerts"]["finding"] == "it can be reached and accepts our login"
+    assert checks["subscribers of the alarms"]["finding"] == "one gets the alarms"
+
+
+def test_what_is_broken_is_named_with_what_to_do(stack: Stack, machnet: Sender, nowcerts: NowCerts) -> None:
+    stack.put_secret("MachnetSecretArn", {"keys": [{"account": "main", "secret": "hunter2"}]})
+    alarm = stack.resources["DeadLetterQueueAlarm"]
+    cloudwatch = stack.client("cloudwatch")
+    cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
+    nowcerts.account(port=1)
+    try:
+        code, checks = doctor(stack)
+    finally:
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="a test")
+    broken = wrong(checks)
+    assert code == 1
+    assert "shorter than 16 bytes" in broken["keys of machnet"]
+    assert f"keys add machnet --stack {STACK_NAME}" in checks["keys of machnet"]["remedy"]
+    assert broken["subscribers of the alarms"] == "nobody gets the alarms"
+    assert broken[f"alarm {alarm}"] == "it is raised"
+    assert "docs/operations.md#alarm-" in checks[f"alarm {alarm}"]["remedy"]
+    assert "hunter2" not in json.dumps(checks)
