@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::ledger::{EntryKey, Outcome};
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::queue_message::MessageError;
 use intake_pipeline::records::{Listing, ReadEventDataError};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
@@ -23,6 +24,7 @@ use crate::deployed_stack::StackError;
 use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
 use crate::records::OpenRecordsError;
+use crate::repair::OpenRepairError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::stored_document::DocumentError;
 use crate::terminal;
@@ -31,6 +33,7 @@ use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
 
 mod banner;
 mod completions;
+mod dead_letters;
 mod deliveries;
 mod demo;
 mod describe;
@@ -45,7 +48,7 @@ mod listen;
 mod listing;
 mod live;
 mod place;
-mod redrive;
+mod quarantine;
 mod refused;
 mod resync;
 mod sample_events;
@@ -109,7 +112,13 @@ enum Command {
     ///
     /// The exit code is 0 if all is well, and 1 if something is to be put right or could not be checked.
     Doctor(doctor::Arguments),
-    /// Put the deliveries that were given up after five attempts back on the queue.
+    /// List what is authentic but could not be read, with the reason, show one delivery of it, or release what can be read now.
+    Quarantine(quarantine::Arguments),
+    /// List the messages that were given up after repeated failures, with the reason, show one, or move them back to the queue.
+    #[command(name = "dead-letters")]
+    DeadLetters(dead_letters::Arguments),
+    /// The former name of `dead-letters redrive --all`.
+    #[command(hide = true)]
     Redrive,
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
     ///
@@ -162,6 +171,26 @@ pub enum CommandError {
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// What is put right.
+    #[error(transparent)]
+    Repair(#[from] OpenRepairError),
+    /// A message that is kept in quarantine.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// A delivery that is not in quarantine.
+    #[error(
+        "nothing of delivery {id} is in quarantine; `quarantine` lists what is, and `deliveries show` says what became of it"
+    )]
+    NotInQuarantine {
+        /// Its id.
+        id: DeliveryId,
+    },
+    /// A message that is not a dead letter.
+    #[error("no dead letter has the id {id}, and none is of a delivery with it; `dead-letters` lists what there is")]
+    NoDeadLetter {
+        /// The id, as it was given.
+        id: String,
+    },
     /// Key files.
     #[error(transparent)]
     KeyFiles(#[from] KeyFileError),
@@ -367,7 +396,9 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
         Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
         Command::Doctor(arguments) => doctor::run(&data_directory, arguments).await,
-        Command::Redrive => redrive::run(&data_directory).await,
+        Command::Quarantine(arguments) => quarantine::run(&data_directory, arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::run(&data_directory, arguments).await,
+        Command::Redrive => dead_letters::all_of_directory(&data_directory).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Keys(arguments) => keys::run(&data_directory, arguments).await,
         Command::Client(arguments) => keys::old_names::client(&data_directory, arguments).await,

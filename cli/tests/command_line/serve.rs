@@ -98,7 +98,7 @@ fn other_paths_and_methods_are_answered_as_problems() {
 fn commands_on_data_that_is_not_there_say_so_and_make_nothing() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
-    for command in ["events", "entities", "redrive", "refused"] {
+    for command in ["events", "entities", "redrive", "dead-letters", "quarantine", "refused"] {
         let refused = run(&data, &[command]);
         assert!(!refused.status.success(), "{}", output(&refused));
         assert!(errors(&refused).contains("there is no data in"), "{}", errors(&refused));

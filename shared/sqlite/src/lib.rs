@@ -2,6 +2,7 @@
 
 mod data_directory;
 mod database;
+mod dead_letters;
 mod delivery_records;
 mod key_file;
 mod lease;
@@ -17,6 +18,7 @@ mod resume_file;
 
 pub use data_directory::{AnnouncedAddress, DEFAULT_PATH, DataDirectory, DataDirectoryError};
 pub use database::{Database, OpenError};
+pub use dead_letters::SqliteDeadLetters;
 pub use delivery_records::SqliteDeliveryRecords;
 pub use key_file::KeyFile;
 pub use lease::FileLease;
