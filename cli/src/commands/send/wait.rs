@@ -31,7 +31,7 @@ pub(super) struct Wait {
 
 /// What the wait came to.
 enum End {
-    Recorded(DeliveryRecord),
+    Recorded(Box<DeliveryRecord>),
     DeadLetter(UnprocessedMessage),
     TimeUp(Option<UnprocessedMessage>),
 }
@@ -75,7 +75,7 @@ impl Wait {
         let until = Instant::now() + self.limit;
         loop {
             if let Some(record) = self.records.delivery(id).await? {
-                return Ok(End::Recorded(record));
+                return Ok(End::Recorded(Box::new(record)));
             }
             let message = match &self.queue {
                 Some(queue) => queue.unprocessed(id).await?,
