@@ -63,7 +63,7 @@ impl Wait {
             End::Recorded(record) => (recorded(&self.records, record).await?, record.counts().quarantined == 0),
             End::DeadLetter(UnprocessedMessage { receive_count, .. }) => {
                 let text = format!(
-                    "given up: processing failed {receive_count} times, and the server's log says why; `redrive` tries again\n"
+                    "given up: processing failed {receive_count} times, `dead-letters` says why, and `dead-letters redrive` tries again\n"
                 );
                 (text, false)
             }
