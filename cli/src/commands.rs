@@ -2,15 +2,15 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::ledger::{EntryKey, Outcome};
 use intake_pipeline::port_error::PortError;
+use intake_pipeline::queue_message::MessageError;
 use intake_pipeline::records::{Listing, ReadEventDataError};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
@@ -24,12 +24,16 @@ use crate::deployed_stack::StackError;
 use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
 use crate::records::OpenRecordsError;
+use crate::repair::OpenRepairError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::stored_document::DocumentError;
 use crate::terminal;
 use intake_sqlite::OpenError;
 use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
 
+mod banner;
+mod completions;
+mod dead_letters;
 mod deliveries;
 mod demo;
 mod describe;
@@ -40,15 +44,18 @@ mod events;
 mod explain;
 mod follow;
 mod keys;
+mod listen;
 mod listing;
+mod live;
 mod place;
-mod redrive;
+mod quarantine;
 mod refused;
 mod resync;
 mod sample_events;
 mod send;
 mod serve;
 mod since;
+mod style;
 
 /// Takes webhooks on this machine, with the same code as on AWS and SQLite underneath.
 ///
@@ -77,7 +84,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Sign one delivery as the provider would and post it to any URL.
     ///
-    /// The exit code is 0 only if the delivery was accepted.
+    /// The exit code is 0 only if the delivery was accepted, and with --wait only if it was also recorded and nothing of it
+    /// quarantined.
     Send(send::Arguments),
     /// Empty NowCerts' message queue into ours, once.
     ///
@@ -104,7 +112,13 @@ enum Command {
     ///
     /// The exit code is 0 if all is well, and 1 if something is to be put right or could not be checked.
     Doctor(doctor::Arguments),
-    /// Put the deliveries that were given up after five attempts back on the queue.
+    /// List what is authentic but could not be read, with the reason, show one delivery of it, or release what can be read now.
+    Quarantine(quarantine::Arguments),
+    /// List the messages that were given up after repeated failures, with the reason, show one, or move them back to the queue.
+    #[command(name = "dead-letters")]
+    DeadLetters(dead_letters::Arguments),
+    /// The former name of `dead-letters redrive --all`.
+    #[command(hide = true)]
     Redrive,
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
     ///
@@ -124,15 +138,13 @@ enum Command {
     /// Its name is now `keys`.
     #[command(hide = true, name = "nurturecloud-url")]
     NurtureCloudUrl(keys::old_names::NurtureCloudUrl),
+    /// Print the script by which a shell completes commands and options.
+    ///
+    /// For bash: source <(webhook-intake completions bash), in ~/.bashrc. For fish: webhook-intake completions fish >
+    /// ~/.config/fish/completions/webhook-intake.fish. For zsh: as _webhook-intake in a directory of $fpath.
+    Completions(completions::Arguments),
     /// Regenerate the sample invocations in events/, for `sam local invoke` and `cargo lambda invoke`.
     SampleEvents(sample_events::Arguments),
-}
-
-#[derive(Debug, Args)]
-struct Listen {
-    /// The address to serve on; port 0 takes any free one.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADDRESS)]
-    listen: SocketAddr,
 }
 
 /// Why a command failed.
@@ -159,6 +171,26 @@ pub enum CommandError {
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// What is put right.
+    #[error(transparent)]
+    Repair(#[from] OpenRepairError),
+    /// A message that is kept in quarantine.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// A delivery that is not in quarantine.
+    #[error(
+        "nothing of delivery {id} is in quarantine; `quarantine` lists what is, and `deliveries show` says what became of it"
+    )]
+    NotInQuarantine {
+        /// Its id.
+        id: DeliveryId,
+    },
+    /// A message that is not a dead letter.
+    #[error("no dead letter has the id {id}, and none is of a delivery with it; `dead-letters` lists what there is")]
+    NoDeadLetter {
+        /// The id, as it was given.
+        id: String,
+    },
     /// Key files.
     #[error(transparent)]
     KeyFiles(#[from] KeyFileError),
@@ -198,6 +230,19 @@ pub enum CommandError {
     /// Sending.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// No server to send to.
+    #[error(
+        "no server runs on the data directory {}, and nobody answers at http://{DEFAULT_ADDRESS}; start one with `serve` or `demo`, \
+         name its --data-directory, or send elsewhere with --url",
+        path.display()
+    )]
+    NoServer {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// An answer that is not ours.
+    #[error("the answer names no delivery, so it is not ours, and --wait cannot find what becomes of it")]
+    NoDeliveryId,
     /// The resync.
     #[error(transparent)]
     Resync(#[from] resync::ResyncError),
@@ -351,12 +396,15 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Refused(arguments) => refused::run(&data_directory, arguments).await,
         Command::Explain(arguments) => explain::run(&data_directory, arguments).await,
         Command::Doctor(arguments) => doctor::run(&data_directory, arguments).await,
-        Command::Redrive => redrive::run(&data_directory).await,
+        Command::Quarantine(arguments) => quarantine::run(&data_directory, arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::run(&data_directory, arguments).await,
+        Command::Redrive => dead_letters::all_of_directory(&data_directory).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Keys(arguments) => keys::run(&data_directory, arguments).await,
         Command::Client(arguments) => keys::old_names::client(&data_directory, arguments).await,
         Command::SigningKey(arguments) => keys::old_names::signing_key(&data_directory, arguments).await,
         Command::NurtureCloudUrl(arguments) => keys::old_names::nurturecloud_url(&data_directory, arguments).await,
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::SampleEvents(arguments) => sample_events::run(&arguments).await,
     }
 }
@@ -384,6 +432,15 @@ fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
 /// value is escaped with [`terminal::escape`] before. A reader that has seen enough, such as `head`, is not a failure.
 fn print(text: &str) -> Result<(), CommandError> {
     write_to_stdout(terminal::escape_lines(text).as_bytes())
+}
+
+/// Prints a text with colours, if standard output takes them. Its author has escaped what comes from outside.
+fn print_styled(text: &str) -> Result<(), CommandError> {
+    let mut output = anstream::stdout().lock();
+    match io::Write::write_all(&mut output, text.as_bytes()).and_then(|()| io::Write::flush(&mut output)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Prints JSON texts, one a line.

@@ -12,6 +12,7 @@ pub mod key_store;
 pub mod key_uses;
 pub mod records;
 mod refused;
+pub mod repair;
 pub mod server;
 pub mod stored_document;
 pub mod terminal;

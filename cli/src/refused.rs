@@ -1,9 +1,10 @@
 //! Keeps the requests that the server refuses, whole, so that `refused` shows and `explain` explains them.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -15,9 +16,14 @@ use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::intake::MAX_BODY_BYTES;
 use intake_pipeline::problem::Refusal;
 use intake_pipeline::refused::{RefusedRequest, RefusedSummary, request_head};
+use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::explain::provider_of;
+use intake_providers::registry::webhook_route;
 use intake_sqlite::RefusedRequests;
+
+/// The message of the log line of every refused request.
+pub(crate) const REQUEST_REFUSED: &str = "request refused";
 
 /// How long the rest of a body may take that the answer did not wait for.
 const REST_OF_BODY: Duration = Duration::from_secs(1);
@@ -26,6 +32,7 @@ const REST_OF_BODY: Duration = Duration::from_secs(1);
 /// can be looked up at once.
 pub(crate) async fn keep_refused(State(refused): State<RefusedRequests>, request: Request, next: Next) -> Response {
     let received_at = SystemClock.now();
+    let started = Instant::now();
     let (head, body) = request.into_parts();
     let kept_head = head.clone();
     let kept = KeptBody(Arc::new(Mutex::new(Kept { body, parts: Vec::new(), bytes: 0, end: End::NotYet })));
@@ -34,6 +41,7 @@ pub(crate) async fn keep_refused(State(refused): State<RefusedRequests>, request
     if response.status().is_success() || kept_head.uri.path() == "/health" {
         return response;
     }
+    let took = started.elapsed();
     let refusal = response.extensions().get::<Refusal>();
     let id = refusal.and_then(|refusal| refusal.id).unwrap_or_else(|| DeliveryId::random(received_at));
     let reason = refusal.map_or_else(|| response.status().as_u16().to_string(), |refusal| refusal.reason.to_owned());
@@ -50,10 +58,35 @@ pub(crate) async fn keep_refused(State(refused): State<RefusedRequests>, request
         is_whole,
     };
     let head = request_head(&kept_head.method, &summary.target, kept_head.version, &kept_head.headers);
+    // The webhooks have logged why. This line is for those without one, and has the id for the ones that their answer does not name.
+    tracing::info!(
+        provider = summary.provider.map(ProviderName::as_str),
+        delivery_id = %id,
+        method = summary.method,
+        path = shown_target(&summary).as_ref(),
+        status = summary.status,
+        reason = summary.reason,
+        duration_microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "{REQUEST_REFUSED}"
+    );
     if let Err(error) = refused.keep(RefusedRequest { summary, head, body }).await {
         tracing::error!(%error, delivery_id = %id, "the refused request cannot be kept");
     }
     response
+}
+
+/// The path of a request without the secret that it may end with, and without its query.
+pub(crate) fn shown_target(summary: &RefusedSummary) -> Cow<'_, str> {
+    let path = summary.target.split_once('?').map_or(summary.target.as_str(), |(path, _)| path);
+    match summary.provider.and_then(webhook_route) {
+        Some(route) if route.ends_with_secret() && path.len() > route.path().len() + 1 => Cow::Owned(route.shown()),
+        Some(_) => Cow::Borrowed(path),
+        // Somebody may have called a wrong path with the right secret.
+        None => {
+            let hidden = path.split('/').map(|part| if part.len() < 32 { part } else { "<hidden>" });
+            Cow::Owned(hidden.collect::<Vec<_>>().join("/"))
+        }
+    }
 }
 
 /// A body that remembers what was read of it. Whoever reads it sees what would be seen without it.

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use crate::refused::keep_refused;
 use crate::worker::Worker;
 use intake_sqlite::private_file::FileLock;
-use intake_sqlite::{DataDirectory, DataDirectoryError};
+use intake_sqlite::{AnnouncedAddress, DataDirectory, DataDirectoryError};
 use intake_sqlite::{Database, OpenError, RefusedRequests, SqlitePayloads, SqliteQueue};
 use intake_sqlite::{KeyFile, LocalSecret, Sqlite};
 
@@ -45,8 +45,8 @@ pub const SECRET_REFRESH: Duration = MIN_REREAD_INTERVAL;
 pub enum ServerError {
     /// The port is taken.
     #[error(
-        "port {} on {} is taken by another program; stop that one, or choose another port with --listen {}:{}",
-        address.port(), address.ip(), display_ip(*address), address.port().wrapping_add(1)
+        "port {} on {} is taken by another program; stop that one, or choose another port with {}",
+        address.port(), address.ip(), option_for(next_port(*address))
     )]
     PortTaken {
         /// The address.
@@ -59,6 +59,12 @@ pub enum ServerError {
         address: SocketAddr,
         /// The cause.
         source: io::Error,
+    },
+    /// A name that is no host's.
+    #[error("{host} has no address here; write one of this machine's, such as 127.0.0.1 or localhost")]
+    UnknownHost {
+        /// The name.
+        host: String,
     },
     /// The data directory can't be used.
     #[error(transparent)]
@@ -74,11 +80,23 @@ pub enum ServerError {
     Serve(#[source] io::Error),
 }
 
-fn display_ip(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+fn next_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port().wrapping_add(1))
+}
+
+/// The option that makes the server listen on an address.
+fn option_for(address: SocketAddr) -> String {
+    if address.ip() == DEFAULT_ADDRESS.ip() {
+        format!("--port {}", address.port())
+    } else {
+        format!("--listen {address}")
     }
+}
+
+/// The URL of the server that runs on a data directory. When none runs, it is that of one that is started without options.
+#[must_use]
+pub fn base_url(directory: &DataDirectory) -> String {
+    format!("http://{}", directory.server_address().unwrap_or(DEFAULT_ADDRESS))
 }
 
 /// A server that has its port and its data, and isn't serving yet.
@@ -89,6 +107,7 @@ pub struct Server {
     database: Database,
     queue: SqliteQueue,
     refused: RefusedRequests,
+    _announced: AnnouncedAddress,
     // Dropped last: the next server may come when everything above is closed.
     _lock: FileLock,
 }
@@ -108,7 +127,8 @@ impl Server {
         let address = listener.local_addr().map_err(|source| ServerError::Listen { address, source })?;
         let queue = SqliteQueue::new(database.clone());
         let refused = RefusedRequests::open(&directory.refused())?;
-        Ok(Self { listener, address, directory, database, queue, refused, _lock: lock })
+        let announced = directory.announce(address)?;
+        Ok(Self { listener, address, directory, database, queue, refused, _announced: announced, _lock: lock })
     }
 
     /// The address, with the port that was really taken.
@@ -127,12 +147,6 @@ impl Server {
     #[must_use]
     pub const fn queue(&self) -> &SqliteQueue {
         &self.queue
-    }
-
-    /// The URL of a provider's webhook as it is shown, if it has one.
-    #[must_use]
-    pub fn webhook_url(&self, provider: ProviderName) -> Option<String> {
-        webhook_route(provider).map(|route| format!("http://{}{}", self.address, route.shown()))
     }
 
     /// The URL of the token endpoint.

@@ -1,4 +1,4 @@
-//! Text of others on a terminal.
+//! Text of others on a terminal, and the terminal's width.
 //!
 //! Ids, types, data and reasons come from providers, and a terminal obeys what it is sent: control characters move the cursor or
 //! change what is on the screen, bidirectional ones reorder a line, and invisible ones make two texts look the same. They are
@@ -9,6 +9,19 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+
+/// The width of standard output in columns: the terminal's if it is one, or else what `COLUMNS` says; `None` if nothing says it.
+#[must_use]
+pub fn width() -> Option<u16> {
+    let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(width), _)| width);
+    width_of(terminal, std::env::var("COLUMNS").ok().as_deref())
+}
+
+/// Some terminals say that they have no columns.
+fn width_of(terminal: Option<u16>, columns: Option<&str>) -> Option<u16> {
+    let named = || columns?.parse().ok();
+    terminal.filter(|width| *width > 0).or_else(named).filter(|width| *width > 0)
+}
 
 /// A text without line breaks: what a terminal would not show as it is becomes `\u{…}`, line breaks included.
 #[must_use]
@@ -133,6 +146,16 @@ mod tests {
 
     fn first(text: String) -> char {
         text.chars().next().unwrap()
+    }
+
+    #[test]
+    fn the_width_is_the_terminals_before_that_of_the_environment() {
+        assert_eq!(width_of(Some(80), Some("200")), Some(80));
+        assert_eq!(width_of(None, Some("200")), Some(200));
+        assert_eq!(width_of(Some(0), Some("200")), Some(200));
+        for columns in [None, Some("0"), Some("wide"), Some("99999")] {
+            assert_eq!(width_of(None, columns), None);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Feeds the processor from the queue.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use intake_pipeline::clock::{Clock as _, SystemClock};
@@ -81,12 +82,15 @@ impl Worker {
             records.iter().map(|record| (record.message_id.clone(), record.receive_count)).collect();
         let failed = self.processor.process(records, Instant::now() + BATCH_TIME).await;
         let count = received.len();
+        let mut failed: HashMap<String, String> =
+            failed.into_iter().map(|record| (record.message_id, record.error)).collect();
         let (again, done): (Vec<_>, Vec<_>) =
-            received.into_iter().partition(|(message_id, _)| failed.contains(message_id));
+            received.into_iter().partition(|(message_id, _)| failed.contains_key(message_id));
         self.queue.delete(done.into_iter().map(|(message_id, _)| message_id).collect()).await?;
         for (message_id, receive_count) in again {
+            let error = failed.remove(&message_id).unwrap_or_default();
             let now = SystemClock.now();
-            self.queue.change_visibility(now, message_id, receive_count, backoff(receive_count)).await?;
+            self.queue.retry_later(now, message_id, receive_count, backoff(receive_count), error).await?;
         }
         Ok(count)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use intake_aws::{Aws, Clients};
+use intake_aws::{Aws, Clients, RELEASE_ATTRIBUTE};
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::ProcessorConfig;
 use intake_pipeline::processor::{Processor, count_failed_record};
@@ -60,7 +60,8 @@ pub async fn run_processor() -> Result<(), Error> {
 }
 
 async fn process<X: Split>(processor: &Processor<Aws, X>, records: Vec<QueueRecord>, context: &Context) -> Vec<String> {
-    processor.process(records, end_by(context, MARGIN)).await
+    let failed = processor.process(records, end_by(context, MARGIN)).await;
+    failed.into_iter().map(|record| record.message_id).collect()
 }
 
 /// A message without an id cannot be reported as failed individually, so the whole batch fails.
@@ -79,6 +80,7 @@ fn queue_record(message: SqsMessage) -> Result<QueueRecord, NamelessMessage> {
         // A message without a body is not ours, and fails when it is parsed.
         body: message.body.unwrap_or_default(),
         receive_count,
+        is_release: message.message_attributes.contains_key(RELEASE_ATTRIBUTE),
     })
 }
 
@@ -106,10 +108,15 @@ mod tests {
     #[test]
     fn a_message_becomes_a_record_with_its_receive_count() {
         let records = queue_records(event(
-            r#"{"Records":[{"messageId":"m1","body":"{}","attributes":{"ApproximateReceiveCount":"3"}},{"messageId":"m2"}]}"#,
+            r#"{"Records":[
+                {"messageId":"m1","body":"{}","attributes":{"ApproximateReceiveCount":"3"},
+                 "messageAttributes":{"intake-release":{"stringValue":"true","dataType":"String"}}},
+                {"messageId":"m2"}
+            ]}"#,
         ))
         .unwrap();
         let [first, second] = records.as_slice() else { panic!("{records:?}") };
+        assert!(first.is_release && !second.is_release);
         assert_eq!((first.message_id.as_str(), first.body.as_str(), first.receive_count), ("m1", "{}", 3));
         assert_eq!((second.message_id.as_str(), second.body.as_str(), second.receive_count), ("m2", "", 1));
     }

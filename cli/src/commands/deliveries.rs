@@ -20,6 +20,8 @@ use crate::records::AnyRecords;
 mod follow;
 mod one;
 
+pub(super) use self::one::{outcome, quarantine_reason};
+
 const EXAMPLES: &str = "\
 Examples:
   webhook-intake deliveries --since 1h --outcome quarantined
@@ -174,7 +176,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// A duration in its largest unit.
-fn duration(time: Duration) -> String {
+pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..=9 => format!("{} ms", time.as_millis()),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use intake_pipeline::ledger::{Entry, Outcome};
 use intake_pipeline::telemetry::json_lines;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::registry::webhook_route;
 use intake_providers::timestamp::Timestamp;
 use intake_simulator::IMITATIONS;
 use intake_simulator::scenario::{Expected, Sent, Step, StepResult};
@@ -25,15 +27,19 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use self::outcome_log::OutcomeLog;
+use super::banner::print_entrances;
 use super::describe::{remark, short_id, table};
 use super::drain::{AccountOptions, summary};
-use super::{CommandError, Listen, invocation, print};
+use super::listen::Listen;
+use super::live::{self, LiveLines, Printing};
+use super::{CommandError, invocation, print};
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::drain::drain;
 use crate::key_files::{self, ensure_test_keys};
-use crate::server::{DEFAULT_ADDRESS, Server, stop_signal};
+use crate::server::{Server, stop_signal};
 use crate::worker::wait_until_drained;
 use intake_pipeline::records::{EventFilter, Records as _, TimeRange};
 use intake_sqlite::DataDirectory;
@@ -57,19 +63,15 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     let directory = DataDirectory::create(data_directory)?;
-    let server = Server::start(arguments.listen.listen, directory.clone()).await?;
+    let server = Server::start(arguments.listen.address().await?, directory.clone()).await?;
     ensure_test_keys(&directory).await?;
     let outcome_log = OutcomeLog::open(&directory.log())?;
-    log_to(&directory)?;
+    let lines = start_log(&directory, arguments.exit)?;
 
     let queue = server.queue().clone();
     let database = server.database().clone();
     let records = SqliteRecords::new(database.clone());
     let token_url = server.token_url();
-    let urls: Vec<(ProviderName, String)> = ProviderName::ALL
-        .iter()
-        .filter_map(|&provider| server.webhook_url(provider).map(|url| (provider, url)))
-        .collect();
     let address = server.address();
     let signal = stop_signal()?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -94,23 +96,40 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     if arguments.exit {
         drop(stop);
     } else {
-        print(&where_to_go_on(data_directory, &directory, address, &urls))?;
+        print(&where_to_go_on(data_directory, &directory))?;
+        print_entrances(address, &directory)?;
     }
-    match serving.await {
+    let printing = lines.map(|mut lines| {
+        // The table has shown these.
+        lines.skip();
+        Printing::start(lines, database)
+    });
+    let served = serving.await;
+    if let Some(printing) = printing {
+        printing.finish().await;
+    }
+    match served {
         Ok(served) => served?,
         Err(error) => tracing::error!(%error, "the server broke"),
     }
     Ok(if demonstration.as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The log goes to a file, so that the terminal stays readable.
-fn log_to(directory: &DataDirectory) -> Result<(), CommandError> {
+/// Starts the log, which goes to a file so that the terminal stays readable. Returns what is to be printed of it after the table, if
+/// somebody is there to read it.
+fn start_log(directory: &DataDirectory, exits: bool) -> Result<Option<LiveLines>, CommandError> {
     let path = directory.log();
     let file =
         std::fs::File::options().append(true).open(&path).map_err(|source| CommandError::Log { path, source })?;
+    let json = json_lines(LevelFilter::INFO, Mutex::new(file));
     // Only a second subscriber in one process is refused, and there is none.
-    let _ = tracing::subscriber::set_global_default(json_lines(LevelFilter::INFO, Mutex::new(file)));
-    Ok(())
+    if exits || !std::io::stderr().is_terminal() {
+        let _ = tracing::subscriber::set_global_default(json);
+        return Ok(None);
+    }
+    let (log, lines) = live::channel();
+    let _ = tracing::subscriber::set_global_default(json.with(log));
+    Ok(Some(lines))
 }
 
 struct Demonstration {
@@ -262,14 +281,8 @@ async fn result_of(
     Ok(DemoResult { status, result: outcomes.map(StepResult::Recorded), changes, remark: remarks.join("; ") })
 }
 
-fn where_to_go_on(
-    data_directory: &Path,
-    directory: &DataDirectory,
-    address: SocketAddr,
-    urls: &[(ProviderName, String)],
-) -> String {
+fn where_to_go_on(data_directory: &Path, directory: &DataDirectory) -> String {
     let invocation = invocation(data_directory);
-    let url = if address == DEFAULT_ADDRESS { String::new() } else { format!(" --url http://{address}") };
     let mut text = format!(
         "\nEverything is in {}: events and queue in {}, the log in {}, test keys in keys/.\n\n\
          In another terminal:\n",
@@ -277,16 +290,13 @@ fn where_to_go_on(
         file_name(&directory.database()),
         file_name(&directory.log()),
     );
-    for (provider, _) in urls {
-        let _ = writeln!(text, "  {invocation} send {provider}{url}");
+    for provider in ProviderName::ALL.iter().filter(|provider| webhook_route(**provider).is_some()) {
+        let _ = writeln!(text, "  {invocation} send {provider} --wait");
     }
-    let _ = writeln!(text, "  {invocation} send machnet{url} --tamper");
+    let _ = writeln!(text, "  {invocation} send machnet --tamper");
     let _ = writeln!(text, "  {invocation} events");
     let _ = writeln!(text, "  {invocation} entities\n");
     text.push_str("Serving until Ctrl-C:\n");
-    for (_, url) in urls {
-        let _ = writeln!(text, "  POST {url}");
-    }
     text
 }
 

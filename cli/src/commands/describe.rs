@@ -1,37 +1,87 @@
 //! Entries of the ledger in words that fit a table.
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use intake_pipeline::ledger::entity::{Change, EntityChange};
 use intake_pipeline::ledger::{Entry, EventData};
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
 
-use crate::terminal::escape;
+use crate::terminal::{self, escape};
 
-/// The width of a terminal that tables fit, in columns.
-const WIDTH: u16 = 120;
+/// The width of a table when nobody says how wide it may be, in columns.
+const DEFAULT_WIDTH: u16 = 120;
 
 /// The border and the two spaces of a cell, in columns of the terminal.
 const FRAME: u16 = 3;
 
-/// A table that fits a terminal of 120 columns if its other columns leave the last one room. Only the last one is wrapped, and
-/// never within a word. Whatever is in a cell, it is shown as text.
-pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> Table {
+/// Maximum length of a word that is not broken. A terminal that wide is none.
+const MAX_WORD: u16 = 10_000;
+
+/// The spaces of a cell alone, which comfy-table counts among the width of a column.
+const SPACES: u16 = 2;
+
+/// A table that fits the terminal, as far as its words do. Whatever is in a cell, it is shown as text.
+pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> String {
+    table_within(terminal::width(), header, rows)
+}
+
+/// The same within a number of columns, or within 120 if that is nobody's limit. Only the last cell of a row is wrapped if that leaves it
+/// room for its longest word; otherwise a terminal gets all of them wrapped, and anything else a wider table. No word is broken, so
+/// that what is copied is whole: where the longest ones do not fit, each cell gets a line of its own.
+pub(super) fn table_within<const COLUMNS: usize>(
+    limit: Option<u16>,
+    header: [&str; COLUMNS],
+    rows: Vec<[String; COLUMNS]>,
+) -> String {
     let rows: Vec<_> = rows.into_iter().map(|row| row.map(|cell| escape(&cell).into_owned())).collect();
-    let last_cells = rows.iter().filter_map(|row| row.last()).map(String::as_str).chain(header.last().copied());
-    let longest_word = last_cells.flat_map(str::split_whitespace).map(|word| word.chars().count()).max();
+    let words = longest_words(header, &rows);
+    let narrowest = words.iter().fold(1_u16, |sum, word| sum.saturating_add(word + FRAME));
+    if limit.is_some_and(|limit| narrowest > limit) {
+        return list(header, &rows);
+    }
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header)
-        .add_rows(rows)
-        .set_constraints([ColumnConstraint::ContentWidth; COLUMNS].into_iter().take(COLUMNS.saturating_sub(1)));
-    let others: u16 =
-        table.column_max_content_widths().iter().take(COLUMNS.saturating_sub(1)).map(|width| width + FRAME).sum();
-    let last = u16::try_from(longest_word.unwrap_or_default()).unwrap_or(WIDTH) + FRAME;
-    table.set_width(WIDTH.max(others.saturating_add(last).saturating_add(1)));
-    table
+        .add_rows(rows);
+    let others = COLUMNS.saturating_sub(1);
+    let unwrapped: u16 = table.column_max_content_widths().iter().take(others).map(|width| width + FRAME).sum();
+    let last = words.last().copied().unwrap_or_default() + FRAME;
+    let needed = unwrapped.saturating_add(last).saturating_add(1);
+    let width = limit.unwrap_or(DEFAULT_WIDTH);
+    if limit.is_none() || needed <= width {
+        table
+            .set_constraints([ColumnConstraint::ContentWidth; COLUMNS].into_iter().take(others))
+            .set_width(width.max(needed));
+    } else {
+        table
+            .set_constraints(words.map(|word| ColumnConstraint::LowerBoundary(Width::Fixed(word + SPACES))))
+            .set_width(width);
+    }
+    table.to_string()
+}
+
+/// Each cell on a line, after the name of its column; the rows are apart.
+fn list<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let width = header.map(|name| name.chars().count()).into_iter().max().unwrap_or_default();
+    let row = |row: &[String; COLUMNS]| {
+        let cells = header.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+        cells.map(|(name, cell)| format!("{name:<width$}  {cell}")).collect::<Vec<_>>().join("\n")
+    };
+    rows.iter().map(row).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The length of the longest word of each column, in characters.
+fn longest_words<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> [u16; COLUMNS] {
+    let longest = |text: &str| text.split(' ').map(|word| word.chars().count()).max().unwrap_or_default();
+    let mut words = header.map(longest);
+    for row in rows {
+        for (word, cell) in words.iter_mut().zip(row) {
+            *word = longest(cell).max(*word);
+        }
+    }
+    words.map(|word| u16::try_from(word).unwrap_or(MAX_WORD))
 }
 
 /// An id, cut to its beginning when it is long; Accredit's are 64 hex digits. NurtureCloud's are a delivery's id, which
@@ -55,6 +105,11 @@ pub(super) fn in_milliseconds(time: Timestamp) -> String {
 pub(super) fn in_seconds(time: Timestamp) -> String {
     let time = in_milliseconds(time);
     time.split_once('.').map_or(time.as_str(), |(time, _)| time).to_owned()
+}
+
+/// An event's type without the provider's name, cut when it is long.
+pub(super) fn short_type(event_type: &str) -> String {
+    shortened(event_type.split_once('.').map_or(event_type, |(_, name)| name), 28, 27)
 }
 
 /// A time as tables show it, to the minute.
@@ -123,8 +178,42 @@ mod tests {
     #[test]
     fn a_word_of_the_last_column_is_never_broken() {
         let row = ["0".repeat(110), "stored, quarantined".to_owned()];
-        let text = table(["id", "outcome"], vec![row]).to_string();
-        assert!(text.contains("stored, ") && text.contains("quarantined "), "{text}");
+        for limit in [None, Some(128), Some(140), Some(200)] {
+            let text = table_within(limit, ["id", "outcome"], vec![row.clone()]);
+            assert!(text.contains(&row[0]), "{text}");
+            assert!(text.contains("stored, ") && text.contains("quarantined "), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal_and_breaks_no_id() {
+        let id = "6b8e64f2-c1d9-4a5c-8f3e-0a7d5b219c40";
+        let row = ["2026-11-21 09:30:00", "machnet", id, "the member \"event_name\" is missing; at receive 2"];
+        let table =
+            |limit| table_within(limit, ["received (UTC)", "provider", "id", "remark"], vec![row.map(str::to_owned)]);
+        for width in [79, 80, 100, 120, 200] {
+            let text = table(Some(width));
+            assert!(text.lines().all(|line| line.chars().count() <= usize::from(width)), "{width}:\n{text}");
+            assert!(text.contains(id), "{text}");
+        }
+        assert_eq!(table(Some(200)).lines().count(), 5, "{}", table(Some(200)));
+        assert!(table(Some(100)).contains(row[0]), "the last column alone:\n{}", table(Some(100)));
+    }
+
+    #[test]
+    fn where_the_longest_words_do_not_fit_each_cell_has_a_line() {
+        let rows =
+            vec![["machnet", "0123456789", ""].map(str::to_owned), ["sterling", "x", "a remark"].map(str::to_owned)];
+        let text = table_within(Some(30), ["provider", "id", "remark"], rows);
+        let expected = "provider  machnet\nid        0123456789\n\nprovider  sterling\nid        x\nremark    a remark";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_table_for_no_terminal_is_wider_rather_than_wrapped_but_for_its_last_column() {
+        let row = ["two words".repeat(12), "x".repeat(30)];
+        let text = table_within(None, ["id", "remark"], vec![row.clone()]);
+        assert!(text.contains(&row[0]) && text.contains(&row[1]), "{text}");
     }
 
     proptest! {
@@ -132,7 +221,7 @@ mod tests {
         fn no_cell_holds_what_a_terminal_obeys(
             text in "(?s).{0,20}[\0-\u{1f}\u{7f}-\u{9f}\u{200e}\u{202a}-\u{202e}\u{2066}-\u{2069}].{0,20}",
         ) {
-            let shown = table(["id", "remark"], vec![[short_id(&text), text]]).to_string();
+            let shown = table(["id", "remark"], vec![[short_id(&text), text]]);
             let obeyed = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             prop_assert!(!shown.chars().any(|c| c != '\n' && obeyed(c)), "{shown:?}");
         }

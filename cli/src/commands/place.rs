@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{CommandError, invocation};
 use crate::kept_requests::AnyRefused;
 use crate::records::AnyRecords;
+use crate::repair::Repair;
 
 /// The options of a command that works on a deployed stack as well.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -47,6 +48,14 @@ impl Place {
         Ok(match self {
             Self::Directory(path) => AnyRecords::of_directory(path)?,
             Self::Stack { name, region } => AnyRecords::of_stack(name, region.as_deref()).await?,
+        })
+    }
+
+    /// What it takes to put failed deliveries right there.
+    pub(super) async fn repair(&self) -> Result<Repair, CommandError> {
+        Ok(match self {
+            Self::Directory(path) => Repair::of_directory(path)?,
+            Self::Stack { name, region } => Repair::of_stack(name, region.as_deref()).await?,
         })
     }
 

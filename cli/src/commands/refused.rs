@@ -11,7 +11,6 @@ use intake_pipeline::refused::{RefusedReader as _, RefusedRequest, RefusedSummar
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::explain::case::CapturedRequest;
-use intake_providers::registry::webhook_route;
 use intake_providers::timestamp::Timestamp;
 use intake_sqlite::MAX_REFUSED_REQUESTS;
 use serde::Serialize;
@@ -20,6 +19,7 @@ use super::describe::{in_seconds, table};
 use super::place::{Place, StackOptions};
 use super::{CommandError, print, print_json_lines};
 use crate::capture;
+use crate::refused::shown_target;
 use crate::terminal::escape;
 
 #[derive(Debug, clap::Args)]
@@ -106,20 +106,6 @@ pub(super) fn parse_id(text: &str) -> Option<DeliveryId> {
 
 fn parse_id_argument(text: &str) -> Result<DeliveryId, String> {
     parse_id(text).ok_or_else(|| "an id is a UUID, as `refused` lists it".to_owned())
-}
-
-/// The path of a request without the secret that it may end with, and without its query.
-fn shown_target(summary: &RefusedSummary) -> Cow<'_, str> {
-    let path = summary.target.split_once('?').map_or(summary.target.as_str(), |(path, _)| path);
-    match summary.provider.and_then(webhook_route) {
-        Some(route) if route.ends_with_secret() && path.len() > route.path().len() + 1 => Cow::Owned(route.shown()),
-        Some(_) => Cow::Borrowed(path),
-        // Somebody may have called a wrong path with the right secret.
-        None => {
-            let hidden = path.split('/').map(|part| if part.len() < 32 { part } else { "<hidden>" });
-            Cow::Owned(hidden.collect::<Vec<_>>().join("/"))
-        }
-    }
 }
 
 fn in_words(listed: &[RefusedSummary], limit: u32, place: &Place) -> String {

@@ -4,10 +4,12 @@ use std::fmt::Display;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bytes::Bytes;
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::ProviderName;
+use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::webhook_route;
 use intake_simulator::IMITATIONS;
 use intake_simulator::imitation::ImitatedWebhook;
@@ -17,14 +19,18 @@ use intake_simulator::token::{TokenDelivery, TokenRequest};
 use intake_sqlite::DataDirectory;
 use reqwest::Url;
 use secrecy::SecretString;
+use serde::Deserialize;
 
 use self::options::ProviderOptions;
-use super::{CommandError, print, webhook_parser};
-use crate::client::{Reply, Sender, webhook_url};
+use self::wait::Wait;
+use super::place::{Place, StackOptions};
+use super::{CommandError, print, since, webhook_parser};
+use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::key_files;
-use crate::server::DEFAULT_ADDRESS;
+use crate::server::base_url;
 
 mod options;
+mod wait;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -32,7 +38,7 @@ pub(super) struct Arguments {
     #[arg(value_parser = webhook_parser())]
     provider: ProviderName,
     /// Where to send it. Without a path, the provider's webhook is meant; nurturecloud's may be whole, with its secret.
-    /// [default: the server on this machine]
+    /// [default: the server that runs on the data directory]
     #[arg(long)]
     url: Option<String>,
     /// The file with the body, or - for standard input. [default: a new event with made-up ids]
@@ -44,10 +50,23 @@ pub(super) struct Arguments {
     options: ProviderOptions,
     #[arg(long, help = options::tamper_help())]
     tamper: bool,
+    /// Wait until the delivery is recorded, at most for this time, and say what became of each event. The record is looked for in
+    /// the data directory, or with --stack on the stack.
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30s",
+        value_parser = since::duration
+    )]
+    wait: Option<Duration>,
+    #[command(flatten)]
+    stack: StackOptions,
 }
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
-    let Arguments { provider, url, body, key, options, tamper } = arguments;
+    let Arguments { provider, url, body, key, options, tamper, wait, stack } = arguments;
     // The names that the command takes are those of providers with a webhook.
     let Some((webhook, route)) = webhook_of(provider).zip(webhook_route(provider)) else {
         return Ok(ExitCode::FAILURE);
@@ -56,7 +75,11 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     if let (KeyOption::Refuses(reason), Some(_)) = (webhook.key_option(), &key) {
         return Err(CommandError::KeyNotUsed { provider, reason });
     }
-    let url = webhook_url(&url.unwrap_or_else(|| format!("http://{DEFAULT_ADDRESS}")), route.path())?;
+    let directory = DataDirectory::at(data_directory);
+    // A URL may lead to the stack. Without one, the server of the data directory is meant.
+    let place = if url.is_some() { stack.place(data_directory) } else { Place::Directory(data_directory.to_owned()) };
+    let is_guessed = url.is_none() && directory.server_address().is_none();
+    let url = webhook_url(&url.unwrap_or_else(|| base_url(&directory)), route.path())?;
     let (url, url_secret) = if route.ends_with_secret() { without_secret(url, route.path()) } else { (url, None) };
     let body = body.as_deref().map(read_body).transpose()?;
     let key = match (url_secret, key) {
@@ -66,10 +89,29 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         (None, None) => None,
     };
     let order = Order { body, options: &options.read_files()?, key, tamper, now: SystemClock.now() };
-    match webhook.deliver(&key_files::of_directory(&DataDirectory::at(data_directory)), order)? {
+    let outgoing = webhook.deliver(&key_files::of_directory(&directory), order)?;
+    let wait = match wait {
+        Some(limit) => Some(Wait::open(&place, limit).await?),
+        None => None,
+    };
+    let sent = match outgoing {
         Outgoing::Ready(delivery) => post(url, &delivery).await,
         Outgoing::NeedsToken(delivery) => post_with_token(&url, &delivery).await,
+    };
+    let reply = sent.map_err(|error| match error {
+        CommandError::Send(SendError::Unreachable { .. }) if is_guessed => {
+            CommandError::NoServer { path: data_directory.to_owned() }
+        }
+        error => error,
+    })?;
+    if !is_accepted(&reply) {
+        return Ok(ExitCode::FAILURE);
     }
+    let is_well = match wait {
+        Some(wait) => wait.for_delivery(delivery_id(&reply)?).await?,
+        None => true,
+    };
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn webhook_of(provider: ProviderName) -> Option<&'static dyn ImitatedWebhook> {
@@ -88,19 +130,23 @@ fn without_secret(mut url: Url, webhook_path: &str) -> (Url, Option<SecretString
 }
 
 /// Posts the delivery. A secret that ends its URL is not printed.
-async fn post(mut url: Url, delivery: &SignedDelivery) -> Result<ExitCode, CommandError> {
+async fn post(mut url: Url, delivery: &SignedDelivery) -> Result<Reply, CommandError> {
     let mut reply = Sender::new(&url)?.post(&url, delivery).await?;
-    let Some(secret) = delivery.path_secret() else { return verdict(&url, &reply) };
+    let Some(secret) = delivery.path_secret() else {
+        print_verdict(&url, &reply)?;
+        return Ok(reply);
+    };
     // Some servers repeat the path that they don't know.
     if !secret.is_empty() {
         reply.body = reply.body.replace(secret, "<secret>");
     }
     url.set_query(None);
-    verdict(&format!("{}/<secret>", url.as_str().trim_end_matches('/')), &reply)
+    print_verdict(&format!("{}/<secret>", url.as_str().trim_end_matches('/')), &reply)?;
+    Ok(reply)
 }
 
 /// Gets a token and posts the delivery with it; after 401 once more with a new token.
-async fn post_with_token(url: &Url, delivery: &TokenDelivery) -> Result<ExitCode, CommandError> {
+async fn post_with_token(url: &Url, delivery: &TokenDelivery) -> Result<Reply, CommandError> {
     let token_url = match &delivery.token_url {
         Some(token_url) => webhook_url(token_url, TokenRequest::PATH)?,
         None => {
@@ -117,17 +163,30 @@ async fn post_with_token(url: &Url, delivery: &TokenDelivery) -> Result<ExitCode
     };
     let mut reply = post().await?;
     if reply.status == 401 {
-        verdict(url, &reply)?;
+        print_verdict(url, &reply)?;
         reply = post().await?;
     }
-    verdict(url, &reply)
+    print_verdict(url, &reply)?;
+    Ok(reply)
 }
 
-fn verdict(url: &(impl Display + ?Sized), reply: &Reply) -> Result<ExitCode, CommandError> {
-    let accepted = reply.status == 200;
-    let verdict = if accepted { "accepted" } else { "not accepted" };
-    print(&format!("{url}\n{} {verdict}\n{}\n", reply.status, reply.body))?;
-    Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+const fn is_accepted(reply: &Reply) -> bool {
+    reply.status == 200
+}
+
+fn print_verdict(url: &(impl Display + ?Sized), reply: &Reply) -> Result<(), CommandError> {
+    let verdict = if is_accepted(reply) { "accepted" } else { "not accepted" };
+    print(&format!("{url}\n{} {verdict}\n{}\n", reply.status, reply.body))
+}
+
+/// The delivery's id, which our answer has whoever the provider is.
+fn delivery_id(reply: &Reply) -> Result<DeliveryId, CommandError> {
+    #[derive(Deserialize)]
+    struct Receipt {
+        delivery_id: DeliveryId,
+    }
+    let receipt: Receipt = serde_json::from_str(&reply.body).map_err(|_| CommandError::NoDeliveryId)?;
+    Ok(receipt.delivery_id)
 }
 
 fn read_body(path: &Path) -> Result<Bytes, CommandError> {

@@ -19,19 +19,29 @@ fn parse_at(text: &str, now: Timestamp) -> Result<Timestamp, InvalidSince> {
     if let Ok(instant) = Timestamp::parse(text) {
         return Ok(instant);
     }
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(InvalidSince)?;
+    let ago = duration(text).map_err(|InvalidDuration| InvalidSince)?;
+    let ago = i64::try_from(ago.as_millis()).map_err(|_| InvalidSince)?;
+    let milliseconds = now.unix_milliseconds().saturating_sub(ago);
+    Ok(Timestamp::from_unix_milliseconds(milliseconds).unwrap_or(Timestamp::EPOCH))
+}
+
+/// Why a text is not a duration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a number and its unit, such as 30s, 2m, 1h or 7d")]
+pub(super) struct InvalidDuration;
+
+/// Reads a duration in one unit.
+pub(super) fn duration(text: &str) -> Result<Duration, InvalidDuration> {
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(InvalidDuration)?;
     let seconds_per_unit = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 60 * 60,
         "d" => 24 * 60 * 60,
-        _ => return Err(InvalidSince),
+        _ => return Err(InvalidDuration),
     };
-    let number: u64 = number.parse().map_err(|_| InvalidSince)?;
-    let ago = Duration::from_secs(number.checked_mul(seconds_per_unit).ok_or(InvalidSince)?);
-    let ago = i64::try_from(ago.as_millis()).map_err(|_| InvalidSince)?;
-    let milliseconds = now.unix_milliseconds().saturating_sub(ago);
-    Ok(Timestamp::from_unix_milliseconds(milliseconds).unwrap_or(Timestamp::EPOCH))
+    let number: u64 = number.parse().map_err(|_| InvalidDuration)?;
+    Ok(Duration::from_secs(number.checked_mul(seconds_per_unit).ok_or(InvalidDuration)?))
 }
 
 #[cfg(test)]

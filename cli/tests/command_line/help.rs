@@ -3,7 +3,7 @@ use std::path::Path;
 use clap::{Command, CommandFactory as _};
 use intake_cli::commands::CommandLine;
 
-use crate::program::{errors, output, program};
+use crate::program::{errors, output, program, program_alone, run};
 use crate::snapshots::assert_printed;
 
 /// The words that call each command, those of a command's own commands included.
@@ -37,4 +37,29 @@ fn every_command_explains_itself() {
     recorded.sort();
     names.sort();
     assert_eq!(recorded, names);
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = output(&run(Path::new("/nowhere"), &["completions", shell]));
+        for name in ["webhook-intake", "deliveries", "data-directory", "sterling"] {
+            assert!(script.contains(name), "{shell}: {name} in\n{script}");
+        }
+    }
+    assert_eq!(run(Path::new("/nowhere"), &["completions", "sh"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_version_has_the_programs_name() {
+    let version = output(&program_alone(&["--version"]).output().unwrap());
+    assert_eq!(version, format!("webhook-intake {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_fits_the_width_that_is_asked_for() {
+    let help = |columns: &str| output(&program_alone(&["send", "--help"]).env("COLUMNS", columns).output().unwrap());
+    let longest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!((61..=80).contains(&longest(&help("80"))), "{}", help("80"));
+    assert!((81..=100).contains(&longest(&help("200"))), "{}", help("200"));
 }

@@ -4,6 +4,7 @@
 
 mod authority;
 mod crash;
+mod dead_letters;
 mod deliveries;
 mod demo;
 mod doctor;
@@ -14,6 +15,7 @@ mod help;
 mod keys;
 mod nurturecloud;
 mod program;
+mod quarantine;
 mod refused;
 mod resync;
 mod samples;

@@ -6,8 +6,15 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub(crate) fn program(data_directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = program_alone(arguments);
+    command.arg("--data-directory").arg(data_directory);
+    command
+}
+
+/// The program without a data directory.
+pub(crate) fn program_alone(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-intake"));
-    command.args(arguments).arg("--data-directory").arg(data_directory);
+    command.args(arguments);
     command.env_remove("CARGO").env_remove("COLUMNS").env("http_proxy", "http://192.0.2.1:9").stdin(Stdio::null());
     command
 }

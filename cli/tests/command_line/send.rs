@@ -2,6 +2,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use intake_cli::key_files::ensure_test_keys;
+use intake_cli::server::DEFAULT_ADDRESS;
 use intake_sqlite::DataDirectory;
 
 use crate::program::{Server, errors, output, program, rows, run};
@@ -31,6 +32,71 @@ fn a_delivery_is_accepted_and_a_tampered_one_is_not() {
     let outcomes: Vec<String> =
         rows(&listed).into_iter().map(|row| format!("{} {}", row[2].split('.').next().unwrap(), row[1])).collect();
     assert_eq!(outcomes, ["accredit stored", "machnet stored", "nurturecloud stored", "sterling stored"], "{listed}");
+}
+
+#[test]
+fn the_server_of_the_data_directory_is_found_wherever_it_listens() {
+    let data = with_test_keys();
+    for _ in 0..2 {
+        let server = Server::start(data.path());
+        let sent = run(data.path(), &["send", "machnet"]);
+        assert!(
+            output(&sent).starts_with(&format!("{}/webhooks/machnet\n200 accepted\n", server.url)),
+            "{}",
+            errors(&sent)
+        );
+        let url = output(&run(data.path(), &["nurturecloud-url"]));
+        assert!(url.starts_with(&format!("{}/webhooks/nurturecloud/", server.url)), "{url}");
+        // The next one finds the address of one that could not take it back.
+        server.kill();
+    }
+}
+
+#[test]
+fn without_a_server_the_usual_address_is_tried_and_named() {
+    let data = with_test_keys();
+    Server::start(data.path()).kill();
+    let sent = run(data.path(), &["send", "machnet"]);
+    // Something else may be there, on a developer's machine.
+    if std::net::TcpStream::connect(DEFAULT_ADDRESS).is_err() {
+        let expected = format!("and nobody answers at http://{DEFAULT_ADDRESS}; start one with `serve` or `demo`");
+        assert!(!sent.status.success());
+        assert!(errors(&sent).contains("no server runs on the data directory"), "{}", errors(&sent));
+        assert!(errors(&sent).contains(&expected), "{}", errors(&sent));
+    }
+}
+
+#[test]
+fn wait_says_what_became_of_each_event_and_fails_if_one_is_quarantined() {
+    let data = with_test_keys();
+    let _server = Server::start(data.path());
+    let body = |text: &str| {
+        let path = data.path().join("body");
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let send = |provider: &str, body: &str, wait: &str| run(data.path(), &["send", provider, "--body", body, wait]);
+    let event = r#"{"id": "1", "event_name": "transaction_processed"}"#;
+    let stored = send("machnet", &body(event), "--wait");
+    assert!(stored.status.success() && output(&stored).ends_with(" ms: stored\n"), "{}", output(&stored));
+    let duplicate = send("machnet", &body(event), "--wait=2m");
+    assert!(duplicate.status.success(), "{}", output(&duplicate));
+    assert!(
+        output(&duplicate).contains("duplicate\n  event 0: duplicate, first in delivery "),
+        "{}",
+        output(&duplicate)
+    );
+    let quarantined = send("machnet", &body("{}"), "--wait");
+    assert_eq!(quarantined.status.code(), Some(1));
+    let expected = "quarantined\n  event 0: quarantined: the member \"id\" is missing\n";
+    assert!(output(&quarantined).ends_with(expected), "{}", output(&quarantined));
+
+    let refused = run(data.path(), &["send", "machnet", "--tamper", "--wait"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!output(&refused).contains("recorded"), "{}", output(&refused));
+    let with_token = run(data.path(), &["send", "sterling", "--wait"]);
+    assert!(with_token.status.success() && output(&with_token).ends_with(": stored\n"), "{}", output(&with_token));
+    assert_eq!(run(data.path(), &["send", "machnet", "--wait=soon"]).status.code(), Some(2));
 }
 
 #[test]

@@ -11,7 +11,36 @@ fn a_taken_port_is_named_with_what_to_do() {
     let text = errors(&refused);
     assert!(!refused.status.success());
     assert!(text.contains(&format!("port {} on 127.0.0.1 is taken", address.port())), "{text}");
-    assert!(text.contains("--listen 127.0.0.1:"), "{text}");
+    assert!(text.contains(&format!("--port {}", address.port().wrapping_add(1))), "{text}");
+    let port = address.port().to_string();
+    for arguments in [&["serve", "--port", &port][..], &["demo", "--exit", "--port", &port]] {
+        assert_eq!(errors(&run(parent.path(), arguments)), text);
+    }
+}
+
+#[test]
+fn an_address_that_is_none_or_unknown_is_explained() {
+    let parent = tempfile::tempdir().unwrap();
+    for (arguments, code, expected) in [
+        (&["--listen", "8399"][..], 2, "or the port alone with --port"),
+        (&["--port", "8399", "--listen", "localhost:8399"], 2, "cannot be used with"),
+        (&["--listen", "nobody.invalid:8399"], 1, "nobody.invalid has no address here"),
+    ] {
+        let refused = run(parent.path(), &[&["serve"], arguments].concat());
+        assert_eq!(refused.status.code(), Some(code), "{arguments:?}");
+        assert!(errors(&refused).contains(expected), "{}", errors(&refused));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_that_ends_in_good_order_takes_its_address_back() {
+    let parent = tempfile::tempdir().unwrap();
+    let server = Server::start(parent.path());
+    let file = parent.path().join("server.address");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), server.address());
+    assert!(server.terminate());
+    assert!(!file.exists());
 }
 
 #[test]
@@ -69,7 +98,7 @@ fn other_paths_and_methods_are_answered_as_problems() {
 fn commands_on_data_that_is_not_there_say_so_and_make_nothing() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
-    for command in ["events", "entities", "redrive", "refused"] {
+    for command in ["events", "entities", "redrive", "dead-letters", "quarantine", "refused"] {
         let refused = run(&data, &[command]);
         assert!(!refused.status.success(), "{}", output(&refused));
         assert!(errors(&refused).contains("there is no data in"), "{}", errors(&refused));

@@ -105,6 +105,12 @@ pub(crate) fn http_client() -> SharedHttpClient {
 
 #[cfg(test)]
 impl Clients {
+    /// The configuration, for other clients.
+    #[cfg(feature = "operator")]
+    pub(crate) const fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
     /// Clients of a service at a local endpoint.
     pub(crate) fn at(endpoint: &str, calls: Budget, contention: ContentionBudget) -> Self {
         Self { config: Self::config_at(endpoint, calls), payloads: calls, contention }
@@ -122,10 +128,5 @@ impl Clients {
             .timeout_config(calls.timeout_config())
             .retry_config(calls.retry_config())
             .build()
-    }
-
-    #[cfg(feature = "operator")]
-    pub(crate) const fn config(&self) -> &SdkConfig {
-        &self.config
     }
 }

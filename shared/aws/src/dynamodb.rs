@@ -222,6 +222,8 @@ fn condition(condition: Condition, now: Timestamp) -> (Option<&'static str>, Opt
     match condition {
         Condition::Always => (None, None),
         Condition::Absent => (Some("attribute_not_exists(pk)"), None),
+        // An item of another kind is never at a quarantine's key.
+        Condition::NotReleased => (Some("attribute_not_exists(released)"), None),
         Condition::AbsentOrExpired => (
             Some("attribute_not_exists(pk) OR expires_at <= :now"),
             Some(HashMap::from([(":now".to_owned(), AttributeValue::N(now.unix_seconds().to_string()))])),

@@ -26,4 +26,4 @@ pub use resume_points::DynamoResumePoints;
 pub use s3::{S3Payloads, S3Refused};
 pub use secret_documents::{ReplaceError, SecretDocument};
 pub use secrets_manager::SecretsManagerSecrets;
-pub use sqs::SqsQueue;
+pub use sqs::{RELEASE_ATTRIBUTE, SqsQueue};

@@ -1,7 +1,9 @@
 //! What the operator's commands ask of a deployed stack. The functions are built without it.
 
 mod active_secrets;
+mod dead_letters;
 mod entities;
+mod failures;
 mod health;
 mod hours;
 mod items;
@@ -13,6 +15,7 @@ mod stack;
 mod stack_error;
 mod time_index;
 
+pub use dead_letters::StackDeadLetters;
 pub use health::{Alarm, Schedule, Subscribers};
 pub use records::StackRecords;
 pub use refused::StackRefused;

@@ -1,19 +1,28 @@
 //! The queue on SQS.
 
+use std::collections::HashMap;
+
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{BatchResultErrorEntry, QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue::{BatchQueue, Queue};
 use intake_pipeline::queue_message::QueueMessage;
 
 use crate::port_error::{message_without_quotations, port_error};
 
+/// The message attribute of a delivery that is released from quarantine. The dead-letter queue keeps it.
+pub const RELEASE_ATTRIBUTE: &str = "intake-release";
+
+const SEND_MESSAGE: &str = "sqs SendMessage";
 const SEND_MESSAGE_BATCH: &str = "sqs SendMessageBatch";
 
 /// A standard queue of SQS.
 ///
 /// The provider's name is the message group: on a standard queue it does not order anything and lets SQS keep one noisy
-/// provider from delaying the others (fair queues). No message attributes are sent; they would count towards the 1 MiB.
+/// provider from delaying the others (fair queues). No message attributes are sent, because they count towards the 1 MiB; except
+/// with a release from quarantine, whose message is small.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
@@ -31,12 +40,13 @@ impl Queue for SqsQueue {
         self.client
             .send_message()
             .queue_url(&self.queue_url)
-            .message_group_id(document.provider().as_str())
+            .message_group_id(document.group())
             .message_body(document.text())
+            .set_message_attributes(attributes(document)?)
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| port_error("sqs SendMessage", &error))
+            .map_err(|error| port_error(SEND_MESSAGE, &error))
     }
 }
 
@@ -60,8 +70,9 @@ impl BatchQueue for SqsQueue {
             .map(|(index, document)| {
                 SendMessageBatchRequestEntry::builder()
                     .id(index.to_string())
-                    .message_group_id(document.provider().as_str())
+                    .message_group_id(document.group())
                     .message_body(document.text())
+                    .set_message_attributes(attributes(document)?)
                     .build()
                     .map_err(|error| PortError::new(SEND_MESSAGE_BATCH, &error))
             })
@@ -86,6 +97,15 @@ impl BatchQueue for SqsQueue {
         };
         Ok((0..documents.len()).map(result).collect())
     }
+}
+
+fn attributes(message: &QueueMessage) -> Result<Option<HashMap<String, MessageAttributeValue>>, PortError> {
+    if !message.is_release() {
+        return Ok(None);
+    }
+    let value = MessageAttributeValue::builder().data_type("String").string_value("true").build();
+    let value = value.map_err(|error| PortError::new(SEND_MESSAGE, &error))?;
+    Ok(Some(HashMap::from([(RELEASE_ATTRIBUTE.to_owned(), value)])))
 }
 
 fn refused_entry(entry: &BatchResultErrorEntry) -> PortError {

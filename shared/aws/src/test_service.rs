@@ -122,11 +122,11 @@ fn serve(mut stream: TcpStream, reply: &impl Fn(usize, &Received) -> Reply, log:
         }
         head.push(line.trim().to_owned());
     }
-    let length = head
-        .iter()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map_or(0, |(_, value)| value.trim().parse().unwrap());
+    let header = |wanted: &str| {
+        let mut headers = head.iter().filter_map(|line| line.split_once(':'));
+        headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim().to_owned())
+    };
+    let length = header("content-length").map_or(0, |value| value.parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let line = head.first().unwrap().trim_end_matches(" HTTP/1.1").to_owned();

@@ -9,7 +9,9 @@ mod outcome;
 mod port;
 
 pub use data::{EnvelopeData, EventData};
-pub use entry::{AliasEntry, Entry, EventEntry, Occurrence, ProgressEntry, QuarantineEntry, TIME_SHARDS, TimeIndex};
+pub use entry::{
+    AliasEntry, Entry, EventEntry, Occurrence, ProgressEntry, QuarantineEntry, Release, TIME_SHARDS, TimeIndex,
+};
 pub(crate) use key::EVENT_SORT;
 pub use key::EntryKey;
 pub use outcome::{Outcome, OutcomeCounts};

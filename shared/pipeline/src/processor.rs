@@ -18,7 +18,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use intake_providers::ProviderName;
-use intake_providers::delivery::Delivery;
+use intake_providers::delivery::{Delivery, DeliveryId};
 use intake_providers::event::{Event, EventIndex};
 use intake_providers::identity::Identity;
 use intake_providers::malformed::MalformedEvent;
@@ -33,8 +33,8 @@ use crate::delivery_record::DeliveryOutcomes;
 use crate::ledger::Outcome;
 use crate::platform::Platform;
 use crate::queue::QueueRecord;
-use crate::queue_message::{InboundMessage, MessageError};
-use crate::recording::{Recorded, Recorder, Recording, RecordingError};
+use crate::queue_message::{InboundMessage, MessageError, MessageOrigin};
+use crate::recording::{Occasion, Recorded, Recorder, Recording, RecordingError};
 
 mod counters;
 mod delivery_record;
@@ -141,8 +141,8 @@ impl<P: Platform, X: Split> Processor<P, X> {
         Self { recorder: Recorder::new(ledger, payloads, clock), delivery_records, providers, settings }
     }
 
-    /// Processes a batch until `stop_at`, and returns the message ids of the records that must be redelivered.
-    pub async fn process(&self, records: Vec<QueueRecord>, stop_at: Instant) -> Vec<String> {
+    /// Processes a batch until `stop_at`, and returns the records that must be redelivered.
+    pub async fn process(&self, records: Vec<QueueRecord>, stop_at: Instant) -> Vec<FailedRecord> {
         let before = |time| stop_at.checked_sub(time).unwrap_or(stop_at);
         let batch = Batch {
             open_bodies: Semaphore::new(MAX_OPEN_BODIES_KIB as usize),
@@ -158,22 +158,26 @@ impl<P: Platform, X: Split> Processor<P, X> {
         let mut opened: Vec<OpenRecord> = records.into_iter().map(OpenRecord::of).collect();
         opened.sort_by_key(|record| record.document.as_ref().map_or(0, InboundMessage::body_size_bytes));
         let mut work: FuturesUnordered<_> = opened.into_iter().map(|record| self.process_one(record, &batch)).collect();
-        let mut failed = std::collections::HashSet::new();
-        while let Some((message_id, is_done)) = work.next().await {
-            if !is_done {
-                failed.insert(message_id);
+        let mut failed = std::collections::HashMap::new();
+        while let Some((message_id, result)) = work.next().await {
+            if let Err(error) = result {
+                failed.insert(message_id, error.to_string());
                 count_failed_record();
             }
         }
-        order.into_iter().filter(|message_id| failed.contains(message_id)).collect()
+        let failed = order.into_iter().filter_map(|message_id| {
+            let error = failed.remove(&message_id)?;
+            Some(FailedRecord { message_id, error })
+        });
+        failed.collect()
     }
 
-    /// Processes one record, and returns whether it is done.
-    async fn process_one(&self, record: OpenRecord, batch: &Batch) -> (String, bool) {
-        let OpenRecord { message_id, document, document_bytes, receive_count } = record;
+    /// Processes one record.
+    async fn process_one(&self, record: OpenRecord, batch: &Batch) -> (String, Result<(), RecordError>) {
+        let OpenRecord { message_id, delivery_id, document, document_bytes, receive_count, occasion } = record;
         let started = Instant::now();
         let state = State::default();
-        let work = async { self.record_events(document?, batch, &state).await };
+        let work = async { self.record_events(document?, occasion, batch, &state).await };
         let result = match timeout_at(batch.give_up_at, AssertUnwindSafe(work).catch_unwind()).await {
             Ok(Ok(result)) => result,
             Ok(Err(_panic)) => Err(RecordError::Panic),
@@ -191,7 +195,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
             self.save(delivery, &counters, result.is_ok(), batch.stop_at).await;
         }
         let duration_microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let delivery_id = delivery.map(|delivery| delivery.id.to_string());
+        let delivery_id = delivery_id.map(|delivery_id| delivery_id.to_string());
         match (&result, delivery) {
             (Ok(()), Some(delivery)) => tracing::info!(
                 provider = delivery.provider.as_str(),
@@ -215,7 +219,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
                 "record failed"
             ),
         }
-        (message_id, result.is_ok())
+        (message_id, result)
     }
 
     /// Saves the progress of a long delivery. One that is done starts from its first event if it is ever sent again, such as from
@@ -238,6 +242,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
     async fn record_events<'a>(
         &self,
         document: InboundMessage,
+        occasion: Occasion,
         batch: &'a Batch,
         state: &State<'a>,
     ) -> Result<(), RecordError> {
@@ -251,7 +256,7 @@ impl<P: Platform, X: Split> Processor<P, X> {
         }
         let fetched = document.fetch(self.recorder.payloads()).await?;
         let delivery = state.delivery.get_or_init(|| fetched);
-        let recording = Recording::of(delivery);
+        let recording = Recording::of(delivery).on(occasion);
         let events = match self.providers.split(delivery) {
             Ok(events) => events,
             Err(reason) => {
@@ -420,18 +425,40 @@ impl State<'_> {
     }
 }
 
+/// A record that must be redelivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRecord {
+    /// The queue's id of its message.
+    pub message_id: String,
+    /// Why it failed.
+    pub error: String,
+}
+
 /// A record with its message parsed, and its body not yet fetched.
 struct OpenRecord {
     message_id: String,
+    /// The delivery, also of a message that cannot be read if it still names one.
+    delivery_id: Option<DeliveryId>,
     document: Result<InboundMessage, MessageError>,
     document_bytes: usize,
     receive_count: u32,
+    occasion: Occasion,
 }
 
 impl OpenRecord {
     fn of(record: QueueRecord) -> Self {
-        let QueueRecord { message_id, body, receive_count } = record;
-        Self { message_id, document: InboundMessage::parse(&body), document_bytes: body.len(), receive_count }
+        let QueueRecord { message_id, body, receive_count, is_release } = record;
+        let document = InboundMessage::parse(&body);
+        let delivery_id = match &document {
+            Ok(document) => Some(document.delivery_id()),
+            Err(_) => MessageOrigin::of(&body).delivery_id,
+        };
+        let occasion = match receive_count {
+            _ if is_release => Occasion::Release,
+            0 | 1 => Occasion::First,
+            _ => Occasion::Redelivery,
+        };
+        Self { message_id, delivery_id, document, document_bytes: body.len(), receive_count, occasion }
     }
 }
 

@@ -34,4 +34,6 @@ pub struct QueueRecord {
     pub body: String,
     /// Number of times the message was received, this time included.
     pub receive_count: u32,
+    /// Whether the delivery is [released from quarantine](QueueMessage::is_release).
+    pub is_release: bool,
 }

@@ -18,6 +18,7 @@ use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::QuarantineEntry;
 use crate::payloads::{PayloadKey, PayloadReader, Payloads};
 use crate::port_error::PortError;
 
@@ -27,6 +28,9 @@ pub const VERSION: u32 = 1;
 /// Maximum size of a message of SQS in bytes, attributes included (we send none): 1 MiB.
 /// Source: AWS, "Amazon SQS message quotas".
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// The message group of deliveries that are released from quarantine.
+const RELEASE_GROUP: &str = "released";
 
 /// Maximum number of messages in one batch of SQS. Together they may be as large as one message alone.
 /// Source: AWS, "Amazon SQS message quotas".
@@ -38,6 +42,7 @@ pub struct QueueMessage {
     text: String,
     provider: ProviderName,
     offloaded: bool,
+    is_release: bool,
 }
 
 impl QueueMessage {
@@ -47,10 +52,17 @@ impl QueueMessage {
         &self.text
     }
 
-    /// The provider of the delivery. It is the message group, so that one noisy provider doesn't delay the others.
+    /// The message group: the provider of the delivery, so that one noisy provider doesn't delay the others. What is released from
+    /// quarantine has a group of its own, so that it delays nothing that just arrived.
     #[must_use]
-    pub const fn provider(&self) -> ProviderName {
-        self.provider
+    pub fn group(&self) -> &'static str {
+        if self.is_release { RELEASE_GROUP } else { self.provider.as_str() }
+    }
+
+    /// Whether the delivery is released from quarantine. The queue hands that on beside the text.
+    #[must_use]
+    pub const fn is_release(&self) -> bool {
+        self.is_release
     }
 
     /// Whether the body went to the payload store.
@@ -82,7 +94,7 @@ impl QueueMessage {
         }
         let text = write_inline(delivery)?;
         let fits = text.len() <= MAX_MESSAGE_BYTES;
-        Ok(fits.then_some(Self { text, provider: delivery.provider, offloaded: false }))
+        Ok(fits.then_some(Self { text, provider: delivery.provider, offloaded: false, is_release: false }))
     }
 
     /// A message that was refused before, to be sent again. `None` if the text is not a message of the version that this release
@@ -98,7 +110,14 @@ impl QueueMessage {
         });
         let headers = headers.collect::<Option<_>>()?;
         let offloaded = matches!(document.body, BodyV1::Payload { .. });
-        Some((Self { text: text.to_owned(), provider: document.provider, offloaded }, headers, document.sha256))
+        let message = Self { text: text.to_owned(), provider: document.provider, offloaded, is_release: false };
+        Some((message, headers, document.sha256))
+    }
+
+    /// A delivery that was quarantined, to be processed again. The quarantine keeps it as the message that it was.
+    #[must_use]
+    pub fn release(entry: &QuarantineEntry) -> Self {
+        Self { text: entry.document.clone(), provider: entry.provider, offloaded: false, is_release: true }
     }
 
     /// Stores a delivery's body, and writes a message that names its key.
@@ -108,7 +127,7 @@ impl QueueMessage {
         let key =
             PayloadKey::new(format!("deliveries/{}/{}/{}", provider, delivery.received_at.day_path(), delivery.id));
         payloads.put(&key, delivery.body.clone()).await?;
-        Ok(Self { text: write_with_payload(delivery, key)?, provider, offloaded: true })
+        Ok(Self { text: write_with_payload(delivery, key)?, provider, offloaded: true, is_release: false })
     }
 }
 
@@ -202,6 +221,12 @@ impl InboundMessage {
         serde_json::from_str(text).map(Self).map_err(undecodable)
     }
 
+    /// The delivery.
+    #[must_use]
+    pub const fn delivery_id(&self) -> DeliveryId {
+        self.0.delivery_id
+    }
+
     /// Size of the body in bytes; of a body in base64 an upper bound.
     #[must_use]
     pub fn body_size_bytes(&self) -> usize {
@@ -242,6 +267,33 @@ impl InboundMessage {
             body,
             sha256: document.sha256,
         })
+    }
+}
+
+/// What can be said of a message that may be damaged, or of an unknown version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageOrigin {
+    /// The delivery, if it is named.
+    pub delivery_id: Option<DeliveryId>,
+    /// The provider, if it is named and known.
+    pub provider: Option<ProviderName>,
+    /// When the delivery reached us, if that is said.
+    pub received_at: Option<Timestamp>,
+}
+
+impl MessageOrigin {
+    /// What a text says, as far as it is JSON at all.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        fn member<T: serde::de::DeserializeOwned>(document: &serde_json::Value, name: &str) -> Option<T> {
+            T::deserialize(document.get(name)?).ok()
+        }
+        let Ok(document) = serde_json::from_str::<serde_json::Value>(text) else { return Self::default() };
+        Self {
+            delivery_id: member(&document, "delivery_id"),
+            provider: member(&document, "provider"),
+            received_at: member(&document, "received_at"),
+        }
     }
 }
 

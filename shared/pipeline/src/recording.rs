@@ -23,7 +23,8 @@ use crate::clock::Clock;
 use crate::delivery_record::KeptBody;
 use crate::ledger::{
     AliasEntry, Condition, ConditionalPut, EVENT_SORT, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
-    LedgerReader as _, Occurrence, Outcome, ProgressEntry, PutOutcome, QuarantineEntry, TIME_SHARDS, TimeIndex,
+    LedgerReader as _, Occurrence, Outcome, ProgressEntry, PutOutcome, QuarantineEntry, Release, TIME_SHARDS,
+    TimeIndex,
 };
 use crate::payloads::{PayloadKey, Payloads};
 use crate::platform::Platform;
@@ -107,9 +108,21 @@ impl Recorded {
     }
 }
 
+/// On what occasion a delivery is recorded. From the second time on, events of it may be in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Its message was received for the first time.
+    First,
+    /// Its message was received before.
+    Redelivery,
+    /// It was released from quarantine.
+    Release,
+}
+
 /// A delivery whose events are being recorded, and what has been stored once for all of them.
 pub struct Recording<'a> {
     delivery: &'a Delivery,
+    occasion: Occasion,
     /// The large envelopes by digest; a cell is set once its envelope is stored.
     envelopes: Mutex<HashMap<Sha256Digest, Arc<OnceCell<()>>>>,
     document: OnceCell<String>,
@@ -119,7 +132,13 @@ impl<'a> Recording<'a> {
     /// A delivery of which nothing has been stored in this run.
     #[must_use]
     pub fn of(delivery: &'a Delivery) -> Self {
-        Self { delivery, envelopes: Mutex::default(), document: OnceCell::new() }
+        Self { delivery, occasion: Occasion::First, envelopes: Mutex::default(), document: OnceCell::new() }
+    }
+
+    /// The same on another occasion.
+    #[must_use]
+    pub fn on(self, occasion: Occasion) -> Self {
+        Self { occasion, ..self }
     }
 
     /// The delivery.
@@ -187,6 +206,20 @@ impl<P: Platform> Recorder<P> {
     /// # Errors
     /// [`RecordingError`]; either nothing or everything of the event is recorded then, and a retry settles it.
     pub async fn record(
+        &self,
+        recording: &Recording<'_>,
+        index: EventIndex,
+        event: Event,
+    ) -> Result<Recorded, RecordingError> {
+        let recorded = self.decide(recording, index, event).await?;
+        if recording.occasion != Occasion::First {
+            let occurrence = Occurrence { delivery_id: recording.delivery.id, index };
+            self.mark_released(occurrence, recorded.outcome).await?;
+        }
+        Ok(recorded)
+    }
+
+    async fn decide(
         &self,
         recording: &Recording<'_>,
         index: EventIndex,
@@ -308,25 +341,56 @@ impl<P: Platform> Recorder<P> {
         let data = data.and_then(|data| std::str::from_utf8(data).ok()).map(str::to_owned);
         let occurrence = Occurrence { delivery_id: delivery.id, index };
         let [.., last] = *delivery.sha256.as_bytes();
-        let key = EntryKey::of_quarantine(delivery.id, index);
-        let put = ConditionalPut {
+        let key = EntryKey::of_quarantine(occurrence.delivery_id, occurrence.index);
+        let mut entry = QuarantineEntry {
+            outcome: Outcome::Quarantined,
+            provider: delivery.provider,
+            reason: quarantine_reason(reason),
+            document,
+            data,
+            occurrence,
+            received_at: delivery.received_at,
+            quarantined_again_at: None,
+            released: None,
+            time_index: time_index(delivery, occurrence, last % TIME_SHARDS),
+        };
+        let put = |entry, condition| ConditionalPut {
             key: key.clone(),
-            entry: Entry::Quarantine(Box::new(QuarantineEntry {
-                outcome: Outcome::Quarantined,
-                provider: delivery.provider,
-                reason: reason.to_string().chars().take(MAX_REASON_CHARACTERS).collect(),
-                document,
-                data,
-                occurrence,
-                received_at: delivery.received_at,
-                time_index: time_index(delivery, occurrence, last % TIME_SHARDS),
-            })),
-            condition: Condition::Absent,
+            entry: Entry::Quarantine(Box::new(entry)),
+            condition,
         };
         // An entry at this key is from this very delivery, because the key holds its id.
-        self.put_one(put).await?;
+        let mut existing = self.put_one(put(entry.clone(), Condition::Absent)).await?;
+        if recording.occasion == Occasion::Release
+            && let Some(Entry::Quarantine(before)) = &existing
+            && before.released.is_none()
+        {
+            entry.quarantined_again_at = Some(self.clock.now());
+            existing = self.put_one(put(entry, Condition::NotReleased)).await?;
+        }
+        // What was read once has its outcome, also if a release that cannot read it works on it now.
+        let outcome = match existing {
+            Some(Entry::Quarantine(entry)) => entry.released.map_or(Outcome::Quarantined, |release| release.outcome),
+            _ => Outcome::Quarantined,
+        };
         let kept_body = Some(KeptBody::Quarantine(key));
-        Ok(Recorded { outcome: Outcome::Quarantined, first_delivery: None, event_type: None, kept_body })
+        Ok(Recorded { outcome, first_delivery: None, event_type: None, kept_body })
+    }
+
+    /// Marks what was quarantined at this place as released, if something was. It is one and the same event, so its quarantine
+    /// gives way to what was recorded. A crash before the mark is healed by the redelivery, which finds the same outcome.
+    async fn mark_released(&self, occurrence: Occurrence, outcome: Outcome) -> Result<(), RecordingError> {
+        let key = EntryKey::of_quarantine(occurrence.delivery_id, occurrence.index);
+        let mut entry = match self.ledger.find(&key).await? {
+            Some(Entry::Quarantine(entry)) if entry.released.is_none() => entry,
+            Some(Entry::Quarantine(_)) | None => return Ok(()),
+            Some(_) => return Err(unexpected(&key)),
+        };
+        entry.released = Some(Release { at: self.clock.now(), outcome });
+        // If the condition fails, another processor has marked it.
+        self.put_one(ConditionalPut { key, entry: Entry::Quarantine(entry), condition: Condition::NotReleased })
+            .await?;
+        Ok(())
     }
 
     /// Puts one entry, or returns the existing one.
@@ -466,6 +530,11 @@ fn time_index(delivery: &Delivery, occurrence: Occurrence, shard: u8) -> TimeInd
         time_bucket: TimeIndex::events_bucket(delivery.provider, delivery.received_at, shard),
         time_order: format!("{}#{}#{:05}", delivery.received_at, delivery.id, occurrence.index.0),
     }
+}
+
+/// A reason as the quarantine keeps it.
+pub(crate) fn quarantine_reason(reason: &Malformed) -> String {
+    reason.to_string().chars().take(MAX_REASON_CHARACTERS).collect()
 }
 
 fn unexpected(key: &EntryKey) -> RecordingError {

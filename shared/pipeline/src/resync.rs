@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::counters::Counter;
 use crate::port_error::PortError;
+use crate::rate_limiter::RateLimiter;
 
-mod rate_limiter;
 mod report;
 mod resume_point;
 mod sync_api;
@@ -26,7 +26,6 @@ pub use report::{Answered, Next, NotAccepted, Reason, RunOutcome, RunReport};
 pub use resume_point::{ResumePointError, ResumePoints, Saved};
 pub use sync_api::SyncApi;
 
-use rate_limiter::RateLimiter;
 use resume_point::{ResumePoint, Wanted};
 
 /// Maximum duration of a call.
@@ -98,7 +97,7 @@ impl<A: SyncApi, R: ResumePoints, E: Clock> Resync<A, R, E> {
         watch: &(dyn Fn(&Answered<'_>) + Sync),
     ) -> RunReport {
         let started = Instant::now();
-        let mut rate_limiter = RateLimiter::new(self.settings.calls_per_minute, stop_at);
+        let mut rate_limiter = RateLimiter::per_minute(self.settings.calls_per_minute, stop_at);
         let mut report = RunReport::default();
         report.outcome = match plan {
             ResyncPlan::Entities(calls) => self.run_entities(calls, &mut rate_limiter, &mut report, watch).await,

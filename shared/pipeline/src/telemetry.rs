@@ -8,8 +8,8 @@ use std::io::Write as _;
 
 use metrics_cloudwatch_embedded::Collector;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::filter_fn;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
@@ -76,19 +76,23 @@ fn is_ours(target: &str) -> bool {
     target.starts_with(OUR_PREFIX)
 }
 
+/// Lets lines pass: our own from a level on, and those of libraries from `warn` on.
+pub fn levels(level: LevelFilter) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    let others = level.min(LevelFilter::WARN);
+    filter_fn(move |line: &Metadata<'_>| *line.level() <= if is_ours(line.target()) { level } else { others })
+        .with_max_level_hint(level)
+}
+
 /// A subscriber that writes JSON lines.
-pub fn json_lines<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
+pub fn json_lines<W>(level: LevelFilter, writer: W) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let others = level.min(LevelFilter::WARN);
-    let filter = filter_fn(move |line| *line.level() <= if is_ours(line.target()) { level } else { others })
-        .with_max_level_hint(level);
     let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(JsonFields::new())
         .event_format(JsonLines::default())
         .with_writer(writer);
-    tracing_subscriber::registry().with(filter).with(lines)
+    tracing_subscriber::registry().with(levels(level)).with(lines)
 }
 
 /// The format of a line. Lambda's JSON log format requires `timestamp` and `level`. The message of a line of ours says where it

@@ -241,6 +241,7 @@ impl Ledger for MemoryLedger {
                             alias.expires_at <= now.unix_seconds()
                         }
                         (Condition::Version(version), Entry::Entity(entity)) => entity.version == version,
+                        (Condition::NotReleased, Entry::Quarantine(entry)) => entry.released.is_none(),
                         (Condition::Always, _) => true,
                         _ => false,
                     };

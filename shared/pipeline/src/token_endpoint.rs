@@ -77,7 +77,10 @@ impl<P: Platform> TokenEndpoint<P> {
 }
 
 /// Reads the authority's document; a lifetime that is too short to be meant makes it unusable.
-fn read_authority(secret: &str) -> Result<ReadKeySet<Authority>, KeySetError> {
+///
+/// # Errors
+/// [`KeySetError`]. Nothing in it repeats the document.
+pub fn read_authority(secret: &str) -> Result<ReadKeySet<Authority>, KeySetError> {
     let keys: Authority = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
         form: "that `oauth` commands write",
         place: JsonPlace::from(&error),

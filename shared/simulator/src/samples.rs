@@ -280,7 +280,7 @@ struct SqsRecord {
 struct QueueAttributes {
     approximate_first_receive_timestamp: String,
     approximate_receive_count: &'static str,
-    message_group_id: ProviderName,
+    message_group_id: &'static str,
     sender_id: &'static str,
     sent_timestamp: String,
 }
@@ -294,7 +294,7 @@ impl SqsRecord {
             attributes: QueueAttributes {
                 approximate_first_receive_timestamp: (arrival().unix_milliseconds() + 40).to_string(),
                 approximate_receive_count: "1",
-                message_group_id: message.provider(),
+                message_group_id: message.group(),
                 sender_id: "AROAEXAMPLE:intake",
                 sent_timestamp: (arrival().unix_milliseconds() + 20).to_string(),
             },

@@ -1,12 +1,15 @@
 //! The data directory of a development server.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 
-use crate::private_file::{FileLock, LockError, create_private_directory};
+use crate::private_file::{
+    FileLock, LockError, create_private_directory, read_if_present, remove_if_present, replace_private_file,
+};
 
 /// Default path of the data directory.
 pub const DEFAULT_PATH: &str = ".webhook-intake";
@@ -95,6 +98,36 @@ impl DataDirectory {
         self.lock_file("server.lock")
     }
 
+    /// Writes down where the server that has claimed the directory listens, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn announce(&self, address: SocketAddr) -> Result<AnnouncedAddress, DataDirectoryError> {
+        let path = self.server_address_file();
+        replace_private_file(&path, &format!("{}\n", reachable(address)))
+            .map_err(|source| DataDirectoryError::Unwritable { path: path.clone(), source })?;
+        Ok(AnnouncedAddress(path))
+    }
+
+    /// Where the server that runs on the directory is reached from this machine; `None` when none runs.
+    #[must_use]
+    pub fn server_address(&self) -> Option<SocketAddr> {
+        let path = self.server_address_file();
+        let address = read_if_present(&path).ok()??.trim().parse().ok()?;
+        match self.lock() {
+            // The server was killed. Without the file nobody takes the lock to find that out, as the next server does to keep it.
+            Ok(_lock) => {
+                let _ = remove_if_present(&path);
+                None
+            }
+            Err(_) => Some(address),
+        }
+    }
+
+    fn server_address_file(&self) -> PathBuf {
+        self.0.join("server.address")
+    }
+
     /// Claims the directory for a drain, which may run beside a server.
     ///
     /// # Errors
@@ -166,9 +199,60 @@ impl DataDirectory {
     }
 }
 
+/// A server's address in its data directory.
+#[derive(Debug)]
+pub struct AnnouncedAddress(PathBuf);
+
+impl Drop for AnnouncedAddress {
+    fn drop(&mut self) {
+        // If it stays, it is known to be stale because nobody holds the lock.
+        let _ = remove_if_present(&self.0);
+    }
+}
+
+/// The address to connect to from this machine: a server that listens on every address is reached on the loopback one.
+const fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port()),
+        _ => address,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_address_of_a_server_is_known_while_it_runs() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(parent.path()).unwrap();
+        assert_eq!(directory.server_address(), None);
+        for (listens_on, reached_at) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("0.0.0.0:2", "127.0.0.1:2"),
+            ("[::]:3", "[::1]:3"),
+            ("192.0.2.1:4", "192.0.2.1:4"),
+        ] {
+            let lock = directory.lock().unwrap();
+            let announced = directory.announce(listens_on.parse().unwrap()).unwrap();
+            assert_eq!(directory.server_address(), Some(reached_at.parse().unwrap()));
+            drop(announced);
+            assert_eq!(directory.server_address(), None);
+            drop(lock);
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_server_that_was_killed_is_known_to_be_stale() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(parent.path()).unwrap();
+        let lock = directory.lock().unwrap();
+        std::mem::forget(directory.announce("127.0.0.1:1".parse().unwrap()).unwrap());
+        drop(lock);
+        assert_eq!(directory.server_address(), None);
+        assert!(!directory.server_address_file().exists());
+    }
 
     #[test]
     fn a_second_server_on_the_same_directory_is_rejected_while_the_first_runs() {

@@ -12,8 +12,17 @@ use intake_pipeline::port_error::PortError;
 use intake_providers::json_place::JsonPlace;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-/// The format of the file, in `PRAGMA user_version`.
-const FORMAT: i64 = 2;
+/// What a file holds.
+pub(crate) struct Schema {
+    /// The format, in `PRAGMA user_version`.
+    pub(crate) format: i64,
+    /// The statements that create the tables in a new file.
+    pub(crate) tables: &'static str,
+    /// The statements that bring a file of an earlier format to the next one, by that earlier format.
+    pub(crate) upgrades: &'static [(i64, &'static str)],
+}
+
+const SCHEMA: Schema = Schema { format: 3, tables: TABLES, upgrades: &[(2, WITH_FAILURES)] };
 
 /// Maximum wait of a transaction for that of another process. It is shorter than the intake's deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,14 +35,20 @@ CREATE TABLE queue (
     message_id INTEGER PRIMARY KEY AUTOINCREMENT,
     body TEXT NOT NULL,
     visible_at INTEGER NOT NULL DEFAULT 0,
-    receive_count INTEGER NOT NULL DEFAULT 0
+    receive_count INTEGER NOT NULL DEFAULT 0,
+    is_release INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    failed_at INTEGER
 ) STRICT;
 CREATE INDEX queue_by_visibility ON queue (visible_at, message_id);
 
 CREATE TABLE dead_letters (
     message_id INTEGER PRIMARY KEY,
     body TEXT NOT NULL,
-    receive_count INTEGER NOT NULL
+    receive_count INTEGER NOT NULL,
+    is_release INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    failed_at INTEGER
 ) STRICT;
 
 CREATE TABLE payloads (
@@ -63,6 +78,16 @@ CREATE TABLE delivery_records (
 ) STRICT;
 CREATE INDEX delivery_records_by_time ON delivery_records (received_at);
 CREATE INDEX delivery_records_by_expiry ON delivery_records (expires_at);
+";
+
+/// A message knows why it failed last, and whether it is a release from quarantine.
+const WITH_FAILURES: &str = "
+ALTER TABLE queue ADD COLUMN is_release INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN last_error TEXT;
+ALTER TABLE queue ADD COLUMN failed_at INTEGER;
+ALTER TABLE dead_letters ADD COLUMN is_release INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN last_error TEXT;
+ALTER TABLE dead_letters ADD COLUMN failed_at INTEGER;
 ";
 
 /// An open database file. Clones share one connection.
@@ -110,24 +135,20 @@ pub enum OpenError {
 }
 
 impl Database {
-    /// Opens a database file, and creates it if it is missing.
+    /// Opens a database file, creates it if it is missing, and brings it up to date if an earlier release wrote it.
     ///
     /// # Errors
     /// [`OpenError`] when SQLite cannot open the file, or another release wrote it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
-        Self::prepared(Connection::open(path).map_err(failed)?, path, TABLES, FORMAT)
+        Self::prepared(Connection::open(path).map_err(failed)?, path, &SCHEMA)
     }
 
-    /// Prepares an open file, and creates the tables if it is new.
-    pub(crate) fn prepared(
-        mut connection: Connection,
-        path: &Path,
-        tables: &str,
-        known: i64,
-    ) -> Result<Self, OpenError> {
-        let found = prepare(&mut connection, tables, known)
-            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+    /// Prepares an open file, creates the tables if it is new, and brings it up to date.
+    pub(crate) fn prepared(mut connection: Connection, path: &Path, schema: &Schema) -> Result<Self, OpenError> {
+        let known = schema.format;
+        let found =
+            prepare(&mut connection, schema).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         if found != known {
             return Err(OpenError::UnknownFormat { path: path.to_owned(), found, known });
         }
@@ -195,8 +216,8 @@ pub(crate) enum WorkError {
     NoPayload(String),
 }
 
-/// Sets up the connection, creates the tables in a new file, and returns the file's format.
-fn prepare(connection: &mut Connection, tables: &str, known: i64) -> rusqlite::Result<i64> {
+/// Sets up the connection, creates the tables in a new file, upgrades an earlier format, and returns the file's format.
+fn prepare(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<i64> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "full")?;
@@ -206,9 +227,15 @@ fn prepare(connection: &mut Connection, tables: &str, known: i64) -> rusqlite::R
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut format: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if format == 0 {
-        transaction.execute_batch(tables)?;
-        transaction.pragma_update(None, "user_version", known)?;
-        format = known;
+        transaction.execute_batch(schema.tables)?;
+        format = schema.format;
+    }
+    while let Some((_, statements)) = schema.upgrades.iter().find(|(from, _)| *from == format) {
+        transaction.execute_batch(statements)?;
+        format += 1;
+    }
+    if format == schema.format {
+        transaction.pragma_update(None, "user_version", format)?;
     }
     transaction.commit()?;
     Ok(format)
@@ -242,6 +269,42 @@ mod tests {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         let error = Database::open(&path).unwrap_err().to_string();
         assert!(error.contains("intake.sqlite has format 7"), "{error}");
+    }
+
+    /// The columns of each table, by name.
+    fn columns(path: &Path) -> Vec<(String, String, Option<String>, bool)> {
+        let connection = Connection::open(path).unwrap();
+        let sql = "SELECT t.name || '.' || c.name, c.type, c.dflt_value, c.\"notnull\"
+             FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table' ORDER BY 1";
+        let mut statement = connection.prepare(sql).unwrap();
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        statement.query_map((), read).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_file_of_the_former_format_is_brought_up_to_date_with_what_it_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        let (former, new) = (directory.path().join("former.sqlite"), directory.path().join("new.sqlite"));
+        drop(Database::open(&new).unwrap());
+        drop(Database::open(&former).unwrap());
+        let connection = Connection::open(&former).unwrap();
+        for table in ["queue", "dead_letters"] {
+            for column in ["is_release", "last_error", "failed_at"] {
+                connection.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
+            }
+        }
+        connection.execute_batch("INSERT INTO dead_letters VALUES (7, 'text', 5); PRAGMA user_version = 2").unwrap();
+        drop(connection);
+
+        drop(Database::open(&former).unwrap());
+        drop(Database::open(&former).unwrap());
+
+        assert_eq!(columns(&former), columns(&new));
+        let connection = Connection::open(&former).unwrap();
+        let kept: (i64, String) = connection
+            .query_row("SELECT message_id, body FROM dead_letters", (), |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(kept, (7, "text".to_owned()));
     }
 
     #[test]

@@ -197,6 +197,10 @@ fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPu
         (Condition::AbsentOrExpired, Some((_, expires_at))) => {
             expires_at.is_some_and(|expires_at| expires_at <= now_seconds)
         }
+        (Condition::NotReleased, None) => true,
+        (Condition::NotReleased, Some((entry, _))) => {
+            matches!(entry, Entry::Quarantine(entry) if entry.released.is_none())
+        }
         (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == version,
         // DynamoDB fails such a put too, and returns no item.
         (Condition::Version(_), _) => {
@@ -353,6 +357,8 @@ mod tests {
             data: None,
             occurrence: occurrence(at(seconds)),
             received_at: at(seconds),
+            quarantined_again_at: None,
+            released: None,
             time_index: time_index(),
         }))
     }

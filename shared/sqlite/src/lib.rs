@@ -2,6 +2,7 @@
 
 mod data_directory;
 mod database;
+mod dead_letters;
 mod delivery_records;
 mod key_file;
 mod lease;
@@ -15,8 +16,9 @@ mod records;
 mod refused;
 mod resume_file;
 
-pub use data_directory::{DEFAULT_PATH, DataDirectory, DataDirectoryError};
+pub use data_directory::{AnnouncedAddress, DEFAULT_PATH, DataDirectory, DataDirectoryError};
 pub use database::{Database, OpenError};
+pub use dead_letters::SqliteDeadLetters;
 pub use delivery_records::SqliteDeliveryRecords;
 pub use key_file::KeyFile;
 pub use lease::FileLease;
@@ -24,7 +26,7 @@ pub use ledger::SqliteLedger;
 pub use local_secret::LocalSecret;
 pub use payloads::SqlitePayloads;
 pub use platform::Sqlite;
-pub use queue::{MAX_RECEIVES, QueueDepth, SqliteQueue};
+pub use queue::{MAX_RECEIVES, QueueDepth, SqliteQueue, UnprocessedMessage};
 pub use records::SqliteRecords;
 pub use refused::{MAX_REFUSED_BYTES, MAX_REFUSED_REQUESTS, RefusedRequests};
 pub use resume_file::{ResumeFile, ResumeFileError};

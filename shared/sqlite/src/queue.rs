@@ -7,7 +7,9 @@ use std::time::Duration;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue::{BatchQueue, Queue, QueueRecord};
 use intake_pipeline::queue_message::QueueMessage;
+use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
+use rusqlite::OptionalExtension as _;
 use tokio::sync::Notify;
 
 use crate::database::Database;
@@ -29,6 +31,15 @@ pub struct QueueDepth {
     pub queued: u64,
     /// Dead letters.
     pub dead_letters: u64,
+}
+
+/// A delivery's message that is not processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnprocessedMessage {
+    /// Number of times it was received; each of them failed, but the last one if it is still in work.
+    pub receive_count: u32,
+    /// Whether it was given up.
+    pub is_dead_letter: bool,
 }
 
 impl SqliteQueue {
@@ -60,8 +71,9 @@ impl SqliteQueue {
             .database
             .transaction("sqlite receive", move |transaction| {
                 let given_up = transaction.execute(
-                    "INSERT INTO dead_letters (message_id, body, receive_count)
-                     SELECT message_id, body, receive_count FROM queue WHERE visible_at <= ?1 AND receive_count >= ?2",
+                    "INSERT INTO dead_letters (message_id, body, receive_count, is_release, last_error, failed_at)
+                     SELECT message_id, body, receive_count, is_release, last_error, failed_at FROM queue
+                     WHERE visible_at <= ?1 AND receive_count >= ?2",
                     (now, MAX_RECEIVES),
                 )?;
                 if given_up > 0 {
@@ -71,17 +83,18 @@ impl SqliteQueue {
                 let mut statement = transaction.prepare(
                     "UPDATE queue SET visible_at = ?1, receive_count = receive_count + 1 WHERE message_id IN
                          (SELECT message_id FROM queue WHERE visible_at <= ?2 ORDER BY message_id LIMIT ?3)
-                     RETURNING message_id, body, receive_count",
+                     RETURNING message_id, body, receive_count, is_release",
                 )?;
-                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?));
-                let mut rows: Vec<(i64, String, u32)> =
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+                let mut rows: Vec<(i64, String, u32, bool)> =
                     statement.query_map((hidden_until, now, most), read)?.collect::<Result<_, _>>()?;
                 // RETURNING does not guarantee an order.
-                rows.sort_unstable_by_key(|(message_id, _, _)| *message_id);
-                let records = rows.into_iter().map(|(message_id, body, receive_count)| QueueRecord {
+                rows.sort_unstable_by_key(|(message_id, ..)| *message_id);
+                let records = rows.into_iter().map(|(message_id, body, receive_count, is_release)| QueueRecord {
                     message_id: message_id.to_string(),
                     body,
                     receive_count,
+                    is_release,
                 });
                 Ok((records.collect(), given_up))
             })
@@ -108,23 +121,26 @@ impl SqliteQueue {
             .await
     }
 
-    /// Hides a received message until `visibility` has passed from now, whatever was left of its timeout. It does nothing
-    /// if the message was received again meanwhile.
+    /// Hides a received message that failed until `visibility` has passed from now, whatever was left of its timeout, and keeps
+    /// the reason. It does nothing if the message was received again meanwhile.
     ///
     /// # Errors
     /// When the database doesn't answer; the message is then redelivered when its visibility timeout expires.
-    pub async fn change_visibility(
+    pub async fn retry_later(
         &self,
         now: Timestamp,
         message_id: String,
         receive_count: u32,
         visibility: Duration,
+        error: String,
     ) -> Result<(), PortError> {
         let hidden_until = now.plus(visibility).unix_milliseconds();
+        let now = now.unix_milliseconds();
         self.database
             .transaction("sqlite change visibility", move |transaction| {
-                let sql = "UPDATE queue SET visible_at = ?1 WHERE message_id = ?2 AND receive_count = ?3";
-                transaction.execute(sql, (hidden_until, message_id, receive_count))?;
+                let sql = "UPDATE queue SET visible_at = ?1, last_error = ?4, failed_at = ?5
+                     WHERE message_id = ?2 AND receive_count = ?3";
+                transaction.execute(sql, (hidden_until, message_id, receive_count, error, now))?;
                 Ok(())
             })
             .await
@@ -143,22 +159,25 @@ impl SqliteQueue {
             .await
     }
 
-    /// Moves all dead letters back to the queue with a receive count of 0, and returns how many there were.
+    /// The message of a delivery, on the queue or among the dead letters.
     ///
     /// # Errors
-    /// When the database doesn't answer; then nothing was moved.
-    pub async fn redrive(&self) -> Result<usize, PortError> {
-        let moved = self
-            .database
-            .transaction("sqlite redrive", |transaction| {
-                let moved = transaction
-                    .execute("INSERT INTO queue (message_id, body) SELECT message_id, body FROM dead_letters", ())?;
-                transaction.execute("DELETE FROM dead_letters", ())?;
-                Ok(moved)
+    /// When the database doesn't answer.
+    pub async fn unprocessed(&self, delivery_id: DeliveryId) -> Result<Option<UnprocessedMessage>, PortError> {
+        let delivery_id = delivery_id.to_string();
+        self.database
+            .transaction("sqlite find message", move |transaction| {
+                // A message may be any text.
+                let sql = "SELECT receive_count, is_dead_letter FROM
+                         (SELECT body, receive_count, 0 AS is_dead_letter FROM queue
+                          UNION ALL SELECT body, receive_count, 1 FROM dead_letters)
+                     WHERE CASE WHEN json_valid(body) THEN json_extract(body, '$.delivery_id') END = ?1";
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok(UnprocessedMessage { receive_count: row.get(0)?, is_dead_letter: row.get(1)? })
+                };
+                Ok(transaction.query_row(sql, [&delivery_id], read).optional()?)
             })
-            .await?;
-        self.sent.notify_one();
-        Ok(moved)
+            .await
     }
 
     /// Number of messages.
@@ -181,9 +200,17 @@ impl SqliteQueue {
     /// # Errors
     /// When the database cannot be written.
     pub async fn insert(&self, body: String) -> Result<(), PortError> {
+        self.insert_all(vec![(body, false)]).await
+    }
+
+    /// Inserts texts, each with whether it is a release, in one transaction.
+    async fn insert_all(&self, messages: Vec<(String, bool)>) -> Result<(), PortError> {
         self.database
             .transaction("sqlite send", move |transaction| {
-                transaction.execute("INSERT INTO queue (body) VALUES (?1)", [body])?;
+                let mut statement = transaction.prepare("INSERT INTO queue (body, is_release) VALUES (?1, ?2)")?;
+                for message in &messages {
+                    statement.execute((&message.0, message.1))?;
+                }
                 Ok(())
             })
             .await?;
@@ -194,7 +221,7 @@ impl SqliteQueue {
 
 impl Queue for SqliteQueue {
     async fn send(&self, document: &QueueMessage) -> Result<(), PortError> {
-        self.insert(document.text().to_owned()).await
+        self.insert_all(vec![(document.text().to_owned(), document.is_release())]).await
     }
 }
 
@@ -205,17 +232,8 @@ impl BatchQueue for SqliteQueue {
 
     /// One transaction: either all messages are on the queue or none.
     async fn send_batch(&self, documents: &[QueueMessage]) -> Result<Vec<Result<(), PortError>>, PortError> {
-        let bodies: Vec<String> = documents.iter().map(|document| document.text().to_owned()).collect();
-        self.database
-            .transaction("sqlite send batch", move |transaction| {
-                let mut statement = transaction.prepare("INSERT INTO queue (body) VALUES (?1)")?;
-                for body in &bodies {
-                    statement.execute([body])?;
-                }
-                Ok(())
-            })
-            .await?;
-        self.sent.notify_one();
+        let messages = documents.iter().map(|document| (document.text().to_owned(), document.is_release()));
+        self.insert_all(messages.collect()).await?;
         Ok(documents.iter().map(|_| Ok(())).collect())
     }
 }
@@ -225,7 +243,10 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    use intake_pipeline::dead_letters::DeadLetters as _;
+
     use super::*;
+    use crate::SqliteDeadLetters;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -240,6 +261,29 @@ mod tests {
     async fn bodies(queue: &SqliteQueue, now: Timestamp) -> Vec<(String, u32)> {
         let records = queue.receive(now, 10, MINUTE).await.unwrap();
         records.into_iter().map(|record| (record.body, record.receive_count)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_message_of_a_delivery_is_found_until_it_is_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        let id = DeliveryId::new(Timestamp::EPOCH, [1; 10]);
+        let found = async || {
+            let message = queue.unprocessed(id).await.unwrap();
+            message.map(|message| (message.receive_count, message.is_dead_letter))
+        };
+        queue.insert("no message".to_owned()).await.unwrap();
+        assert_eq!(found().await, None);
+        queue.insert(format!(r#"{{"delivery_id": "{id}"}}"#)).await.unwrap();
+        assert_eq!(found().await, Some((0, false)));
+        for receive in 0..=MAX_RECEIVES {
+            bodies(&queue, at(60 * i64::from(receive))).await;
+        }
+        assert_eq!(found().await, Some((MAX_RECEIVES, true)));
+        queue.redrive().await.unwrap();
+        let message_id = queue.receive(at(1000), 10, MINUTE).await.unwrap().remove(1).message_id;
+        queue.delete(vec![message_id]).await.unwrap();
+        assert_eq!(found().await, None);
     }
 
     #[tokio::test]
@@ -287,7 +331,8 @@ mod tests {
         queue.insert("good".to_owned()).await.unwrap();
         assert_eq!(bodies(&queue, at(360)).await, [("good".to_owned(), 1)]);
         assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 1, dead_letters: 1 });
-        assert_eq!(queue.redrive().await.unwrap(), 1);
+        let dead_letters = SqliteDeadLetters::new(queue.database.clone());
+        assert_eq!(dead_letters.redrive_all(None).await.unwrap(), 1);
         assert_eq!(bodies(&queue, at(360)).await, [("poison".to_owned(), 1)]);
         assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 2, dead_letters: 0 });
     }
@@ -303,7 +348,7 @@ mod tests {
         }
         let in_work = queue.receive(at(300), 2, MINUTE).await.unwrap().remove(1);
         assert_eq!((in_work.body.as_str(), in_work.receive_count), ("in work", 5));
-        queue.change_visibility(at(300), in_work.message_id, 5, MINUTE * 2).await.unwrap();
+        queue.retry_later(at(300), in_work.message_id, 5, MINUTE * 2, "failed".to_owned()).await.unwrap();
         assert_eq!(bodies(&queue, at(419)).await, []);
         assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 1, dead_letters: 1 });
     }
@@ -314,10 +359,11 @@ mod tests {
         let queue = queue(directory.path());
         queue.insert("a".to_owned()).await.unwrap();
         let first = queue.receive(at(0), 1, MINUTE).await.unwrap().remove(0);
-        queue.change_visibility(at(0), first.message_id.clone(), 1, Duration::from_secs(2)).await.unwrap();
+        let failed = || "failed".to_owned();
+        queue.retry_later(at(0), first.message_id.clone(), 1, Duration::from_secs(2), failed()).await.unwrap();
         assert_eq!(bodies(&queue, at(1)).await, []);
         assert_eq!(bodies(&queue, at(2)).await, [("a".to_owned(), 2)]);
-        queue.change_visibility(at(2), first.message_id, 1, Duration::ZERO).await.unwrap();
+        queue.retry_later(at(2), first.message_id, 1, Duration::ZERO, failed()).await.unwrap();
         assert_eq!(bodies(&queue, at(3)).await, []);
     }
 

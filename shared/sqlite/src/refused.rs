@@ -13,7 +13,7 @@ use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::database::{Database, OpenError, WorkError};
+use crate::database::{Database, OpenError, Schema, WorkError};
 use crate::private_file::create_private_file;
 
 /// Maximum number of requests that are kept. The oldest ones go first.
@@ -22,8 +22,8 @@ pub const MAX_REFUSED_REQUESTS: u32 = 1_000;
 /// Maximum size of all kept requests together, in bytes: 64 MiB. The oldest ones go first.
 pub const MAX_REFUSED_BYTES: u32 = 64 * 1024 * 1024;
 
-/// The format of the file, in `PRAGMA user_version`.
-const FORMAT: i64 = 1;
+/// What the file holds.
+const SCHEMA: Schema = Schema { format: 1, tables: TABLES, upgrades: &[] };
 
 const TABLES: &str = "
 CREATE TABLE refused (
@@ -65,7 +65,7 @@ impl RefusedRequests {
         // What is deleted is overwritten, and its space given to the next one or back to the disk.
         connection.pragma_update(None, "auto_vacuum", "full").map_err(failed)?;
         connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
-        Database::prepared(connection, path, TABLES, FORMAT).map(Self)
+        Database::prepared(connection, path, &SCHEMA).map(Self)
     }
 
     /// Keeps a request, and deletes the oldest ones beyond the limits.

@@ -71,7 +71,8 @@ fn place(body: &RecordedBody) -> String {
     }
 }
 
-async fn outcome(
+/// What became of one event, with the delivery that brought it first or the reason of its quarantine.
+pub(in crate::commands) async fn outcome(
     ledger: &impl LedgerReader,
     record: &DeliveryRecord,
     event: &EventOutcome,
@@ -88,7 +89,8 @@ async fn outcome(
     })
 }
 
-async fn quarantine_reason(
+/// Why an event of a delivery was quarantined, unless that is gone.
+pub(in crate::commands) async fn quarantine_reason(
     ledger: &impl LedgerReader,
     record: &DeliveryRecord,
     event: &EventOutcome,

@@ -10,6 +10,7 @@ use intake_providers::timestamp::Timestamp;
 use intake_sqlite::{Database, SqliteLedger, SqliteRecords};
 
 use super::*;
+use crate::commands::describe::table_within;
 
 fn reference(id: &str) -> EntityReference {
     EntityReference {
@@ -91,7 +92,7 @@ fn a_row_says_whether_the_entity_is_there_and_what_is_known_of_it() {
 fn the_table_fits_120_columns_with_uuids_and_wraps_between_words() {
     let id = "6b8e64f2-c1d9-4a5c-8f3e-0a7d5b219c40";
     let entities = [updated(entity(id)), gone(entity(id), None), updated(gone(entity(id), Some("2")))];
-    let text = table(COLUMNS, entities.iter().map(row).collect()).to_string();
+    let text = table_within(Some(120), COLUMNS, entities.iter().map(row).collect());
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
     assert_eq!(text.matches(id).count(), 3, "{text}");
     for word in ["there", "(only", "updates)", "deleted", "(no", "content)", "merged"] {

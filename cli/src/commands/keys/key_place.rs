@@ -15,7 +15,7 @@ use super::super::place::Place;
 use super::changing::base_url;
 use crate::deployed_stack::{self, Stack};
 use crate::key_store::{Access, KeyStore};
-use crate::server::{DEFAULT_ADDRESS, SECRET_REFRESH};
+use crate::server::{self, SECRET_REFRESH};
 
 /// Where keys are.
 pub(super) enum KeyPlace {
@@ -74,7 +74,7 @@ impl KeyPlace {
         given_base_url: Option<&str>,
     ) -> Result<Circumstances, CommandError> {
         let known = match self {
-            Self::Directory(_) => Some(format!("http://{DEFAULT_ADDRESS}")),
+            Self::Directory(directory) => Some(server::base_url(directory)),
             Self::Stack(stack) => {
                 let url = key_ring(provider).webhook_output().and_then(|output| stack.output(output));
                 url.and_then(|url| Some(url.split_once(provider.source_path())?.0.to_owned()))

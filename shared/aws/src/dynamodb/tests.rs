@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use intake_pipeline::ledger::entity::{Arrival, Change, ContentRegister, EntityChange, ExistenceRegister};
 use intake_pipeline::ledger::{
     AliasEntry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, OutcomeCounts, ProgressEntry,
-    QuarantineEntry, TimeIndex,
+    QuarantineEntry, Release, TimeIndex,
 };
 use intake_pipeline::payloads::PayloadKey;
 use intake_providers::ProviderName;
@@ -171,6 +171,8 @@ fn every_kind() -> Vec<Entry> {
         data: Some(STRANGE.to_owned()),
         occurrence: occurrence(),
         received_at: now(),
+        quarantined_again_at: Some(now()),
+        released: Some(Release { at: now(), outcome: Outcome::Stored }),
         time_index: time_index(),
     };
     vec![
@@ -190,7 +192,12 @@ fn every_kind() -> Vec<Entry> {
         Entry::Conflict(Box::new(bare_event(inline("[1.0, 1e400]")))),
         Entry::Alias(alias()),
         Entry::Hint(AliasEntry { expires_at: i64::MIN, ..alias() }),
-        Entry::Quarantine(Box::new(QuarantineEntry { data: None, ..quarantine.clone() })),
+        Entry::Quarantine(Box::new(QuarantineEntry {
+            data: None,
+            quarantined_again_at: None,
+            released: None,
+            ..quarantine.clone()
+        })),
         Entry::Quarantine(Box::new(quarantine)),
         Entry::Progress(progress()),
         Entry::Entity(Box::new(bare_entity(1))),

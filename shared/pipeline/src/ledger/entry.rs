@@ -108,7 +108,8 @@ pub struct AliasEntry {
     pub expires_at: i64,
 }
 
-/// Authentic content that could not be read as an event.
+/// Authentic content that could not be read as an event. Once it was released and read, the entry only says so, and its event is
+/// what was recorded then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineEntry {
     /// Always quarantined.
@@ -128,9 +129,24 @@ pub struct QuarantineEntry {
     pub occurrence: Occurrence,
     /// When its delivery arrived.
     pub received_at: Timestamp,
+    /// When it was released last and still could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined_again_at: Option<Timestamp>,
+    /// What became of it after a release, once it could be read. This never changes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Release>,
     /// The time index.
     #[serde(flatten)]
     pub time_index: TimeIndex,
+}
+
+/// What became of quarantined content that was released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// When its event was recorded.
+    pub at: Timestamp,
+    /// That event's outcome.
+    pub outcome: Outcome,
 }
 
 /// The progress of recording a delivery with many events, so that a redelivered message continues from there.

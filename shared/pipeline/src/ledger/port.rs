@@ -40,6 +40,8 @@ pub enum Condition {
     AbsentOrExpired,
     /// The entry at the key is an entity of this version.
     Version(u64),
+    /// The key is unused, or its entry is a quarantine that was not released.
+    NotReleased,
     /// None: the entry replaces any other.
     Always,
 }

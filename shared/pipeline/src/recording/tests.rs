@@ -20,6 +20,7 @@ use crate::ledger::entity::EntityEntry;
 use crate::ledger::{Entry, LedgerReader};
 use crate::payloads::PayloadReader;
 use crate::platform::Platform;
+use crate::records::{EventFilter, RecordedEvent};
 use crate::testing::{
     Behaviour, Memory, MemoryDeliveryRecords, MemoryLease, MemoryLedger, MemoryPayloads, MemoryQueue, MemorySecrets,
     TestClock, delivery,
@@ -264,6 +265,125 @@ proptest! {
             prop_assert_eq!(event.outcome == Outcome::Repeat, event.repeat_of.is_some());
             prop_assert_ne!(event.repeat_of.as_ref(), Some(&event.cloud_event.id));
             prop_assert_ne!(event.same_job_as.as_ref(), Some(&event.cloud_event.id));
+        }
+    }
+}
+
+/// How a delivery is recorded in a property run: by code that can read it, or by code that cannot.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    reads: bool,
+    occasion: Occasion,
+}
+
+impl Pass {
+    async fn run(self, recorder: &TestRecorder, delivery: &Delivery) -> Result<Outcome, RecordingError> {
+        let recording = Recording::of(delivery).on(self.occasion);
+        let recorded = if self.reads {
+            recorder.record(&recording, EventIndex(0), event(delivery)).await
+        } else {
+            recorder.quarantine(&recording, EventIndex(0), &Malformed::NotAnObject, None).await
+        };
+        recorded.map(|recorded| recorded.outcome)
+    }
+}
+
+/// Code that cannot read a delivery may meet its message on any occasion; code that can is deployed after it was quarantined.
+fn any_pass() -> impl Strategy<Value = Pass> {
+    let occasion = prop_oneof![Just(Occasion::Redelivery), Just(Occasion::Release)];
+    prop_oneof![
+        prop_oneof![Just(Occasion::First), Just(Occasion::Redelivery), Just(Occasion::Release)]
+            .prop_map(|occasion| Pass { reads: false, occasion }),
+        occasion.prop_map(|occasion| Pass { reads: true, occasion }),
+    ]
+}
+
+impl World {
+    /// What a listing shows, by delivery.
+    fn listed(&self, filter: &EventFilter) -> Vec<(DeliveryId, Entry)> {
+        let recorded = self.ledger.entries().into_iter().map(|(key, entry)| RecordedEvent { key, entry });
+        let matching = recorded.filter(|event| filter.matches(event));
+        matching.map(|event| (event.delivery_id().unwrap(), event.entry)).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// Quarantined deliveries are released, while processors of the old and the new release work on them side by side, are killed at
+    /// any await, and lose answers. Whoever reads a delivery at last, each of its events is then in exactly one place.
+    #[test]
+    fn what_is_released_ends_in_exactly_one_place(
+        bodies in prop::collection::vec(any_body(), 1..6),
+        attempts in prop::collection::vec((any::<prop::sample::Index>(), any_pass(), 1..14_usize), 0..12),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 0..120),
+        faults in prop::collection::vec(prop_oneof![
+            4 => Just(Behaviour::Work), 1 => Just(Behaviour::Fail), 1 => Just(Behaviour::FailAfterwards),
+        ], 0..20),
+    ) {
+        let world = world();
+        let deliveries: Vec<Delivery> = bodies.iter().zip(1..).map(|(body, number)| delivery(number, body.clone())).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let recorder = world.recorder();
+        for delivery in &deliveries {
+            let first = Pass { reads: false, occasion: Occasion::First };
+            prop_assert_eq!(runtime.block_on(first.run(&recorder, delivery)).unwrap(), Outcome::Quarantined);
+        }
+        prop_assert_eq!(world.listed(&EventFilter::default()).len(), deliveries.len());
+
+        *world.ledger.next.lock().unwrap() = faults.into();
+        let mut seen: BTreeMap<usize, BTreeSet<Outcome>> = BTreeMap::new();
+        let mut running: Vec<_> = attempts
+            .iter()
+            .map(|(delivery, pass, lives)| {
+                let number = delivery.index(deliveries.len());
+                Some((number, *lives, Box::pin(pass.run(&recorder, &deliveries[number]))))
+            })
+            .collect();
+        let mut context = Context::from_waker(Waker::noop());
+        for which in order {
+            if running.is_empty() {
+                break;
+            }
+            let slot = which.index(running.len());
+            let Some((number, lives, mut future)) = running[slot].take() else { continue };
+            match future.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(Ok(outcome)) => {
+                    seen.entry(number).or_default().insert(outcome);
+                }
+                std::task::Poll::Ready(Err(_)) => {}
+                std::task::Poll::Pending if lives <= 1 => {}
+                std::task::Poll::Pending => running[slot] = Some((number, lives - 1, future)),
+            }
+        }
+        drop(running);
+        world.ledger.next.lock().unwrap().clear();
+
+        // The release is redelivered until it is done, and then once more; a late copy of the first message meets the old release.
+        for pass in [
+            Pass { reads: true, occasion: Occasion::Release },
+            Pass { reads: true, occasion: Occasion::Release },
+            Pass { reads: false, occasion: Occasion::First },
+            Pass { reads: false, occasion: Occasion::Release },
+        ] {
+            for (number, delivery) in deliveries.iter().enumerate() {
+                seen.entry(number).or_default().insert(runtime.block_on(pass.run(&recorder, delivery)).unwrap());
+            }
+        }
+        let shown = world.listed(&EventFilter::default());
+        let traces = world.listed(&EventFilter { released: true, ..EventFilter::default() });
+        prop_assert_eq!(traces.len(), deliveries.len());
+        for (number, delivery) in deliveries.iter().enumerate() {
+            seen.get_mut(&number).unwrap().remove(&Outcome::Quarantined);
+            prop_assert_eq!(seen[&number].len(), 1, "{:?}", seen[&number]);
+            let outcome = *seen[&number].first().unwrap();
+            let here: Vec<&Entry> = shown.iter().filter(|(id, _)| *id == delivery.id).map(|(_, entry)| entry).collect();
+            let is_event = |entry: &&&Entry| matches!(entry, Entry::Event(event) | Entry::Conflict(event) if event.outcome == outcome);
+            prop_assert_eq!(here.len(), usize::from(outcome != Outcome::Duplicate));
+            prop_assert_eq!(here.iter().filter(is_event).count(), here.len());
+            let trace = traces.iter().find(|(id, _)| *id == delivery.id).map(|(_, entry)| entry);
+            let Some(Entry::Quarantine(trace)) = trace else { panic!("a trace of the quarantine") };
+            prop_assert_eq!(trace.released.map(|release| release.outcome), Some(outcome));
         }
     }
 }

@@ -233,7 +233,12 @@ async fn a_flood_of_replays_neither_fails_itself_nor_its_neighbours() {
         let delivery = of(ProviderName::Machnet, number, body);
         let verified = verified(delivery.id, delivery.received_at, HeaderMap::new(), delivery.body);
         let document = QueueMessage::prepare(&verified, &MemoryPayloads::default()).await.unwrap();
-        QueueRecord { message_id: number.to_string(), body: document.text().to_owned(), receive_count: 1 }
+        QueueRecord {
+            message_id: number.to_string(),
+            body: document.text().to_owned(),
+            receive_count: 1,
+            is_release: false,
+        }
     };
     // All within one second of the table's.
     for batch in 0..60 {
@@ -244,7 +249,7 @@ async fn a_flood_of_replays_neither_fails_itself_nor_its_neighbours() {
         let neighbour = format!(r#"{{"id":"neighbour-{batch}","event_name":"done"}}"#);
         records.push(record(batch * 10 + 10, &neighbour).await);
         let failed = processor.process(records, Instant::now() + Duration::from_secs(30)).await;
-        assert_eq!(failed, Vec::<String>::new(), "batch {batch}");
+        assert_eq!(failed, [], "batch {batch}");
     }
     assert_eq!(world.ledger.meter.lock().unwrap().throttled, 0);
 }

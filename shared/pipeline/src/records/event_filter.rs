@@ -30,6 +30,8 @@ pub struct EventFilter {
     pub subject: Option<String>,
     /// Only quarantined events with this text in their reason, in any case of its letters.
     pub reason: Option<String>,
+    /// Only what was in quarantine and is released, instead of events. Such an entry is a trace: its event is another one.
+    pub released: bool,
     /// Only events received in this range.
     pub received: TimeRange,
     /// Only events that are not among these, by their keys; with each the time when it was received. A caller that asks again and
@@ -50,7 +52,12 @@ impl EventFilter {
     /// Whether an event matches; how many did before is not considered.
     #[must_use]
     pub fn matches(&self, event: &RecordedEvent) -> bool {
-        let (Some((received_at, occurrence)), Some((provider, outcome))) = (event.made(), event.outcome()) else {
+        let state = match &event.entry {
+            Entry::Quarantine(entry) if self.released => entry.released.map(|_| (entry.provider, entry.outcome)),
+            _ if self.released => None,
+            _ => event.outcome(),
+        };
+        let (Some((received_at, occurrence)), Some((provider, outcome))) = (event.made(), state) else {
             return false;
         };
         self.received.contains(received_at)

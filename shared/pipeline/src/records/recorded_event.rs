@@ -32,11 +32,12 @@ impl RecordedEvent {
         }
     }
 
-    /// Its provider and its outcome.
+    /// Its provider and its outcome. What was released from quarantine has none of its own: its event has it.
     #[must_use]
     pub const fn outcome(&self) -> Option<(ProviderName, Outcome)> {
         match &self.entry {
             Entry::Event(event) | Entry::Conflict(event) => Some((event.provider, event.outcome)),
+            Entry::Quarantine(quarantine) if quarantine.released.is_some() => None,
             Entry::Quarantine(quarantine) => Some((quarantine.provider, quarantine.outcome)),
             Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => None,
         }

@@ -165,6 +165,8 @@ fn quarantine(received_at: &str) -> Row {
         data: None,
         occurrence,
         received_at,
+        quarantined_again_at: None,
+        released: None,
         time_index: time_index(ProviderName::Machnet, occurrence, received_at, 3),
     };
     let key = EntryKey::of_quarantine(occurrence.delivery_id, occurrence.index);

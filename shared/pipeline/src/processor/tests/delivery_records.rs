@@ -17,7 +17,7 @@ use crate::delivery_record::{DeliveryRecord, EventOutcome, MAX_INLINE_BODY_BYTES
 use crate::ledger::{EntryKey, LedgerReader as _, Occurrence, Outcome, ProgressEntry};
 use crate::payloads::Payloads;
 use crate::queue_message::write_inline;
-use crate::testing::{Lines, RefusingPayloads};
+use crate::testing::RefusingPayloads;
 
 #[derive(Clone, Default)]
 struct World {
@@ -53,7 +53,12 @@ impl World {
 }
 
 fn message(delivery: &Delivery, receive_count: u32) -> QueueRecord {
-    QueueRecord { message_id: delivery.id.to_string(), body: write_inline(delivery).unwrap(), receive_count }
+    QueueRecord {
+        message_id: delivery.id.to_string(),
+        body: write_inline(delivery).unwrap(),
+        receive_count,
+        is_release: false,
+    }
 }
 
 fn of(provider: ProviderName, number: u8, body: impl Into<Bytes>) -> Delivery {

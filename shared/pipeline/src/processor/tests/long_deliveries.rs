@@ -119,7 +119,8 @@ impl World {
             TestClock::default(),
             ProcessorSettings::default(),
         );
-        processor.process(records.to_vec(), Instant::now() + time).await
+        let failed = processor.process(records.to_vec(), Instant::now() + time).await;
+        failed.into_iter().map(|record| record.message_id).collect()
     }
 
     /// The delivery as a message, its body in the payload store.
@@ -127,7 +128,7 @@ impl World {
         let key = PayloadKey::new(format!("deliveries/{}", delivery.id));
         self.payloads.put(&key, delivery.body.clone()).await.unwrap();
         let body = write_with_payload(delivery, key).unwrap();
-        QueueRecord { message_id: delivery.id.to_string(), body, receive_count: 1 }
+        QueueRecord { message_id: delivery.id.to_string(), body, receive_count: 1, is_release: false }
     }
 
     /// Number of receives until a record is done, and how many events are recorded after each.

@@ -9,20 +9,29 @@ use tokio::time::Instant;
 ///
 /// The first one waits too: a run that was cut off a moment ago may have made a call that was not recorded.
 #[derive(Debug)]
-pub(super) struct RateLimiter {
+pub struct RateLimiter {
     distance: Duration,
     next: Instant,
     stop_at: Option<Instant>,
 }
 
 impl RateLimiter {
-    pub(super) fn new(calls_per_minute: NonZeroU32, stop_at: Option<Instant>) -> Self {
-        let distance = Duration::from_secs(60) / calls_per_minute.get();
+    /// So many calls a minute, and none after `stop_at`.
+    #[must_use]
+    pub fn per_minute(calls: NonZeroU32, stop_at: Option<Instant>) -> Self {
+        let distance = Duration::from_secs(60) / calls.get();
         Self { distance, next: Instant::now() + distance, stop_at }
     }
 
+    /// So many calls a second.
+    #[must_use]
+    pub fn per_second(calls: NonZeroU32) -> Self {
+        let distance = Duration::from_secs(1) / calls.get();
+        Self { distance, next: Instant::now() + distance, stop_at: None }
+    }
+
     /// Waits until a call may be made, and says whether one may be made at all: no call starts after the end of the time.
-    pub(super) async fn turn(&mut self) -> bool {
+    pub async fn turn(&mut self) -> bool {
         if self.stop_at.is_some_and(|stop_at| stop_at < self.next.max(Instant::now())) {
             return false;
         }
@@ -32,7 +41,7 @@ impl RateLimiter {
     }
 
     /// Delays every call by at least this long from now.
-    pub(super) fn hold(&mut self, pause: Duration) {
+    pub(crate) fn hold(&mut self, pause: Duration) {
         self.next = self.next.max(Instant::now() + pause);
     }
 }

@@ -1,0 +1,236 @@
+//! `dead-letters`: messages that the queue gave up on, and the way back.
+
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use intake_pipeline::dead_letters::{DeadLetter, DeadLetters as _, FoundDeadLetters};
+use intake_pipeline::queue_message::MessageOrigin;
+use intake_providers::ProviderName;
+use intake_providers::delivery::DeliveryId;
+use intake_providers::timestamp::Timestamp;
+use serde::Serialize;
+
+use super::describe::in_seconds;
+use super::place::StackOptions;
+use super::{CommandError, explain, print, print_json_lines, write_to_stdout};
+use crate::repair::Repair;
+use crate::terminal::escape;
+
+mod redrive;
+
+pub(super) use redrive::all_of_directory;
+
+/// Maximum number of dead letters among which one is looked for.
+const MAX_SEARCHED: usize = 10_000;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: StackOptions,
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List dead letters with the reason why each failed. This is what `dead-letters` alone does.
+    ///
+    /// On a stack the messages are received for that, because SQS has no other way to look at them: each receive counts, and
+    /// others do not see them for up to 30 seconds. The reasons come from the functions' log.
+    List(List),
+    /// Show one dead letter with its text.
+    Show(Show),
+    /// Move dead letters back to the queue, after what made them fail was put right.
+    ///
+    /// What was recorded of a delivery stays as it is. The exit code is 0 only if everything that was named was moved.
+    Redrive(Redrive),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// Maximum number of dead letters to list.
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    limit: u32,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The message's id, or its delivery's.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Print one JSON object.
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
+    /// Write the message's text and nothing else. A terminal may obey it; write it to a file or a pipe.
+    #[arg(long)]
+    raw: bool,
+}
+
+#[derive(Debug, Args)]
+struct Redrive {
+    /// The ids of messages, or of their deliveries.
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    ids: Vec<String>,
+    /// All dead letters. On a stack SQS moves them itself, at most 500 a second.
+    #[arg(long)]
+    all: bool,
+    /// Only say what would be moved, and whether this program can read it.
+    #[arg(long)]
+    dry_run: bool,
+    /// Maximum number of messages to move in a second. [default: no limit]
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<NonZeroU32>,
+}
+
+pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let place = arguments.place.place(data_directory);
+    let repair = place.repair().await?;
+    match arguments.action.unwrap_or(Action::List(arguments.list)) {
+        Action::List(list) => list_all(&repair, &list, &place.call("dead-letters redrive --all")).await,
+        Action::Show(show) => show_one(&repair, &show).await,
+        Action::Redrive(redrive) => redrive::run(&repair, redrive).await,
+    }
+}
+
+async fn list_all(repair: &Repair, list: &List, redrive: &str) -> Result<ExitCode, CommandError> {
+    let mut found = repair.dead_letters.list(usize::try_from(list.limit).unwrap_or(usize::MAX)).await?;
+    find_failures(repair, &mut found.dead_letters).await?;
+    if list.json {
+        print_json_lines(&found.dead_letters.iter().map(|letter| json_line(&Listed::of(letter))).collect::<String>())?;
+    } else {
+        let mut text: String = found.dead_letters.iter().map(|letter| in_words(letter) + "\n").collect();
+        if found.dead_letters.is_empty() {
+            text += "There is no dead letter.\n";
+        } else {
+            let _ = writeln!(
+                text,
+                "When the cause is put right, `{redrive}` moves them back to the queue; with --dry-run \
+                 it only says what it would do."
+            );
+        }
+        if found.is_partial {
+            let _ = writeln!(text, "These are {}; --limit shows more.", found.dead_letters.len());
+        }
+        print(&text)?;
+    }
+    remark(&found)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_one(repair: &Repair, show: &Show) -> Result<ExitCode, CommandError> {
+    let mut found = repair.dead_letters.list(MAX_SEARCHED).await?;
+    found.dead_letters.retain(|letter| is_named(letter, &show.id));
+    found.dead_letters.truncate(1);
+    find_failures(repair, &mut found.dead_letters).await?;
+    let Some(letter) = found.dead_letters.first() else {
+        return Err(CommandError::NoDeadLetter { id: escape(&show.id).into_owned() });
+    };
+    if show.raw {
+        write_to_stdout(letter.body.as_bytes())?;
+    } else if show.json {
+        print_json_lines(&json_line(&Shown { listed: Listed::of(letter), body: &letter.body }))?;
+    } else {
+        let verdict = verdict(repair, letter).await;
+        print(&format!("{}now       {verdict}\n\n{}\n", in_words(letter), escape(&letter.body)))?;
+    }
+    remark(&found)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the reasons. Without them a list is still worth printing.
+async fn find_failures(repair: &Repair, dead_letters: &mut [DeadLetter]) -> Result<(), CommandError> {
+    if dead_letters.is_empty() {
+        return Ok(());
+    }
+    match repair.dead_letters.find_failures(dead_letters).await {
+        Ok(()) => Ok(()),
+        Err(error) => explain(&format!("The reasons are missing, because they could not be searched for: {error}\n")),
+    }
+}
+
+/// Says how they were found, beside the output.
+fn remark(found: &FoundDeadLetters) -> Result<(), CommandError> {
+    let is_of_interest = !found.dead_letters.is_empty();
+    explain(&found.remarks.iter().filter(|_| is_of_interest).map(|remark| format!("{remark}\n")).collect::<String>())
+}
+
+/// Whether an id is that of the message or of its delivery.
+fn is_named(letter: &DeadLetter, id: &str) -> bool {
+    letter.message_id == id || id.parse::<DeliveryId>().is_ok_and(|id| letter.origin().delivery_id == Some(id))
+}
+
+/// Whether this program can read the message.
+async fn verdict(repair: &Repair, letter: &DeadLetter) -> String {
+    match letter.check(&repair.records).await {
+        Ok(()) => "this program can read the message and its body".to_owned(),
+        Err(error) => format!("would fail again: {}", escape(&error.to_string())),
+    }
+}
+
+fn in_words(letter: &DeadLetter) -> String {
+    let MessageOrigin { delivery_id, provider, received_at } = letter.origin();
+    let mut text = format!("message   {}, received {} times\n", escape(&letter.message_id), letter.receive_count);
+    let _ = match delivery_id {
+        None => writeln!(text, "delivery  unknown, the message does not name one"),
+        Some(delivery_id) => {
+            let provider = provider.map_or_else(String::new, |provider| format!(" of {provider}"));
+            let arrived = received_at.map_or_else(String::new, |at| format!(", received {} UTC", in_seconds(at)));
+            let release = if letter.is_release { ", released from quarantine" } else { "" };
+            writeln!(text, "delivery  {delivery_id}{provider}{arrived}{release}")
+        }
+    };
+    let _ = match &letter.failure {
+        Some(failure) => writeln!(text, "failed    {} UTC: {}", in_seconds(failure.at), escape(&failure.error)),
+        None => writeln!(text, "failed    for a reason that is not known"),
+    };
+    text
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    message_id: &'a str,
+    delivery_id: Option<DeliveryId>,
+    provider: Option<ProviderName>,
+    received_at: Option<Timestamp>,
+    receive_count: u32,
+    is_release: bool,
+    failed_at: Option<Timestamp>,
+    error: Option<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    fn of(letter: &'a DeadLetter) -> Self {
+        let MessageOrigin { delivery_id, provider, received_at } = letter.origin();
+        Self {
+            message_id: &letter.message_id,
+            delivery_id,
+            provider,
+            received_at,
+            receive_count: letter.receive_count,
+            is_release: letter.is_release,
+            failed_at: letter.failure.as_ref().map(|failure| failure.at),
+            error: letter.failure.as_ref().map(|failure| failure.error.as_str()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    listed: Listed<'a>,
+    body: &'a str,
+}
+
+fn json_line(document: &impl Serialize) -> String {
+    // Texts and numbers can be written as JSON.
+    serde_json::to_string(document).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,124 @@
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use super::*;
+
+/// What was printed.
+#[derive(Clone, Default)]
+struct Terminal(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is printed of the lines that `log` writes, without its colours.
+async fn printed(log: impl FnOnce()) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+    let (live, lines) = channel();
+    tracing::subscriber::with_default(live_log(LevelFilter::INFO, live), log);
+    let terminal = Terminal::default();
+    lines.print(database, terminal.clone(), std::future::ready(())).await;
+    let bytes = terminal.0.lock().unwrap().clone();
+    anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+}
+
+/// The words of a line after its time.
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().skip(1).collect()
+}
+
+#[tokio::test]
+async fn what_comes_from_outside_is_shown_as_text() {
+    let hostile = "\u{1b}[2J\r\n\u{202e}x";
+    let text = printed(|| {
+        tracing::info!(
+            provider = hostile,
+            method = hostile,
+            path = hostile,
+            reason = hostile,
+            status = 404,
+            "{REQUEST_REFUSED}"
+        );
+        tracing::info!(outcome = "issued", client_id = hostile, "token");
+        tracing::error!(error = hostile, delivery_id = hostile, "record failed");
+        tracing::info!(provider = hostile, delivery_id = hostile, outcomes = hostile, "record processed");
+        tracing::warn!(client = hostile, "{hostile}");
+    })
+    .await;
+    assert_eq!(text.lines().count(), 5, "{text:?}");
+    assert!(!text.contains(|character: char| character != '\n' && (character.is_control() || character == '\u{202e}')));
+    assert!(text.lines().all(|line| line.contains(r"\u{1b}[2J\u{d}\u{a}\u{202e}x")), "{text:?}");
+}
+
+#[tokio::test]
+async fn a_refused_request_has_one_line_with_the_detail_from_the_log() {
+    let text = printed(|| {
+        tracing::info!(
+            provider = "sterling",
+            delivery_id = "1",
+            outcome = "rejected",
+            detail = "an unknown key",
+            "delivery"
+        );
+        tracing::info!(
+            provider = "sterling",
+            delivery_id = "1",
+            method = "POST",
+            path = "/webhooks/sterling",
+            status = 401,
+            reason = "token-invalid",
+            duration_microseconds = 2_400_u64,
+            "{REQUEST_REFUSED}"
+        );
+    })
+    .await;
+    let [line] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    let expected = "sterling 2 ms POST /webhooks/sterling 401 token-invalid: an unknown key explain 1";
+    assert_eq!(words(line).join(" "), expected);
+}
+
+#[tokio::test]
+async fn a_failed_record_says_which_receive_it_was_and_when_it_is_given_up() {
+    let text = printed(|| {
+        tracing::info!(provider = "machnet", delivery_id = "1", outcome = "accepted", "delivery");
+        for receive_count in [1, 5] {
+            tracing::error!(delivery_id = "1", receive_count, error = "the ledger is away", "record failed");
+        }
+    })
+    .await;
+    let lines: Vec<String> = text.lines().map(|line| words(line).join(" ")).collect();
+    let expected = ["receive 1 of 5 failed", "receive 5 of 5 given up"]
+        .map(|receive| format!("machnet - {receive}: the ledger is away delivery 1"));
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn lines_that_a_slow_terminal_has_no_room_for_are_counted() {
+    let text = printed(|| (0..MAX_WAITING_LINES + 3).for_each(|number| tracing::warn!(number, "a line"))).await;
+    assert_eq!(text.matches("a line").count(), MAX_WAITING_LINES);
+    assert_eq!(text.matches("3 lines were left out").count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn what_was_logged_before_can_be_skipped() {
+    let (live, mut lines) = channel();
+    tracing::subscriber::with_default(live_log(LevelFilter::INFO, live), || tracing::warn!("before"));
+    lines.skip();
+    assert!(lines.lines.try_recv().is_err());
+}
+
+#[test]
+fn the_types_of_a_delivery_are_named_or_its_events_counted() {
+    let types = ["machnet.a".to_owned(), "machnet.b".to_owned()];
+    assert_eq!(what(&types[..1], 1), "a");
+    assert_eq!(what(&types, 3), "3 events: a, b");
+    assert_eq!([what(&[], 1), what(&[], 3)], ["1 event", "3 events"]);
+}

@@ -1,0 +1,158 @@
+//! `quarantine release`: what can be read now is processed again.
+//!
+//! A delivery is sent to the queue as it is kept, marked as a release; the processor takes its entries out of the quarantine once
+//! their events are recorded. So nothing has to be undone if this program is interrupted, and what is released twice is recorded once.
+
+use std::process::ExitCode;
+
+use intake_pipeline::quarantine::{QuarantinedDelivery, Verdict};
+use intake_pipeline::queue::Queue as _;
+use intake_pipeline::rate_limiter::RateLimiter;
+use intake_providers::ProviderName;
+use intake_providers::delivery::DeliveryId;
+use serde::Serialize;
+
+use super::one::in_words;
+use super::{Release, find, listed};
+use crate::commands::{CommandError, explain, print, print_json_lines};
+use crate::repair::Repair;
+use crate::terminal::escape;
+
+/// What was decided about a delivery.
+#[derive(Serialize)]
+struct Decision {
+    delivery_id: DeliveryId,
+    provider: ProviderName,
+    /// Whether it was sent, or would have been.
+    released: bool,
+    dry_run: bool,
+    events: Vec<EventDecision>,
+    /// Why it cannot even be fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct EventDecision {
+    index: u32,
+    reason: String,
+    readable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_be_quarantined: Option<String>,
+    #[serde(skip)]
+    words: String,
+}
+
+pub(super) async fn run(repair: &Repair, release: &Release, list: &str) -> Result<ExitCode, CommandError> {
+    let (deliveries, looked_back) = chosen(repair, release).await?;
+    let mut pace = release.rate.map(RateLimiter::per_second);
+    let (mut released, mut left) = (0_u64, 0_u64);
+    for delivery in &deliveries {
+        let decision = decide(repair, release, delivery).await;
+        if decision.released && !release.dry_run {
+            if let Some(pace) = &mut pace {
+                pace.turn().await;
+            }
+            repair.queue.send(&delivery.release()).await?;
+        }
+        if decision.released {
+            released += 1
+        } else {
+            left += 1
+        }
+        // Each is said when it is done, in case the next one fails.
+        if release.json {
+            print_json_lines(&(serde_json::to_string(&decision).unwrap_or_default() + "\n"))?;
+        } else {
+            print(&text(&decision))?;
+        }
+    }
+    if !release.json {
+        print(&(summary(release, released, left) + &looked_back.unwrap_or_default()))?;
+        if released > 0 && !release.dry_run {
+            explain(&format!("`{list}` says whether anything comes back.\n"))?;
+        }
+    }
+    Ok(if left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The deliveries that were chosen, and what to say if it was not looked back to the beginning for them.
+async fn chosen(
+    repair: &Repair,
+    release: &Release,
+) -> Result<(Vec<QuarantinedDelivery>, Option<String>), CommandError> {
+    if !release.all {
+        // All of them are looked up before any is sent.
+        let mut deliveries: Vec<QuarantinedDelivery> = Vec::new();
+        for id in &release.ids {
+            if !deliveries.iter().any(|known| known.id() == *id) {
+                deliveries.push(find(&repair.records, *id).await?);
+            }
+        }
+        return Ok((deliveries, None));
+    }
+    let (events, looked_back) = listed(&repair.records, &release.choice.filter()).await?;
+    Ok((QuarantinedDelivery::group(events), looked_back))
+}
+
+async fn decide(repair: &Repair, release: &Release, delivery: &QuarantinedDelivery) -> Decision {
+    let (events, error): (Vec<EventDecision>, _) = match delivery.read(&repair.records).await {
+        Err(error) => (Vec::new(), Some(error.to_string())),
+        Ok(read) => {
+            let verdicts = delivery.check(&read, &repair.providers).into_iter();
+            (
+                delivery
+                    .entries()
+                    .zip(verdicts)
+                    .map(|(entry, verdict)| EventDecision {
+                        index: entry.occurrence.index.0,
+                        reason: entry.reason.clone(),
+                        words: in_words(&verdict, &entry.reason),
+                        readable: verdict == Verdict::Readable,
+                        would_be_quarantined: match verdict {
+                            Verdict::Readable => None,
+                            Verdict::QuarantinedAgain(again) => Some(again),
+                        },
+                    })
+                    .collect(),
+                None,
+            )
+        }
+    };
+    Decision {
+        delivery_id: delivery.id(),
+        provider: delivery.provider(),
+        released: error.is_none() && (release.anyway || events.iter().any(|event| event.readable)),
+        dry_run: release.dry_run,
+        events,
+        error,
+    }
+}
+
+fn text(decision: &Decision) -> String {
+    let done = match (decision.released, decision.dry_run) {
+        (true, false) => "released",
+        (true, true) => "would be released",
+        (false, _) => "left in quarantine",
+    };
+    let mut text = format!("{} of {}: {done}\n", decision.delivery_id, decision.provider);
+    if let Some(error) = &decision.error {
+        text += &format!("  cannot be read: {}\n", escape(error));
+    }
+    for event in &decision.events {
+        text += &format!("  event {} ({}) {}\n", event.index, escape(&event.reason), event.words);
+    }
+    text
+}
+
+fn summary(release: &Release, released: u64, left: u64) -> String {
+    let done = if release.dry_run { "would be released" } else { "released" };
+    match (released, left) {
+        (0, 0) => "Nothing is in quarantine.\n".to_owned(),
+        (_, 0) => format!("{released} {done}.\n"),
+        (_, _) if release.anyway => format!("{released} {done}, {left} cannot be read.\n"),
+        _ => {
+            format!("{released} {done}, {left} left in quarantine; --anyway releases those that can be fetched too.\n")
+        }
+    }
+}
