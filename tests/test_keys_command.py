@@ -240,6 +240,46 @@ def test_nowcerts_login_is_tried_and_drains(
     assert json.loads(command.documents()[0]) == {}
 
 
+def test_the_permissions_of_the_page_are_enough_and_the_one_that_is_missing_is_named(
+    stack: Stack, keys: Callable[[str], Keys]
+) -> None:
+    keys("machnet")
+    iam, user = stack.client("iam"), "key-keeper"
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    def run(actions: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+        find = ["cloudformation:DescribeStacks", "cloudformation:ListStackResources"]
+        uses = ["dynamodb:Query", "dynamodb:BatchGetItem"]
+        allowed = [
+            {"Effect": "Allow", "Action": find + uses, "Resource": "*"},
+            {"Effect": "Allow", "Action": actions, "Resource": stack.outputs["MachnetSecretArn"]},
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+        iam.put_user_policy(UserName=user, PolicyName="keys", PolicyDocument=policy)
+        return operator_commands.run(stack, "keys", *arguments, "--stack", STACK_NAME, credentials=credentials)
+
+    read, write = "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"
+    add = ["add", "machnet", "--generate", "--json"]
+    try:
+        refused = run([read], *add)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert write in refused.stderr
+        added = json.loads(run([read, write], *add).stdout)
+        confidential(added["secret"], SIGNING_SECRET)
+        assert added["key"] in run([read], "list", "machnet").stdout
+        assert run([read], "check", "machnet").returncode == 0
+        unread = run([write], "check", "machnet")
+        assert (unread.returncode, read in unread.stderr) == (1, True), unread.stderr
+        other = run([read], "check", "accredit")
+        assert (other.returncode, read in other.stderr) == (1, True), other.stderr
+    finally:
+        iam.delete_user_policy(UserName=user, PolicyName="keys")
+        iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
+        iam.delete_user(UserName=user)
+
+
 def test_all_keys_of_a_stack_are_listed_and_what_may_not_be_read_is_said(stack: Stack) -> None:
     listed = operator_commands.run(stack, "keys", "--stack", STACK_NAME, "--json")
     assert listed.returncode == 0, listed.stderr

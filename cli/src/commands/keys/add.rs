@@ -101,7 +101,7 @@ impl FromArgMatches for KeyToAdd {
 
 fn command_of(provider: ProviderName) -> Command {
     let Guide { about, long_about, input, options, default_account } = key_ring(provider).guide();
-    let mut command = Command::new(provider.as_str()).about(about).long_about(long_about.trim_end_matches('.'));
+    let mut command = Command::new(provider.as_str()).about(about).long_about(long_about);
     command = command.args(options.iter().map(own_option));
     let instead: Vec<_> =
         options.iter().filter(|option| option.is_instead_of_input).map(|option| option.name).collect();
