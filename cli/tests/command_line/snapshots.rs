@@ -6,7 +6,7 @@
 use std::path::Path;
 
 /// What differs from run to run. Each stand-in is as wide as what it stands for, so that tables keep their form.
-const FILTERS: [(&str, &str); 11] = [
+const FILTERS: [(&str, &str); 13] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "YYYY-MM-DDThh:mm:ss.fffZ"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "YYYY-MM-DD hh:mm:ss.fff"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD hh:mm:ss"),
