@@ -189,7 +189,10 @@ mod tests {
     #[test]
     fn what_is_no_public_key_is_refused_in_the_words_of_the_scheme() {
         for (bytes, words) in [
-            (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_vec(), "treat the private key as leaked"),
+            (
+                b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_vec(),
+                "treat the private key as leaked",
+            ),
             (file("rsa-2048.certificate.pem"), "openssl x509"),
             (file("rsa-1024.spki.pem"), "1024 bits"),
             (file("ec-p256.spki.pem"), "not an rsa key"),
@@ -224,7 +227,8 @@ mod tests {
         let listed = Accredit.list(Documents::new(&[Some(&pem)]));
         assert!(listed.problems[0].contains("not JSON of the form"), "{listed:?}");
 
-        let replacing = || NewKey { options: GivenOptions::default().with("replace", ""), ..new(file("rsa-3072.spki.pem")) };
+        let replacing =
+            || NewKey { options: GivenOptions::default().with("replace", ""), ..new(file("rsa-3072.spki.pem")) };
         let replaced = text(&add(Some(&pem), &replacing()).unwrap());
         assert_eq!(Accredit.list(Documents::new(&[Some(&replaced)])).keys.len(), 1);
         assert_eq!(add(Some(&replaced), &replacing()).unwrap_err(), KeyRingError::NothingToReplace);
@@ -234,7 +238,10 @@ mod tests {
     fn an_entry_that_cannot_be_used_is_listed_with_its_reason_and_can_be_taken_out() {
         let good = text(&add(None, &new(file("rsa-2048.spki.pem"))).unwrap());
         let mut document: serde_json::Value = serde_json::from_str(&good).unwrap();
-        document["keys"].as_array_mut().unwrap().insert(0, serde_json::json!({"account": "main", "public_key": "hush"}));
+        document["keys"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, serde_json::json!({"account": "main", "public_key": "hush"}));
         let document = document.to_string();
         let listed = Accredit.list(Documents::new(&[Some(&document)]));
         let KeyState::Unusable(reason) = &listed.keys[0].state else { panic!("{listed:?}") };

@@ -40,13 +40,8 @@ impl ListedKeys for Machnet {
     }
 }
 
-const OPTIONS: &[KeyOption] = &[
-    KeyOption::instead_of_input(
-        GENERATE,
-        "Make a new secret, 32 random bytes in hex, and print it, once.",
-    ),
-    REPLACE,
-];
+const OPTIONS: &[KeyOption] =
+    &[KeyOption::instead_of_input(GENERATE, "Make a new secret, 32 random bytes in hex, and print it, once."), REPLACE];
 
 impl KeyRing for Machnet {
     fn documents(&self) -> &'static [KeyDocument] {

@@ -156,7 +156,8 @@ fn document(new: &NewKey, existing: Option<&Account>) -> Result<Value, KeyRingEr
         (true, false) => true,
         (false, true) => false,
         _ => {
-            let reason = "or --plain is to be said, and one of them only: whether the broker is reached by TLS".to_owned();
+            let reason =
+                "or --plain is to be said, and one of them only: whether the broker is reached by TLS".to_owned();
             return Err(KeyRingError::Option { option: "--tls", reason });
         }
     };
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_document_in_the_form_of_the_secret_is_taken_and_says_everything_itself() {
-        let text = r#"{"account":"agency","connection_string":"host=b;username=u","password":"a;b","queue":"q","tls":true}"#;
+        let text =
+            r#"{"account":"agency","connection_string":"host=b;username=u","password":"a;b","queue":"q","tls":true}"#;
         let change = add(None, &new(text, GivenOptions::default())).unwrap();
         assert_eq!(change.key.account.as_ref().unwrap().as_str(), "agency");
         let error = add(None, &new(text, options())).unwrap_err().to_string();
@@ -262,9 +264,8 @@ mod tests {
         let documents = Documents::new(&texts);
         let listing = NowCerts.list(documents);
         assert_eq!(listing.keys, [added.key]);
-        let remove = |even_the_last| {
-            NowCerts.remove(documents, &listing.keys[0], Removal { even_the_last }, &circumstances())
-        };
+        let remove =
+            |even_the_last| NowCerts.remove(documents, &listing.keys[0], Removal { even_the_last }, &circumstances());
         assert!(matches!(remove(false), Err(KeyRingError::TheLast { .. })));
         let left = remove(true).unwrap();
         assert!(NowCerts.list(Documents::new(&[Some(left.writes[0].text.expose_secret())])).is_empty());

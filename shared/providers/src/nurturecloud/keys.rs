@@ -63,7 +63,8 @@ impl KeyRing for NurtureCloud {
     ) -> Result<Change, KeyRingError> {
         let base_url = circumstances.base_url.as_ref().ok_or_else(|| KeyRingError::Option {
             option: "--base-url",
-            reason: "is needed: say where the stack's webhooks are reached, such as https://hooks.example.com".to_owned(),
+            reason: "is needed: say where the stack's webhooks are reached, such as https://hooks.example.com"
+                .to_owned(),
         })?;
         let secret = PathSecret::generate().ok_or(KeyRingError::NoRandomness)?;
         let account = new.account_or_main();

@@ -21,8 +21,8 @@ use crate::key_ring::new_key::NewKey;
 use crate::key_ring::{Documents, KeyDocument, KeyRing};
 use crate::oauth::TOKEN_PATH;
 use crate::oauth::authority::{
-    Authority, AuthorityError, Client, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey, ROTATION_MARGIN, SigningKey,
-    Verification,
+    Authority, AuthorityError, Client, ClientSecret, DEFAULT_TOKEN_LIFETIME, NewSigningKey, ROTATION_MARGIN,
+    SigningKey, Verification,
 };
 use crate::provider::Provider as _;
 use crate::signature::KeyFingerprint;
@@ -66,16 +66,8 @@ const OPTIONS: &[KeyOption] = &[
         "URL",
         "For a new authority: the tokens' issuer. [default: the token endpoint's URL]",
     ),
-    KeyOption::with_value(
-        AUDIENCE,
-        "URL",
-        "For a new authority: the tokens' audience. [default: the webhook's URL]",
-    ),
-    KeyOption::with_value(
-        TOKEN_LIFETIME,
-        "SECONDS",
-        "For a new authority: how long a token is valid. [default: 7200]",
-    ),
+    KeyOption::with_value(AUDIENCE, "URL", "For a new authority: the tokens' audience. [default: the webhook's URL]"),
+    KeyOption::with_value(TOKEN_LIFETIME, "SECONDS", "For a new authority: how long a token is valid. [default: 7200]"),
     KeyOption::flag(SHORT_TOKENS, "For a new authority: yes, tokens of less than an hour are meant."),
     KeyOption::with_value(
         SECRET_REFRESH,
@@ -297,14 +289,16 @@ fn new_authority(new: &NewKey, circumstances: &Circumstances) -> Result<Authorit
     let url = |name, option, path: &str, meaning| match (new.options.text(name), &circumstances.base_url) {
         (Some(given), _) => Ok(given.to_owned()),
         (None, Some(base_url)) => Ok(format!("{base_url}{path}")),
-        (None, None) => Err(KeyRingError::Option { option, reason: format!("is needed for a new authority: {meaning}") }),
+        (None, None) => {
+            Err(KeyRingError::Option { option, reason: format!("is needed for a new authority: {meaning}") })
+        }
     };
     let seconds = |name, option, default| match new.options.text(name) {
         None => Ok(default),
-        Some(text) => text.parse().map(Duration::from_secs).map_err(|_| KeyRingError::Option {
-            option,
-            reason: "is a whole number of seconds".to_owned(),
-        }),
+        Some(text) => text
+            .parse()
+            .map(Duration::from_secs)
+            .map_err(|_| KeyRingError::Option { option, reason: "is a whole number of seconds".to_owned() }),
     };
     Ok(Authority::new(
         url(ISSUER, "--issuer", TOKEN_PATH, "the url of the stack's token endpoint")?,
@@ -399,7 +393,8 @@ fn problems(authority: &Authority, documents: Documents<'_>) -> Vec<String> {
         Err(error) => problems.push(error.to_string()),
     }
     if authority.signing_key().is_none() {
-        problems.push("no key signs, so there are no tokens; put back the text that the commands have written".to_owned());
+        problems
+            .push("no key signs, so there are no tokens; put back the text that the commands have written".to_owned());
     }
     if authority.clients.iter().all(|client| client.secrets.is_empty()) {
         problems.push("no client can ask for a token; add one with `keys add sterling <CLIENT-ID>`".to_owned());

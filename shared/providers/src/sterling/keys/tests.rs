@@ -159,7 +159,10 @@ fn a_secret_of_a_client_is_taken_out_by_its_fingerprint_and_the_last_one_only_if
     let second = kept.add("ibm").unwrap();
     assert!(second.next.contains(&format!("`keys remove sterling {}`", old.id)), "{}", second.next);
     let kinds: Vec<_> = kept.list().keys.iter().map(|key| key.kind.clone()).collect();
-    assert_eq!(kinds, ["client, 2 secrets", "secret of ibm, older", "secret of ibm, its newest", "signing key, Ed25519"]);
+    assert_eq!(
+        kinds,
+        ["client, 2 secrets", "secret of ibm, older", "secret of ibm, its newest", "signing key, Ed25519"]
+    );
 
     kept.remove(&old.id.to_string(), Removal::default(), &circumstances()).unwrap();
     let secret = second.made.unwrap().secret;
