@@ -78,6 +78,8 @@ def test_what_is_broken_is_named_with_what_to_do(stack: Stack, machnet: Sender, 
     try:
         code, checks = doctor(stack)
     finally:
+        stack.put_keys("machnet", machnet.signer.key())
+        stack.restart("machnet")
         cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="a test")
     broken = wrong(checks)
     assert code == 1
