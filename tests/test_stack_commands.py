@@ -245,7 +245,7 @@ def test_events_are_those_of_a_data_directory(commands: Commands, posted: Posted
         ["--outcome", "quarantined"],
         ["--provider", "nurturecloud", "--outcome", "stored"],
         ["--type", "supplyChange", "--provider", "sterling"],
-        ["--reason", "json"],
+        ["--reason", "utf-8"],
     ):
         arguments = ("events", "--since", posted.since, "--limit", "1000", "--json", *filters)
         of_stack, of_directory = events(commands.on_stack(*arguments)), events(commands.in_directory(*arguments))
