@@ -87,5 +87,5 @@ def test_what_is_broken_is_named_with_what_to_do(stack: Stack, machnet: Sender, 
     assert f"keys add machnet --stack {STACK_NAME}" in checks["keys of machnet"]["remedy"]
     assert broken["subscribers of the alarms"] == "nobody gets the alarms"
     assert broken[f"alarm {alarm}"] == "it is raised"
-    assert "docs/operations.md#alarm-" in checks[f"alarm {alarm}"]["remedy"]
+    assert "docs/operations.md#alarm" in checks[f"alarm {alarm}"]["remedy"]
     assert "hunter2" not in json.dumps(checks)

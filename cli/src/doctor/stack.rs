@@ -182,7 +182,11 @@ async fn alarms(stack: &Stack) -> Vec<Check> {
         Ok(alarms) => {
             let raised: Vec<_> = alarms.iter().filter(|alarm| alarm.is_raised).collect();
             checks.extend(raised.iter().map(|alarm| {
-                Check::wrong(format!("alarm {}", alarm.name), "it is raised").remedy(alarm.description.clone())
+                let remedy = match alarm.description.as_str() {
+                    "" => "docs/operations.md#alarms-and-what-to-do",
+                    description => description,
+                };
+                Check::wrong(format!("alarm {}", alarm.name), "it is raised").remedy(remedy)
             }));
             let mute: Vec<&str> =
                 alarms.iter().filter(|alarm| !alarm.has_actions).map(|alarm| alarm.name.as_str()).collect();

@@ -73,7 +73,7 @@ impl Stack {
                 name: alarm.alarm_name().unwrap_or_default().to_owned(),
                 description: alarm.alarm_description().unwrap_or_default().to_owned(),
                 is_raised: alarm.state_value() == Some(&StateValue::Alarm),
-                has_actions: alarm.actions_enabled().unwrap_or(true) && !alarm.alarm_actions().is_empty(),
+                has_actions: alarm.actions_enabled().unwrap_or(true),
             }));
         }
         Ok(alarms)
