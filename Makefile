@@ -3,13 +3,14 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test test-rules test-programs lint build deploy advisories samples clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
 	@echo "make lint        formatting, clippy, licences and sources of dependencies, the template"
 	@echo "make advisories  look the dependencies up in the RustSec database (needs the network)"
 	@echo "make samples     regenerate the samples in events/"
+	@echo "make schemas     regenerate the schemas and the examples in schemas/"
 	@echo "make build       build the functions for Lambda"
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
 	@echo "                 STACK=name another stack, PARAMETERS=\"Key=Value\" settings to keep, DEPLOY_ARGS for sam deploy"
@@ -59,6 +60,9 @@ advisories: tools-lint
 
 samples:
 	cargo run --locked -- sample-events
+
+schemas:
+	UPDATE_SCHEMAS=1 cargo test --locked --package intake-pipeline --lib envelope::tests::schemas
 
 build: check-tools tools-sam tools-build
 	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build

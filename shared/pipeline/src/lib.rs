@@ -7,6 +7,7 @@ mod counters;
 pub mod dead_letters;
 pub mod delivery_record;
 pub mod drain;
+pub mod envelope;
 pub mod evidence;
 pub mod intake;
 pub mod key_cache;

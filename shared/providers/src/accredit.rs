@@ -19,6 +19,7 @@ use crate::authentic::Authentic;
 use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
 use crate::event::{CloudEvent, Event, EventKind};
+use crate::event_form::{DataForm, EventForm};
 use crate::explain::case::Case;
 use crate::explain::finding::Finding;
 use crate::explain::mistake::Encoding;
@@ -137,6 +138,9 @@ impl Webhook for Accredit {
 
 impl Provider for Accredit {
     const NAME: ProviderName = ProviderName::Accredit;
+
+    const EVENTS: EventForm =
+        EventForm { type_pattern: ".+", always: &[], data: DataForm::Object(&["Event", "Timestamp"]), extensions: &[] };
 
     type Settings = ();
 

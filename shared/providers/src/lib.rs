@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod digest;
 pub mod entity;
 pub mod event;
+pub mod event_form;
 pub mod explain;
 pub mod identity;
 pub mod json;

@@ -18,6 +18,7 @@ use crate::canonical_json::Object;
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Event, EventKind};
+use crate::event_form::{DataForm, EventForm};
 use crate::explain::case::Case;
 use crate::explain::finding::Finding;
 use crate::explain::mistake::Encoding;
@@ -145,6 +146,9 @@ impl Default for Settings {
 
 impl Provider for Machnet {
     const NAME: ProviderName = ProviderName::Machnet;
+
+    const EVENTS: EventForm =
+        EventForm { type_pattern: ".+", always: &[], data: DataForm::Object(&["event_name"]), extensions: &[] };
 
     type Settings = Settings;
 

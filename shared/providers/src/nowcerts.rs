@@ -18,6 +18,7 @@ use crate::canonical_json::{MAX_TEXT_BYTES, Object, canonical};
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Event, EventKind};
+use crate::event_form::{DataForm, EventForm, Extension};
 use crate::identity::{Alias, Identity};
 use crate::json::Json;
 use crate::malformed::Malformed;
@@ -92,6 +93,28 @@ pub struct Settings {
 
 impl Provider for NowCerts {
     const NAME: ProviderName = ProviderName::NowCerts;
+
+    /// Where a message came from is in no body, so it goes along.
+    const EVENTS: EventForm = EventForm {
+        type_pattern: ".+",
+        always: &["identifiedby"],
+        data: DataForm::Any,
+        extensions: &[
+            Extension {
+                name: "identifiedby",
+                attribute: "identified_by",
+                description: "What `id` is made of: `message-id` (AMQP's), `content` (a member of the data), or `delivery` (there \
+                              was neither, so a message that the broker delivers twice is two events, the second one a repeat)",
+            },
+            Extension { name: "queue", attribute: "queue", description: "The queue that the message waited on" },
+            Extension {
+                name: "exchange",
+                attribute: "exchange",
+                description: "The exchange that the message was published to, unless it was the default one",
+            },
+            Extension { name: "routingkey", attribute: "routing_key", description: "The routing key of the message" },
+        ],
+    };
 
     type Settings = Settings;
 

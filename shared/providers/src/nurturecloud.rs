@@ -18,6 +18,7 @@ use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::entity::{EntityReference, EntityState, EntityUpdate};
 use crate::event::{CloudEvent, Envelope, Event, EventIndex, EventKind};
+use crate::event_form::{DataForm, EventForm};
 use crate::explain::case::Case;
 use crate::explain::finding::Finding;
 use crate::explain::path_secret;
@@ -148,6 +149,13 @@ struct Notification {
 
 impl Provider for NurtureCloud {
     const NAME: ProviderName = ProviderName::NurtureCloud;
+
+    const EVENTS: EventForm = EventForm {
+        type_pattern: r".+\.(Created|Updated|Current|Deleted)",
+        always: &["subject", "entity", "entityversion", "entitychange"],
+        data: DataForm::Object(&["organisationName", "businessId", "id"]),
+        extensions: &[],
+    };
 
     type Settings = Settings;
 

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use crate::delivery::Delivery;
+use crate::event_form::EventForm;
 use crate::malformed::Malformed;
 use crate::registry::name::ProviderName;
 use crate::settings::Reader;
@@ -13,6 +14,9 @@ use crate::split::Events;
 pub trait Provider: Send + Sync + 'static {
     /// The provider's entry in the registry.
     const NAME: ProviderName;
+
+    /// What its events promise to their consumers.
+    const EVENTS: EventForm;
 
     /// Settings for reading its deliveries; `()` if there are none.
     type Settings: Clone + Debug + Default + Send + Sync + 'static;

@@ -16,6 +16,7 @@ use crate::canonical_json::{Object, canonical};
 use crate::delivery::Delivery;
 use crate::digest::Sha256Digest;
 use crate::event::{CloudEvent, Envelope, Event, EventKind};
+use crate::event_form::{DataForm, EventForm, Extension};
 use crate::explain::case::Case;
 use crate::explain::finding::Finding;
 use crate::explain::token;
@@ -60,6 +61,18 @@ pub struct Sterling;
 
 impl Provider for Sterling {
     const NAME: ProviderName = ProviderName::Sterling;
+
+    /// The channel is said around the events of a batch, and is what a consumer routes by.
+    const EVENTS: EventForm = EventForm {
+        type_pattern: ".+",
+        always: &[],
+        data: DataForm::Object(&["code"]),
+        extensions: &[Extension {
+            name: "channel",
+            attribute: "channel",
+            description: "The channel of the event or of its batch, where it is short",
+        }],
+    };
 
     type Settings = ();
 

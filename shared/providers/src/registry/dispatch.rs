@@ -1,6 +1,7 @@
 //! Dispatch over the providers of the list. Each call is monomorphic.
 
 use crate::delivery::Delivery;
+use crate::event_form::EventForm;
 use crate::key_ring::KeyRing;
 use crate::malformed::Malformed;
 use crate::provider::Provider;
@@ -61,6 +62,14 @@ macro_rules! dispatch {
         pub const fn key_ring(provider: ProviderName) -> &'static dyn KeyRing {
             match provider {
                 $(ProviderName::$provider => &crate::$module::$provider,)+
+            }
+        }
+
+        /// What a provider's events promise to their consumers.
+        #[must_use]
+        pub const fn event_form(provider: ProviderName) -> EventForm {
+            match provider {
+                $(ProviderName::$provider => <crate::$module::$provider as Provider>::EVENTS,)+
             }
         }
 

@@ -1,0 +1,7 @@
+use super::*;
+
+mod compatibility;
+mod rules;
+mod schemas;
+mod simulated;
+mod stories;
