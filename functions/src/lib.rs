@@ -4,6 +4,7 @@ mod deadline;
 mod drain;
 mod http;
 mod processor;
+mod publisher;
 mod resync;
 
 use intake_pipeline::config::ConfigProblems;
@@ -13,6 +14,7 @@ pub use drain::run_drain;
 pub use http::{run_token_endpoint, run_webhook};
 pub use lambda_runtime::Error;
 pub use processor::run_processor;
+pub use publisher::run_publisher;
 pub use resync::run_resync;
 
 fn environment_variable(name: &str) -> Option<String> {

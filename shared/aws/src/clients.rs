@@ -67,6 +67,13 @@ impl Clients {
         S3Refused::new(self.config.clone(), timeouts::REFUSED, bucket)
     }
 
+    /// The event bus of this name or ARN.
+    #[cfg(feature = "event-bus")]
+    #[must_use]
+    pub fn event_bus(&self, bus: String) -> crate::EventBridge {
+        crate::EventBridge::new(aws_sdk_eventbridge::Client::new(&self.config), bus)
+    }
+
     /// The secret of this name or ARN.
     #[must_use]
     pub fn secrets(&self, secret_id: String) -> SecretsManagerSecrets {

@@ -3,6 +3,8 @@
 mod clients;
 mod delivery_records;
 mod dynamodb;
+#[cfg(feature = "event-bus")]
+mod event_bridge;
 mod lease;
 #[cfg(feature = "operator")]
 pub mod operator;
@@ -20,6 +22,8 @@ pub mod timeouts;
 pub use clients::Clients;
 pub use delivery_records::DynamoDeliveryRecords;
 pub use dynamodb::DynamoLedger;
+#[cfg(feature = "event-bus")]
+pub use event_bridge::EventBridge;
 pub use lease::DynamoLease;
 pub use platform::Aws;
 pub use resume_points::DynamoResumePoints;

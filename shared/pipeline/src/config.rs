@@ -173,6 +173,30 @@ impl DrainConfig {
     }
 }
 
+/// Settings of the publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublisherConfig {
+    /// `EVENT_BUS`: the name or ARN of the event bus.
+    pub event_bus: String,
+    /// `PAYLOADS_BUCKET`: the bucket for data that are too large for the table.
+    pub payloads_bucket: String,
+}
+
+impl PublisherConfig {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
+        let mut reader = Reader::new(&variable);
+        let config = Self {
+            event_bus: reader.required("EVENT_BUS", "the name or ARN of the event bus"),
+            payloads_bucket: reader.required("PAYLOADS_BUCKET", "the name of the bucket for large data"),
+        };
+        reader.finish(config)
+    }
+}
+
 impl TelemetrySettings {
     /// Reads `METRICS_NAMESPACE` and `LOG_LEVEL`. Telemetry must work to report what else is wrong, so a value that can't be
     /// used gives way to its default, and is returned as a problem beside the settings.

@@ -415,4 +415,4 @@ fn integer(name: &'static str, value: u64) -> Result<i32, EnvelopeError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

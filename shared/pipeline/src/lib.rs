@@ -18,6 +18,7 @@ pub mod platform;
 pub mod port_error;
 pub mod problem;
 pub mod processor;
+pub mod publisher;
 pub mod quarantine;
 pub mod queue;
 pub mod queue_message;

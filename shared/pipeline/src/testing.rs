@@ -540,3 +540,17 @@ impl Recorder for Counted {
         Histogram::from_arc(self.series(key))
     }
 }
+
+/// Polls a future `polls` times and then drops it, as if the process had been killed at that point.
+pub(crate) async fn killed_after<F: std::future::Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| match left.checked_sub(1) {
+        None => std::task::Poll::Ready(None),
+        Some(rest) => {
+            left = rest;
+            future.as_mut().poll(context).map(Some)
+        }
+    })
+    .await
+}

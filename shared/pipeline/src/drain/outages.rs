@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::testing::{Batching, Kind, MAIN, MemoryBroker};
-use super::tests::{TestDrain, drain, killed_after, run};
+use super::tests::{TestDrain, drain, run};
 use super::*;
 use crate::lease::pause::{PauseReason, RefusedMessage};
 use crate::queue_message::MAX_MESSAGE_BYTES;
+use crate::testing::killed_after;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

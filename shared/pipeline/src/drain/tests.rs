@@ -1,6 +1,4 @@
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::task::Poll;
 
 use intake_providers::ProviderName;
 use intake_providers::nowcerts::NowCerts;
@@ -10,7 +8,7 @@ use proptest::prelude::*;
 use super::testing::{Batching, DrainMemory, MAIN, MemoryBatchQueue, MemoryBroker, PassingTime, REPLAY, TestPayloads};
 use super::*;
 use crate::queue_message;
-use crate::testing::{Counted, Lines, MemoryLease, MemorySecrets};
+use crate::testing::{Counted, Lines, MemoryLease, MemorySecrets, killed_after};
 
 pub(super) type TestDrain = Drain<DrainMemory, MemoryBroker>;
 
@@ -427,20 +425,6 @@ async fn each_run_that_got_as_far_as_the_lease_says_whether_it_found_another_con
     run(&drain).await;
     DrainReport::not_begun(DrainFailure::ConfigurationInvalid).write(drain.provider);
     assert_eq!(counted.take(), ["drain_failed nowcerts=2"], "nobody knows");
-}
-
-/// Polls a future `polls` times and then drops it, as if the process had been killed at that point.
-pub(super) async fn killed_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| match left.checked_sub(1) {
-        None => Poll::Ready(None),
-        Some(rest) => {
-            left = rest;
-            future.as_mut().poll(context).map(Some)
-        }
-    })
-    .await
 }
 
 proptest! {

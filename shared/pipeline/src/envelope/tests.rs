@@ -4,4 +4,4 @@ mod compatibility;
 mod rules;
 mod schemas;
 mod simulated;
-mod stories;
+pub(crate) mod stories;

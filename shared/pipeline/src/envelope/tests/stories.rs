@@ -10,7 +10,7 @@ use intake_providers::registry::Settings;
 use tokio::time::Instant;
 
 use super::*;
-use crate::payloads::PayloadKey;
+use crate::payloads::{PayloadKey, Payloads as _};
 use crate::processor::{Processor, ProcessorSettings};
 use crate::queue::QueueRecord;
 use crate::queue_message::write_with_payload;
@@ -18,16 +18,16 @@ use crate::testing::{Memory, MemoryDeliveryRecords, MemoryLedger, MemoryPayloads
 
 /// A processor with its stores.
 #[derive(Clone, Default)]
-pub(super) struct World {
-    pub(super) ledger: MemoryLedger,
-    pub(super) payloads: MemoryPayloads,
+pub(crate) struct World {
+    pub(crate) ledger: MemoryLedger,
+    pub(crate) payloads: MemoryPayloads,
     /// Number of the last delivery. Deliveries arrived in the order of their numbers, in whatever order they are processed.
-    pub(super) number: u8,
+    pub(crate) number: u8,
 }
 
 impl World {
     /// Processes a delivery, and returns the entries that it made, in the order of its events.
-    pub(super) async fn deliver(
+    pub(crate) async fn deliver(
         &mut self,
         provider: ProviderName,
         headers: &[(&str, &str)],
@@ -40,7 +40,7 @@ impl World {
         let key = PayloadKey::new(format!("deliveries/{}", delivery.id));
         self.payloads.put(&key, delivery.body.clone()).await.unwrap();
         let body = write_with_payload(&delivery, key).unwrap();
-        let record = QueueRecord { message_id: "m".to_owned(), body, receive_count: 1 };
+        let record = QueueRecord { message_id: "m".to_owned(), body, receive_count: 1, is_release: false };
 
         let before = self.ledger.entries();
         let processor = Processor::<Memory, _>::new(
@@ -52,7 +52,7 @@ impl World {
             ProcessorSettings::default(),
         );
         let failed = processor.process(vec![record], Instant::now() + Duration::from_secs(30)).await;
-        assert_eq!(failed, Vec::<String>::new());
+        assert!(failed.is_empty(), "{failed:?}");
         let new = self.ledger.entries().into_iter().filter(|(key, _)| !before.contains_key(key));
         let mut new: Vec<Entry> = new.map(|(_, entry)| entry).collect();
         new.sort_by_key(|entry| match entry {

@@ -1,0 +1,317 @@
+//! From the stream of the ledger's entries to an event bus.
+//!
+//! A stream is read in order, and goes on behind a record only when that is done. So what is reported is the first record that is not:
+//! the stream hands over that one and all behind it again, of which some are published already. Consumers expect that; what they
+//! may not expect is an event that never comes. A record that can never be published stays the first one until the stream's
+//! own rules set it aside, which is for the caller to arrange and to watch.
+//!
+//! A batch of entries is put at a time. Entries that are throttled are put again until the time is up. An entry that the bus
+//! does not take is put again with its data as bytes, because EventBridge takes no integer beyond 64 bits and no deep nesting.
+
+use std::time::Duration;
+
+use intake_providers::ProviderName;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+pub use self::bus::{Bus, BusEntry, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Refusal};
+use crate::envelope::{EnvelopeError, EnvelopeWriter, JsonForm, PayloadLocation, WrittenEnvelope};
+use crate::ledger::Entry;
+use crate::platform::Platform;
+use crate::port_error::PortError;
+
+mod bus;
+
+/// The first pause before throttled entries are put again. It doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Maximum pause.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the source of an entry begins with. `aws.` is reserved.
+const SOURCE_PREFIX: &str = "webhook-intake.";
+
+/// Maximum length of a `detail-type`, in characters (EventBridge, `PutEventsRequestEntry`).
+const MAX_DETAIL_TYPE_CHARACTERS: usize = 128;
+
+/// A record of the stream.
+#[derive(Clone, Debug)]
+pub struct StreamRecord {
+    /// Its place in the stream.
+    pub sequence_number: String,
+    /// The item that was written.
+    pub item: StreamItem,
+}
+
+/// An item of the events table.
+#[derive(Clone, Debug)]
+pub enum StreamItem {
+    /// An entry of the ledger.
+    Entry(Box<Entry>),
+    /// Something else that the table holds.
+    Other,
+    /// What should be an event and cannot be read as one. It is never taken for something else, so that no event is skipped.
+    Unreadable {
+        /// The item's keys.
+        key: String,
+        /// Why it cannot be read, without its content.
+        reason: String,
+    },
+}
+
+/// Why a record is not published.
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error("the item at {key} cannot be read as an event: {reason}; deploy the version that wrote it")]
+    Unreadable { key: String, reason: String },
+    #[error(transparent)]
+    Bus(#[from] PortError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("deadline reached; the stream goes on from this record")]
+    TimeUp,
+}
+
+/// The first record that is not published, and why.
+struct Failure {
+    sequence_number: String,
+    event: Option<EventName>,
+    error: PublishError,
+}
+
+/// The name of an event in a log line. Its id may be content.
+#[derive(Clone, Debug)]
+struct EventName {
+    provider: ProviderName,
+    delivery_id: String,
+    index: u32,
+}
+
+/// An entry that waits to be put.
+struct Waiting {
+    /// Its place in its batch.
+    place: usize,
+    sequence_number: String,
+    entry: Box<Entry>,
+}
+
+/// An entry that the bus does not take as it is, and why.
+type Refused = (Waiting, PortError);
+
+/// Number of records by what became of them.
+#[derive(Debug, Default)]
+struct Counts {
+    published: u32,
+    passed_over: u32,
+}
+
+/// Publishes the events of the ledger.
+pub struct Publisher<P: Platform, B> {
+    envelopes: EnvelopeWriter<P::Payloads>,
+    bus: B,
+}
+
+impl<P: Platform, B: Bus> Publisher<P, B> {
+    /// A publisher on these ports, and where consumers find what is in the payload store.
+    pub const fn new(payloads: P::Payloads, location: PayloadLocation, bus: B) -> Self {
+        Self { envelopes: EnvelopeWriter::new(payloads, location), bus }
+    }
+
+    /// Publishes the events among these records, in their order, until `stop_at`. Returns the sequence number from which the stream
+    /// has to go on; `None` if everything is published.
+    pub async fn publish(&self, records: Vec<StreamRecord>, stop_at: Instant) -> Option<String> {
+        let mut counts = Counts::default();
+        // On the heap: with the futures of an SDK inside, the compiler would have to nest them too deeply.
+        let result = Box::pin(self.publish_in_order(records, stop_at, &mut counts)).await;
+        let Counts { published, passed_over } = counts;
+        match result {
+            Ok(()) => {
+                tracing::info!(published, passed_over, "events published");
+                None
+            }
+            Err(Failure { sequence_number, event, error }) => {
+                tracing::error!(
+                    published,
+                    passed_over,
+                    provider = event.as_ref().map(|event| event.provider.as_str()),
+                    delivery_id = event.as_ref().map(|event| event.delivery_id.as_str()),
+                    index = event.as_ref().map(|event| event.index),
+                    sequence_number,
+                    %error,
+                    "an event is not published"
+                );
+                Some(sequence_number)
+            }
+        }
+    }
+
+    async fn publish_in_order(
+        &self,
+        records: Vec<StreamRecord>,
+        stop_at: Instant,
+        counts: &mut Counts,
+    ) -> Result<(), Failure> {
+        let mut batch = Batch::default();
+        for StreamRecord { sequence_number, item } in records {
+            let written = match item {
+                StreamItem::Other => Ok(None),
+                StreamItem::Unreadable { key, reason } => {
+                    let error = PublishError::Unreadable { key, reason };
+                    Err(Failure { sequence_number, event: None, error })
+                }
+                StreamItem::Entry(entry) => {
+                    self.write(Waiting { place: 0, sequence_number, entry }, JsonForm::Value, stop_at).await
+                }
+            };
+            match written {
+                Ok(None) => counts.passed_over += 1,
+                Ok(Some((waiting, entry))) => {
+                    if !batch.has_room_for(&entry) {
+                        self.put(std::mem::take(&mut batch), stop_at, counts).await?;
+                    }
+                    batch.push(waiting, entry);
+                }
+                Err(failure) => {
+                    self.put(batch, stop_at, counts).await?;
+                    return Err(failure);
+                }
+            }
+        }
+        self.put(batch, stop_at, counts).await
+    }
+
+    /// The entry of an event for the bus; `None` for an entry that consumers don't receive.
+    async fn write(
+        &self,
+        waiting: Waiting,
+        form: JsonForm,
+        stop_at: Instant,
+    ) -> Result<Option<(Waiting, BusEntry)>, Failure> {
+        match timeout_at(stop_at, self.envelopes.write(&waiting.entry, form)).await {
+            Ok(Ok(envelope)) => Ok(envelope.map(|envelope| (waiting, bus_entry(envelope)))),
+            Ok(Err(error)) => Err(waiting.failed(error.into())),
+            Err(_elapsed) => Err(waiting.failed(PublishError::TimeUp)),
+        }
+    }
+
+    /// Puts a batch, and what the bus does not take of it once more with its data as bytes.
+    async fn put(&self, batch: Batch, stop_at: Instant, counts: &mut Counts) -> Result<(), Failure> {
+        for (waiting, _) in self.put_until_settled(batch, stop_at, counts).await? {
+            let mut alone = Batch::default();
+            if let Some((waiting, entry)) = self.write(waiting, JsonForm::Base64, stop_at).await? {
+                alone.push(waiting, entry);
+            }
+            if let Some((waiting, error)) = self.put_until_settled(alone, stop_at, counts).await?.pop() {
+                return Err(waiting.failed(Refusal::Invalid(error).into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a batch, and returns what the bus does not take of it. What is throttled is put again until the time is up; a call that
+    /// fails as a whole was tried again by the bus.
+    async fn put_until_settled(
+        &self,
+        batch: Batch,
+        stop_at: Instant,
+        counts: &mut Counts,
+    ) -> Result<Vec<Refused>, Failure> {
+        let Batch { waiting: mut left, mut entries, size_bytes: _ } = batch;
+        let mut refused = Vec::new();
+        let mut pause = FIRST_PAUSE;
+        while !left.is_empty() {
+            let mut results = match timeout_at(stop_at, self.bus.put(&entries)).await {
+                Ok(Ok(results)) => results.into_iter(),
+                Ok(Err(error)) => return fail_first(left, refused, error.into()),
+                Err(_elapsed) => return fail_first(left, refused, PublishError::TimeUp),
+            };
+            let mut busy = (Vec::new(), Vec::new());
+            let mut first_refusal = None;
+            for (waiting, entry) in left.into_iter().zip(entries) {
+                match results.next() {
+                    Some(Ok(())) => counts.published += 1,
+                    Some(Err(Refusal::Invalid(error))) => refused.push((waiting, error)),
+                    refusal => {
+                        first_refusal = first_refusal.or(refusal.and_then(Result::err));
+                        busy.0.push(waiting);
+                        busy.1.push(entry);
+                    }
+                }
+            }
+            (left, entries) = busy;
+            if left.is_empty() {
+                break;
+            }
+            let again_at = Instant::now() + pause;
+            if again_at >= stop_at {
+                return fail_first(left, refused, first_refusal.map_or(PublishError::TimeUp, PublishError::Refused));
+            }
+            sleep_until(again_at).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+        refused.sort_by_key(|(waiting, _)| waiting.place);
+        Ok(refused)
+    }
+}
+
+/// Fails with the first of a batch's entries that are not published: of those that are left, all for one reason, and of those that
+/// were refused.
+fn fail_first(left: Vec<Waiting>, refused: Vec<Refused>, error: PublishError) -> Result<Vec<Refused>, Failure> {
+    let left = left.into_iter().min_by_key(|waiting| waiting.place);
+    let refused = refused.into_iter().min_by_key(|(waiting, _)| waiting.place);
+    match (left, refused) {
+        (Some(left), Some((refused, _))) if left.place < refused.place => Err(left.failed(error)),
+        (_, Some((refused, refusal))) => Err(refused.failed(Refusal::Invalid(refusal).into())),
+        (Some(left), None) => Err(left.failed(error)),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+impl Waiting {
+    fn failed(self, error: PublishError) -> Failure {
+        let event = match *self.entry {
+            Entry::Event(event) | Entry::Conflict(event) => Some(EventName {
+                provider: event.provider,
+                delivery_id: event.occurrence.delivery_id.to_string(),
+                index: event.occurrence.index.0,
+            }),
+            _ => None,
+        };
+        Failure { sequence_number: self.sequence_number, event, error }
+    }
+}
+
+/// Entries that are put together.
+#[derive(Default)]
+struct Batch {
+    waiting: Vec<Waiting>,
+    /// The entries of those that wait, in the same order.
+    entries: Vec<BusEntry>,
+    size_bytes: usize,
+}
+
+impl Batch {
+    fn has_room_for(&self, entry: &BusEntry) -> bool {
+        self.entries.len() < MAX_BATCH_ENTRIES && self.size_bytes + entry.size_bytes() <= MAX_BATCH_BYTES
+    }
+
+    fn push(&mut self, waiting: Waiting, entry: BusEntry) {
+        self.size_bytes += entry.size_bytes();
+        self.waiting.push(Waiting { place: self.entries.len(), ..waiting });
+        self.entries.push(entry);
+    }
+}
+
+/// An envelope for a bus. A rule matches the provider by `source`, the type by `detail-type`, and the outcome by `detail.outcome`.
+fn bus_entry(envelope: WrittenEnvelope) -> BusEntry {
+    let WrittenEnvelope { provider, event_type, text } = envelope;
+    BusEntry {
+        source: format!("{SOURCE_PREFIX}{provider}"),
+        detail_type: event_type.chars().take(MAX_DETAIL_TYPE_CHARACTERS).collect(),
+        detail: text,
+    }
+}
+
+#[cfg(test)]
+mod tests;
