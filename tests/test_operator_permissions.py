@@ -145,7 +145,12 @@ def test_a_listing_of_a_day_asks_no_more_than_the_page_says(stack: Stack, operat
     operator.allow(policy)
     with stack.proxy.recording() as requests:
         assert operator.run("deliveries", "--since", "24h", "--limit", "1000000").returncode == 0
-    queries = sum(request.operation == "DynamoDB.Query" for request in requests)
+    # An hour in which much came is answered in pages; what the other tests sent is no part of what is counted here.
+    first_pages = [
+        request
+        for request in requests
+        if request.operation == "DynamoDB.Query" and "ExclusiveStartKey" not in json.loads(request.body)
+    ]
     # 24 hours and the present one, and the next one if it is near; half a read unit each.
-    assert queries in {25 * 20, 26 * 20}
+    assert len(first_pages) in {25 * 20, 26 * 20}
     assert f"| `deliveries --since 24h` in which nothing came | {25 * 20 // 2} |" in PAGE.read_text()
