@@ -28,6 +28,7 @@ mod dispatch;
 pub(crate) mod name;
 
 pub use dispatch::{
-    Settings, VisitQueueSources, VisitWebhooks, event_form, key_ring, visit_queue_sources, visit_webhooks, webhook_route,
+    Settings, VisitQueueSources, VisitWebhooks, event_form, key_ring, visit_queue_sources, visit_webhooks,
+    webhook_route,
 };
 pub use name::{ProviderName, UnknownProvider};
