@@ -88,13 +88,14 @@ impl DynamoLedger {
     }
 
     async fn put_one(&self, now: Timestamp, put: &ConditionalPut) -> Result<Attempt, PortError> {
-        let (expression, values) = condition(put.condition, now);
+        let Expression { text, names, values } = condition(&put.condition, now);
         let error = match self
             .client
             .put_item()
             .table_name(self.table(&put.entry))
             .set_item(Some(to_item(put, PUT_ITEM)?))
-            .set_condition_expression(expression.map(str::to_owned))
+            .set_condition_expression(text)
+            .set_expression_attribute_names(names)
             .set_expression_attribute_values(values)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -118,11 +119,12 @@ impl DynamoLedger {
     async fn put_together(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Attempt, PortError> {
         let mut items = Vec::with_capacity(puts.len());
         for put in puts {
-            let (expression, values) = condition(put.condition, now);
+            let Expression { text, names, values } = condition(&put.condition, now);
             let put = Put::builder()
                 .table_name(self.table(&put.entry))
                 .set_item(Some(to_item(put, TRANSACT_WRITE_ITEMS)?))
-                .set_condition_expression(expression.map(str::to_owned))
+                .set_condition_expression(text)
+                .set_expression_attribute_names(names)
                 .set_expression_attribute_values(values)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .build()
@@ -217,21 +219,41 @@ fn cancellation_reason(reason: &CancellationReason) -> String {
     }
 }
 
-/// The condition as an expression with its values.
-fn condition(condition: Condition, now: Timestamp) -> (Option<&'static str>, Option<HashMap<String, AttributeValue>>) {
+/// A condition as DynamoDB's expression.
+#[derive(Default)]
+struct Expression {
+    text: Option<String>,
+    names: Option<HashMap<String, String>>,
+    values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Expression {
+    fn of(text: &str) -> Self {
+        Self { text: Some(text.to_owned()), ..Self::default() }
+    }
+
+    fn with_values<const N: usize>(self, values: [(&str, AttributeValue); N]) -> Self {
+        Self { values: Some(values.map(|(name, value)| (name.to_owned(), value)).into()), ..self }
+    }
+}
+
+fn condition(condition: &Condition, now: Timestamp) -> Expression {
     match condition {
-        Condition::Always => (None, None),
-        Condition::Absent => (Some("attribute_not_exists(pk)"), None),
+        Condition::Always => Expression::default(),
+        Condition::Absent => Expression::of("attribute_not_exists(pk)"),
         // An item of another kind is never at a quarantine's key.
-        Condition::NotReleased => (Some("attribute_not_exists(released)"), None),
-        Condition::AbsentOrExpired => (
-            Some("attribute_not_exists(pk) OR expires_at <= :now"),
-            Some(HashMap::from([(":now".to_owned(), AttributeValue::N(now.unix_seconds().to_string()))])),
-        ),
-        Condition::Version(version) => (
-            Some("version = :version"),
-            Some(HashMap::from([(":version".to_owned(), AttributeValue::N(version.to_string()))])),
-        ),
+        Condition::NotReleased => Expression::of("attribute_not_exists(released)"),
+        // The owner's name is one of DynamoDB's reserved words.
+        Condition::Claimable(owner) => Expression {
+            names: Some(HashMap::from([("#owner".to_owned(), "owner".to_owned())])),
+            ..Expression::of("attribute_not_exists(pk) OR expires_at <= :now OR #owner = :owner").with_values([
+                (":now", AttributeValue::N(now.unix_seconds().to_string())),
+                (":owner", AttributeValue::S(owner.clone())),
+            ])
+        },
+        Condition::Version(version) => {
+            Expression::of("version = :version").with_values([(":version", AttributeValue::N(version.to_string()))])
+        }
     }
 }
 

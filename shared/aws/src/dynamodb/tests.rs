@@ -55,6 +55,7 @@ fn bare_event(data: EventData) -> EventEntry {
         key_fingerprint: "0a1b2c3d".to_owned(),
         attributes: BTreeMap::new(),
         repeat_of: None,
+        alias: None,
         same_job_as: None,
         entity: None,
         time_index: time_index(),
@@ -75,6 +76,7 @@ fn full_event(data: EventData) -> EventEntry {
             ("kind".to_owned(), "of its own".to_owned()),
             ("number".to_owned(), "12345678901234567890123456789012345678901234567890".to_owned()),
         ]),
+        alias: Some("machnet#2".to_owned()),
         repeat_of: Some(STRANGE.to_owned()),
         same_job_as: Some("e0".to_owned()),
         entity: Some(EntityChange {
@@ -210,13 +212,13 @@ fn key(partition: &str, sort: &str) -> EntryKey {
     EntryKey { partition: partition.to_owned(), sort: sort.to_owned() }
 }
 
-/// As the recording of an event with an alias and a hint puts them.
+/// An event with an alias and a hint.
 fn three_puts() -> [ConditionalPut; 3] {
     let put = |key, entry, condition| ConditionalPut { key, entry, condition };
     [
         put(key("machnet#1", "event"), Entry::Event(Box::new(bare_event(inline("{}")))), Condition::Absent),
-        put(key("machnet#2", "alias"), Entry::Alias(alias()), Condition::AbsentOrExpired),
-        put(key("machnet#3", "hint"), Entry::Hint(alias()), Condition::AbsentOrExpired),
+        put(key("machnet#2", "alias"), Entry::Alias(alias()), Condition::Claimable("machnet#1".to_owned())),
+        put(key("machnet#3", "hint"), Entry::Hint(alias()), Condition::Claimable("machnet#1".to_owned())),
     ]
 }
 
@@ -333,8 +335,9 @@ async fn several_entries_are_put_in_one_transaction_each_under_its_condition() {
         json!({"Put": {
             "TableName": "events",
             "Item": wire_item(&puts[1]),
-            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now",
-            "ExpressionAttributeValues": {":now": {"N": "1795257000"}},
+            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now OR #owner = :owner",
+            "ExpressionAttributeNames": {"#owner": "owner"},
+            "ExpressionAttributeValues": {":now": {"N": "1795257000"}, ":owner": {"S": "machnet#1"}},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }})
     );
@@ -573,7 +576,7 @@ fn stored_names(entry: &impl serde::Serialize) -> String {
 fn attributes_keep_their_stored_names() {
     assert_eq!(
         stored_names(&full_event(inline("{}"))),
-        "account attributes data datacontenttype delivery_id digest entity envelope id index key_fingerprint outcome provider \
+        "account alias attributes data datacontenttype delivery_id digest entity envelope id index key_fingerprint outcome provider \
          received_at repeat_of same_job_as source subject time time_bucket time_order type"
     );
     let entity = full_entity(inline("{}"));

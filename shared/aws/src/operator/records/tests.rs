@@ -147,6 +147,7 @@ fn event_of(provider: ProviderName, id: &str, received_at: &str, shard: u8) -> R
         key_fingerprint: "0a1b2c3d".to_owned(),
         attributes: BTreeMap::new(),
         repeat_of: None,
+        alias: None,
         same_job_as: None,
         entity: None,
         time_index: time_index(provider, occurrence, received_at, shard),
