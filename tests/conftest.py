@@ -58,6 +58,7 @@ SLOWEST_FILES = [
     "test_nowcerts_broker_away.py",
     "test_nowcerts_failures.py",
     "test_sterling.py",
+    "test_publisher_stack.py",
     "test_recordings.py",
     "test_template_check.py",
     "test_nowcerts.py",
