@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tomllib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from authority import Authority, sterling_batch, sterling_delivery, sterling_event
@@ -12,12 +15,14 @@ from bill import (
     FREE_DASHBOARD_METRICS,
     MILLION,
     PARAMETERS,
+    WEBHOOKS,
     dashboard_metrics,
     deliveries,
     dollars,
     idle,
     merged,
 )
+from consumer import entries
 from notifications import agent, notification
 from nowcerts import NowCerts
 from oauth_client import token_request
@@ -26,8 +31,10 @@ from resolved_template import ResolvedTemplate
 from senders import Sender, new_event, new_id
 from signers import MachnetSigner, machnet_event
 from stack import template
+from stack.function_process import FunctionProcess
 from stack.stack import SAM, Stack
-from usage import Usage, measure
+from stack.stream import StreamMapping, stream_records
+from usage import LOG_EVENT_BYTES, Usage, measure
 
 PYTHON = SAM.parent / "python"
 MEASURED = template.ROOT / "deploy" / "measured.toml"
@@ -62,8 +69,8 @@ def test_the_page_is_current() -> None:
 
 def test_an_idle_stack_and_a_million_deliveries_stay_affordable() -> None:
     everything = ResolvedTemplate(template.TEMPLATE, {})
-    fifths = dict.fromkeys(PARAMETERS, MILLION / len(PARAMETERS))
-    nothing, million = (dollars(each) for each in [idle(everything), merged(idle(everything), deliveries(everything, fifths))])
+    equal = dict.fromkeys(PARAMETERS, MILLION / len(PARAMETERS))
+    nothing, million = (dollars(each) for each in [idle(everything), merged(idle(everything), deliveries(everything, equal))])
 
     assert nothing <= MAX_IDLE_DOLLARS
     assert million <= MAX_MILLION_DOLLARS
@@ -127,17 +134,15 @@ def further_event(one: Usage, many: Usage, further: int) -> dict[str, Any]:
 
 def test_measurements_are_those_of_the_code(
     stack: Stack,
-    machnet: Sender,
-    accredit: Sender,
-    nurturecloud: Sender,
-    sterling: Sender,
+    sender_of: Callable[[str], Sender],
     authority: Authority,
     nowcerts: NowCerts,
+    tmp_path: Path,
 ) -> None:
     found: Measured = {}
     ones: dict[str, Usage] = {}
-    for sender in [accredit, machnet, nurturecloud, sterling]:
-        provider = sender.provider
+    for provider in WEBHOOKS:
+        sender = sender_of(provider)
         # The first delivery starts the functions.
         sender.deliver_batch(new_event(provider))
         body = new_event(provider)
@@ -154,6 +159,7 @@ def test_measurements_are_those_of_the_code(
             "answer_bytes": answers[0],
             **delivery(ones[provider], provider),
         }
+    machnet, nurturecloud, sterling = (sender_of(each) for each in ["machnet", "nurturecloud", "sterling"])
     events = sterling_delivery(sterling_batch(*(sterling_event(new_id()) for _ in range(11))))
     many = measure(stack, ["sterling", "processor"], lambda: sterling.deliver_batch(events))
     found["further-event-sterling"] = further_event(ones["sterling"], many, 10)
@@ -190,7 +196,30 @@ def test_measurements_are_those_of_the_code(
     usage = measure(stack, ["nowcerts", "processor"], nowcerts.drain)
     found["delivery-without-an-id-nowcerts"] = {"event_write_units": usage.amounts["event_write_units"]}
 
+    found["published-event"] = published_event(stack, machnet, tmp_path)
+
     check(found)
+
+
+def published_event(stack: Stack, machnet: Sender, folder: Path) -> dict[str, Any]:
+    """An event that is alone in its batch, in a process that was invoked before."""
+    delivery_id = machnet.deliver(new_event("machnet"))[0].delivery_id
+    [record] = StreamMapping.deployed(stack, invoke=lambda _: None).filtered(
+        [each for each in stream_records(stack) if each["dynamodb"].get("NewImage", {}).get("delivery_id") == {"S": delivery_id}]
+    )
+    event, log = json.dumps({"Records": [record]}).encode(), folder / "publisher.log"
+    with FunctionProcess.deployed(stack, "publisher", log, AWS_SDK_UA_APP_ID="measured-publisher") as process:
+        process.invoke(event)
+        before = len(log.read_bytes().splitlines())
+        with stack.proxy.recording() as requests:
+            process.invoke(event)
+        lines = log.read_bytes().splitlines()[before:]
+    [request] = [each for each in requests if each.caller == "measured-publisher"]
+    [entry] = entries([request], delivery_id)
+    return {
+        "log_bytes": sum(len(line) + LOG_EVENT_BYTES for line in lines),
+        "entry_bytes": sum(len(entry[name].encode()) for name in ["Source", "DetailType", "Detail"]),
+    }
 
 
 def run(usage: Usage) -> dict[str, Any]:
