@@ -159,5 +159,21 @@ def test_the_templates_differ_in_how_the_function_is_built_and_run_only() -> Non
     assert shared("python") == shared("rust") == shared("typescript")
 
 
+def test_only_the_rule_may_send_to_the_queue_and_its_dead_letter_queue() -> None:
+    # The emulator delivers whatever a queue's policy says.
+    resources = template("python")["Resources"]
+    queues = ["Queue", "DeadLetterQueue"]
+    policy = resources["QueuePolicy"]["Properties"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert policy["Queues"] == [{"Ref": queue} for queue in queues]
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": [{"Fn::GetAtt": [queue, "Arn"]} for queue in queues],
+        "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]}}},
+    }
+
+
 def test_the_example_in_typescript_has_no_type_errors() -> None:
     npm("run", "check")
