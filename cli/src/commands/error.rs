@@ -18,7 +18,6 @@ use super::sample_events::sample_error::SampleError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
-use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
 use crate::records::OpenRecordsError;
 use crate::repair::OpenRepairError;
@@ -43,9 +42,6 @@ pub enum CommandError {
     /// What was recorded.
     #[error(transparent)]
     Records(#[from] OpenRecordsError),
-    /// The checks of a data directory.
-    #[error(transparent)]
-    Doctor(#[from] DirectoryError),
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
