@@ -32,7 +32,7 @@ const MAX_TIME_SECONDS: u64 = 24 * 60 * 60;
 pub(super) struct Arguments {
     #[command(flatten)]
     account: AccountOptions,
-    /// For how long messages are taken at most; those that were taken by then are finished. An empty queue ends the run before.
+    /// For how long messages are taken at most; the run ends before when the queue is empty.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_TIME_SECONDS))]
     time: u64,
     /// How much to log, as JSON lines on standard error: off, error, warn, info, debug or trace.
