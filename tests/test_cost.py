@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bill import (
     FREE_DASHBOARD_METRICS,
     MILLION,
     PARAMETERS,
+    WEBHOOKS,
     dashboard_metrics,
     deliveries,
     dollars,
@@ -57,8 +59,8 @@ def test_the_page_is_current() -> None:
 
 def test_an_idle_stack_and_a_million_deliveries_stay_affordable() -> None:
     everything = ResolvedTemplate(template.TEMPLATE, {})
-    fifths = dict.fromkeys(PARAMETERS, MILLION / len(PARAMETERS))
-    nothing, million = (dollars(each) for each in [idle(everything), merged(idle(everything), deliveries(everything, fifths))])
+    equal = dict.fromkeys(PARAMETERS, MILLION / len(PARAMETERS))
+    nothing, million = (dollars(each) for each in [idle(everything), merged(idle(everything), deliveries(everything, equal))])
 
     assert nothing <= MAX_IDLE_DOLLARS
     assert million <= MAX_MILLION_DOLLARS
@@ -104,18 +106,15 @@ def further_event(one: Usage, many: Usage, further: int) -> dict[str, Any]:
 
 def test_measurements_are_those_of_the_code(
     stack: Stack,
-    machnet: Sender,
-    accredit: Sender,
-    nurturecloud: Sender,
-    sterling: Sender,
+    sender_of: Callable[[str], Sender],
     authority: Authority,
     nowcerts: NowCerts,
     tmp_path: Path,
 ) -> None:
     found: Measured = {}
     ones: dict[str, Usage] = {}
-    for sender in [accredit, machnet, nurturecloud, sterling]:
-        provider = sender.provider
+    for provider in WEBHOOKS:
+        sender = sender_of(provider)
         # The first delivery starts the functions.
         sender.deliver_batch(new_event(provider))
         body = new_event(provider)
@@ -128,6 +127,7 @@ def test_measurements_are_those_of_the_code(
             "answer_bytes": answers[0],
             **delivery(ones[provider], provider),
         }
+    machnet, nurturecloud, sterling = (sender_of(each) for each in ["machnet", "nurturecloud", "sterling"])
     events = sterling_delivery(sterling_batch(*(sterling_event(new_id()) for _ in range(11))))
     many = measure(stack, ["sterling", "processor"], lambda: sterling.deliver_batch(events))
     found["further-event-sterling"] = further_event(ones["sterling"], many, 10)
