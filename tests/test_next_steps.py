@@ -29,7 +29,8 @@ def deployed(checkout: Checkout) -> None:
 def masked(printed: str, outputs: dict[str, str]) -> str:
     """What a command printed for a stack, with the names of outputs in place of their values."""
     printed = printed[printed.index("The stack ") :]
-    for name, value in sorted(outputs.items(), key=lambda each: -len(each[1])):
+    # The bus is called as the stack is.
+    for name, value in sorted((outputs | {"EventBusName": "\0"}).items(), key=lambda each: -len(each[1])):
         printed = printed.replace(value, f"<{name}>")
     printed = re.sub(r"https://\w+\.execute-api\.us-east-1\.amazonaws\.com", "<the API>", printed)
     return re.sub(r"allows [\d,]+ concurrent", "allows <number> concurrent", printed)

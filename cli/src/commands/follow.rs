@@ -16,8 +16,10 @@ use intake_pipeline::port_error::PortError;
 use intake_pipeline::records::Listing;
 use intake_providers::timestamp::Timestamp;
 
+use super::error::CommandError;
+use super::output;
 use super::place::Place;
-use super::{CommandError, not_read};
+use super::unreadable::not_read;
 use crate::terminal::{escape_json_lines, escape_lines};
 
 /// How often a place is looked at, and how far back.
@@ -81,6 +83,9 @@ pub(super) trait Lines {
     /// Prints some, and returns whether anybody still reads.
     fn print(&mut self, text: &str) -> Result<bool, CommandError>;
 
+    /// Whether anybody still reads, as far as that is known before something is printed.
+    fn is_read(&self) -> bool;
+
     /// Says beside the lines what went wrong.
     fn complain(&mut self, text: &str) -> Result<(), CommandError>;
 }
@@ -110,6 +115,9 @@ pub(super) async fn follow<F: Feed>(
     let mut last_complaint = String::new();
     loop {
         tokio::time::sleep(looks.pause).await;
+        if !lines.is_read() {
+            return Ok(());
+        }
         // A clock that is put back must not bring back what was forgotten.
         now = clock.now().max(now);
         // What was recorded after the last look of this kind, and is not older than that, was received since then.
@@ -191,11 +199,15 @@ pub(super) struct StandardOutput {
 impl Lines for StandardOutput {
     fn print(&mut self, text: &str) -> Result<bool, CommandError> {
         let text = if self.json { escape_json_lines(text) } else { escape_lines(text) };
-        super::write_while_read(text.as_bytes())
+        output::write_while_read(text.as_bytes())
+    }
+
+    fn is_read(&self) -> bool {
+        output::is_read()
     }
 
     fn complain(&mut self, text: &str) -> Result<(), CommandError> {
-        super::explain(text)
+        output::explain(text)
     }
 }
 

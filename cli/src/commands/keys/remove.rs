@@ -9,8 +9,9 @@ use intake_providers::key_ring::listing::{ListedKey, RecordedAs};
 use intake_providers::registry::key_ring;
 use intake_sqlite::DataDirectoryError;
 
+use super::super::error::CommandError;
+use super::super::parsers::provider_parser;
 use super::super::place::Place;
-use super::super::{CommandError, provider_parser};
 use super::changing::{self, print_change};
 use super::key_place::KeyPlace;
 use crate::key_store::Access;
@@ -74,7 +75,12 @@ async fn refuse_if_in_use(place: &Place, provider: ProviderName, key: &ListedKey
     let Some(recorded_as) = &key.recorded_as else { return Ok(()) };
     match last_hour(place, provider, recorded_as).await {
         Ok(None) => Ok(()),
-        Ok(Some(last)) => Err(CommandError::KeyInUse { last: last.to_string() }),
+        Ok(Some(last)) => Err(match recorded_as {
+            RecordedAs { account: Some(account), fingerprint: None } => {
+                CommandError::AccountInUse { account: account.as_str().to_owned(), last: last.to_string() }
+            }
+            _ => CommandError::KeyInUse { last: last.to_string() },
+        }),
         Err(error) => Err(CommandError::UseUnknown { error: Box::new(error) }),
     }
 }
