@@ -246,6 +246,8 @@ def test_all_that_the_variables_name_is_there(checkout: Checkout) -> None:
     queue = checkout.client("sqs").get_queue_attributes(QueueUrl=nowcerts["QUEUE_URL"], AttributeNames=["All"])
     assert queue["Attributes"]["VisibilityTimeout"] == "180"
     assert "deadLetterTargetArn" in queue["Attributes"]["RedrivePolicy"]
+    bus = checkout.variables("publisher")["EVENT_BUS"]
+    assert checkout.client("events").describe_event_bus(Name=bus)["Name"] == bus
 
 
 def test_the_secrets_hold_the_sample_keys(checkout: Checkout) -> None:
