@@ -10,7 +10,7 @@ use intake_providers::registry::Settings;
 use tokio::time::Instant;
 
 use super::*;
-use crate::payloads::PayloadKey;
+use crate::payloads::{PayloadKey, Payloads as _};
 use crate::processor::{Processor, ProcessorSettings};
 use crate::queue::QueueRecord;
 use crate::queue_message::write_with_payload;
