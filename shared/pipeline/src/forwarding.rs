@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub use self::outbox::{Due, FailedAttempt, LastAttempt, Outbox, Outgoing, Position};
 pub use self::schedule::{ForwardingSettings, MAX_PAUSE};
+pub use self::undelivered::{UndeliveredEvent, UndeliveredEvents};
 use crate::clock::Clock;
 use crate::envelope::{EnvelopeError, EnvelopeWriter, JsonForm, PayloadLocation};
 use crate::ledger::{Entry, Occurrence};
@@ -28,6 +29,7 @@ use crate::receiver::{Answer, Receiver};
 
 mod outbox;
 mod schedule;
+mod undelivered;
 
 /// The message of the log line for an event that the receiver has taken.
 pub const FORWARDED: &str = "event forwarded";

@@ -23,8 +23,7 @@ pub(crate) struct Schema {
     pub(crate) upgrades: &'static [(i64, &'static str)],
 }
 
-const SCHEMA: Schema =
-    Schema { format: 4, tables: TABLES, upgrades: &[(2, WITH_FAILURES), (3, WITH_FORWARDING)] };
+const SCHEMA: Schema = Schema { format: 4, tables: TABLES, upgrades: &[(2, WITH_FAILURES), (3, WITH_FORWARDING)] };
 
 /// Maximum wait of a transaction for that of another process. It is shorter than the intake's deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -394,7 +393,8 @@ mod tests {
             .query_row("SELECT message_id, body FROM dead_letters", (), |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(kept, (7, "text".to_owned()));
-        let mut statement = connection.prepare("SELECT position, partition, expires_at FROM ledger ORDER BY position").unwrap();
+        let mut statement =
+            connection.prepare("SELECT position, partition, expires_at FROM ledger ORDER BY position").unwrap();
         let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         let rows: Vec<(i64, String, Option<i64>)> = rows.map(Result::unwrap).collect();
         assert_eq!(rows, [(1, "b".to_owned(), None), (2, "a".to_owned(), Some(7))]);
