@@ -62,7 +62,7 @@ samples:
 	cargo run --locked -- sample-events
 
 schemas:
-	UPDATE_SCHEMAS=1 cargo test --locked --package intake-pipeline --lib envelope::tests::schemas
+	UPDATE_SCHEMAS=1 cargo test --locked --package intake-pipeline --lib envelope::tests
 
 build: check-tools tools-sam tools-build
 	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build

@@ -27,6 +27,7 @@ MINUTES = HOURS * 60
 MILLION = 1_000_000
 GB = 1e9
 HTTP_API_REQUEST_BYTES = 512 * 1024
+BUS_EVENT_BYTES = 64 * 1024
 LOG_EVENT_BYTES = 26
 # The metrics of a dashboard that may be free.
 FREE_DASHBOARD_METRICS = 50
@@ -265,6 +266,22 @@ def processing(template: ResolvedTemplate, delivery: Mapping[str, Any], number: 
     }
 
 
+def publishing(template: ResolvedTemplate, number: float, events_per_invocation: float = ASSUMED["events_per_invocation"]) -> Bill:
+    """What follows once an event is in the table. Lambda's reads of the stream cost nothing."""
+    function = template.function("publisher")
+    if function is None:
+        return {}
+    event = MEASURED["published-event"]
+    invocations = number / events_per_invocation
+    computing = events_per_invocation * ASSUMED["cpu_milliseconds"]["processor_call"] / processor_share(function)
+    log_bytes = invocations * (event["log_bytes"] + system_log_bytes(function))
+    return {
+        "EventBridge": units(bus_event=number * math.ceil(event["entry_bytes"] / BUS_EVENT_BYTES)),
+        "Lambda: the publisher": compute(function, computing + ASSUMED["eventbridge_milliseconds"], invocations),
+        "logs: the publisher": units(logs_ingestion=log_bytes / GB),
+    }
+
+
 def requests(template: ResolvedTemplate, provider: str, request: Mapping[str, Any], number: float) -> Bill:
     """What a webhook's requests cost before the queue."""
     function = template.function(provider)
@@ -318,6 +335,7 @@ def arrivals(template: ResolvedTemplate, provider: str, number: float) -> Bill:
     bill = {
         **requests(template, provider, delivery, number),
         **processing(template, delivery, number),
+        **publishing(template, number),
         "Secrets Manager": secret_reads(template.function(provider)),
     }
     return merged(bill, tokens(template)) if provider == "sterling" else bill
@@ -346,6 +364,7 @@ def messages(template: ResolvedTemplate, message: Mapping[str, Any], number: flo
     return {
         "Lambda: webhooks and drain": units(**longer),
         **processing(template, message, number),
+        **publishing(template, number),
         "logs: webhooks and drain": units(logs_ingestion=number * message["log_bytes"] / GB),
         "NowCerts' runs, one each minute": total(drain_runs(template, MINUTES)),
     }
@@ -364,6 +383,7 @@ def further_event(template: ResolvedTemplate, provider: str) -> Bill:
         "Lambda: the processor": units(**time),
         "logs: the processor": units(logs_ingestion=MILLION * event["processor_log_bytes"] / GB),
         **{row: bill[row] for row in ["DynamoDB: writes", "DynamoDB: reads"]},
+        "EventBridge": publishing(template, MILLION).get("EventBridge", Counter()),
     }
 
 

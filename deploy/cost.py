@@ -33,6 +33,7 @@ from bill import (
     key_requests,
     merged,
     processing,
+    publishing,
     refused,
     requests,
     total,
@@ -170,7 +171,7 @@ def page(stacks: Stacks) -> str:
             price list in [deploy/prices.toml](../deploy/prices.toml), and from what the code uses for a delivery, which is
             measured and kept in [deploy/measured.toml](../deploy/measured.toml). Tests fail when this page or the measurements
             are out of date. Free allowances are not taken off unless a sentence says so. Not included: taxes, your domain, mails
-            of alarms, and whatever reads the tables and their streams."""
+            of alarms, and what your own rules and consumers do with the events on the bus."""
         ),
         *idle_section(template, idles),
         *million_section(template, millions, everything),
@@ -239,6 +240,12 @@ def million_section(template: ResolvedTemplate, millions: Mapping[str, Bill], ev
                 bullet(
                     f"""Further events of a delivery need no message, request or line of their own: a million of them cost
                     {" and ".join(further)}."""
+                ),
+                bullet(
+                    f"""A million published events cost {dollars(publishing(template, MILLION)):.2f}
+                    ({parts(publishing(template, MILLION))}), and {dollars(publishing(template, MILLION, 10)):.2f} if the publisher
+                    gets them ten at a time. Duplicates and quarantined content are not published. EventBridge counts each 64 KB of
+                    an event, and an event of more than 200 KB goes without its data. Lambda's reads of the stream cost nothing."""
                 ),
                 bullet(
                     f"""A million bodies of 2 MiB, which go through S3, cost {by_the_way(large):.2f} instead of

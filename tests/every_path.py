@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from authority import Authority, Bearer, Client, SigningKey, put_authority
+from consumer import PUT_EVENTS, entries
 from notifications import agent, notification
 from nowcerts import SEND_BATCH, NowCerts
 from nurturecloud_api import BUSINESSES, COMPONENTS, NurtureCloudApi
@@ -105,6 +106,13 @@ def processor(stack: Stack, machnet: Sender, nurturecloud: Sender) -> None:
     stack.send_message("not a document")
     wait_until(lambda: len(stack.lines("processor", "record failed")) > failed, what="the failure")
     stack.client("sqs").purge_queue(QueueUrl=stack.outputs["QueueUrl"])
+
+
+def publisher(stack: Stack, machnet: Sender) -> None:
+    """An event of which the data are kept in the bucket, and one that the bus throttles, behind all that the others have recorded."""
+    with stack.proxy.recording() as requests, stack.proxy.fault(PUT_EVENTS, "throttle-entry", times=1):
+        sent, _ = machnet.deliver(machnet_event(new_id(), new_id(), payload={"text": "x" * 100_000}))
+        wait_until(lambda: len(entries(requests, sent.delivery_id)) > 0, what="the publishing of the last event")
 
 
 def token_endpoint(stack: Stack, authority: Authority) -> None:

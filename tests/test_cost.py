@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 from authority import Authority, sterling_batch, sterling_delivery, sterling_event
@@ -18,6 +20,7 @@ from bill import (
     idle,
     merged,
 )
+from consumer import entries
 from notifications import agent, notification
 from nowcerts import NowCerts
 from oauth_client import token_request
@@ -25,8 +28,10 @@ from resolved_template import ResolvedTemplate
 from senders import Sender, new_event, new_id
 from signers import MachnetSigner, machnet_event
 from stack import template
+from stack.function_process import FunctionProcess
 from stack.stack import SAM, Stack
-from usage import Usage, measure
+from stack.stream import StreamMapping, stream_records
+from usage import LOG_EVENT_BYTES, Usage, measure
 
 PYTHON = SAM.parent / "python"
 MEASURED = template.ROOT / "deploy" / "measured.toml"
@@ -105,6 +110,7 @@ def test_measurements_are_those_of_the_code(
     sterling: Sender,
     authority: Authority,
     nowcerts: NowCerts,
+    tmp_path: Path,
 ) -> None:
     found: Measured = {}
     ones: dict[str, Usage] = {}
@@ -154,7 +160,30 @@ def test_measurements_are_those_of_the_code(
     many = measure(stack, ["nowcerts", "processor"], nowcerts.drain)
     found["delivery-nowcerts"] = message(one, many)
 
+    found["published-event"] = published_event(stack, machnet, tmp_path)
+
     check(found)
+
+
+def published_event(stack: Stack, machnet: Sender, folder: Path) -> dict[str, Any]:
+    """An event that is alone in its batch, in a process that was invoked before."""
+    delivery_id = machnet.deliver(new_event("machnet"))[0].delivery_id
+    [record] = StreamMapping.deployed(stack, invoke=lambda _: None).filtered(
+        [each for each in stream_records(stack) if each["dynamodb"].get("NewImage", {}).get("delivery_id") == {"S": delivery_id}]
+    )
+    event, log = json.dumps({"Records": [record]}).encode(), folder / "publisher.log"
+    with FunctionProcess.deployed(stack, "publisher", log, AWS_SDK_UA_APP_ID="measured-publisher") as process:
+        process.invoke(event)
+        before = len(log.read_bytes().splitlines())
+        with stack.proxy.recording() as requests:
+            process.invoke(event)
+        lines = log.read_bytes().splitlines()[before:]
+    [request] = [each for each in requests if each.caller == "measured-publisher"]
+    [entry] = entries([request], delivery_id)
+    return {
+        "log_bytes": sum(len(line) + LOG_EVENT_BYTES for line in lines),
+        "entry_bytes": sum(len(entry[name].encode()) for name in ["Source", "DetailType", "Detail"]),
+    }
 
 
 def run(usage: Usage) -> dict[str, Any]:

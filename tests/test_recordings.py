@@ -63,6 +63,7 @@ def test_the_others_do_all_that_they_do(
     every_path.resync(began.stack, nurturecloud_api)
     every_path.drain(began.stack, nowcerts)
     every_path.processor(began.stack, machnet, nurturecloud)
+    every_path.publisher(began.stack, machnet)
 
 
 def test_the_recorded_calls_are_current(began: Since, record: bool) -> None:

@@ -32,6 +32,8 @@ def needed(target: str | None, method: str, path: str, body: bytes) -> frozenset
             return frozenset({(f"sqs:{operation.removesuffix('Batch')}", document["QueueUrl"])})
         case "secretsmanager":
             return frozenset({(f"secretsmanager:{operation}", document["SecretId"])})
+        case "AWSEvents":
+            return frozenset((f"events:{operation}", entry["EventBusName"]) for entry in document["Entries"])
         case "DynamoDB":
             return frozenset((f"dynamodb:{action}", table) for action, table in _of_tables(operation, document))
     return frozenset({(target, "")})
