@@ -16,7 +16,6 @@ from bill import (
     HOURS,
     MEASURED,
     MILLION,
-    NAMES,
     PARAMETERS,
     PRICES,
     ROOT,
@@ -48,7 +47,7 @@ LINE_CHARACTERS = 125
 COPIES = [10, 1000]
 MAX_KEPT = 100
 # The columns that the sums at the top of the page are from.
-ALL, MIXED = "all five", "200,000 of each"
+ALL, MIXED = "all providers", f"{MILLION / len(PARAMETERS):,.0f} of each"
 # Any value: only whether there is one matters.
 ANY_KEY = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000"
 
@@ -71,7 +70,7 @@ def idle_columns(stacks: Stacks) -> dict[str, Bill]:
     each_minute = {"NowCertsScheduleState": "ENABLED"}
     wanted: dict[str, Callable[[], ResolvedTemplate]] = {
         ALL: lambda: stacks.with_parameters(),
-        "all five, NowCerts drained each minute": lambda: stacks.with_parameters(**each_minute),
+        f"{ALL}, NowCerts drained each minute": lambda: stacks.with_parameters(**each_minute),
         "Machnet alone": lambda: stacks.alone("machnet"),
         "NowCerts alone": lambda: stacks.alone("nowcerts"),
         "NowCerts alone, drained each minute": lambda: stacks.alone("nowcerts", **each_minute),
@@ -86,7 +85,7 @@ def idle_columns(stacks: Stacks) -> dict[str, Bill]:
 
 
 def million_columns(template: ResolvedTemplate) -> dict[str, Bill]:
-    each = {NAMES[provider]: deliveries(template, {provider: MILLION}) for provider in PARAMETERS}
+    each = {PARAMETERS[provider]: deliveries(template, {provider: MILLION}) for provider in PARAMETERS}
     return each | {MIXED: deliveries(template, dict.fromkeys(PARAMETERS, MILLION / len(PARAMETERS)))}
 
 
@@ -161,8 +160,8 @@ def page(stacks: Stacks) -> str:
         "# What it costs",
         "<!-- Written by deploy/cost.py. Change that, or what it reads, and run `make cost`. -->",
         paragraph(
-            f"""With all five providers and default parameters, an idle stack costs **${dollars(idles[ALL]):.2f}** a month. A
-            million deliveries in a month, a fifth from each provider, cost ${dollars(millions[MIXED]):.2f} more, so such a month
+            f"""With all providers and default parameters, an idle stack costs **${dollars(idles[ALL]):.2f}** a month. A
+            million deliveries in a month, the same number from each provider, cost ${dollars(millions[MIXED]):.2f} more, so such a month
             costs **${dollars(everything[MIXED]):.2f}** with everything."""
         ),
         paragraph(
@@ -212,8 +211,8 @@ def million_section(template: ResolvedTemplate, millions: Mapping[str, Bill], ev
         ["idle and a million", *(f"**{dollars(each):.2f}**" for each in everything.values())],
         ["less free allowances", *(f"{dollars_beyond_what_is_free(each):.2f}" for each in everything.values())],
     ]
-    bodies = ", ".join(f"{MEASURED[f'delivery-{each}']['body_bytes']} ({NAMES[each]})" for each in WEBHOOKS)
-    further = [f"{dollars(further_event(template, each)):.2f} ({NAMES[each]})" for each in ["sterling", "nurturecloud"]]
+    bodies = ", ".join(f"{MEASURED[f'delivery-{each}']['body_bytes']} ({PARAMETERS[each]})" for each in WEBHOOKS)
+    further = [f"{dollars(further_event(template, each)):.2f} ({PARAMETERS[each]})" for each in ["sterling", "nurturecloud"]]
 
     def by_the_way(delivery: Mapping[str, Any]) -> float:
         return dollars(requests(template, "machnet", delivery, MILLION)) + dollars(processing(template, delivery, MILLION))
@@ -328,7 +327,7 @@ def refused_section(template: ResolvedTemplate) -> list[str]:
         ),
         paragraph(
             f"""`KeepRefused` adds at most one write to S3 ({PRICES["s3_put"]["price"] / PRICES["s3_put"]["per"]:.6f}) to a refused
-            request, and only to a few of them: a function keeps so many an hour, and a copy of it stops for the hour after
+            request, and only to a few of them: a function keeps at most that number an hour, and a copy of it stops for the hour after
             {ASSUMED["kept_failed_writes"]} writes that failed. The worst that a flood can cause in a month, if it keeps all copies that
             the account allows busy in each of its hours and each request holds the largest document:"""
         ),
@@ -348,7 +347,7 @@ def refused_section(template: ResolvedTemplate) -> list[str]:
 
 
 def retention_section(template: ResolvedTemplate, million: Bill) -> list[str]:
-    stored = {NAMES[each]: MEASURED[f"delivery-{each}"]["stored_bytes"] * MILLION / GB for each in PARAMETERS}
+    stored = {PARAMETERS[each]: MEASURED[f"delivery-{each}"]["stored_bytes"] * MILLION / GB for each in PARAMETERS}
     kept = {name: dollars(units(dynamodb_storage=each, dynamodb_recovery=each)) for name, each in stored.items()}
     days = float(template.parameters["LogRetentionDays"])
     compressed = total(million)["logs_ingestion"] * ASSUMED["log_compression"]

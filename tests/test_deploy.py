@@ -21,7 +21,7 @@ def test_the_documented_command_deploys_with_every_default(checkout: Checkout) -
     assert checkout.stack()["StackStatus"] == "UPDATE_COMPLETE"
     assert checkout.parameters() | {"Release": ""} == defaults
     builds = checkout.builds()
-    assert len(builds) == len(template.binaries(template.original())) == 8
+    assert len(builds) == len(template.binaries(template.original())) == 9
     assert all("--arm64" in each for each in builds)
     assert checkout.architectures() == {"arm64"}
     assert checkout.protected() == {True}
@@ -88,7 +88,7 @@ def test_settings_are_kept_until_they_are_removed_and_each_change_is_a_release(c
     assert len(set(releases)) == 4
     # SAM publishes a version of each function for each of them.
     versions = {name for each in releases for name in function_versions(each)}
-    assert len(versions) == 4 * 8
+    assert len(versions) == 4 * 9
 
 
 def function_versions(release: str) -> set[str]:

@@ -345,7 +345,7 @@ def test_the_stream_outlives_what_the_publisher_gives_up_and_an_outage_of_an_hou
     assert mapping["MaximumRecordAgeInSeconds"] == 12 * hour
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert (mapping["BisectBatchOnFunctionError"], mapping["StartingPosition"]) == (True, "TRIM_HORIZON")
-    assert mapping["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": {"Fn::GetAtt": ["UnpublishedQueue", "Arn"]}}}
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["UnpublishedQueue", "Arn"]}}}
     assert resources(translated, "AWS::SQS::Queue")["UnpublishedQueue"]["MessageRetentionPeriod"] == 14 * 24 * hour
 
 

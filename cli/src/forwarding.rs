@@ -3,13 +3,14 @@
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use intake_outbound::signing_secrets::{SecretError, SigningSecrets};
+use intake_outbound::signing_secrets::{SecretError, SigningSecret, SigningSecrets};
 use intake_outbound::{HttpReceiver, NoClient, ReceiverUrl};
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::forwarding::{Forwarder, ForwardingSettings};
 use intake_pipeline::port_error::PortError;
-use intake_sqlite::private_file::read_if_present;
+use intake_sqlite::private_file::{read_if_present, replace_private_file};
 use intake_sqlite::{DataDirectory, Database, KeyFile, SqliteOutbox, SqlitePayloads};
+use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
 /// Forwards the events of a data directory to one URL.
@@ -88,6 +89,20 @@ impl Forwarding {
             })
             .await;
     }
+}
+
+/// Makes a secret for the demo's own receiver if there is none.
+///
+/// # Errors
+/// When the file can't be read or written.
+pub fn ensure_secret(directory: &DataDirectory) -> Result<SigningSecrets, ForwardingError> {
+    let path = directory.signing_secrets();
+    let mut secrets = read_secrets(&path)?;
+    if secrets.is_empty() {
+        secrets.add(SigningSecret::generate()?)?;
+        replace_private_file(&path, secrets.write()?.expose_secret()).map_err(ForwardingError::File)?;
+    }
+    Ok(secrets)
 }
 
 /// The secrets in a file, none if there is no file.

@@ -7,13 +7,14 @@ use intake_providers::ProviderName;
 use intake_providers::registry::key_ring;
 
 use super::error::CommandError;
-use super::place::StackOptions;
+use super::listing::ListUnless;
 
 mod activate;
 mod add;
 mod changing;
 mod check;
 mod forwarding;
+mod input;
 mod key_place;
 mod list;
 pub(super) mod not_changed;
@@ -21,19 +22,10 @@ pub(super) mod old_names;
 mod owner;
 mod remove;
 
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    place: StackOptions,
-    #[command(subcommand)]
-    action: Option<Action>,
-    #[command(flatten)]
-    list: list::List,
-}
+pub(super) type Arguments = ListUnless<Action, list::List>;
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List the keys, and when each was used. This is what `keys` alone does.
     List(list::List),
     /// Add a key of a provider, or make one.

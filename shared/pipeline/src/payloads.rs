@@ -15,7 +15,7 @@ pub trait PayloadReader: Send + Sync + 'static {
 
 impl<S: PayloadReader> PayloadReader for Arc<S> {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        self.as_ref().get(key).await
+        (**self).get(key).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! `keys add`: one command for each provider, with the options that it lists.
 
-use std::io::{self, IsTerminal as _, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -10,7 +9,7 @@ use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::key_ring::change::Change;
 use intake_providers::key_ring::guide::{Guide, Input, KeyOption};
-use intake_providers::key_ring::new_key::{GivenOptions, KeyInput, NewKey};
+use intake_providers::key_ring::new_key::{GivenOptions, NewKey};
 use intake_providers::registry::key_ring;
 use intake_sqlite::DataDirectory;
 use secrecy::ExposeSecret as _;
@@ -20,23 +19,20 @@ use super::super::output::{explain, print, print_json_lines};
 use super::super::place::Place;
 use super::changing::{self, print_change};
 use super::forwarding::{self, SecretToAdd};
+use super::input::{FILE, read_input};
 use super::key_place::KeyPlace;
 use super::owner::FORWARDING;
 use crate::key_store::Access;
-
-/// Maximum size of a key that is read, in bytes.
-const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
 /// Place of a command's own options in its help. Those of one place are in the order in which they were declared.
 const AFTER_GLOBAL_OPTIONS: usize = 100;
 
 const ACCOUNT: &str = "account";
-const FILE: &str = "file";
 const BASE_URL: &str = "base-url";
 const JSON: &str = "json";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Add {
+pub(in crate::commands) struct Add {
     #[command(subcommand)]
     addition: Addition,
 }
@@ -209,26 +205,4 @@ fn print_as_json(provider: ProviderName, change: &Change) -> Result<(), CommandE
         members.insert(made.name.to_owned(), made.secret.expose_secret().into());
     }
     print_json_lines(&format!("{json}\n"))
-}
-
-/// Reads a key from a file or from standard input.
-pub(super) fn read_input(file: Option<&Path>, what: &str) -> Result<KeyInput, CommandError> {
-    let mut bytes = Vec::new();
-    match file {
-        Some(path) if path != Path::new("-") => {
-            let unreadable = |source| CommandError::Unreadable { path: path.to_owned(), option: FILE, source };
-            let opened = std::fs::File::open(path).map_err(unreadable)?;
-            opened.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        }
-        _ => {
-            if io::stdin().is_terminal() {
-                explain(&format!("Paste {what}, and end it with Ctrl-D on a line of its own.\n"))?;
-            }
-            io::stdin().take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes).map_err(CommandError::Terminal)?;
-        }
-    }
-    if bytes.len() as u64 > MAX_INPUT_BYTES {
-        return Err(CommandError::KeyTooLarge);
-    }
-    Ok(KeyInput::new(bytes))
 }

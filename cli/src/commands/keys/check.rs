@@ -23,7 +23,7 @@ use super::owner::{FORWARDING, KeyOwner, owner_parser};
 use crate::key_store::{Access, FoundDocuments};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Check {
+pub(in crate::commands) struct Check {
     /// Only the keys of this provider, or the secrets of `forwarding`.
     #[arg(value_name = "PROVIDER", value_parser = owner_parser())]
     owner: Option<KeyOwner>,

@@ -13,12 +13,11 @@ use serde_json::json;
 use super::super::error::CommandError;
 use super::super::output::{explain, print, print_json_lines};
 use super::super::place::Place;
-use super::add::read_input;
+use super::input::{FILE, read_input};
 use super::owner::FORWARDING;
 use crate::forwarding::read_secrets;
 use crate::stored_document::{Found, StoredDocument, lock};
 
-const FILE: &str = "file";
 const JSON: &str = "json";
 const WHAT: &str = "the secret";
 const KIND: &str = "signing secret";

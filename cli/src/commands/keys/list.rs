@@ -28,7 +28,7 @@ use crate::records::{AnyRecords, OpenRecordsError};
 const STACK_LOOK_BACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
+pub(in crate::commands) struct List {
     /// Only the keys of this provider, or the secrets of `forwarding`.
     #[arg(value_name = "PROVIDER", value_parser = owner_parser())]
     owner: Option<KeyOwner>,

@@ -53,10 +53,9 @@ fn document() -> String {
 fn the_committed_asyncapi_document_has_a_message_for_each_provider_and_names_no_file_that_is_not_there() {
     let document = document();
     assert_current(&folder().join("asyncapi.yaml"), &document);
-    for (name, _) in schemas() {
-        assert_eq!(document.contains(&format!("$ref: {name}\n")), name != "envelope.json", "{name}");
-    }
-    for file in document.lines().filter_map(|line| line.trim().strip_prefix("$ref: ")) {
-        assert!(file.starts_with("'#/") || folder().join(file).is_file(), "{file}");
-    }
+    let files: Vec<String> =
+        schemas().into_iter().map(|(name, _)| name).filter(|name| name != "envelope.json").collect();
+    let referred: Vec<&str> = document.lines().filter_map(|line| line.trim().strip_prefix("$ref: ")).collect();
+    let referred: Vec<&str> = referred.into_iter().filter(|file| !file.starts_with("'#/")).collect();
+    assert_eq!(referred, files);
 }
