@@ -6,6 +6,7 @@ pub mod commands;
 pub mod deployed_stack;
 pub mod doctor;
 pub mod drain;
+pub mod forwarding;
 pub mod kept_requests;
 pub mod key_files;
 pub mod key_store;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use intake_outbound::signing_secrets::SecretError;
 use intake_pipeline::delivery_record::ReadBodyError;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue_message::MessageError;
@@ -18,6 +19,7 @@ use super::sample_events::sample_error::SampleError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
+use crate::forwarding::ForwardingError;
 use crate::key_files::KeyFileError;
 use crate::records::OpenRecordsError;
 use crate::repair::OpenRepairError;
@@ -30,6 +32,18 @@ pub enum CommandError {
     /// The server.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// Forwarding.
+    #[error(transparent)]
+    Forwarding(#[from] ForwardingError),
+    /// The only secret that signs was to be taken out.
+    #[error("it is the only secret that signs what is forwarded; add another first, or say --even-the-last")]
+    LastSigningSecret,
+    /// Secrets that sign were asked for on a stack.
+    #[error("what is forwarded is of a data directory; a stack puts its events on a bus, and signs nothing")]
+    NothingSignsOnAStack,
+    /// The secrets that sign what is forwarded.
+    #[error(transparent)]
+    SigningSecret(#[from] SecretError),
     /// The data directory.
     #[error(transparent)]
     DataDirectory(#[from] DataDirectoryError),

@@ -9,6 +9,7 @@ pub mod delivery_record;
 pub mod drain;
 pub mod envelope;
 pub mod evidence;
+pub mod forwarding;
 pub mod intake;
 pub mod key_cache;
 pub mod lease;

@@ -12,7 +12,7 @@ use intake_simulator::examples::ExampleDelivery;
 use tokio::time::Instant;
 
 use super::*;
-use crate::payloads::PayloadKey;
+use crate::payloads::{PayloadKey, Payloads as _};
 use crate::processor::{Processor, ProcessorSettings};
 use crate::queue::QueueRecord;
 use crate::queue_message::write_with_payload;
