@@ -223,7 +223,7 @@ fn condition(condition: Condition, now: Timestamp) -> (Option<&'static str>, Opt
         Condition::Always => (None, None),
         Condition::Absent => (Some("attribute_not_exists(pk)"), None),
         // An item of another kind is never at a quarantine's key.
-        Condition::NotReleased => (Some("attribute_not_exists(released)"), None),
+        Condition::NotReleased => (Some("attribute_not_exists(released) AND attribute_not_exists(erased_at)"), None),
         Condition::AbsentOrExpired => (
             Some("attribute_not_exists(pk) OR expires_at <= :now"),
             Some(HashMap::from([(":now".to_owned(), AttributeValue::N(now.unix_seconds().to_string()))])),

@@ -21,7 +21,7 @@ use self::content::content_type;
 pub use self::content::{Content, JsonForm};
 use crate::ledger::entity::{Change, EntityChange};
 use crate::ledger::{Entry, EnvelopeData, EventData, EventEntry, Outcome};
-use crate::payloads::{PayloadKey, Payloads};
+use crate::payloads::{PayloadKey, PayloadReader};
 use crate::port_error::PortError;
 
 mod content;
@@ -253,6 +253,7 @@ impl PayloadLocation {
             EventData::Elsewhere { same_data_as } => {
                 Err(EnvelopeError::DataElsewhere { same_data_as: same_data_as.clone() })
             }
+            EventData::Erased { .. } => Ok((None, None)),
         }
     }
 }
@@ -264,13 +265,14 @@ pub struct EnvelopeWriter<S> {
     location: PayloadLocation,
 }
 
-impl<S: Payloads> EnvelopeWriter<S> {
+impl<S: PayloadReader> EnvelopeWriter<S> {
     /// A writer that fetches data from this store, and says that it is there.
     pub const fn new(payloads: S, location: PayloadLocation) -> Self {
         Self { payloads, location }
     }
 
-    /// The envelope of an entry; `None` for one that consumers don't receive.
+    /// The envelope of an entry; `None` for one that consumers don't receive. An event whose data were erased is one of those: an
+    /// envelope without them would say that it has none.
     ///
     /// # Errors
     /// [`EnvelopeError`].
@@ -288,6 +290,7 @@ impl<S: Payloads> EnvelopeWriter<S> {
             EventData::Elsewhere { same_data_as } => {
                 return Err(EnvelopeError::DataElsewhere { same_data_as: same_data_as.clone() });
             }
+            EventData::Erased { .. } => return Ok(None),
         };
         if text.len() > MAX_ENVELOPE_BYTES {
             return Err(EnvelopeError::TooLarge { bytes: text.len() });

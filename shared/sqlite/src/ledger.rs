@@ -199,7 +199,7 @@ fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPu
         }
         (Condition::NotReleased, None) => true,
         (Condition::NotReleased, Some((entry, _))) => {
-            matches!(entry, Entry::Quarantine(entry) if entry.released.is_none())
+            matches!(entry, Entry::Quarantine(entry) if entry.released.is_none() && entry.erased_at().is_none())
         }
         (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == version,
         // DynamoDB fails such a put too, and returns no item.

@@ -40,7 +40,7 @@ pub enum Condition {
     AbsentOrExpired,
     /// The entry at the key is an entity of this version.
     Version(u64),
-    /// The key is unused, or its entry is a quarantine that was not released.
+    /// The key is unused, or its entry is a quarantine that was neither released nor erased.
     NotReleased,
     /// None: the entry replaces any other.
     Always,
