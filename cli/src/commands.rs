@@ -1,35 +1,12 @@
 //! The command line.
 
-use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
-use intake_pipeline::delivery_record::ReadBodyError;
-use intake_pipeline::ledger::{EntryKey, Outcome};
-use intake_pipeline::port_error::PortError;
-use intake_pipeline::queue_message::MessageError;
-use intake_pipeline::records::{Listing, ReadEventDataError};
-use intake_providers::ProviderName;
-use intake_providers::delivery::DeliveryId;
-use intake_providers::registry::webhook_route;
-use intake_simulator::error::SimulatorError;
-use strum::VariantArray as _;
+use intake_sqlite::DEFAULT_PATH;
 
-use crate::capture::CaptureError;
-use crate::client::SendError;
-use crate::deployed_stack::StackError;
-use crate::doctor::directory::DirectoryError;
-use crate::key_files::KeyFileError;
-use crate::records::OpenRecordsError;
-use crate::repair::OpenRepairError;
-use crate::server::{DEFAULT_ADDRESS, ServerError};
-use crate::stored_document::DocumentError;
-use crate::terminal;
-use intake_sqlite::OpenError;
-use intake_sqlite::{DEFAULT_PATH, DataDirectoryError};
+use error::CommandError;
 
 mod banner;
 mod completions;
@@ -40,13 +17,17 @@ mod describe;
 mod doctor;
 mod drain;
 mod entities;
+mod error;
 mod events;
 mod explain;
 mod follow;
+mod invocation;
 mod keys;
 mod listen;
 mod listing;
 mod live;
+mod output;
+mod parsers;
 mod place;
 mod quarantine;
 mod refused;
@@ -56,6 +37,7 @@ mod send;
 mod serve;
 mod since;
 mod style;
+mod unreadable;
 
 /// Takes webhooks on this machine, with the same code as on AWS and SQLite underneath.
 ///
@@ -147,239 +129,6 @@ enum Command {
     SampleEvents(sample_events::Arguments),
 }
 
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// The server.
-    #[error(transparent)]
-    Server(#[from] ServerError),
-    /// The data directory.
-    #[error(transparent)]
-    DataDirectory(#[from] DataDirectoryError),
-    /// The database file.
-    #[error(transparent)]
-    Database(#[from] OpenError),
-    /// The database, once it is open.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// What was recorded.
-    #[error(transparent)]
-    Records(#[from] OpenRecordsError),
-    /// The checks of a data directory.
-    #[error(transparent)]
-    Doctor(#[from] DirectoryError),
-    /// A deployed stack.
-    #[error(transparent)]
-    Stack(#[from] StackError),
-    /// What is put right.
-    #[error(transparent)]
-    Repair(#[from] OpenRepairError),
-    /// A message that is kept in quarantine.
-    #[error(transparent)]
-    Message(#[from] MessageError),
-    /// A delivery that is not in quarantine.
-    #[error(
-        "nothing of delivery {id} is in quarantine; `quarantine` lists what is, and `deliveries show` says what became of it"
-    )]
-    NotInQuarantine {
-        /// Its id.
-        id: DeliveryId,
-    },
-    /// A message that is not a dead letter.
-    #[error("no dead letter has the id {id}, and none is of a delivery with it; `dead-letters` lists what there is")]
-    NoDeadLetter {
-        /// The id, as it was given.
-        id: String,
-    },
-    /// Key files.
-    #[error(transparent)]
-    KeyFiles(#[from] KeyFileError),
-    /// What a provider would send.
-    #[error(transparent)]
-    Simulator(#[from] SimulatorError),
-    /// A document with keys.
-    #[error(transparent)]
-    Document(#[from] DocumentError),
-    /// Keys that were not changed.
-    #[error(transparent)]
-    Keys(#[from] keys::NotChanged),
-    /// Too much for a key.
-    #[error("more than 64 KiB were given, which is no key; give the key alone")]
-    KeyTooLarge,
-    /// A key that is in use.
-    #[error(
-        "the key was used at {last}, so the provider may still depend on it; let it change over first, or say --yes"
-    )]
-    KeyInUse {
-        /// When it was used last.
-        last: String,
-    },
-    /// Nobody knows whether a key is in use.
-    #[error("whether the key was used within the last hour cannot be read; say --yes to take it out all the same")]
-    UseUnknown {
-        /// The cause.
-        #[source]
-        error: Box<Self>,
-    },
-    /// No signing key was superseded.
-    #[error("no key was superseded")]
-    NothingToRetire,
-    /// A client that is not there.
-    #[error("there is no such client; `keys list sterling` shows those that are there")]
-    UnknownClient,
-    /// Sending.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// No server to send to.
-    #[error(
-        "no server runs on the data directory {}, and nobody answers at http://{DEFAULT_ADDRESS}; start one with `serve` or `demo`, \
-         name its --data-directory, or send elsewhere with --url",
-        path.display()
-    )]
-    NoServer {
-        /// The data directory.
-        path: PathBuf,
-    },
-    /// An answer that is not ours.
-    #[error("the answer names no delivery, so it is not ours, and --wait cannot find what becomes of it")]
-    NoDeliveryId,
-    /// The resync.
-    #[error(transparent)]
-    Resync(#[from] resync::ResyncError),
-    /// The sample invocations.
-    #[error(transparent)]
-    SampleEvents(#[from] sample_events::SampleError),
-    /// A captured request of another form.
-    #[error(transparent)]
-    Capture(#[from] CaptureError),
-    /// A captured request that cannot be read.
-    #[error("{} is neither a file that can be read nor the id of a refused request; `refused` lists the ids", path.display())]
-    UnreadableCapture {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A refused request that is not kept.
-    #[error("no refused request has the id {id}; `refused` lists those that are kept")]
-    UnknownRefusal {
-        /// The id.
-        id: DeliveryId,
-    },
-    /// A file that was asked for.
-    #[error("{} cannot be read; check its name, or name another with --{option}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The option that names it.
-        option: &'static str,
-        /// The cause.
-        source: io::Error,
-    },
-    /// No account at NowCerts.
-    #[error(
-        "nobody said how to reach nowcerts' queue; give --connection-string and --queue, or write {} in the form of the \
-         secret on aws",
-        path.display()
-    )]
-    NoAccount {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// A key for a provider that signs nothing.
-    #[error("--key is not for {provider}, {reason}")]
-    KeyNotUsed {
-        /// The provider.
-        provider: ProviderName,
-        /// Why, and what to do.
-        reason: &'static str,
-    },
-    /// An entity that is not known.
-    #[error("nothing is known of {component} {id}; `entities` lists what is known")]
-    UnknownEntity {
-        /// What it is.
-        component: String,
-        /// Its id.
-        id: String,
-    },
-    /// A delivery without a record.
-    #[error(
-        "there is no record of delivery {id}; `deliveries` lists what there is, and records are kept for 30 days, or as \
-         long as DELIVERY_RETENTION_DAYS says"
-    )]
-    UnknownDelivery {
-        /// Its id.
-        id: DeliveryId,
-    },
-    /// An event that is not there.
-    #[error(
-        "there is no event {id}; `events` lists what there is, and an event is named by <delivery id>.<index>, by its own id \
-         or by its delivery's"
-    )]
-    UnknownEvent {
-        /// What was looked for.
-        id: String,
-    },
-    /// A delivery that left no event like the one that was looked for.
-    #[error(
-        "there is no such event of delivery {delivery_id}, whose outcomes are: {outcomes}; a duplicate leaves no event of its \
-         own, and `deliveries show {delivery_id}` names the delivery that brought it first"
-    )]
-    NoEventOfDelivery {
-        /// The delivery.
-        delivery_id: DeliveryId,
-        /// What became of its events.
-        outcomes: String,
-    },
-    /// An event's data.
-    #[error(transparent)]
-    EventData(#[from] ReadEventDataError),
-    /// A body that was received.
-    #[error(transparent)]
-    Body(#[from] ReadBodyError),
-    /// Several entities of one id.
-    #[error("there is more than one {component} {id}; say which one is meant:{candidates}")]
-    AmbiguousEntity {
-        /// What they are.
-        component: String,
-        /// Their id.
-        id: String,
-        /// Each on a line, with the options that mean it.
-        candidates: String,
-    },
-    /// Two secrets for one URL.
-    #[error("--url ends with a secret already; leave --key out, or leave the secret out of --url")]
-    TwoPathSecrets,
-    /// One of the two secrets is missing.
-    #[error("--authority-secret and --verification-secret belong together; give both, or none for the data directory")]
-    OneSecretOnly,
-    /// No base of a URL. It is not repeated: a whole URL may have been pasted.
-    #[error(
-        "--base-url is what comes before /webhooks/ in an https url, such as https://hooks.example.com; plain http is for this \
-         machine only, because anyone who sees the url can deliver"
-    )]
-    InvalidBaseUrl,
-    /// The log of the demo.
-    #[error("the log {} cannot be written or read", path.display())]
-    Log {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// An option of another provider.
-    #[error("--{option} is for {belongs_to}; leave it out, or send as {belongs_to}")]
-    OptionOfAnotherProvider {
-        /// The option.
-        option: &'static str,
-        /// Whose it is.
-        belongs_to: ProviderName,
-    },
-    /// Standard output or input.
-    #[error("standard input or output broke")]
-    Terminal(#[source] io::Error),
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -409,114 +158,17 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
     }
 }
 
-/// Reads a provider's name, and lists the names in the help.
-fn provider_parser() -> impl TypedValueParser<Value = ProviderName> {
-    PossibleValuesParser::new(ProviderName::ALL.iter().map(|provider| provider.as_str()))
-        .try_map(|name| name.parse::<ProviderName>())
-}
-
-/// Reads the name of a provider that sends us requests, and lists the names in the help.
-fn webhook_parser() -> impl TypedValueParser<Value = ProviderName> {
-    let with_webhook = ProviderName::ALL.iter().filter(|provider| webhook_route(**provider).is_some());
-    PossibleValuesParser::new(with_webhook.map(|provider| provider.as_str()))
-        .try_map(|name| name.parse::<ProviderName>())
-}
-
-/// Reads an outcome's name, and lists the names in the help.
-fn outcome_parser() -> impl TypedValueParser<Value = Outcome> {
-    PossibleValuesParser::new(Outcome::VARIANTS.iter().map(|outcome| outcome.as_str()))
-        .try_map(|name| name.parse::<Outcome>().map_err(|error| error.to_string()))
-}
-
-/// Prints a text that was laid out. What a terminal would obey is escaped; where a line break would change the layout, the
-/// value is escaped with [`terminal::escape`] before. A reader that has seen enough, such as `head`, is not a failure.
-fn print(text: &str) -> Result<(), CommandError> {
-    write_to_stdout(terminal::escape_lines(text).as_bytes())
-}
-
-/// Prints a text with colours, if standard output takes them. Its author has escaped what comes from outside.
-fn print_styled(text: &str) -> Result<(), CommandError> {
-    let mut output = anstream::stdout().lock();
-    match io::Write::write_all(&mut output, text.as_bytes()).and_then(|()| io::Write::flush(&mut output)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Terminal(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Prints JSON texts, one a line.
-fn print_json_lines(text: &str) -> Result<(), CommandError> {
-    write_to_stdout(terminal::escape_json_lines(text).as_bytes())
-}
-
-/// Writes bytes as they are.
-fn write_to_stdout(bytes: &[u8]) -> Result<(), CommandError> {
-    write_while_read(bytes).map(|_| ())
-}
-
-/// The same, and returns whether anybody still reads.
-fn write_while_read(bytes: &[u8]) -> Result<bool, CommandError> {
-    let mut output = io::stdout().lock();
-    match io::Write::write_all(&mut output, bytes).and_then(|()| io::Write::flush(&mut output)) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(CommandError::Terminal(error)),
-    }
-}
-
-/// Prints a text beside the output.
-fn explain(text: &str) -> Result<(), CommandError> {
-    let text = terminal::escape_lines(text);
-    io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).map_err(CommandError::Terminal)
-}
-
-/// What a listing found. What it could not read is named beside the output.
-fn found<T>(listing: Listing<T>) -> Result<Vec<T>, CommandError> {
-    let Listing { found, unreadable, .. } = listing;
-    if !unreadable.is_empty() {
-        explain(&not_read(&unreadable))?;
-    }
-    Ok(found)
-}
-
-/// What to say of entries that could not be read.
-fn not_read(unreadable: &[EntryKey]) -> String {
-    let keys: String = unreadable.iter().map(|key| format!("\n  {} {}", key.partition, key.sort)).collect();
-    format!(
-        "warning: {} could not be read and {} left out; damaged, or written by a later version than this one:{keys}\n",
-        if unreadable.len() == 1 { "an entry".to_owned() } else { format!("{} entries", unreadable.len()) },
-        if unreadable.len() == 1 { "is" } else { "are" },
-    )
-}
-
-/// How to call this program again with the same data: through cargo if it was started so.
-fn invocation(data_directory: &Path) -> String {
-    invocation_from(std::env::var_os("CARGO"), data_directory)
-}
-
-fn invocation_from(cargo: Option<OsString>, data_directory: &Path) -> String {
-    let program = if cargo.is_some() { "cargo run --" } else { "webhook-intake" };
-    if data_directory == Path::new(DEFAULT_PATH) {
-        program.to_owned()
-    } else {
-        format!("{program} --data-directory {}", data_directory.display())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use intake_providers::ProviderName;
+    use intake_providers::registry::webhook_route;
 
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn hints_name_the_data_directory_when_it_is_not_the_usual_one() {
-        assert_eq!(invocation_from(Some("cargo".into()), Path::new(DEFAULT_PATH)), "cargo run --");
-        assert_eq!(invocation_from(None, Path::new("/d")), "webhook-intake --data-directory /d");
     }
 
     #[test]

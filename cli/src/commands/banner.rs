@@ -13,8 +13,10 @@ use intake_providers::registry::{VisitQueueSources, VisitWebhooks, visit_queue_s
 use intake_providers::webhook::Webhook;
 use intake_sqlite::DataDirectory;
 
+use super::error::CommandError;
+use super::invocation::invocation;
+use super::output::print_styled;
 use super::style::{OK, WARNING};
-use super::{CommandError, invocation, print_styled};
 use crate::terminal::escape;
 
 /// Where events come in, and whether they do.

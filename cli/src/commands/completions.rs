@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
 
-use super::{CommandError, CommandLine, write_to_stdout};
+use super::CommandLine;
+use super::error::CommandError;
+use super::output::write_to_stdout;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -14,8 +14,9 @@ use intake_providers::timestamp::Timestamp;
 use serde::Serialize;
 
 use super::describe::in_seconds;
+use super::error::CommandError;
+use super::output::{explain, print, print_json_lines, write_to_stdout};
 use super::place::StackOptions;
-use super::{CommandError, explain, print, print_json_lines, write_to_stdout};
 use crate::repair::Repair;
 use crate::terminal::escape;
 

@@ -12,9 +12,11 @@ use intake_providers::delivery::DeliveryId;
 use strum::VariantArray as _;
 
 use super::describe::{in_seconds, table};
+use super::error::CommandError;
 use super::listing::{Extent, Selection, TAIL_HELP, looked_back};
+use super::output::{print, print_json_lines, write_to_stdout};
 use super::place::StackOptions;
-use super::{CommandError, found, print, print_json_lines, write_to_stdout};
+use super::unreadable::found;
 use crate::records::AnyRecords;
 
 mod follow;

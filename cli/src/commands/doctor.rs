@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::error::CommandError;
+use super::output::{print, print_json_lines};
 use super::place::{Place, StackOptions};
-use super::{CommandError, print, print_json_lines};
 use crate::doctor::check::{Check, Verdict};
 use crate::doctor::{Call, directory};
 use crate::terminal::escape;

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
-use super::{CommandError, invocation, print};
+use super::error::CommandError;
+use super::invocation::invocation;
+use super::output::print;
 use crate::drain::drain;
 use crate::terminal::EscapedJsonLines;
 use crate::worker::{Worker, wait_until_drained};

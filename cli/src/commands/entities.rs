@@ -10,8 +10,10 @@ use intake_providers::account::AccountName;
 use intake_providers::nurturecloud::component::component_name;
 
 use super::describe::{id_in_table, in_seconds, table};
+use super::error::CommandError;
+use super::output::{print, print_json_lines};
 use super::place::StackOptions;
-use super::{CommandError, found, print, print_json_lines};
+use super::unreadable::found;
 
 mod one;
 

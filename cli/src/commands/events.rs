@@ -8,7 +8,7 @@ use intake_pipeline::ledger::Entry;
 use intake_pipeline::records::{EventFilter, RecordedEvent, TimeRange};
 use intake_providers::delivery::DeliveryId;
 
-use super::CommandError;
+use super::error::CommandError;
 use super::listing::{Extent, Selection, TAIL_HELP};
 use super::place::StackOptions;
 

@@ -18,8 +18,11 @@ use intake_providers::timestamp::Timestamp;
 use intake_sqlite::DataDirectory;
 use serde::Serialize;
 
+use super::error::CommandError;
+use super::output::{print, print_json_lines};
+use super::parsers::webhook_parser;
 use super::place::{Place, StackOptions};
-use super::{CommandError, print, print_json_lines, refused, since, webhook_parser};
+use super::{refused, since};
 use crate::capture::{self, Capture};
 use crate::deployed_stack;
 

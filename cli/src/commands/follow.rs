@@ -16,8 +16,10 @@ use intake_pipeline::port_error::PortError;
 use intake_pipeline::records::Listing;
 use intake_providers::timestamp::Timestamp;
 
+use super::error::CommandError;
+use super::output;
 use super::place::Place;
-use super::{CommandError, not_read};
+use super::unreadable::not_read;
 use crate::terminal::{escape_json_lines, escape_lines};
 
 /// How often a place is looked at, and how far back.
@@ -191,11 +193,11 @@ pub(super) struct StandardOutput {
 impl Lines for StandardOutput {
     fn print(&mut self, text: &str) -> Result<bool, CommandError> {
         let text = if self.json { escape_json_lines(text) } else { escape_lines(text) };
-        super::write_while_read(text.as_bytes())
+        output::write_while_read(text.as_bytes())
     }
 
     fn complain(&mut self, text: &str) -> Result<(), CommandError> {
-        super::explain(text)
+        output::explain(text)
     }
 }
 

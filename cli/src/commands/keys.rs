@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use intake_providers::ProviderName;
 use intake_providers::registry::key_ring;
 
-use super::CommandError;
+use super::error::CommandError;
 use super::place::StackOptions;
 
 mod activate;
@@ -15,10 +15,9 @@ mod changing;
 mod check;
 mod key_place;
 mod list;
+pub(super) mod not_changed;
 pub(super) mod old_names;
 mod remove;
-
-pub(super) use changing::NotChanged;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]

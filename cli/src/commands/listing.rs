@@ -7,7 +7,8 @@ use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use super::describe::in_seconds;
-use super::{outcome_parser, provider_parser, since};
+use super::parsers::{outcome_parser, provider_parser};
+use super::since;
 
 /// What is wanted, of events as of deliveries.
 #[derive(Clone, Debug, Args)]

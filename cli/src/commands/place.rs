@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CommandError, invocation};
+use super::error::CommandError;
+use super::invocation::invocation;
 use crate::kept_requests::AnyRefused;
 use crate::records::AnyRecords;
 use crate::repair::Repair;

@@ -14,9 +14,13 @@ use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
 
 use super::describe::{in_seconds, table};
+use super::error::CommandError;
 use super::listing::looked_back;
+use super::output::{print, print_json_lines, write_to_stdout};
+use super::parsers::provider_parser;
 use super::place::StackOptions;
-use super::{CommandError, found, print, print_json_lines, provider_parser, since, write_to_stdout};
+use super::since;
+use super::unreadable::found;
 
 mod one;
 mod release;

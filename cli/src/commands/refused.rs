@@ -16,8 +16,9 @@ use intake_sqlite::MAX_REFUSED_REQUESTS;
 use serde::Serialize;
 
 use super::describe::{in_seconds, table};
+use super::error::CommandError;
+use super::output::{print, print_json_lines};
 use super::place::{Place, StackOptions};
-use super::{CommandError, print, print_json_lines};
 use crate::capture;
 use crate::refused::shown_target;
 use crate::terminal::escape;

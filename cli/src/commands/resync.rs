@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use intake_outbound::{HttpSyncApi, NoClient};
+use intake_outbound::HttpSyncApi;
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::{MAX_CALLS_PER_MINUTE, MAX_LOOKBACK_DAYS};
 use intake_pipeline::resync::{Answered, Next, Reason, Resync, ResyncSettings, RunOutcome, RunReport};
@@ -12,17 +12,17 @@ use intake_pipeline::secrets::SecretText;
 use intake_providers::account::AccountName;
 use intake_providers::date::Date;
 use intake_providers::nurturecloud::component::ComponentName;
-use intake_providers::nurturecloud::resync::{
-    BaseUrl, BusinessId, Credentials, CredentialsError, EntityId, InvalidBaseUrl, InvalidPlan, ResyncPlan,
-};
+use intake_providers::nurturecloud::resync::{BaseUrl, BusinessId, Credentials, EntityId, ResyncPlan};
 
-use super::{CommandError, print};
+use super::error::CommandError;
+use super::output::print;
 use intake_simulator::TEST_ACCOUNT;
 use intake_sqlite::DataDirectory;
-use intake_sqlite::{ResumeFile, ResumeFileError};
+use intake_sqlite::ResumeFile;
 
-/// The client secret, where no file is named.
-const CLIENT_SECRET_VARIABLE: &str = "NURTURECLOUD_CLIENT_SECRET";
+pub(super) mod resync_error;
+
+use resync_error::{CLIENT_SECRET_VARIABLE, ResyncError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -69,35 +69,6 @@ pub(super) struct Arguments {
     /// Forget the progress so far.
     #[arg(long, conflicts_with = "ids")]
     start_over: bool,
-}
-
-/// Why nothing can be asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum ResyncError {
-    /// The base URL.
-    #[error("--base-url cannot be used: {0}")]
-    BaseUrl(#[from] InvalidBaseUrl),
-    /// There is no client secret.
-    #[error(
-        "there is no client secret; name a file with --client-secret-file, or set the environment variable \
-         {CLIENT_SECRET_VARIABLE}"
-    )]
-    NoClientSecret,
-    /// Client id or client secret.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// What was asked for.
-    #[error(transparent)]
-    Plan(#[from] InvalidPlan),
-    /// Ids of which nobody can say whose they are.
-    #[error("--id is for one business and one component; call the command once for each")]
-    IdsOfSeveral,
-    /// The resume point.
-    #[error(transparent)]
-    ResumeFile(#[from] ResumeFileError),
-    /// The HTTP client.
-    #[error(transparent)]
-    Client(#[from] NoClient),
 }
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {

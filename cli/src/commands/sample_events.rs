@@ -1,17 +1,21 @@
 //! `sample-events`: the files in events/.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use intake_simulator::IMITATIONS;
 use intake_simulator::key_files::{KeyFiles, KeyFolder, KeyPurpose};
-use intake_simulator::samples::{SamplesError, make};
+use intake_simulator::samples::make;
 use secrecy::ExposeSecret as _;
 
-use super::{CommandError, print};
+use super::error::CommandError;
+use super::output::print;
 use crate::key_files::read_all;
+
+pub(super) mod sample_error;
+
+use sample_error::SampleError;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -24,33 +28,6 @@ pub(super) struct Arguments {
     /// Make new test keys first, for every provider. Without it only a provider that has none gets new ones.
     #[arg(long)]
     new_keys: bool,
-}
-
-/// Why the samples could not be written or checked.
-#[derive(Debug, thiserror::Error)]
-pub enum SampleError {
-    /// A key is missing.
-    #[error(
-        "the sample key {} cannot be read; call this at the root of the repository, or make keys with --new-keys",
-        path.display()
-    )]
-    KeyUnreadable {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A file can't be written.
-    #[error("{} cannot be written", path.display())]
-    Unwritable {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A sample can't be made.
-    #[error(transparent)]
-    Samples(#[from] SamplesError),
 }
 
 pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CommandError> {

@@ -23,8 +23,11 @@ use serde::Deserialize;
 
 use self::options::ProviderOptions;
 use self::wait::Wait;
+use super::error::CommandError;
+use super::output::print;
+use super::parsers::webhook_parser;
 use super::place::{Place, StackOptions};
-use super::{CommandError, print, since, webhook_parser};
+use super::since;
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::key_files;
 use crate::server::base_url;

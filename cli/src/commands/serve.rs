@@ -8,9 +8,10 @@ use intake_pipeline::telemetry::json_lines;
 use tracing::level_filters::LevelFilter;
 
 use super::banner::print_entrances;
+use super::error::CommandError;
 use super::listen::Listen;
 use super::live::{self, LiveLines, Printing};
-use super::{CommandError, print};
+use super::output::print;
 use crate::server::{Server, stop_signal};
 use crate::terminal::EscapedJsonLines;
 use intake_sqlite::DataDirectory;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use intake_pipeline::dead_letters::{DeadLetter, DeadLetters as _};
 
 use super::{MAX_SEARCHED, Redrive, is_named, verdict};
-use crate::commands::{CommandError, print};
+use crate::commands::error::CommandError;
+use crate::commands::output::print;
 use crate::repair::Repair;
 use crate::terminal::escape;
 

@@ -9,7 +9,7 @@ use intake_pipeline::records::{DeliveryFilter, Listing, Records as _, TimeRange}
 use intake_providers::timestamp::Timestamp;
 
 use super::{filter, json, line};
-use crate::commands::CommandError;
+use crate::commands::error::CommandError;
 use crate::commands::follow::{Feed, Known, Looks, StandardOutput, follow, until};
 use crate::commands::listing::Selection;
 use crate::commands::place::Place;

@@ -7,8 +7,8 @@ use intake_pipeline::ledger::{Entry, EntryKey, LedgerReader, Outcome};
 use intake_providers::timestamp::Timestamp;
 
 use super::{duration, in_words, time_to_record};
-use crate::commands::CommandError;
 use crate::commands::describe::{in_milliseconds, in_seconds};
+use crate::commands::error::CommandError;
 use crate::terminal::escape;
 
 /// What follows a heading, from this column on.

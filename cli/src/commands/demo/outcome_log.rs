@@ -11,7 +11,7 @@ use intake_providers::delivery::DeliveryId;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::commands::CommandError;
+use crate::commands::error::CommandError;
 
 /// A log from a certain place on.
 pub(super) struct OutcomeLog {

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::state;
 use crate::commands::describe::{id_in_table, in_milliseconds, table};
-use crate::commands::{CommandError, found};
+use crate::commands::error::CommandError;
+use crate::commands::unreadable::found;
 use crate::terminal::escape;
 
 /// The one entity that is meant, or the candidates.

@@ -9,7 +9,7 @@ use intake_pipeline::records::{EventFilter, Listing, RecordedEvent, Records as _
 use intake_providers::timestamp::Timestamp;
 
 use super::{Wanted, json_lines, row};
-use crate::commands::CommandError;
+use crate::commands::error::CommandError;
 use crate::commands::follow::{Feed, Known, Looks, StandardOutput, follow, until};
 use crate::commands::place::Place;
 use crate::records::AnyRecords;

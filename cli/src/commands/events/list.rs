@@ -7,9 +7,11 @@ use intake_pipeline::records::{EventFilter, Records as _};
 use intake_sqlite::{DataDirectory, Database, SqliteQueue};
 
 use super::{List, json_lines, row};
+use crate::commands::error::CommandError;
 use crate::commands::listing::looked_back;
+use crate::commands::output::{print, print_json_lines};
 use crate::commands::place::Place;
-use crate::commands::{CommandError, found, print, print_json_lines};
+use crate::commands::unreadable::found;
 use crate::records::AnyRecords;
 
 pub(super) async fn run(records: &AnyRecords, place: &Place, list: &List) -> Result<(), CommandError> {

@@ -9,9 +9,12 @@ use intake_providers::delivery::DeliveryId;
 use intake_providers::event::EventIndex;
 
 use super::{Show, json_lines, row};
+use crate::commands::deliveries;
+use crate::commands::error::CommandError;
 use crate::commands::listing::looked_back;
+use crate::commands::output::{explain, print, print_json_lines, write_to_stdout};
 use crate::commands::place::Place;
-use crate::commands::{CommandError, deliveries, explain, found, print, print_json_lines, write_to_stdout};
+use crate::commands::unreadable::found;
 use crate::terminal::escape;
 
 mod text;

@@ -6,7 +6,7 @@ use intake_providers::ProviderName;
 use intake_providers::key_ring::change::Change;
 use intake_providers::registry::key_ring;
 
-use super::super::CommandError;
+use super::super::error::CommandError;
 use super::super::place::Place;
 use super::changing::{self, print_change};
 use super::key_place::KeyPlace;

@@ -15,8 +15,9 @@ use intake_providers::registry::key_ring;
 use intake_sqlite::DataDirectory;
 use secrecy::ExposeSecret as _;
 
+use super::super::error::CommandError;
+use super::super::output::{explain, print, print_json_lines};
 use super::super::place::Place;
-use super::super::{CommandError, explain, print, print_json_lines};
 use super::changing::{self, print_change};
 use super::key_place::KeyPlace;
 use crate::key_store::Access;

@@ -10,17 +10,10 @@ use intake_providers::registry::key_ring;
 use reqwest::Url;
 use serde_json::json;
 
-use super::super::{CommandError, print, print_json_lines};
+use super::super::error::CommandError;
+use super::super::output::{print, print_json_lines};
+use super::not_changed::NotChanged;
 use crate::key_store::KeyStore;
-
-/// Why keys are not changed, and where.
-#[derive(Debug, thiserror::Error)]
-#[error("{reason} ({what_happened} in {place})")]
-pub struct NotChanged {
-    place: String,
-    what_happened: &'static str,
-    reason: KeyRingError,
-}
 
 /// Changes a provider's keys. When that is refused, nothing changes, but documents that others are derived from are derived again
 /// where they are stale.

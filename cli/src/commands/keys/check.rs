@@ -12,8 +12,10 @@ use intake_providers::queue_source::QueueSource;
 use intake_providers::registry::{VisitQueueSources, key_ring, visit_queue_sources};
 use serde_json::json;
 
+use super::super::error::CommandError;
+use super::super::output::{print, print_json_lines};
+use super::super::parsers::provider_parser;
 use super::super::place::Place;
-use super::super::{CommandError, print, print_json_lines, provider_parser};
 use super::changing::in_words;
 use super::key_place::KeyPlace;
 use super::list::is_meant;

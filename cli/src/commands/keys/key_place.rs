@@ -10,7 +10,7 @@ use intake_providers::key_ring::change::Circumstances;
 use intake_providers::registry::key_ring;
 use intake_sqlite::DataDirectory;
 
-use super::super::CommandError;
+use super::super::error::CommandError;
 use super::super::place::Place;
 use super::changing::base_url;
 use crate::deployed_stack::{self, Stack};

@@ -13,8 +13,11 @@ use intake_sqlite::DataDirectoryError;
 use serde_json::json;
 
 use super::super::describe::{in_minutes, table};
+use super::super::error::CommandError;
+use super::super::output::{explain, print, print_json_lines};
+use super::super::parsers::provider_parser;
 use super::super::place::Place;
-use super::super::{CommandError, explain, print, print_json_lines, provider_parser, since};
+use super::super::since;
 use super::key_place::KeyPlace;
 use crate::key_store::Access;
 use crate::key_uses::{KeyUses, MAX_DELIVERIES, Use};

@@ -16,7 +16,8 @@ use intake_sqlite::DataDirectory;
 use secrecy::ExposeSecret as _;
 
 use super::super::describe::table;
-use super::super::{CommandError, explain, print};
+use super::super::error::CommandError;
+use super::super::output::{explain, print};
 use super::activate::activate_key;
 use super::add::add_key;
 use super::changing::print_change;

@@ -9,8 +9,9 @@ use intake_providers::key_ring::listing::{ListedKey, RecordedAs};
 use intake_providers::registry::key_ring;
 use intake_sqlite::DataDirectoryError;
 
+use super::super::error::CommandError;
+use super::super::parsers::provider_parser;
 use super::super::place::Place;
-use super::super::{CommandError, provider_parser};
 use super::changing::{self, print_change};
 use super::key_place::KeyPlace;
 use crate::key_store::Access;

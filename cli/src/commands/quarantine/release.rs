@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use super::one::in_words;
 use super::{Release, find, listed};
-use crate::commands::{CommandError, explain, print, print_json_lines};
+use crate::commands::error::CommandError;
+use crate::commands::output::{explain, print, print_json_lines};
 use crate::repair::Repair;
 use crate::terminal::escape;
 

@@ -10,7 +10,7 @@ use intake_simulator::imitation::ImitatedWebhook;
 use intake_simulator::send::{KeyOption, OptionSpec, OptionValues, Options};
 
 use super::read_text;
-use crate::commands::CommandError;
+use crate::commands::error::CommandError;
 
 /// The options that were given, each with whose it is.
 #[derive(Clone, Debug, Default)]

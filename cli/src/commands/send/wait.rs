@@ -11,8 +11,9 @@ use intake_sqlite::{DataDirectory, Database, SqliteQueue, UnprocessedMessage};
 use tokio::time::{Instant, sleep};
 
 use crate::commands::deliveries::{duration, in_words, outcome, time_to_record};
+use crate::commands::error::CommandError;
+use crate::commands::output::print;
 use crate::commands::place::Place;
-use crate::commands::{CommandError, print};
 use crate::records::AnyRecords;
 
 /// Pause between two looks at a file.

@@ -7,8 +7,8 @@ use intake_pipeline::records::{RecordedEvent, Records};
 use intake_providers::timestamp::Timestamp;
 
 use super::first_of;
-use crate::commands::CommandError;
 use crate::commands::describe::{change_summary, in_milliseconds};
+use crate::commands::error::CommandError;
 use crate::commands::place::Place;
 use crate::terminal::escape;
 
