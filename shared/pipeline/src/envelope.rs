@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use intake_providers::ProviderName;
+use intake_providers::digest::Sha256Digest;
 use intake_providers::entity::EntityReference;
 use intake_providers::registry::event_form;
 use serde::Serialize;
@@ -30,6 +31,12 @@ mod text;
 /// Maximum size of an envelope, in bytes. EventBridge takes 256 KiB, of which its own members need some, and what a consumer's
 /// queue wraps around it some more.
 pub const MAX_ENVELOPE_BYTES: usize = 200 * 1024;
+
+/// What a message's id begins with.
+const MESSAGE_ID_PREFIX: &str = "evt_";
+
+/// Number of hex digits of a message's id: 128 bits.
+const MESSAGE_ID_DIGITS: usize = 32;
 
 /// The version of CloudEvents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -186,10 +193,26 @@ pub struct EventEnvelope {
 pub struct WrittenEnvelope {
     /// The provider of the event.
     pub provider: ProviderName,
+    /// CloudEvents `source`.
+    pub source: String,
+    /// CloudEvents `id`.
+    pub id: String,
     /// CloudEvents `type`.
     pub event_type: String,
+    /// The entity that the event is about, unique within the source.
+    pub entity: Option<String>,
     /// The envelope as JSON, at most [`MAX_ENVELOPE_BYTES`].
     pub text: String,
+}
+
+impl WrittenEnvelope {
+    /// The envelope's id as a message (`webhook-id`): the same whenever and however often it is sent, and made of letters and digits,
+    /// whatever its `source` and `id` are made of.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        let digest = Sha256Digest::of_parts([self.source.as_bytes(), self.id.as_bytes()]).to_string();
+        MESSAGE_ID_PREFIX.chars().chain(digest.chars().take(MESSAGE_ID_DIGITS)).collect()
+    }
 }
 
 /// Why an entry has no envelope although it should have one.
@@ -278,39 +301,38 @@ impl<S: PayloadReader> EnvelopeWriter<S> {
     /// [`EnvelopeError`].
     pub async fn write(&self, entry: &Entry, form: JsonForm) -> Result<Option<WrittenEnvelope>, EnvelopeError> {
         let Some((event, outcome)) = sent(entry) else { return Ok(None) };
-        let text = match &event.data {
+        let written = match &event.data {
             EventData::Inline { data } => {
                 let content_type = content_type(&event.cloud_event.datacontenttype, Some(data.as_bytes()));
                 let content = Content::of(data.as_bytes(), &content_type, form);
-                self.text(event, outcome, content_type, content)?
+                self.written(event, outcome, content_type, content)?
             }
             EventData::Payload { data_key, data_size_bytes } => {
-                self.text_with_payload(event, outcome, data_key, *data_size_bytes, form).await?
+                self.with_payload(event, outcome, data_key, *data_size_bytes, form).await?
             }
             EventData::Elsewhere { same_data_as } => {
                 return Err(EnvelopeError::DataElsewhere { same_data_as: same_data_as.clone() });
             }
             EventData::Erased { .. } => return Ok(None),
         };
-        if text.len() > MAX_ENVELOPE_BYTES {
-            return Err(EnvelopeError::TooLarge { bytes: text.len() });
+        if written.text.len() > MAX_ENVELOPE_BYTES {
+            return Err(EnvelopeError::TooLarge { bytes: written.text.len() });
         }
-        let event_type = text::string(&event.cloud_event.event_type);
-        Ok(Some(WrittenEnvelope { provider: event.provider, event_type, text }))
+        Ok(Some(written))
     }
 
     /// The envelope with its data, or with a reference to them if it would be too large.
-    async fn text_with_payload(
+    async fn with_payload(
         &self,
         event: &EventEntry,
         outcome: SentOutcome,
         key: &PayloadKey,
         size_bytes: u64,
         form: JsonForm,
-    ) -> Result<String, EnvelopeError> {
+    ) -> Result<WrittenEnvelope, EnvelopeError> {
         let announced = &event.cloud_event.datacontenttype;
         let reference = || Content::Reference(self.location.uri(key));
-        let with_reference = |content_type| self.text(event, outcome, content_type, reference());
+        let with_reference = |content_type| self.written(event, outcome, content_type, reference());
         let content_type_by_name = content_type(announced, None);
         if Content::min_size(size_bytes, &content_type_by_name, form) > MAX_ENVELOPE_BYTES as u64 {
             return with_reference(content_type_by_name);
@@ -318,19 +340,21 @@ impl<S: PayloadReader> EnvelopeWriter<S> {
         let bytes = self.payloads.get(key).await?;
         let content_type = content_type(announced, Some(&bytes));
         let content = Content::of(&bytes, &content_type, form);
-        let text = self.text(event, outcome, content_type.clone(), content)?;
-        if text.len() > MAX_ENVELOPE_BYTES { with_reference(content_type) } else { Ok(text) }
+        let written = self.written(event, outcome, content_type.clone(), content)?;
+        if written.text.len() > MAX_ENVELOPE_BYTES { with_reference(content_type) } else { Ok(written) }
     }
 
-    fn text(
+    fn written(
         &self,
         event: &EventEntry,
         outcome: SentOutcome,
         datacontenttype: String,
         content: Content,
-    ) -> Result<String, EnvelopeError> {
+    ) -> Result<WrittenEnvelope, EnvelopeError> {
         let envelope = self.envelope(event, outcome, datacontenttype, content)?;
-        serde_json::to_string(&envelope).map_err(EnvelopeError::Json)
+        let text = serde_json::to_string(&envelope).map_err(EnvelopeError::Json)?;
+        let EventEnvelope { source, id, event_type, entity, .. } = envelope;
+        Ok(WrittenEnvelope { provider: event.provider, source, id, event_type, entity, text })
     }
 
     fn envelope(

@@ -23,6 +23,7 @@ pub mod quarantine;
 pub mod queue;
 pub mod queue_message;
 pub mod rate_limiter;
+pub mod receiver;
 pub mod recording;
 pub mod records;
 pub mod refused;

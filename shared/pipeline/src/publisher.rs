@@ -305,7 +305,7 @@ impl Batch {
 
 /// An envelope for a bus. A rule matches the provider by `source`, the type by `detail-type`, and the outcome by `detail.outcome`.
 fn bus_entry(envelope: WrittenEnvelope) -> BusEntry {
-    let WrittenEnvelope { provider, event_type, text } = envelope;
+    let WrittenEnvelope { provider, event_type, text, .. } = envelope;
     BusEntry {
         source: format!("{SOURCE_PREFIX}{provider}"),
         detail_type: event_type.chars().take(MAX_DETAIL_TYPE_CHARACTERS).collect(),

@@ -27,6 +27,7 @@ pub mod path_secret;
 pub mod provider;
 pub mod queue_source;
 pub mod request;
+pub mod retry_after;
 pub mod settings;
 pub mod signature;
 pub mod split;

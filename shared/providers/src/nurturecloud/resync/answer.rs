@@ -1,9 +1,10 @@
 //! The meaning of the Data API's answers.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::retry_after;
 use crate::timestamp::Timestamp;
 
 /// Wait after a 429 without a usable `Retry-After`. Most rate limits are per minute.
@@ -46,7 +47,7 @@ impl SyncAnswer {
             StatusCode::ACCEPTED => Verdict::Accepted,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Verdict::CredentialsWrong,
             StatusCode::TOO_MANY_REQUESTS => {
-                let wait = self.retry_after.as_deref().and_then(|text| wait(text.trim(), now));
+                let wait = self.retry_after.as_deref().and_then(|text| retry_after::wait(text, now));
                 Verdict::Throttled { wait: wait.unwrap_or(DEFAULT_WAIT) }
             }
             status if status.is_server_error() => Verdict::ServerError,
@@ -54,17 +55,6 @@ impl SyncAnswer {
             _ => Verdict::Unexpected,
         }
     }
-}
-
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
-fn wait(text: &str, now: Timestamp) -> Option<Duration> {
-    if !text.is_empty() && text.chars().all(|character| character.is_ascii_digit()) {
-        // More seconds than fit mean: never.
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    let now = Duration::from_millis(u64::try_from(now.unix_milliseconds()).unwrap_or(0));
-    Some(at.saturating_sub(now))
 }
 
 #[cfg(test)]
