@@ -14,7 +14,7 @@ use super::place::StackOptions;
 
 mod follow;
 mod list;
-mod row;
+pub(super) mod row;
 mod show;
 
 const EXAMPLES: &str = "\

@@ -3,6 +3,7 @@
 mod active_secrets;
 mod dead_letters;
 mod entities;
+mod eraser;
 mod failures;
 mod health;
 mod hours;
@@ -16,6 +17,7 @@ mod stack_error;
 mod time_index;
 
 pub use dead_letters::StackDeadLetters;
+pub use eraser::StackEraser;
 pub use health::{Alarm, Schedule, Subscribers};
 pub use records::StackRecords;
 pub use refused::StackRefused;

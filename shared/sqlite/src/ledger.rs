@@ -274,7 +274,7 @@ mod tests {
     use std::sync::Arc;
 
     use intake_pipeline::ledger::{
-        AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, TimeIndex,
+        AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, QuarantinedContent, TimeIndex,
     };
     use intake_pipeline::payloads::PayloadKey;
     use intake_providers::account::AccountName;
@@ -353,8 +353,7 @@ mod tests {
             outcome: Outcome::Quarantined,
             provider: ProviderName::Accredit,
             reason: "the content is not JSON".to_owned(),
-            document: "{}".to_owned(),
-            data: None,
+            content: QuarantinedContent::Kept { document: "{}".to_owned(), data: None },
             occurrence: occurrence(at(seconds)),
             received_at: at(seconds),
             quarantined_again_at: None,

@@ -17,7 +17,11 @@ use crate::commands::unreadable::found;
 use crate::terminal::escape;
 
 /// The one entity that is meant, or the candidates.
-pub(super) fn the_only(mut entities: Vec<EntityEntry>, component: &str, id: &str) -> Result<EntityEntry, CommandError> {
+pub(in crate::commands) fn the_only(
+    mut entities: Vec<EntityEntry>,
+    component: &str,
+    id: &str,
+) -> Result<EntityEntry, CommandError> {
     let (component, id) = (escape(component).into_owned(), escape(id).into_owned());
     match (entities.pop(), entities.is_empty()) {
         (Some(entity), true) => Ok(entity),

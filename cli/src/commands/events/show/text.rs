@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use intake_pipeline::ledger::{Entry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry, QuarantinedContent};
+use intake_pipeline::ledger::{
+    Entry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry, QuarantinedContent,
+};
 use intake_pipeline::records::{RecordedEvent, Records};
 use intake_providers::timestamp::Timestamp;
 
