@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -11,6 +11,7 @@ help:
 	@echo "make advisories  look the dependencies up in the RustSec database (needs the network)"
 	@echo "make samples     regenerate the samples in events/"
 	@echo "make schemas     regenerate the schemas and the examples in schemas/"
+	@echo "make generated   all of these and whatever else is written by a program (some minutes)"
 	@echo "make build       build the functions for Lambda"
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
 	@echo "                 STACK=name another stack, PARAMETERS=\"Key=Value\" settings to keep, DEPLOY_ARGS for sam deploy"
@@ -27,7 +28,7 @@ help:
 # with, because a `cargo build` would unify the features of the dependencies in another way and compile most of them again.
 WORKSPACE := --workspace --locked
 
-test: check-tools tools-test tools-rabbitmq tools-sam tools-build
+test: check-tools tools-test tools-rabbitmq tools-sam tools-build tools-node
 	@! cargo tree --package intake-cli-local --edges normal,build --prefix none --locked | grep '^aws-sdk' || \
 		{ echo "intake-cli-local, which the demo runs, must link no AWS SDK" >&2; exit 1; }
 	cargo test --workspace --locked --no-default-features --test command_line -- deployed_stack
@@ -61,8 +62,17 @@ advisories: tools-lint
 samples:
 	cargo run --locked -- sample-events
 
+# Everything that is written by a program, after a change that is meant: review the difference. A provider that is new is in all of it.
+generated: check-tools tools-test tools-rabbitmq tools-sam tools-build samples schemas
+	cargo test $(WORKSPACE) --lib --test '*' --no-run
+	INSTA_UPDATE=always cargo test $(WORKSPACE) --test command_line
+	MEASURED=write $(TOOLS)/tests/bin/python -m pytest tests/test_recordings.py tests/test_next_steps.py tests/test_cost.py \
+		--record -k "recordings or next_steps or measurements"
+	cd tests && $(TOOLS)/sam/bin/python -m template_check --accept
+	$(MAKE) cost
+
 schemas:
-	UPDATE_SCHEMAS=1 cargo test --locked --package intake-pipeline --lib envelope::tests::schemas
+	UPDATE_SCHEMAS=1 cargo test --locked --package intake-pipeline --lib envelope::tests
 
 build: check-tools tools-sam tools-build
 	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build
@@ -97,7 +107,7 @@ local-aws-down: tools-sam
 	@$(PYTHON) deploy/local_aws down
 
 clean:
-	rm -rf target .aws-sam .tools
+	rm -rf target .aws-sam .tools examples/typescript/node_modules
 
 check-tools:
 	@command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; exit 1; }
@@ -105,6 +115,10 @@ check-tools:
 
 tools-test:
 	@tests/install-tools tests tests/requirements.txt
+
+# Node.js itself comes with the tests' Python environment.
+tools-node: tools-test
+	@tests/install-node-packages examples/typescript
 
 tools-rabbitmq:
 	@tests/install-rabbitmq

@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import provider_pages
 from resolved_template import ResolvedTemplate, Resource
+from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PRICES: dict[str, Any] = tomllib.loads((ROOT / "deploy" / "prices.toml").read_text())
@@ -27,29 +29,39 @@ MINUTES = HOURS * 60
 MILLION = 1_000_000
 GB = 1e9
 HTTP_API_REQUEST_BYTES = 512 * 1024
+BUS_EVENT_BYTES = 64 * 1024
 LOG_EVENT_BYTES = 26
 # The metrics of a dashboard that may be free.
 FREE_DASHBOARD_METRICS = 50
 # What HTTP APIs send for each route with detailed metrics: 4xx, 5xx, Count, DataProcessed, IntegrationLatency, Latency.
 DETAILED_METRICS = 6
 
-WEBHOOKS = ["accredit", "machnet", "nurturecloud", "sterling"]
-PARAMETERS = {
-    "accredit": "Accredit",
-    "machnet": "Machnet",
-    "nowcerts": "NowCerts",
-    "nurturecloud": "NurtureCloud",
-    "sterling": "Sterling",
-}
-NAMES = PARAMETERS | {"sterling": "IBM Sterling"}
+_SOURCE = yaml_parse((ROOT / "template.yaml").read_text())
+# The parameter of each provider by its name. Both are in template.yaml.
+PARAMETERS = {parameter.lower(): parameter for parameter in provider_pages.providers(_SOURCE)}
+
+
+def _routes() -> dict[str, str]:
+    """The path of each webhook, by the name of the provider that calls it."""
+    functions = [each for each in _SOURCE["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
+    paths = {
+        each["Metadata"]["BuildProperties"]["Binary"]: event["Properties"].get("Path", "")
+        for each in functions
+        for event in each["Properties"].get("Events", {}).values()
+    }
+    return {provider: paths[provider] for provider in PARAMETERS if paths.get(provider, "").startswith("/webhooks/")}
+
+
+ROUTES = _routes()
+WEBHOOKS = list(ROUTES)
 
 # The counters with a provider that not every provider sends.
 SENDERS = {
     "faults": WEBHOOKS,
     "unverified": WEBHOOKS,
     "unknown": WEBHOOKS,
-    # Those whose events have an alias.
-    "repeat": ["machnet", "nowcerts"],
+    # Those whose events have an alias, and so an example of a repeat.
+    "repeat": [each for each in PARAMETERS if (ROOT / "schemas" / "examples" / f"{each}-repeat.json").is_file()],
 }
 
 # Numbers of units, by the name of their price.
@@ -226,12 +238,11 @@ def drain_runs(template: ResolvedTemplate, runs: float) -> Bill:
 # What deliveries cost
 
 
-def path(provider: str) -> str:
-    return f"/webhooks/{provider}" + ("/{secret}" if provider == "nurturecloud" else "")
-
-
 def webhook_milliseconds(function: Resource, provider: str, delivery: Mapping[str, Any]) -> float:
-    computing = ASSUMED["cpu_milliseconds"][provider] / processor_share(function)
+    known = ASSUMED["cpu_milliseconds"]
+    # One that was not measured counts as the slowest of the others.
+    whole = known.get(provider, max(known.get(each, 0) for each in WEBHOOKS))
+    computing = whole / processor_share(function)
     # A body that goes to S3 goes there before the message is sent; the other object is the processor's.
     return computing + ASSUMED["sqs_milliseconds"] * delivery["sqs_requests"] + ASSUMED["s3_milliseconds"] * delivery["s3_gets"]
 
@@ -265,6 +276,22 @@ def processing(template: ResolvedTemplate, delivery: Mapping[str, Any], number: 
     }
 
 
+def publishing(template: ResolvedTemplate, number: float, events_per_invocation: float = ASSUMED["events_per_invocation"]) -> Bill:
+    """What follows once an event is in the table. Lambda's reads of the stream cost nothing."""
+    function = template.function("publisher")
+    if function is None:
+        return {}
+    event = MEASURED["published-event"]
+    invocations = number / events_per_invocation
+    computing = events_per_invocation * ASSUMED["cpu_milliseconds"]["processor_call"] / processor_share(function)
+    log_bytes = invocations * (event["log_bytes"] + system_log_bytes(function))
+    return {
+        "EventBridge": units(bus_event=number * math.ceil(event["entry_bytes"] / BUS_EVENT_BYTES)),
+        "Lambda: the publisher": compute(function, computing + ASSUMED["eventbridge_milliseconds"], invocations),
+        "logs: the publisher": units(logs_ingestion=log_bytes / GB),
+    }
+
+
 def requests(template: ResolvedTemplate, provider: str, request: Mapping[str, Any], number: float) -> Bill:
     """What a webhook's requests cost before the queue."""
     function = template.function(provider)
@@ -272,7 +299,7 @@ def requests(template: ResolvedTemplate, provider: str, request: Mapping[str, An
     return {
         "HTTP API": units(http_api_request=number * math.ceil(request.get("body_bytes", 1) / HTTP_API_REQUEST_BYTES)),
         "Lambda: webhooks and drain": compute(function, webhook_milliseconds(function, provider, request), number),
-        "logs: the API": units(logs_ingestion=number * access_log_bytes(template, path(provider)) / GB),
+        "logs: the API": units(logs_ingestion=number * access_log_bytes(template, ROUTES[provider]) / GB),
         "logs: webhooks and drain": units(
             logs_ingestion=number * (request["log_bytes"] + system_log_bytes(function)) / GB
         ),
@@ -306,8 +333,8 @@ def deliveries(template: ResolvedTemplate, numbers: Mapping[str, float]) -> Bill
 
 def metrics(provider: str) -> set[str]:
     """The metrics that ordinary deliveries of a provider send."""
-    also = {"sterling": "token-sterling", "nowcerts": "idle-run-nowcerts"}
-    kinds = [f"delivery-{provider}", *([also[provider]] if provider in also else [])]
+    found = [f"{kind}-{provider}" for kind in ["delivery", "token", "idle-run"]]
+    kinds = [kind for kind in found if kind in MEASURED]
     return {metric for kind in kinds for metric in MEASURED[kind]["metrics"]}
 
 
@@ -318,6 +345,7 @@ def arrivals(template: ResolvedTemplate, provider: str, number: float) -> Bill:
     bill = {
         **requests(template, provider, delivery, number),
         **processing(template, delivery, number),
+        **publishing(template, number),
         "Secrets Manager": secret_reads(template.function(provider)),
     }
     return merged(bill, tokens(template)) if provider == "sterling" else bill
@@ -346,6 +374,7 @@ def messages(template: ResolvedTemplate, message: Mapping[str, Any], number: flo
     return {
         "Lambda: webhooks and drain": units(**longer),
         **processing(template, message, number),
+        **publishing(template, number),
         "logs: webhooks and drain": units(logs_ingestion=number * message["log_bytes"] / GB),
         "NowCerts' runs, one each minute": total(drain_runs(template, MINUTES)),
     }
@@ -364,6 +393,7 @@ def further_event(template: ResolvedTemplate, provider: str) -> Bill:
         "Lambda: the processor": units(**time),
         "logs: the processor": units(logs_ingestion=MILLION * event["processor_log_bytes"] / GB),
         **{row: bill[row] for row in ["DynamoDB: writes", "DynamoDB: reads"]},
+        "EventBridge": publishing(template, MILLION).get("EventBridge", Counter()),
     }
 
 
@@ -421,5 +451,5 @@ def variables(function: Resource) -> dict[str, Any]:
 
 
 def unrouted(template: ResolvedTemplate) -> Bill:
-    line = access_log_bytes(template, path("machnet"))
+    line = access_log_bytes(template, ROUTES["machnet"])
     return {"HTTP API": units(http_api_request=MILLION), "logs: the API": units(logs_ingestion=MILLION * line / GB)}

@@ -16,7 +16,6 @@ from bill import (
     HOURS,
     MEASURED,
     MILLION,
-    NAMES,
     PARAMETERS,
     PRICES,
     ROOT,
@@ -33,6 +32,7 @@ from bill import (
     key_requests,
     merged,
     processing,
+    publishing,
     refused,
     requests,
     total,
@@ -47,7 +47,7 @@ LINE_CHARACTERS = 125
 COPIES = [10, 1000]
 MAX_KEPT = 100
 # The columns that the sums at the top of the page are from.
-ALL, MIXED = "all five", "200,000 of each"
+ALL, MIXED = "all providers", f"{MILLION / len(PARAMETERS):,.0f} of each"
 # Any value: only whether there is one matters.
 ANY_KEY = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000"
 
@@ -70,7 +70,7 @@ def idle_columns(stacks: Stacks) -> dict[str, Bill]:
     each_minute = {"NowCertsScheduleState": "ENABLED"}
     wanted: dict[str, Callable[[], ResolvedTemplate]] = {
         ALL: lambda: stacks.with_parameters(),
-        "all five, NowCerts drained each minute": lambda: stacks.with_parameters(**each_minute),
+        f"{ALL}, NowCerts drained each minute": lambda: stacks.with_parameters(**each_minute),
         "Machnet alone": lambda: stacks.alone("machnet"),
         "NowCerts alone": lambda: stacks.alone("nowcerts"),
         "NowCerts alone, drained each minute": lambda: stacks.alone("nowcerts", **each_minute),
@@ -85,7 +85,7 @@ def idle_columns(stacks: Stacks) -> dict[str, Bill]:
 
 
 def million_columns(template: ResolvedTemplate) -> dict[str, Bill]:
-    each = {NAMES[provider]: deliveries(template, {provider: MILLION}) for provider in PARAMETERS}
+    each = {PARAMETERS[provider]: deliveries(template, {provider: MILLION}) for provider in PARAMETERS}
     return each | {MIXED: deliveries(template, dict.fromkeys(PARAMETERS, MILLION / len(PARAMETERS)))}
 
 
@@ -160,8 +160,8 @@ def page(stacks: Stacks) -> str:
         "# What it costs",
         "<!-- Written by deploy/cost.py. Change that, or what it reads, and run `make cost`. -->",
         paragraph(
-            f"""With all five providers and default parameters, an idle stack costs **${dollars(idles[ALL]):.2f}** a month. A
-            million deliveries in a month, a fifth from each provider, cost ${dollars(millions[MIXED]):.2f} more, so such a month
+            f"""With all providers and default parameters, an idle stack costs **${dollars(idles[ALL]):.2f}** a month. A
+            million deliveries in a month, the same number from each provider, cost ${dollars(millions[MIXED]):.2f} more, so such a month
             costs **${dollars(everything[MIXED]):.2f}** with everything."""
         ),
         paragraph(
@@ -170,7 +170,7 @@ def page(stacks: Stacks) -> str:
             price list in [deploy/prices.toml](../deploy/prices.toml), and from what the code uses for a delivery, which is
             measured and kept in [deploy/measured.toml](../deploy/measured.toml). Tests fail when this page or the measurements
             are out of date. Free allowances are not taken off unless a sentence says so. Not included: taxes, your domain, mails
-            of alarms, and whatever reads the tables and their streams."""
+            of alarms, and what your own rules and consumers do with the events on the bus."""
         ),
         *idle_section(template, idles),
         *million_section(template, millions, everything),
@@ -211,8 +211,8 @@ def million_section(template: ResolvedTemplate, millions: Mapping[str, Bill], ev
         ["idle and a million", *(f"**{dollars(each):.2f}**" for each in everything.values())],
         ["less free allowances", *(f"{dollars_beyond_what_is_free(each):.2f}" for each in everything.values())],
     ]
-    bodies = ", ".join(f"{MEASURED[f'delivery-{each}']['body_bytes']} ({NAMES[each]})" for each in WEBHOOKS)
-    further = [f"{dollars(further_event(template, each)):.2f} ({NAMES[each]})" for each in ["sterling", "nurturecloud"]]
+    bodies = ", ".join(f"{MEASURED[f'delivery-{each}']['body_bytes']} ({PARAMETERS[each]})" for each in WEBHOOKS)
+    further = [f"{dollars(further_event(template, each)):.2f} ({PARAMETERS[each]})" for each in ["sterling", "nurturecloud"]]
 
     def by_the_way(delivery: Mapping[str, Any]) -> float:
         return dollars(requests(template, "machnet", delivery, MILLION)) + dollars(processing(template, delivery, MILLION))
@@ -239,6 +239,12 @@ def million_section(template: ResolvedTemplate, millions: Mapping[str, Bill], ev
                 bullet(
                     f"""Further events of a delivery need no message, request or line of their own: a million of them cost
                     {" and ".join(further)}."""
+                ),
+                bullet(
+                    f"""A million published events cost {dollars(publishing(template, MILLION)):.2f}
+                    ({parts(publishing(template, MILLION))}), and {dollars(publishing(template, MILLION, 10)):.2f} if the publisher
+                    gets them ten at a time. Duplicates and quarantined content are not published. EventBridge counts each 64 KB of
+                    an event, and an event of more than 200 KB goes without its data. Lambda's reads of the stream cost nothing."""
                 ),
                 bullet(
                     f"""A million bodies of 2 MiB, which go through S3, cost {by_the_way(large):.2f} instead of
@@ -321,7 +327,7 @@ def refused_section(template: ResolvedTemplate) -> list[str]:
         ),
         paragraph(
             f"""`KeepRefused` adds at most one write to S3 ({PRICES["s3_put"]["price"] / PRICES["s3_put"]["per"]:.6f}) to a refused
-            request, and only to a few of them: a function keeps so many an hour, and a copy of it stops for the hour after
+            request, and only to a few of them: a function keeps at most that number an hour, and a copy of it stops for the hour after
             {ASSUMED["kept_failed_writes"]} writes that failed. The worst that a flood can cause in a month, if it keeps all copies that
             the account allows busy in each of its hours and each request holds the largest document:"""
         ),
@@ -341,7 +347,7 @@ def refused_section(template: ResolvedTemplate) -> list[str]:
 
 
 def retention_section(template: ResolvedTemplate, million: Bill) -> list[str]:
-    stored = {NAMES[each]: MEASURED[f"delivery-{each}"]["stored_bytes"] * MILLION / GB for each in PARAMETERS}
+    stored = {PARAMETERS[each]: MEASURED[f"delivery-{each}"]["stored_bytes"] * MILLION / GB for each in PARAMETERS}
     kept = {name: dollars(units(dynamodb_storage=each, dynamodb_recovery=each)) for name, each in stored.items()}
     days = float(template.parameters["LogRetentionDays"])
     compressed = total(million)["logs_ingestion"] * ASSUMED["log_compression"]

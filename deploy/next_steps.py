@@ -1,5 +1,6 @@
 """`make next-steps`: the URLs of a stack, and for each enabled provider what is left to do, as it stands now.
 
+The steps of a provider are those of its page in docs/providers.
 What was done is recognised where reading is allowed: a secret holds something other than its placeholder. No value is printed.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 from account import Account, outputs, parameters
 from botocore.exceptions import BotoCoreError, ClientError
 from problem import Problem, run
+from provider_pages import PageStep, ProviderPage, page, providers
 from settings import Settings, template
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,7 +98,9 @@ class Stack:
     def __init__(self, settings: Settings, account: Account, stack: dict[str, Any]) -> None:
         self._settings = settings
         self._account = account
-        self._resources = template(ROOT)["Resources"]
+        document = template(ROOT)
+        self._resources = document["Resources"]
+        self.providers = providers(document)
         self.outputs = outputs(stack)
         self._parameters = parameters(stack)
 
@@ -111,6 +115,10 @@ class Stack:
     def parameter(self, name: str) -> str:
         """Empty if the stack was deployed before there was such a parameter."""
         return self._parameters.get(name, "")
+
+    def outputs_of(self, provider: str, ending: str) -> set[str]:
+        """The names of a provider's outputs with this ending."""
+        return {name for name in self.outputs if name.startswith(provider) and name.endswith(ending)}
 
     def deploy(self, setting: str) -> str:
         """The command that changes a setting."""
@@ -150,133 +158,62 @@ def _content(secret: str) -> Any:
         return secret
 
 
-def _put(arn: str, value: str) -> str:
-    return f"aws secretsmanager put-secret-value --secret-id {arn} \\\n    --secret-string {value}"
-
-
-def _add_key(stack: Stack, *words: str) -> str:
-    """The command that puts a key into the secret of a provider. Keys are read from standard input or made, and never arguments."""
-    return f"cargo run --features aws -- keys add {' '.join(words)} \\\n    --stack {stack.name} --region {stack.region}"
+# In the commands of a page.
+_ON_THE_DEFAULT_STACK = " --stack webhook-intake"
+_OUTPUT = re.compile(r"<([A-Z]\w+(?:Arn|Url))>")
+_SETTING = re.compile(r"PARAMETERS=\"?(\w+)=(\w+)")
 
 
 def sections(stack: Stack) -> Iterator[Section]:
     """A provider that is disabled has no outputs, and no section."""
-    for output, section in [
-        ("AccreditSecretArn", _accredit),
-        ("MachnetSecretArn", _machnet),
-        ("NowCertsSecretArn", _nowcerts),
-        ("NurtureCloudSecretArn", _nurturecloud),
-        ("SterlingAuthoritySecretArn", _sterling),
-    ]:
-        if output in stack.outputs:
-            yield section(stack)
+    for provider in stack.providers:
+        if stack.outputs_of(provider, ""):
+            yield _provider(stack, provider, page(ROOT, provider))
     yield _alarms(stack)
     yield _before_going_live(stack)
 
 
-def _accredit(stack: Stack) -> Section:
-    has_key = stack.holds_value("AccreditSecretArn")
-    return Section(
-        "Accredit",
-        (("URL", stack.outputs["AccreditWebhookUrl"]),),
-        (
-            Step(
-                "At Accredit, subscribe to each event that you need (`POST /api/webhookSubscription`) with this URL, and note the "
-                "Signature Key in the answer."
-            ),
-            Step(
-                "Add the Signature Key, from a file as it is.",
-                (_add_key(stack, "accredit", "--file <FILE>"),),
-                has_key,
-            ),
-            Step("Have a sample sent (`POST /api/webhookSubscription/triggerSampleEventNotification`)."),
-        ),
-        "docs/providers/accredit.md",
-    )
-
-
-def _machnet(stack: Stack) -> Section:
-    return Section(
-        "Machnet",
-        (("URL", stack.outputs["MachnetWebhookUrl"]),),
-        (
-            Step(
-                "Make a secret, which is shown once, before you give it to Machnet.",
-                (_add_key(stack, "machnet", "--generate"),),
-                stack.holds_value("MachnetSecretArn"),
-            ),
-            Step("Create the subscription at Machnet's Subscription API with this URL and the same secret."),
-        ),
-        "docs/providers/machnet.md",
-    )
-
-
-def _nowcerts(stack: Stack) -> Section:
-    return Section(
-        "NowCerts",
-        (("URL", "none: its queue is drained"),),
-        (
-            Step(
-                "Ask NowCerts for a login, the name of your queue and a TLS endpoint; in the NowCerts portal the agency's "
-                "administrator must allow the login."
-            ),
-            Step(
-                "Add the connection string, from a file, and the queue's name.",
-                (_add_key(stack, "nowcerts", "--queue <QUEUE>", "--tls", "--file <FILE>"),),
-                stack.holds_value("NowCertsSecretArn"),
-            ),
-            Step(
-                "Enable the schedule.",
-                (stack.deploy("NowCertsScheduleState=ENABLED"),),
-                stack.parameter("NowCertsScheduleState") == "ENABLED",
-            ),
-        ),
-        "docs/providers/nowcerts.md",
-    )
-
-
-def _nurturecloud(stack: Stack) -> Section:
-    url = stack.outputs["NurtureCloudWebhookUrl"]
+def _provider(stack: Stack, provider: str, page: ProviderPage) -> Section:
+    urls = [("URL", f"{provider}WebhookUrl"), ("token URL", f"{provider}TokenUrl")]
+    facts = tuple((name, stack.outputs[output]) for name, output in urls if output in stack.outputs)
+    named = {output for step in page.steps for output in _outputs(step)}
     steps = [
-        Step(
-            "Make the URL, which ends in a secret and is shown once.",
-            (_add_key(stack, "nurturecloud"),),
-            stack.holds_value("NurtureCloudSecretArn"),
-        ),
-        Step(
-            "Give it to NurtureCloud as the `targetUrl` of a subscription (`POST /management/webhooks/create-subscription`), "
-            "after 15 seconds."
-        ),
+        Step(step.words, tuple(_command(stack, each) for each in step.commands), _is_done(stack, provider, step, named))
+        for step in page.steps
+        # A step of what the stack does not have.
+        if _outputs(step) <= stack.outputs.keys()
     ]
-    if "NurtureCloudResyncSecretArn" in stack.outputs:
-        resync = stack.outputs["NurtureCloudResyncSecretArn"]
-        steps.append(
-            Step(
-                "Put the client id and the client secret that NurtureCloud gave you into the resync's secret.",
-                (_put(resync, """'{"client_id":"<client id>","client_secret":"<client secret>"}'"""),),
-                stack.holds_value("NurtureCloudResyncSecretArn"),
-            )
-        )
-    return Section("NurtureCloud", (("URL", url),), tuple(steps), "docs/providers/nurturecloud.md")
+    return Section(page.title, facts or (("URL", "none: its queue is drained"),), tuple(steps), page.file)
 
 
-def _sterling(stack: Stack) -> Section:
-    webhook, token = stack.outputs["SterlingWebhookUrl"], stack.outputs["SterlingTokenUrl"]
-    return Section(
-        "IBM Sterling",
-        (("URL", webhook), ("token URL", token)),
-        (
-            Step(
-                "Make a client; its secret is shown once.",
-                (_add_key(stack, "sterling", "ibm-sterling"),),
-                stack.holds_value("SterlingAuthoritySecretArn"),
-            ),
-            Step(
-                "Give IBM at onboarding both URLs, the grant (client credentials), and the client id and client secret as printed."
-            ),
-        ),
-        "docs/providers/sterling.md",
-    )
+def _outputs(step: PageStep) -> set[str]:
+    """The outputs that a step's commands name."""
+    return {output for command in step.commands for output in _OUTPUT.findall(command)}
+
+
+def _command(stack: Stack, command: str) -> str:
+    """A command of a page, for this stack."""
+    command = command.replace(_ON_THE_DEFAULT_STACK, f" \\\n    --stack {stack.name} --region {stack.region}")
+    setting = _SETTING.search(command)
+    if setting:
+        return stack.deploy(f"{setting[1]}={setting[2]}")
+    return _OUTPUT.sub(lambda output: stack.outputs[output[1]], command)
+
+
+def _is_done(stack: Stack, provider: str, step: PageStep, named: set[str]) -> bool:
+    """Whether what the commands of a step would do is done. What is not a command cannot be recognised."""
+
+    def is_done(command: str) -> bool:
+        setting = _SETTING.search(command)
+        if setting:
+            return stack.parameter(setting[1]) == setting[2]
+        secrets = set(_OUTPUT.findall(command))
+        if " keys add " in command:
+            # Those that no command writes by their own name.
+            secrets = stack.outputs_of(provider, "SecretArn") - named
+        return bool(secrets) and all(stack.holds_value(secret) for secret in secrets)
+
+    return bool(step.commands) and all(is_done(command) for command in step.commands)
 
 
 def _alarms(stack: Stack) -> Section:
@@ -343,7 +280,7 @@ def _own_domain(stack: Stack) -> Iterator[Step]:
 def _silence(stack: Stack) -> Iterator[Step]:
     off = [
         name
-        for name in ("Accredit", "Machnet", "NowCerts", "NurtureCloud", "Sterling")
+        for name in stack.providers
         if stack.parameter(name) == "enabled" and stack.parameter(f"{name}Silence") == "off"
     ]
     if off:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from bill import WEBHOOKS
 from senders import outcomes
 from stack.stack import Stack
-
-PROVIDERS = ["accredit", "machnet", "nurturecloud", "sterling"]
 
 # The reasons of answers that say "send it again".
 FAULTS = {
@@ -40,11 +39,11 @@ class Accounting:
         self._counters = Counter(self._all_counters())
 
     def _all_deliveries(self) -> list[dict[str, Any]]:
-        return [line for provider in PROVIDERS for line in self.stack.deliveries(provider)]
+        return [line for provider in WEBHOOKS for line in self.stack.deliveries(provider)]
 
     def _all_counters(self) -> Counters:
         sums: Counter[Any] = Counter()
-        for binary in [*PROVIDERS, "processor"]:
+        for binary in [*WEBHOOKS, "processor"]:
             sums.update(self.stack.counters(binary))
         return sums
 

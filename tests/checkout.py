@@ -66,6 +66,7 @@ class Checkout:
         for name in ["Makefile", "samconfig.toml"]:
             shutil.copy(template.ROOT / name, folder)
         shutil.copytree(template.ROOT / "deploy", folder / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(template.ROOT / "docs" / "providers", folder / "docs" / "providers")
         # The emulator does not know metric math.
         self.write_template(template.without_metric_math(template.original()))
         nothing = "#!/bin/sh\n"

@@ -4,12 +4,13 @@ import json
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from authority import Authority, FreshTokens, put_authority
+from bill import WEBHOOKS
 from checkout import Checkout
 from confidential import secrets_so_far
 from nowcerts import LEASE, NowCerts
@@ -18,6 +19,7 @@ from publisher import declare
 from secrecy import Report, in_the_emulator, logs, search
 from senders import Sender
 from signers import AccreditSigner, MachnetSigner, PathSecret
+from simulated import SimulatedSigner
 from stack.emulator import Emulator
 from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
@@ -30,7 +32,7 @@ SECRECY = pytest.StashKey[Report]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record", action="store_true", help="write the recordings of template_check again")
+    parser.addoption("--record", action="store_true", help="write what is recorded of a run again, instead of comparing")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,17 +58,21 @@ SLOWEST_FILES = [
     "test_nowcerts_broker_away.py",
     "test_nowcerts_failures.py",
     "test_sterling.py",
+    "test_publisher_stack.py",
     "test_recordings.py",
     "test_template_check.py",
     "test_nowcerts.py",
     "test_deploy.py",
     "test_deleted_stacks.py",
+    "test_examples.py",
     "test_next_steps.py",
     "test_cost.py",
     "test_failures.py",
     "test_nurturecloud.py",
     "test_rotation.py",
     "test_local_aws.py",
+    "test_operator_permissions.py",
+    "test_seven_requests.py",
 ]
 
 
@@ -119,6 +125,10 @@ def record(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("record"))
 
 
+# Providers that have no signer in Python.
+SIMULATED = [provider for provider in WEBHOOKS if provider not in {"accredit", "machnet", "nurturecloud", "sterling"}]
+
+
 @pytest.fixture(scope="session")
 def machnet_signer() -> MachnetSigner:
     return MachnetSigner("machnet-test-secret-of-32-bytes!")
@@ -167,6 +177,8 @@ def stack(
         stack.put_keys("accredit", accredit_signer.key())
         stack.put_keys("nurturecloud", path_secret.key())
         put_authority(stack, authority)
+        for provider in SIMULATED:
+            stack.put_keys(provider, SimulatedSigner(provider).key())
         yield stack
         request.config.stash[LEFT_BEHIND] += in_the_emulator(stack, tmp_path_factory.mktemp("secrecy") / "left")
     finally:
@@ -246,3 +258,15 @@ def nurturecloud(stack: Stack, path_secret: PathSecret) -> Sender:
 @pytest.fixture
 def sterling(stack: Stack, authority: Authority) -> Sender:
     return Sender(stack, "sterling", FreshTokens(authority))
+
+
+@pytest.fixture
+def sender_of(stack: Stack, request: pytest.FixtureRequest) -> Callable[[str], Sender]:
+    """The sender of a provider, by its name."""
+
+    def sender(provider: str) -> Sender:
+        if provider in SIMULATED:
+            return Sender(stack, provider, SimulatedSigner(provider))
+        return request.getfixturevalue(provider)
+
+    return sender

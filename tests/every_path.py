@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from authority import Authority, Bearer, Client, SigningKey, put_authority
+from consumer import PUT_EVENTS, entries
 from notifications import agent, notification
 from nowcerts import SEND_BATCH, NowCerts
 from nurturecloud_api import BUSINESSES, COMPONENTS, NurtureCloudApi
@@ -16,6 +17,7 @@ from oauth_client import token_request
 from publisher import channel, new_ids, policy, publish
 from senders import Sender, new_event, new_id
 from signers import AccreditSigner, MachnetSigner, PathSecret, machnet_event
+from simulated import SimulatedSigner
 from stack.stack import FunctionError, Stack
 from stack.wait import wait_until
 
@@ -58,6 +60,11 @@ def webhook(stack: Stack, sender: Sender, authority: Authority) -> None:
 
 
 def _unverified(sender: Sender, authority: Authority) -> None:
+    if isinstance(sender.signer, SimulatedSigner):
+        sender.post(b"{}", {})
+        sender.post(b"{}", dict.fromkeys(sender.signer.headers(b"{}"), "?"))
+        sender.post(b"{}", sender.signer.headers_of_another(b"{}"))
+        return
     strangers: dict[str, list[Any]] = {
         "machnet": [MachnetSigner("no-secret-of-anyone")],
         "accredit": [AccreditSigner()],
@@ -105,6 +112,13 @@ def processor(stack: Stack, machnet: Sender, nurturecloud: Sender) -> None:
     stack.send_message("not a document")
     wait_until(lambda: len(stack.lines("processor", "record failed")) > failed, what="the failure")
     stack.client("sqs").purge_queue(QueueUrl=stack.outputs["QueueUrl"])
+
+
+def publisher(stack: Stack, machnet: Sender) -> None:
+    """An event of which the data are kept in the bucket, and one that the bus throttles, behind all that the others have recorded."""
+    with stack.proxy.recording() as requests, stack.proxy.fault(PUT_EVENTS, "throttle-entry", times=1):
+        sent, _ = machnet.deliver(machnet_event(new_id(), new_id(), payload={"text": "x" * 100_000}))
+        wait_until(lambda: len(entries(requests, sent.delivery_id)) > 0, what="the publishing of the last event")
 
 
 def token_endpoint(stack: Stack, authority: Authority) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 from authority import Bearer, FreshTokens, sterling_batch, sterling_delivery, sterling_event
 from notifications import agent, notification
 from signers import AccreditSigner, MachnetSigner, PathSecret, accredit_event, machnet_event
+from simulated import SimulatedSigner
 from stack.stack import Answer, Line, Stack
 from stack.wait import wait_until
 
 
-Signer = MachnetSigner | AccreditSigner | PathSecret | Bearer | FreshTokens
+Signer = MachnetSigner | AccreditSigner | PathSecret | Bearer | FreshTokens | SimulatedSigner
 
 
 @dataclass(frozen=True)
@@ -102,4 +103,6 @@ def new_event(provider: str) -> bytes:
         return accredit_event(new_id())
     if provider == "nurturecloud":
         return notification("Created", agent(new_id()))
-    return sterling_delivery(sterling_batch(sterling_event(new_id())))
+    if provider == "sterling":
+        return sterling_delivery(sterling_batch(sterling_event(new_id())))
+    return SimulatedSigner(provider).event()

@@ -14,6 +14,7 @@ from bill import (
     MINUTES,
     PARAMETERS,
     PRICES,
+    WEBHOOKS,
     alarm_metrics,
     compute,
     dashboard_metrics,
@@ -164,9 +165,11 @@ def test_a_search_shows_a_metric_for_each_provider_that_sends_it(tmp_path: Path)
 
     everything, without = resolved(tmp_path, document), resolved(tmp_path, document, Machnet="disabled")
 
-    # Five send `accepted`, and the four webhooks `faults`.
-    assert dashboard_metrics(everything, everything.resources["Shown"]) == 5 + 4 + 2
-    assert dashboard_metrics(without, without.resources["Shown"]) == 4 + 3 + 2
+    # All send `accepted`, and the webhooks `faults`; two more are of nobody.
+    found = len(PARAMETERS) + len(WEBHOOKS) + 2
+    assert len(PARAMETERS) > len(WEBHOOKS) > 1
+    assert dashboard_metrics(everything, everything.resources["Shown"]) == found
+    assert dashboard_metrics(without, without.resources["Shown"]) == found - 2
 
 
 def test_a_schedule_that_cannot_be_counted_is_an_error() -> None:
@@ -215,4 +218,4 @@ def test_every_price_says_where_it_is_from() -> None:
 def test_every_measurement_is_of_a_table_that_the_page_uses() -> None:
     kinds = {name.rpartition("-")[0] for name in MEASURED if name != "assumptions"}
 
-    assert kinds == {"delivery", "further-event", "large-delivery", "refused", "token", "idle-run"}
+    assert kinds == {"delivery", "further-event", "large-delivery", "refused", "token", "idle-run", "published"}

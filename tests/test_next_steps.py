@@ -1,4 +1,7 @@
-"""What `make next-steps` and the end of a deployment print."""
+"""What `make next-steps` and the end of a deployment print.
+
+After a change of a provider's page that is meant, `pytest tests/test_next_steps.py --record` writes the expected text again.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import provider_pages
 import pytest
 from checkout import NEXT_STEPS, OTHER, OTHER_STACK, Checkout, client
 from signers import AccreditSigner
@@ -25,20 +29,24 @@ def deployed(checkout: Checkout) -> None:
 def masked(printed: str, outputs: dict[str, str]) -> str:
     """What a command printed for a stack, with the names of outputs in place of their values."""
     printed = printed[printed.index("The stack ") :]
-    for name, value in sorted(outputs.items(), key=lambda each: -len(each[1])):
+    # The bus is called as the stack is.
+    for name, value in sorted((outputs | {"EventBusName": "\0"}).items(), key=lambda each: -len(each[1])):
         printed = printed.replace(value, f"<{name}>")
     printed = re.sub(r"https://\w+\.execute-api\.us-east-1\.amazonaws\.com", "<the API>", printed)
     return re.sub(r"allows [\d,]+ concurrent", "allows <number> concurrent", printed)
 
 
-def test_the_next_steps_name_what_each_provider_needs(checkout: Checkout) -> None:
+def test_the_next_steps_name_what_each_provider_needs(checkout: Checkout, record: bool) -> None:
     printed = checkout.run(NEXT_STEPS)
 
     outputs = checkout.outputs(OTHER_STACK)
     for name in outputs:
         if name.endswith(("WebhookUrl", "TokenUrl")):
             assert outputs[name] in printed, name
-    assert masked(printed, outputs) == (EXPECTED / "next-steps.txt").read_text()
+    expected = EXPECTED / "next-steps.txt"
+    if record:
+        expected.write_text(masked(printed, outputs))
+    assert masked(printed, outputs) == expected.read_text()
 
 
 def test_the_printed_commands_write_the_secrets(checkout: Checkout, tmp_path: Path) -> None:
@@ -47,7 +55,7 @@ def test_the_printed_commands_write_the_secrets(checkout: Checkout, tmp_path: Pa
     before = {name: value(secrets, arn) for name, arn in checkout.outputs(OTHER_STACK).items() if name.endswith("Arn")}
     printed = checkout.run(NEXT_STEPS).replace("\\\n", " ")
     commands = re.findall(r"^ +cargo run --features aws -- (.*)$", printed, re.MULTILINE)
-    providers = ["accredit", "machnet", "nowcerts", "nurturecloud", "sterling"]
+    providers = [name.lower() for name in provider_pages.providers(template.original())]
     assert [command.split()[:3] for command in commands] == [["keys", "add", provider] for provider in providers]
     files = {
         "accredit": AccreditSigner().key()["public_key"],

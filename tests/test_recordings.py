@@ -5,10 +5,12 @@ After a change of what they call or count, `pytest tests/test_recordings.py --re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import every_path
 import pytest
-from accounting import PROVIDERS
 from authority import Authority
+from bill import WEBHOOKS
 from nowcerts import NowCerts
 from nurturecloud_api import NurtureCloudApi
 from recordings import differences
@@ -44,11 +46,11 @@ def began(stack: Stack) -> Since:
     return Since(stack)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", WEBHOOKS)
 def test_a_webhook_does_all_that_it_does(
-    began: Since, request: pytest.FixtureRequest, authority: Authority, provider: str
+    began: Since, sender_of: Callable[[str], Sender], authority: Authority, provider: str
 ) -> None:
-    every_path.webhook(began.stack, request.getfixturevalue(provider), authority)
+    every_path.webhook(began.stack, sender_of(provider), authority)
 
 
 def test_the_others_do_all_that_they_do(
@@ -63,6 +65,7 @@ def test_the_others_do_all_that_they_do(
     every_path.resync(began.stack, nurturecloud_api)
     every_path.drain(began.stack, nowcerts)
     every_path.processor(began.stack, machnet, nurturecloud)
+    every_path.publisher(began.stack, machnet)
 
 
 def test_the_recorded_calls_are_current(began: Since, record: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bill import PARAMETERS, ROUTES
 from botocore.exceptions import ClientError
 from nurturecloud_api import NurtureCloudApi
 from signers import MachnetSigner, machnet_event
@@ -87,13 +88,8 @@ def test_the_deployed_routes_are_those_of_the_template(stack: Stack, translated:
     deployed = stack.client("apigatewayv2").get_routes(ApiId=stack.api_id)["Items"]
 
     assert {route["RouteKey"] for route in deployed} == set(template.routes(translated))
-    assert set(template.routes(translated)) == {
-        "POST /webhooks/accredit",
-        "POST /webhooks/machnet",
-        "POST /webhooks/nurturecloud/{secret}",
-        "POST /webhooks/sterling",
-        "POST /oauth/token",
-    }
+    assert set(template.routes(translated)) == {f"POST {path}" for path in [*ROUTES.values(), "/oauth/token"]}
+    assert {"/webhooks/machnet", "/webhooks/nurturecloud/{secret}"} <= set(ROUTES.values())
 
 
 def test_a_path_without_a_route_reaches_no_function(stack: Stack) -> None:
@@ -333,6 +329,39 @@ def test_the_processor_leaves_a_new_account_room_for_the_webhooks(translated: te
     assert concurrency["Default"] == concurrency["MinValue"] == 2
 
 
+def test_the_stream_outlives_what_the_publisher_gives_up_and_an_outage_of_an_hour(translated: template.Template) -> None:
+    mapping = translated["Resources"]["PublisherFunctionNewEvents"]["Properties"]
+    function = translated["Resources"]["PublisherFunction"]["Properties"]
+    hour = 60 * 60
+
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": ["EventsTable", "StreamArn"]}
+    # An invocation uses up its time while the bus is away.
+    assert (mapping["MaximumRetryAttempts"] * function["Timeout"], function["Timeout"]) == (75 * 60, 60)
+    # A stream keeps a record for 24 hours.
+    assert mapping["MaximumRecordAgeInSeconds"] == 12 * hour
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert (mapping["BisectBatchOnFunctionError"], mapping["StartingPosition"]) == (True, "TRIM_HORIZON")
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["UnpublishedQueue", "Arn"]}}}
+    assert resources(translated, "AWS::SQS::Queue")["UnpublishedQueue"]["MessageRetentionPeriod"] == 14 * 24 * hour
+
+
+def test_the_publisher_puts_events_on_one_bus_and_reads_event_data_only(translated: template.Template) -> None:
+    variables = translated["Resources"]["PublisherFunction"]["Properties"]["Environment"]["Variables"]
+    bus = {"Fn::If": ["HasOwnBus", {"Ref": "EventBus"}, {"Ref": "EventBusName"}]}
+    existing = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}"
+    arn = {"Fn::If": ["HasOwnBus", {"Fn::GetAtt": ["EventBus", "Arn"]}, {"Fn::Sub": existing}]}
+
+    assert (variables["EVENT_BUS"], translated["Outputs"]["EventBusName"]["Value"]) == (bus, bus)
+    assert translated["Outputs"]["EventBusArn"]["Value"] == arn
+    assert granted(translated, "PublisherRole") == {
+        "s3:GetObject": {"Fn::Sub": "${Bucket.Arn}/events/*"},
+        "events:PutEvents": arn,
+        "sqs:SendMessage": {"Fn::GetAtt": ["UnpublishedQueue", "Arn"]},
+    }
+    assert translated["Conditions"]["HasOwnBus"] == {"Fn::Equals": [{"Ref": "EventBusName"}, ""]}
+    assert translated["Resources"]["EventBus"]["Condition"] == "HasOwnBus"
+
+
 def test_only_bodies_of_deliveries_and_refused_requests_expire(translated: template.Template) -> None:
     [bucket] = resources(translated, "AWS::S3::Bucket").values()
     expiring = {
@@ -375,7 +404,7 @@ def test_the_urls_that_are_shown_hold_no_secret(translated: template.Template, s
 def test_an_alarm_that_a_stranger_can_raise_has_a_threshold_among_the_parameters(translated: template.Template) -> None:
     alarms = resources(translated, "AWS::CloudWatch::Alarm")
 
-    assert len(alarms) == 28
+    assert len(alarms) > 3 * len(ROUTES)
     for name, alarm in alarms.items():
         assert isinstance(alarm["Threshold"], dict) == bool(RAISED_BY_STRANGERS.search(name)), name
         assert ("OKActions" in alarm) != bool(RAISED_BY_STRANGERS.search(name)), name
@@ -410,22 +439,22 @@ def test_a_gradual_deployment_is_rolled_back_by_alarms_about_faults(translated: 
     answering = set(template.routes(translated).values())
     assert alarms == {
         name: [f"{name.removesuffix('Function')}FaultsAlarm", "UnansweredRequestsAlarm"] for name in answering
-    } | {"ProcessorFunction": ["ProcessorErrorsAlarm", "RecordsFailedAlarm", "QuarantineAlarm"]}
+    } | {
+        "ProcessorFunction": ["ProcessorErrorsAlarm", "RecordsFailedAlarm", "QuarantineAlarm"],
+        "PublisherFunction": ["PublisherErrorsAlarm", "UnpublishedAlarm"],
+    }
 
 
 # Only the providers that one has
-
-
-PROVIDERS = ["Accredit", "Machnet", "NurtureCloud", "Sterling", "NowCerts"]
 
 
 @pytest.mark.parametrize("enabled", [["Machnet"], ["NowCerts"]], ids=str)
 def test_a_stack_has_nothing_of_a_provider_that_is_disabled(
     tmp_path: Path, enabled: list[str], translated: template.Template
 ) -> None:
-    stack = Stack(tmp_path, {name: "disabled" for name in PROVIDERS if name not in enabled})
+    stack = Stack(tmp_path, {name: "disabled" for name in PARAMETERS.values() if name not in enabled})
     try:
-        disabled = tuple(name for name in PROVIDERS if name not in enabled)
+        disabled = tuple(name for name in PARAMETERS.values() if name not in enabled)
         assert [name for name in [*stack.resources, *stack.outputs] if name.startswith(disabled)] == []
         without_alarms = {
             name

@@ -43,8 +43,8 @@ class Usage:
 
 
 def measure(stack: Stack, binaries: list[str], act: Callable[[], Any]) -> Usage:
-    """What `act` uses until the queue is empty again. These functions must have been called before: a cold start reads its
-    secret and may log more."""
+    """What `act` uses of these functions until the queue is empty again. They must have been called before: a cold start reads
+    its secret and may log more."""
     wait_until(lambda: stack.messages() == 0, what="an empty queue")
     before = {binary: _lines(stack, binary) for binary in binaries}
     with stack.proxy.recording() as requests:
@@ -58,7 +58,7 @@ def measure(stack: Stack, binaries: list[str], act: Callable[[], Any]) -> Usage:
             usage.log_bytes[binary] += len(line) + LOG_EVENT_BYTES
             usage.metrics |= _metrics(line)
     tables = Tables(stack)
-    for request in requests:
+    for request in (each for each in requests if each.caller in binaries):
         usage.calls[request.operation] += 1
         usage.amounts.update(tables.amounts(request))
     return usage
@@ -135,6 +135,8 @@ class Tables:
                     index_write_units=write_units(item_bytes(kept)),
                     stored_bytes=stays * (item_bytes(kept) + STORED_ITEM_BYTES),
                 )
+        if item.get("kind") != {"S": "delivery"}:
+            amounts["event_write_units"] = amounts["write_units"] + amounts["index_write_units"]
         return amounts
 
 

@@ -24,6 +24,12 @@ const INSERT: &str = "INSERT";
 /// The kinds of entries that are events, as items name them.
 const EVENT_KINDS: [&str; 2] = ["event", "conflict"];
 
+/// Nothing of a batch is published, so the invocation fails. Lambda then halves the batch, until what can't be published is alone in
+/// one; a batch that is only reported to go on at its first record would stay whole, and be set aside as a whole.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing of the batch is published from record {0} on; the line before says why")]
+struct NothingPublished(String);
+
 /// Runs the publisher as a Lambda function behind the stream of the events table, until Lambda ends the process.
 ///
 /// # Errors
@@ -42,16 +48,17 @@ pub async fn run_publisher() -> Result<(), Error> {
     let publisher = &publisher;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async move {
         let records = stream_records(event.payload)?;
+        let first = records.first().map(|record| record.sequence_number.clone());
         let goes_on_at = match publisher {
             Ok(publisher) => publisher.publish(records, end_by(&event.context, MARGIN)).await,
             Err(problems) => {
                 report(problems);
-                records.into_iter().next().map(|record| record.sequence_number)
+                first.clone()
             }
         };
         // Lambda may freeze the process once the response is sent.
         telemetry.flush();
-        Ok::<_, Error>(response(goes_on_at))
+        Ok::<_, Error>(response(first.as_deref(), goes_on_at)?)
     }))
     .await
 }
@@ -94,7 +101,10 @@ fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
 }
 
 /// Lambda goes on at the lowest sequence number that is reported, so one is enough.
-fn response(goes_on_at: Option<String>) -> DynamoDbEventResponse {
+fn response(first: Option<&str>, goes_on_at: Option<String>) -> Result<DynamoDbEventResponse, NothingPublished> {
+    if let Some(sequence_number) = goes_on_at.as_ref().filter(|number| first == Some(number)) {
+        return Err(NothingPublished(sequence_number.clone()));
+    }
     let mut response = DynamoDbEventResponse::default();
     response.batch_item_failures = goes_on_at
         .into_iter()
@@ -104,7 +114,7 @@ fn response(goes_on_at: Option<String>) -> DynamoDbEventResponse {
             failure
         })
         .collect();
-    response
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -185,8 +195,17 @@ mod tests {
 
     #[test]
     fn the_stream_is_told_where_to_go_on_as_lambda_expects_it() {
-        let written = |goes_on_at: Option<&str>| serde_json::to_value(response(goes_on_at.map(str::to_owned))).unwrap();
+        let written = |goes_on_at: Option<&str>| {
+            serde_json::to_value(response(Some("6"), goes_on_at.map(str::to_owned)).unwrap()).unwrap()
+        };
         assert_eq!(written(Some("7")), json!({"batchItemFailures": [{"itemIdentifier": "7"}]}));
         assert_eq!(written(None), json!({"batchItemFailures": []}));
+    }
+
+    #[test]
+    fn a_batch_of_which_nothing_is_published_fails_so_that_lambda_halves_it() {
+        let error = response(Some("6"), Some("6".to_owned())).unwrap_err();
+        assert_eq!(error.to_string(), "nothing of the batch is published from record 6 on; the line before says why");
+        assert!(response(None, None).is_ok());
     }
 }

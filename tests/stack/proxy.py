@@ -37,6 +37,8 @@ class Request:
 
     operation: str
     body: bytes
+    # The binary that called.
+    caller: str
 
 
 @dataclasses.dataclass
@@ -46,7 +48,7 @@ class Fault:
     Actions: `unavailable` (503), `internal-error` (500), `access-denied`, and `hang`. With `lose-answer` AWS does the work
     and the connection breaks before the answer; with `late-answer` it does the work and the answer does not come; with
     `slow` it does the work 3 seconds later. With `refuse-entry` it does the work, and the answer says of the first entry
-    of the batch that it failed.
+    of the batch that it failed. With `throttle-entry` the first entry for a bus is not passed on, and the answer says so.
     """
 
     operation: str
@@ -126,13 +128,13 @@ class FaultProxy:
                     return fault.action
         return None
 
-    def keep(self, operation: str, head: str, body: bytes) -> None:
+    def keep(self, request: Request, head: str) -> None:
         """Writes a request down."""
         with self._lock:
             for recording in self._recordings:
-                recording.append(Request(operation, body))
+                recording.append(request)
             if not self._log.closed:
-                self._log.write(head.encode() + b"\n" + body + b"\n")
+                self._log.write(head.encode() + b"\n" + request.body + b"\n")
                 self._log.flush()
 
     def record(self, call: Call) -> None:
@@ -159,12 +161,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_any(self) -> None:
         body = self._read_body()
         operation = self._operation()
-        self.owner.keep(operation, f"{self.command} {self.path}\n{self.headers}", body)
         application = APPLICATION.search(self.headers.get("User-Agent", ""))
+        caller = application[1] if application else ""
+        self.owner.keep(Request(operation, body, caller), f"{self.command} {self.path}\n{self.headers}")
         call = Call(
             operation,
             None,
-            application[1] if application else "",
+            caller,
             needed(self.headers.get("X-Amz-Target"), self.command, self.path, body),
         )
         action = self.owner.action_for(operation)
@@ -183,6 +186,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif action == "refuse-entry":
             status, headers, answer = self._forward(call, body)
             self._answer(status, headers, _with_first_entry_refused(answer))
+        elif action == "throttle-entry":
+            self._answer(*self._without_first_entry(call, body))
         elif action is None:
             self._answer(*self._forward(call, body))
         else:
@@ -235,6 +240,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             connection.close()
         self.owner.record(dataclasses.replace(call, status=answer[0]))
         return answer
+
+    def _without_first_entry(self, call: Call, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """`PutEvents` as a bus answers that has no room for the first entry."""
+        document = json.loads(body)
+        throttled = {"ErrorCode": "ThrottlingException", "ErrorMessage": "Injected"}
+        _, *others = document["Entries"]
+        status, headers, answer = 200, [("Content-Type", "application/x-amz-json-1.1")], b'{"Entries": []}'
+        if others:
+            status, headers, answer = self._forward(call, json.dumps(document | {"Entries": others}).encode())
+        taken = json.loads(answer)["Entries"]
+        return status, headers, json.dumps({"FailedEntryCount": 1, "Entries": [throttled, *taken]}).encode()
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)

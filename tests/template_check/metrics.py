@@ -24,7 +24,7 @@ NAMESPACE = "webhook-intake/${AWS::StackName}"
 # Sources: "Types of metrics for Lambda functions" in the Lambda developer guide, "Available CloudWatch metrics for Amazon
 # SQS" in the SQS developer guide, "Monitor CloudWatch metrics for HTTP APIs" in the API Gateway developer guide,
 # "DynamoDB metrics and dimensions" in the DynamoDB developer guide.
-LAMBDA = {"ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"}
+LAMBDA = {"ConcurrentExecutions", "Duration", "Errors", "Invocations", "IteratorAge", "Throttles"}
 SQS = {
     "ApproximateAgeOfOldestMessage",
     "ApproximateNumberOfMessagesDelayed",

@@ -18,6 +18,7 @@ UNIQUE = {
     "AWS::CloudWatch::Dashboard": ["DashboardName"],
     "AWS::CodeDeploy::Application": ["ApplicationName"],
     "AWS::DynamoDB::Table": ["TableName"],
+    "AWS::Events::EventBus": ["Name"],
     "AWS::Events::Rule": ["Name"],
     "AWS::IAM::ManagedPolicy": ["ManagedPolicyName"],
     "AWS::IAM::Role": ["RoleName"],

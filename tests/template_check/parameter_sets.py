@@ -31,6 +31,8 @@ SILENCE = "1d"
 # What a rule takes only with its provider.
 NEEDS_PROVIDER = {"NurtureCloudBaseUrl": "NurtureCloud", "NurtureCloudResyncBusinesses": "NurtureCloud"}
 DEFAULTS, EVERYTHING = "the defaults", "every option on"
+# What takes a resource's place.
+EXISTING = {"EventBusName": "orders"}
 
 Parameters = dict[str, Any]
 
@@ -47,6 +49,9 @@ def base_sets(template: Template) -> dict[str, Parameters]:
     options = OPTIONS | {f"{name}Silence": SILENCE for name in names}
     known = {name: value for name, value in options.items() if name in template.get("Parameters", {})}
     sets: dict[str, Parameters] = {DEFAULTS: {}, EVERYTHING: known}
+    sets[f"{EVERYTHING}, what may exist already"] = known | {
+        name: value for name, value in EXISTING.items() if name in template.get("Parameters", {})
+    }
     for name in names:
         alone = {other: "disabled" for other in names if other != name}
         possible = {option: value for option, value in known.items() if NEEDS_PROVIDER.get(option, name) == name}

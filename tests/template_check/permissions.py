@@ -18,11 +18,13 @@ from .resolve import Resolved, as_text
 CALLED = Path(__file__).with_name("called.json")
 
 # What AWS does under a function's role, so that the function itself never calls it.
-# Sources: "Lambda execution role", "Using Lambda with Amazon SQS", "Giving Lambda functions access to resources in an Amazon
+# Sources: "Lambda execution role", "Using Lambda with Amazon SQS", "Using AWS Lambda with Amazon DynamoDB", "Giving Lambda functions access to resources in an Amazon
 # VPC" and "Visualize Lambda function invocations using AWS X-Ray" in the Lambda developer guide; "Server-side encryption with
 # AWS KMS keys" of the services that keep data.
 FOR_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 FOR_A_QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+FOR_A_STREAM = {f"dynamodb:{action}" for action in ["DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"]}
+FOR_A_DESTINATION = {"sqs:SendMessage"}
 FOR_TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 FOR_A_KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
 # IAM knows no resources for these.
@@ -73,6 +75,8 @@ def roles_allow_what_was_called(resolved: Resolved, functions: dict[str, str], w
         binary: {tuple(each.split(" ")) for each in actions} for binary, actions in json.loads(CALLED.read_text()).items()
     }
     roles = resolved.of_type("AWS::IAM::Role")
+    existing = resolved.parameters.get("EventBusName")
+    bus = f"arn:${{AWS::Partition}}:events:${{AWS::Region}}:${{AWS::AccountId}}:event-bus/{existing}" if existing else "EventBus"
     for function, binary in functions.items():
         if function not in resolved.resources:
             continue
@@ -81,7 +85,7 @@ def roles_allow_what_was_called(resolved: Resolved, functions: dict[str, str], w
         if name not in roles:
             yield Problem(function, f"runs under {properties['Role']}, which is not a role of the template")
             continue
-        wanted = called.get(binary, set())
+        wanted = {(action, bus if resource == "EventBus" else resource) for action, resource in called.get(binary, set())}
         allowed = granted(documents(resolved, roles[name]))
         for action, resource in sorted(allowed - wanted - _by_aws(resolved, function, allowed)):
             yield Problem(name, f"allows {action} on {resource}, which {binary} never calls")
@@ -97,7 +101,10 @@ def _by_aws(resolved: Resolved, function: str, allowed: set[tuple[str, str]]) ->
     expected = {(action, group) for action in FOR_LOGS} | {(action, f"{group}:") for action in FOR_LOGS}
     for mapping in resolved.of_type("AWS::Lambda::EventSourceMapping").values():
         if function in (as_text(mapping["FunctionName"]) or ""):
-            expected |= {(action, _resource(mapping["EventSourceArn"])) for action in FOR_A_QUEUE}
+            reads = FOR_A_STREAM if (as_text(mapping["EventSourceArn"]) or "").endswith("StreamArn}") else FOR_A_QUEUE
+            expected |= {(action, _resource(mapping["EventSourceArn"])) for action in reads}
+            if set_aside := mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"):
+                expected |= {(action, _resource(set_aside)) for action in FOR_A_DESTINATION}
     if properties.get("TracingConfig", {}).get("Mode") == "Active":
         expected |= {(action, "*") for action in FOR_TRACES}
     if str(resolved.parameters.get("KmsKeyArn", "")):

@@ -24,6 +24,7 @@ IMMUTABLE: dict[str, tuple[list[str], str]] = {
         ["TableName", "KeySchema", "AttributeDefinitions", "LocalSecondaryIndexes", "GlobalSecondaryIndexes"],
         "its items, or the index",
     ),
+    "AWS::Events::EventBus": (["Name"], "the rules by which consumers receive events"),
     "AWS::S3::Bucket": (["BucketName"], "its objects"),
     "AWS::SNS::Topic": (["TopicName", "FifoTopic"], "its subscriptions"),
     "AWS::SQS::Queue": (["QueueName", "FifoQueue"], "the messages in it"),

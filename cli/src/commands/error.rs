@@ -19,7 +19,6 @@ use super::sample_events::sample_error::SampleError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
-use crate::doctor::directory::DirectoryError;
 use crate::key_files::KeyFileError;
 use crate::records::OpenRecordsError;
 use crate::repair::OpenRepairError;
@@ -45,9 +44,6 @@ pub enum CommandError {
     /// What was recorded.
     #[error(transparent)]
     Records(#[from] OpenRecordsError),
-    /// The checks of a data directory.
-    #[error(transparent)]
-    Doctor(#[from] DirectoryError),
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -101,6 +97,17 @@ pub enum CommandError {
     )]
     KeyInUse {
         /// When it was used last.
+        last: String,
+    },
+    /// A client whose account is in use, perhaps by another client of it.
+    #[error(
+        "account {account:?} had a delivery at {last}, from this client or another one with the same account, for the records \
+         do not tell them apart; let it change over first, or say --yes"
+    )]
+    AccountInUse {
+        /// The account.
+        account: String,
+        /// When it had its last delivery.
         last: String,
     },
     /// Nobody knows whether a key is in use.

@@ -3,6 +3,10 @@
 use serde::Serialize;
 use strum::IntoStaticStr;
 
+/// What to do about a part of a stack that was deleted by hand.
+#[cfg(feature = "aws")]
+pub const DELETED: &str = "docs/operations.md#a-part-that-was-deleted-by-hand says how it comes back";
+
 /// A check, and what it found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {

@@ -7,22 +7,21 @@ use intake_broker::AmqpBroker;
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::secrets::SecretText;
 use intake_providers::ProviderName;
+use intake_providers::registry::key_ring;
 use intake_sqlite::private_file::read_if_present;
 use intake_sqlite::{DataDirectory, DataDirectoryError, Database, OpenError, SqliteQueue, SqliteRecords};
 
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
-use super::{Call, broker, records};
+use super::{Call, broker, records, version};
 
 /// Checks a data directory. `call` says how to call the program for it.
 ///
 /// # Errors
-/// When there is no data directory, or its database can't be opened.
-pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DirectoryError> {
+/// When there is no data directory.
+pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DataDirectoryError> {
     let directory = DataDirectory::existing(path)?;
-    let database = Database::open(&directory.database())?;
-    let now = SystemClock.now();
-    let mut checks = vec![Check::well("program", format!("version {}", env!("CARGO_PKG_VERSION")))];
+    let mut checks = vec![version::program()];
     let is_served = is_served(&directory);
     checks.push(if is_served {
         Check::well("server", "it is running")
@@ -34,17 +33,40 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DirectoryE
     let texts = ProviderName::ALL.iter().map(|provider| (*provider, key_text(&directory, *provider, call)));
     let Judged { checks: key_checks, accounts } = keys::judge(texts.collect::<BTreeMap<_, _>>());
     checks.extend(key_checks);
-    checks.extend(authority(&directory, call));
+    for provider in ProviderName::ALL {
+        checks.extend(authority(&directory, *provider, call));
+    }
     for account in &accounts {
         checks.push(broker::check(&AmqpBroker, account).await);
     }
+    match Database::open(&directory.database()) {
+        Ok(database) => {
+            checks.push(version::data());
+            checks.extend(recorded(database, is_served).await);
+        }
+        // The error says what to do.
+        Err(error @ OpenError::UnknownFormat { .. }) => checks.push(Check::wrong(version::DATA, error.to_string())),
+        Err(error) => checks.push(Check::unknown(version::DATA, &error)),
+    }
+    Ok(checks)
+}
+
+/// What the database says.
+async fn recorded(database: Database, is_served: bool) -> Vec<Check> {
+    let now = SystemClock.now();
     let recorded = SqliteRecords::new(database.clone());
+    let mut checks = Vec::new();
+    let mut last = None;
     for provider in ProviderName::ALL {
         checks.push(match records::latest(&recorded, *provider, now).await {
-            Ok(latest) => records::silence(*provider, latest, None, now),
+            Ok(latest) => {
+                last = last.max(latest);
+                records::silence(*provider, latest, None, now)
+            }
             Err(error) => Check::unknown(format!("deliveries of {provider}"), &error),
         });
     }
+    checks.push(records::clock_since(last, now));
     match SqliteQueue::new(database).depth().await {
         Ok(depth) => {
             checks.push(queue(depth.queued, is_served));
@@ -56,18 +78,7 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DirectoryE
         Ok(outcomes) => checks.extend(outcomes),
         Err(error) => checks.push(Check::unknown("quarantine", &error)),
     }
-    Ok(checks)
-}
-
-/// Why a data directory can't be checked at all.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// The data directory.
-    #[error(transparent)]
-    DataDirectory(#[from] DataDirectoryError),
-    /// The database file.
-    #[error(transparent)]
-    Database(#[from] OpenError),
+    checks
 }
 
 /// Whether a server has claimed the directory.
@@ -99,9 +110,9 @@ fn key_text(directory: &DataDirectory, provider: ProviderName, call: Call<'_>) -
     }
 }
 
-fn authority(directory: &DataDirectory, call: Call<'_>) -> Option<Check> {
-    let path = directory.sterling_authority();
-    let add_client = format!("`{}` makes one", call("keys add sterling <CLIENT-ID>"));
+fn authority(directory: &DataDirectory, provider: ProviderName, call: Call<'_>) -> Option<Check> {
+    let path = directory.key_folder().join(key_ring(provider).authority_document()?.file);
+    let add_client = format!("`{}` makes one", call(&format!("keys add {provider} <CLIENT-ID>")));
     match read_if_present(&path) {
         // Without it there are no tokens, which the keys of the webhook say.
         Ok(None) => None,

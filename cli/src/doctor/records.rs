@@ -135,6 +135,18 @@ pub fn clock(offset_seconds: i64, whose: &str) -> Check {
         .remedy("set the clock, best by NTP; times in lists and what `explain` says of tokens are off until then")
 }
 
+/// Judges this machine's clock by the time at which a delivery was last received on it. It can't have been in the future.
+#[must_use]
+pub fn clock_since(last: Option<Timestamp>, now: Timestamp) -> Check {
+    let ahead = last.map_or(0, |last| last.unix_milliseconds().saturating_sub(now.unix_milliseconds()));
+    let ahead = Duration::from_millis(u64::try_from(ahead).unwrap_or(0));
+    if ahead.as_secs() <= CLOCK_TOLERANCE_SECONDS {
+        return Check::well("clock", "nothing was received later than it is now");
+    }
+    Check::wrong("clock", format!("a delivery was received {} later than it is now", in_words(ahead)))
+        .remedy("set the clock, best by NTP: it is behind, or it was ahead then; times in lists are off until then")
+}
+
 impl Check {
     fn with_remedy_if_wrong(self, remedy: &str) -> Self {
         if self.verdict.is_healthy() { self } else { self.remedy(remedy) }
@@ -188,6 +200,20 @@ mod tests {
         assert_eq!(clock(30, "AWS's").verdict, Verdict::Well);
         assert_eq!(clock(90, "AWS's").finding, "this machine's clock is 90 seconds behind AWS's");
         assert_eq!(clock(-7_200, "AWS's").finding, "this machine's clock is 2 hours ahead of AWS's");
+    }
+
+    #[test]
+    fn a_delivery_from_the_future_betrays_a_clock_that_was_put_back() {
+        for (last, verdict) in
+            [(None, Verdict::Well), (Some(at(1_000)), Verdict::Well), (Some(at(1_030)), Verdict::Well)]
+        {
+            assert_eq!(clock_since(last, at(1_000)).verdict, verdict);
+        }
+        let check = clock_since(Some(at(8_200)), at(1_000));
+        assert_eq!(
+            (check.verdict, check.finding.as_str()),
+            (Verdict::Wrong, "a delivery was received 2 hours later than it is now")
+        );
     }
 
     #[test]

@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use intake_aws::operator::{Schedule, Stack, StackRecords, Subscribers};
+use intake_aws::operator::{Schedule, Stack, StackRecords};
 use intake_broker::AmqpBroker;
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::ProviderName;
 use intake_providers::nurturecloud::resync::Credentials;
+use intake_providers::registry::key_ring;
 
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
-use super::{Call, broker, records};
-
-/// How a provider's secret is called in the template: its type's name and one of these.
-const SECRET_SUFFIXES: [&str; 2] = ["Secret", "VerificationSecret"];
+use super::{Call, alarms, broker, functions, records, version};
 
 /// Checks a deployed stack. `call` says how to call the program for it.
 pub async fn check(stack: &Stack, call: Call<'_>) -> Vec<Check> {
-    let mut checks = vec![Check::well("program", format!("version {}", env!("CARGO_PKG_VERSION")))];
+    let mut checks = vec![version::program()];
     checks.push(state(stack.status()));
+    checks.push(version::deployed(stack.output("Version")));
     checks.push(release(stack.parameter("Release")));
     checks.extend(stack.clock_offset_seconds().map(|offset| records::clock(offset, "AWS's")));
 
@@ -30,7 +29,9 @@ pub async fn check(stack: &Stack, call: Call<'_>) -> Vec<Check> {
     let enabled: Vec<ProviderName> = texts.keys().copied().collect();
     let Judged { checks: key_checks, accounts } = keys::judge(texts);
     checks.extend(key_checks);
-    checks.extend(authority(stack, call).await);
+    for provider in ProviderName::ALL {
+        checks.extend(authority(stack, *provider, call).await);
+    }
     checks.extend(resync(stack).await);
     for account in &accounts {
         checks.push(match stack.parameter("NowCertsSubnetIds") {
@@ -40,6 +41,14 @@ pub async fn check(stack: &Stack, call: Call<'_>) -> Vec<Check> {
             ),
             _ => broker::check(&AmqpBroker, account).await,
         });
+    }
+    match stack.functions().await {
+        Ok(found) => checks.extend(functions::judge(&found)),
+        Err(error) => checks.push(Check::unknown("functions", &error)),
+    }
+    match stack.event_sources().await {
+        Ok(found) => checks.extend(functions::event_sources(&found, stack.parameter("ProcessorMaximumConcurrency"))),
+        Err(error) => checks.push(Check::unknown("event source mappings", &error)),
     }
     match stack.schedules().await {
         Ok(schedules) => checks.extend(schedules.iter().map(schedule)),
@@ -57,7 +66,14 @@ pub async fn check(stack: &Stack, call: Call<'_>) -> Vec<Check> {
         Ok(number) => records::dead_letters(number),
         Err(error) => Check::unknown("dead letters", &error),
     });
-    checks.extend(alarms(stack).await);
+    match stack.alarms().await {
+        Ok(found) => checks.extend(alarms::judge(&found)),
+        Err(error) => checks.push(Check::unknown(alarms::ALARMS, &error)),
+    }
+    checks.push(match stack.subscribers().await {
+        Ok(subscribers) => alarms::told(subscribers),
+        Err(error) => Check::unknown(alarms::SUBSCRIBERS, &error),
+    });
     checks
 }
 
@@ -86,16 +102,13 @@ fn release(digest: Option<&str>) -> Check {
     }
 }
 
-/// The secret of a provider, if it is enabled.
+/// The secret by which a provider is verified, if it is enabled.
 async fn key_text(stack: &Stack, provider: ProviderName, call: Call<'_>) -> Option<KeyText> {
-    let logical_id = SECRET_SUFFIXES
-        .iter()
-        .map(|suffix| format!("{provider:?}{suffix}"))
-        .find(|logical_id| stack.find_resource(logical_id).is_some())?;
-    Some(match stack.secret_text(&logical_id).await {
+    let logical_id = key_ring(provider).verifying_document()?.secret;
+    Some(match stack.secret_text(logical_id).await {
         Ok(text) => KeyText::Read {
             place: format!("the secret {logical_id}"),
-            text,
+            text: text?,
             remedy: format!(
                 "`{}` puts it right, and docs/providers/{provider}.md says how",
                 call(&format!("keys add {provider}"))
@@ -105,24 +118,23 @@ async fn key_text(stack: &Stack, provider: ProviderName, call: Call<'_>) -> Opti
     })
 }
 
-async fn authority(stack: &Stack, call: Call<'_>) -> Option<Check> {
-    const SECRET: &str = "SterlingAuthoritySecret";
-    stack.find_resource(SECRET)?;
-    let text = match stack.secret_text(SECRET).await {
-        Ok(text) => text,
+/// The document of a provider's own authority, if it has one and is enabled.
+async fn authority(stack: &Stack, provider: ProviderName, call: Call<'_>) -> Option<Check> {
+    let logical_id = key_ring(provider).authority_document()?.secret;
+    let text = match stack.secret_text(logical_id).await {
+        Ok(text) => text?,
         Err(error) => return Some(Check::unknown(keys::AUTHORITY, &error)),
     };
-    let add_client = format!("`{}` makes one", call("keys add sterling <CLIENT-ID>"));
-    Some(keys::authority(text.reveal(), &format!("the secret {SECRET}"), &add_client))
+    let add_client = format!("`{}` makes one", call(&format!("keys add {provider} <CLIENT-ID>")));
+    Some(keys::authority(text.reveal(), &format!("the secret {logical_id}"), &add_client))
 }
 
 /// The credentials of the resync, if it is used.
 async fn resync(stack: &Stack) -> Option<Check> {
     const SECRET: &str = "NurtureCloudResyncSecret";
     const SUBJECT: &str = "credentials of the resync";
-    stack.find_resource(SECRET)?;
     Some(match stack.secret_text(SECRET).await {
-        Ok(text) => match Credentials::read(text.reveal()) {
+        Ok(text) => match Credentials::read(text?.reveal()) {
             Ok(_) => Check::well(SUBJECT, "they can be read"),
             Err(error) => Check::wrong(SUBJECT, format!("the secret {SECRET}: {error}"))
                 .remedy("docs/providers/nurturecloud.md says what belongs in it"),
@@ -175,57 +187,6 @@ fn look_back(value: &str) -> Option<Duration> {
     number.parse::<u64>().ok().map(|number| Duration::from_secs(number * seconds))
 }
 
-/// Which alarms are raised, and who is told.
-async fn alarms(stack: &Stack) -> Vec<Check> {
-    let mut checks = Vec::new();
-    match stack.alarms().await {
-        Ok(alarms) => {
-            let raised: Vec<_> = alarms.iter().filter(|alarm| alarm.is_raised).collect();
-            checks.extend(raised.iter().map(|alarm| {
-                let remedy = match alarm.description.as_str() {
-                    "" => "docs/operations.md#alarms-and-what-to-do",
-                    description => description,
-                };
-                Check::wrong(format!("alarm {}", alarm.name), "it is raised").remedy(remedy)
-            }));
-            let mute: Vec<&str> =
-                alarms.iter().filter(|alarm| !alarm.has_actions).map(|alarm| alarm.name.as_str()).collect();
-            if !mute.is_empty() {
-                checks.push(
-                    Check::wrong("alarms", format!("nobody is told when these are raised: {}", mute.join(", ")))
-                        .remedy("turn their actions on again, or deploy once more"),
-                );
-            }
-            if raised.is_empty() && mute.is_empty() {
-                checks.push(Check::well("alarms", format!("none of {} is raised", alarms.len())));
-            }
-        }
-        Err(error) => checks.push(Check::unknown("alarms", &error)),
-    }
-    checks.push(match stack.subscribers().await {
-        Ok(subscribers) => told(subscribers),
-        Err(error) => Check::unknown("subscribers of the alarms", &error),
-    });
-    checks
-}
-
-/// Judges who is told of the alarms.
-fn told(Subscribers { confirmed, unconfirmed }: Subscribers) -> Check {
-    let subject = "subscribers of the alarms";
-    match (confirmed, unconfirmed) {
-        (0, 0) => Check::wrong(subject, "nobody gets the alarms")
-            .remedy("deploy with AlarmEmail=<address>, or subscribe to the topic by other means"),
-        (0, _) => Check::wrong(subject, "nobody has confirmed the subscription, so nobody gets the alarms")
-            .remedy("open the link in the mail that AWS sent when the stack was deployed"),
-        (1, 0) => Check::well(subject, "one gets the alarms"),
-        (confirmed, 0) => Check::well(subject, format!("{confirmed} get the alarms")),
-        (confirmed, unconfirmed) => Check::notice(
-            subject,
-            format!("{confirmed} get the alarms, and {unconfirmed} have not confirmed their subscription"),
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::check::Verdict;
@@ -248,15 +209,6 @@ mod tests {
             ("DELETE_FAILED", Verdict::Wrong),
         ] {
             assert_eq!(state(status).verdict, verdict, "{status}");
-        }
-    }
-
-    #[test]
-    fn alarms_that_nobody_gets_are_wrong() {
-        for (confirmed, unconfirmed, verdict) in
-            [(0, 0, Verdict::Wrong), (0, 1, Verdict::Wrong), (1, 0, Verdict::Well), (2, 1, Verdict::Notice)]
-        {
-            assert_eq!(told(Subscribers { confirmed, unconfirmed }).verdict, verdict);
         }
     }
 }

@@ -5,8 +5,9 @@
 //! may not expect is an event that never comes. A record that can never be published stays the first one until the stream's
 //! own rules set it aside, which is for the caller to arrange and to watch.
 //!
-//! A batch of entries is put at a time. Entries that are throttled are put again until the time is up. An entry that the bus
-//! does not take is put again with its data as bytes, because EventBridge takes no integer beyond 64 bits and no deep nesting.
+//! A batch of entries is put at a time. Entries that are throttled, and all of a call that fails, are put again until the time is up:
+//! so the stream's tries are used up as slowly as the time passes while the bus is away. An entry that the bus does not take is put
+//! again with its data as bytes, because EventBridge takes no integer beyond 64 bits and no deep nesting.
 
 use std::time::Duration;
 
@@ -65,8 +66,6 @@ enum PublishError {
     Envelope(#[from] EnvelopeError),
     #[error("the item at {key} cannot be read as an event: {reason}; deploy the version that wrote it")]
     Unreadable { key: String, reason: String },
-    #[error(transparent)]
-    Bus(#[from] PortError),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("deadline reached; the stream goes on from this record")]
@@ -245,8 +244,8 @@ impl<S: PayloadReader, B: Bus> Publisher<S, B> {
         Ok(())
     }
 
-    /// Puts a batch, and returns what the bus does not take of it. What is throttled is put again until the time is up; a call that
-    /// fails as a whole was tried again by the bus.
+    /// Puts a batch, and returns what the bus does not take of it. What is throttled, or of which a failed call leaves nothing known,
+    /// is put again until the time is up.
     async fn put_until_settled(
         &self,
         batch: Batch,
@@ -259,7 +258,7 @@ impl<S: PayloadReader, B: Bus> Publisher<S, B> {
         while !left.is_empty() {
             let mut results = match timeout_at(stop_at, self.bus.put(&entries)).await {
                 Ok(Ok(results)) => results.into_iter(),
-                Ok(Err(error)) => return fail_first(left, refused, error.into()),
+                Ok(Err(error)) => vec![Err(Refusal::Busy(error))].into_iter(),
                 Err(_elapsed) => return fail_first(left, refused, PublishError::TimeUp),
             };
             let mut busy = (Vec::new(), Vec::new());

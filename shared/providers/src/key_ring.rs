@@ -50,6 +50,16 @@ pub trait KeyRing: Send + Sync {
     /// The documents, the one with the most authority first.
     fn documents(&self) -> &'static [KeyDocument];
 
+    /// The document by which the provider's deliveries are verified: the last one, which those before it vouch for.
+    fn verifying_document(&self) -> Option<&'static KeyDocument> {
+        self.documents().last()
+    }
+
+    /// The document of an authority of ours that the provider gets its credentials from, if there is one.
+    fn authority_document(&self) -> Option<&'static KeyDocument> {
+        self.documents().split_last().and_then(|(_, before)| before.first())
+    }
+
     /// Name of the stack's output with the URL of the provider's webhook, if it has one.
     fn webhook_output(&self) -> Option<&'static str>;
 

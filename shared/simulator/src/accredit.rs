@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::TEST_ACCOUNT;
 use crate::error::SimulatorError;
+use crate::examples::{ExampleDelivery, recorded};
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::made_up::{base64, json_body, json_file, random_hex, random_uuid};
@@ -177,6 +178,10 @@ impl Imitation for Imitated {
             Step::delivery("a body changed after signing", sign(&event, &job, "0")?.tampered(), Expected::refused(400)),
             Step::delivery("no signature", sign(&event, &job, "0")?.unsigned(), Expected::refused(400)),
         ])
+    }
+
+    fn examples(&self) -> Vec<ExampleDelivery> {
+        vec![ExampleDelivery::of_one(&["stored"], recorded!("accredit-badge-export"))]
     }
 
     fn webhook(&self) -> Option<&dyn ImitatedWebhook> {

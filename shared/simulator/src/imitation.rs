@@ -5,6 +5,7 @@ use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
 use crate::error::SimulatorError;
+use crate::examples::ExampleDelivery;
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::owed::{ExpectedAnswer, Situation, TestKey};
 use crate::samples::Samples;
@@ -46,6 +47,10 @@ pub trait Imitation: Send + Sync {
     fn demo(&self, _keys: &KeyFiles, _first: usize, _now: Timestamp) -> Result<Vec<Step>, SimulatorError> {
         Ok(Vec::new())
     }
+
+    /// Deliveries of which the examples of its envelopes are made, in the order in which they are processed. The first brings in an
+    /// event called `stored`, or for a provider of entities `created`.
+    fn examples(&self) -> Vec<ExampleDelivery>;
 
     /// How it calls us, if it does.
     fn webhook(&self) -> Option<&dyn ImitatedWebhook>;

@@ -2,6 +2,7 @@
 
 pub mod contract;
 pub mod error;
+pub mod examples;
 pub mod imitation;
 pub mod key_files;
 pub mod made_up;

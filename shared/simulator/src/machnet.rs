@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TEST_ACCOUNT;
 use crate::error::SimulatorError;
+use crate::examples::{ExampleDelivery, recorded};
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::made_up::{json_body, json_file, random_hex, secret_bytes};
@@ -180,6 +181,15 @@ impl Imitation for Imitated {
             Step::delivery("a body changed after signing", sign(event.clone()).tampered(), Expected::refused(409)),
             Step::delivery("no signature", sign(event).unsigned(), Expected::refused(401)),
         ])
+    }
+
+    fn examples(&self) -> Vec<ExampleDelivery> {
+        let body = recorded!("machnet-current");
+        vec![
+            ExampleDelivery::of_one(&["stored"], body),
+            ExampleDelivery::of_one(&["repeat"], body.replace("3f0d6c1e", "4a1e7d2f")),
+            ExampleDelivery::of_one(&["conflict"], body.replace("9c1b2a70", "1d2c3b4a")),
+        ]
     }
 
     fn webhook(&self) -> Option<&dyn ImitatedWebhook> {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::TEST_ACCOUNT;
 use crate::error::SimulatorError;
+use crate::examples::{ExampleDelivery, recorded};
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::made_up::{json_body, json_file, random_hex, random_uuid};
@@ -244,6 +245,26 @@ impl Imitation for Imitated {
                 Expected::refused(401),
             ),
         ])
+    }
+
+    fn examples(&self) -> Vec<ExampleDelivery> {
+        let current = recorded!("nurturecloud-agent-current");
+        let merged = recorded!("nurturecloud-agent-deleted");
+        // The same without what the agent was merged into.
+        let deleted = match (merged.split_once(",\n    \"mergedInto\""), merged.rsplit_once("\n  }\n}")) {
+            (Some((start, _)), Some((_, end))) => format!("{start}\n  }}\n}}{end}"),
+            _ => String::new(),
+        };
+        let renamed = current.replace("Current", "Updated").replace("Ada", "Augusta Ada");
+        let late = renamed.replace("Augusta Ada", "A. A.");
+        vec![
+            ExampleDelivery::of_one(&["created"], current),
+            ExampleDelivery::of_one(&["changed"], renamed),
+            ExampleDelivery::of_one(&["deleted"], deleted),
+            ExampleDelivery::of_one(&["late"], late),
+            ExampleDelivery::of_one(&["revived"], current),
+            ExampleDelivery::of_one(&["merged"], merged),
+        ]
     }
 
     fn webhook(&self) -> Option<&dyn ImitatedWebhook> {

@@ -19,6 +19,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use crate::error::SimulatorError;
+use crate::examples::{ExampleDelivery, recorded};
 use crate::imitation::{ImitatedWebhook, Imitation};
 use crate::key_files::{KeyFiles, KeyName, KeyPurpose, NewKeyFile};
 use crate::made_up::{json_body, json_file, random_hex};
@@ -320,6 +321,11 @@ impl Imitation for Imitated {
             ),
             Step::delivery("no token", with("", &batch).unsigned(), Expected::refused(401)),
         ])
+    }
+
+    fn examples(&self) -> Vec<ExampleDelivery> {
+        let body = recorded!("sterling-eventbatch").into();
+        vec![ExampleDelivery { names: &["stored", "second-of-batch"], headers: Vec::new(), body }]
     }
 
     fn webhook(&self) -> Option<&dyn ImitatedWebhook> {

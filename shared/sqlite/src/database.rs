@@ -135,6 +135,9 @@ pub enum OpenError {
 }
 
 impl Database {
+    /// The format of the files that this release writes.
+    pub const FORMAT: i64 = SCHEMA.format;
+
     /// Opens a database file, creates it if it is missing, and brings it up to date if an earlier release wrote it.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! What erases on a deployed stack.
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::Client;
 use intake_pipeline::delivery_record::DeliveryRecords as _;
 use intake_pipeline::erasure::{Eraser, RecordTombstone, Tombstone};
 use intake_pipeline::ledger::{Ledger as _, PutOutcome};
@@ -41,10 +40,9 @@ impl StackEraser {
     }
 
     fn of(config: &SdkConfig, events_table: String, entities_table: String, bucket: String) -> Self {
-        let client = Client::new(config);
         Self {
-            ledger: DynamoLedger::new(client.clone(), events_table.clone(), entities_table, LEDGER_CONTENTION),
-            delivery_records: DynamoDeliveryRecords::new(client, events_table),
+            ledger: DynamoLedger::new(config, events_table.clone(), entities_table, LEDGER_CONTENTION),
+            delivery_records: DynamoDeliveryRecords::new(config, events_table, LEDGER_CONTENTION),
             objects: LazyClient::new(config.clone(), OPERATOR),
             bucket,
         }

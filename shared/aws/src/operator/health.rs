@@ -4,7 +4,6 @@ use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_scheduler::types::ScheduleState;
 use aws_sdk_sqs::types::QueueAttributeName;
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::secrets::SecretText;
 
 use super::stack::Stack;
 use super::stack_error::StackError;
@@ -14,7 +13,6 @@ const DESCRIBE_ALARMS: &str = "cloudwatch DescribeAlarms";
 const LIST_SUBSCRIPTIONS: &str = "sns ListSubscriptionsByTopic";
 const GET_SCHEDULE: &str = "scheduler GetSchedule";
 const GET_QUEUE_ATTRIBUTES: &str = "sqs GetQueueAttributes";
-const GET_SECRET_VALUE: &str = "secretsmanager GetSecretValue";
 
 /// Maximum number of alarms that one call describes by name.
 const MAX_ALARMS_PER_CALL: usize = 100;
@@ -28,8 +26,19 @@ pub struct Alarm {
     pub description: String,
     /// Whether it is in alarm.
     pub is_raised: bool,
-    /// Whether its actions are on, so that somebody is told.
+    /// Whether its actions are on.
+    pub is_enabled: bool,
+    /// Whether it has an action for when it is raised.
     pub has_actions: bool,
+}
+
+/// The alarms of the stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    /// Those that CloudWatch has.
+    pub found: Vec<Alarm>,
+    /// The names of those that the stack lists and CloudWatch does not have.
+    pub missing: Vec<String>,
 }
 
 /// Who is told of the alarms.
@@ -57,10 +66,11 @@ impl Stack {
     ///
     /// # Errors
     /// When CloudWatch doesn't answer.
-    pub async fn alarms(&self) -> Result<Vec<Alarm>, StackError> {
+    pub async fn alarms(&self) -> Result<Alarms, StackError> {
         let client = aws_sdk_cloudwatch::Client::new(self.config());
-        let names: Vec<String> = self.resources_of_type("AWS::CloudWatch::Alarm").map(str::to_owned).collect();
-        let mut alarms = Vec::new();
+        let mut names: Vec<String> =
+            self.resources_of_type("AWS::CloudWatch::Alarm").map(|(_, name)| name.to_owned()).collect();
+        let mut found = Vec::new();
         for names in names.chunks(MAX_ALARMS_PER_CALL) {
             let described = client
                 .describe_alarms()
@@ -69,14 +79,16 @@ impl Stack {
                 .send()
                 .await
                 .map_err(|error| port_error(DESCRIBE_ALARMS, &error))?;
-            alarms.extend(described.metric_alarms().iter().map(|alarm| Alarm {
+            found.extend(described.metric_alarms().iter().map(|alarm| Alarm {
                 name: alarm.alarm_name().unwrap_or_default().to_owned(),
                 description: alarm.alarm_description().unwrap_or_default().to_owned(),
                 is_raised: alarm.state_value() == Some(&StateValue::Alarm),
-                has_actions: alarm.actions_enabled().unwrap_or(true),
+                is_enabled: alarm.actions_enabled().unwrap_or(true),
+                has_actions: !alarm.alarm_actions().is_empty(),
             }));
         }
-        Ok(alarms)
+        names.retain(|name| found.iter().all(|alarm| alarm.name != *name));
+        Ok(Alarms { found, missing: names })
     }
 
     /// Who is told of the alarms.
@@ -109,7 +121,7 @@ impl Stack {
     pub async fn schedules(&self) -> Result<Vec<Schedule>, StackError> {
         let client = aws_sdk_scheduler::Client::new(self.config());
         let mut schedules = Vec::new();
-        for name in self.resources_of_type("AWS::Scheduler::Schedule") {
+        for (_, name) in self.resources_of_type("AWS::Scheduler::Schedule") {
             let found =
                 client.get_schedule().name(name).send().await.map_err(|error| port_error(GET_SCHEDULE, &error))?;
             schedules.push(Schedule {
@@ -142,19 +154,36 @@ impl Stack {
         };
         Ok(number(&waiting)?.saturating_add(number(&in_flight)?))
     }
+}
 
-    /// The current text of a secret of the stack.
-    ///
-    /// # Errors
-    /// When Secrets Manager doesn't answer, or there is no such secret.
-    pub async fn secret_text(&self, logical_id: &str) -> Result<SecretText, StackError> {
-        let value = aws_sdk_secretsmanager::Client::new(self.config())
-            .get_secret_value()
-            .secret_id(self.resource(logical_id)?)
-            .send()
-            .await
-            .map_err(|error| port_error(GET_SECRET_VALUE, &error))?;
-        let text = value.secret_string.ok_or_else(|| PortError::of(GET_SECRET_VALUE, "the secret is binary"))?;
-        Ok(SecretText::new(text))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_service::{Reply, TestService};
+
+    #[tokio::test]
+    async fn an_alarm_is_known_by_whether_its_actions_are_on_whether_it_has_any_and_whether_it_is_there() {
+        let member = |name: &str, more: &str| {
+            format!("<member><AlarmName>{name}</AlarmName><StateValue>OK</StateValue>{more}</member>")
+        };
+        let action = "<AlarmActions><member>arn:aws:sns:eu-west-1:1:topic</member></AlarmActions>";
+        let alarms = [
+            member("hooks-quiet", &format!("<ActionsEnabled>true</ActionsEnabled>{action}")),
+            member("hooks-off", &format!("<ActionsEnabled>false</ActionsEnabled>{action}")),
+            member("hooks-bare", "<ActionsEnabled>true</ActionsEnabled><AlarmActions/>"),
+        ];
+        let body = format!(
+            "<DescribeAlarmsResponse><DescribeAlarmsResult><MetricAlarms>{}</MetricAlarms></DescribeAlarmsResult></DescribeAlarmsResponse>",
+            alarms.concat()
+        );
+        let service = TestService::replying(&[Reply::Answer { status: 200, body }]);
+        let resources = ["quiet", "off", "bare", "gone"].map(|name| (name, format!("hooks-{name}")));
+        let resources: Vec<_> =
+            resources.iter().map(|(id, name)| (*id, name.as_str(), "AWS::CloudWatch::Alarm")).collect();
+        let Alarms { found, missing } = Stack::of(service.config(), &resources).alarms().await.unwrap();
+        let found: Vec<_> =
+            found.iter().map(|alarm| (alarm.name.as_str(), alarm.is_enabled, alarm.has_actions)).collect();
+        assert_eq!(found, [("hooks-quiet", true, true), ("hooks-off", false, true), ("hooks-bare", true, false)]);
+        assert_eq!(missing, ["hooks-gone"]);
     }
 }

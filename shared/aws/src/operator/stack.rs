@@ -22,7 +22,7 @@ pub struct Stack {
     name: String,
     status: String,
     resources: BTreeMap<String, String>,
-    /// The type of each resource, by its physical id.
+    /// The type of each resource.
     types: BTreeMap<String, String>,
     clock: ServerClock,
     parameters: BTreeMap<String, String>,
@@ -79,7 +79,7 @@ impl Stack {
             for resource in existing {
                 let id = resource.physical_resource_id();
                 resources.extend(pair(resource.logical_resource_id(), id));
-                types.extend(pair(id, resource.resource_type()));
+                types.extend(pair(resource.logical_resource_id(), resource.resource_type()));
             }
         }
         Ok(Self { config, name: name.to_owned(), status, resources, types, clock, parameters, outputs })
@@ -117,9 +117,10 @@ impl Stack {
         Ok(SecretDocument::with(&self.config, self.resource(logical_id)?))
     }
 
-    /// The physical ids of all resources of a type, such as `AWS::SQS::Queue`.
-    pub fn resources_of_type<'a>(&'a self, resource_type: &'a str) -> impl Iterator<Item = &'a str> {
-        self.types.iter().filter(move |(_, found)| *found == resource_type).map(|(id, _)| id.as_str())
+    /// The logical and the physical id of each resource of a type, such as `AWS::SQS::Queue`.
+    pub fn resources_of_type<'a>(&'a self, resource_type: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let of_type = self.types.iter().filter(move |(_, found)| *found == resource_type);
+        of_type.filter_map(|(logical_id, _)| Some((logical_id.as_str(), self.find_resource(logical_id)?)))
     }
 
     /// The state of the stack itself, such as `UPDATE_COMPLETE`.
@@ -171,6 +172,26 @@ fn not_deployed(status: &str) -> Option<&'static str> {
             "it was deleted; its tables and its bucket are kept, and docs/operations.md says how to deploy again onto them",
         ),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+impl Stack {
+    /// A stack of these resources: of each its logical id, its physical id and its type.
+    pub(super) fn of(config: SdkConfig, resources: &[(&str, &str, &str)]) -> Self {
+        let by_logical_id = |value: fn(&(&str, &str, &str)) -> String| {
+            resources.iter().map(|resource| (resource.0.to_owned(), value(resource))).collect()
+        };
+        Self {
+            config,
+            name: "hooks".to_owned(),
+            status: "CREATE_COMPLETE".to_owned(),
+            resources: by_logical_id(|(_, physical_id, _)| (*physical_id).to_owned()),
+            types: by_logical_id(|(_, _, resource_type)| (*resource_type).to_owned()),
+            clock: ServerClock::default(),
+            parameters: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        }
     }
 }
 

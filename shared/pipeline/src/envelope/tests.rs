@@ -1,5 +1,6 @@
 use super::*;
 
+mod asyncapi;
 mod compatibility;
 mod rules;
 mod schemas;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantArray};
 
 macro_rules! provider_name {
-    ($($(#[$doc:meta])* $provider:ident = $module:ident ($source:ident),)+) => {
+    ($($(#[doc = $doc:literal])* $provider:ident = $module:ident ($source:ident),)+) => {
         /// A company whose events we receive. The name is part of queue messages, of every event's partition key and of metrics, so
         /// it never changes once it is in use.
         #[derive(
@@ -18,7 +18,7 @@ macro_rules! provider_name {
             parse_err_fn = unknown_provider
         )]
         pub enum ProviderName {
-            $($(#[$doc])* $provider,)+
+            $($(#[doc = $doc])* $provider,)+
         }
 
         impl ProviderName {
@@ -27,6 +27,14 @@ macro_rules! provider_name {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$provider => stringify!($module),)+
+                }
+            }
+
+            /// What it sends us, in the words of the list.
+            #[must_use]
+            pub const fn summary(self) -> &'static str {
+                match self {
+                    $(Self::$provider => concat!($($doc),*).trim_ascii(),)+
                 }
             }
 

@@ -7,6 +7,8 @@ use intake_providers::authentic::KeptHeader;
 use intake_providers::delivery::Delivery;
 use intake_providers::digest::Sha256Digest;
 use intake_providers::registry::Settings;
+use intake_simulator::IMITATIONS;
+use intake_simulator::examples::ExampleDelivery;
 use tokio::time::Instant;
 
 use super::*;
@@ -89,74 +91,16 @@ fn kept(name: &str, value: &str) -> KeptHeader {
     KeptHeader { name: name.to_owned(), value: value.as_bytes().to_vec() }
 }
 
-macro_rules! recorded {
-    ($name:literal) => {
-        include_str!(concat!("../../../../providers/tests/payloads/", $name, ".json"))
-    };
-}
-
-/// Every kind of envelope by the name of its example, from recorded deliveries where there are some.
+/// Every kind of envelope by the name of its example, from the deliveries that the providers' imitations have for it.
 pub(super) async fn stories() -> Vec<(String, String)> {
     let mut stories = Vec::new();
-    for provider in ProviderName::ALL {
-        let mut world = World::default();
-        let mut tell = |name: &str, envelopes: Vec<String>| {
-            let [envelope] = &envelopes[..] else { panic!("{name} has {} envelopes", envelopes.len()) };
-            stories.push((format!("{provider}-{name}"), envelope.clone()));
-        };
-        match provider {
-            ProviderName::Accredit => {
-                tell("stored", world.sent(*provider, &[], recorded!("accredit-badge-export")).await)
-            }
-            ProviderName::Machnet => {
-                let body = recorded!("machnet-current");
-                tell("stored", world.sent(*provider, &[], body).await);
-                tell("repeat", world.sent(*provider, &[], body.replace("3f0d6c1e", "4a1e7d2f")).await);
-                tell("conflict", world.sent(*provider, &[], body.replace("9c1b2a70", "1d2c3b4a")).await);
-            }
-            ProviderName::NowCerts => {
-                let id = ("amqp-message-id", "9d1f6a4e");
-                let properties = [
-                    ("content-type", "application/json"),
-                    ("amqp-type", "PolicyUpdated"),
-                    ("amqp-queue", "events.agency"),
-                    ("amqp-exchange", "agency"),
-                    ("amqp-routing-key", "policy.updated"),
-                    ("amqp-timestamp", "1795253400"),
-                ];
-                let policy = r#"{"Event":"PolicyUpdated","Id":"policy-1","Premium":1234.50}"#;
-                let with_id = |body| ([&properties[..], &[id]].concat(), body);
-                for (name, (headers, body)) in [
-                    ("stored", with_id(policy)),
-                    ("conflict", with_id(r#"{"Event":"PolicyUpdated","Id":"policy-1","Premium":1300}"#)),
-                    ("without-id", (properties.to_vec(), policy)),
-                    ("repeat", (properties.to_vec(), policy)),
-                    ("text", (vec![("content-type", "text/plain")], "Premium: 1234.50")),
-                ] {
-                    tell(name, world.sent(*provider, &headers, body).await);
-                }
-                let large = format!(r#"{{"Event":"PolicyUpdated","Document":"{}"}}"#, "A".repeat(MAX_ENVELOPE_BYTES));
-                tell("large", world.sent(*provider, &properties, large).await);
-            }
-            ProviderName::NurtureCloud => {
-                let current = recorded!("nurturecloud-agent-current");
-                let merged = recorded!("nurturecloud-agent-deleted");
-                let (start, end) = (merged.find(",\n    \"mergedInto\"").unwrap(), merged.find("\n  }\n}").unwrap());
-                let deleted = format!("{}{}", &merged[..start], &merged[end..]);
-                let renamed = current.replace("Current", "Updated").replace("Ada", "Augusta Ada");
-                tell("created", world.sent(*provider, &[], current).await);
-                tell("changed", world.sent(*provider, &[], renamed.clone()).await);
-                tell("deleted", world.sent(*provider, &[], deleted).await);
-                tell("late", world.sent(*provider, &[], renamed.replace("Augusta Ada", "A. A.")).await);
-                tell("revived", world.sent(*provider, &[], current).await);
-                tell("merged", world.sent(*provider, &[], merged).await);
-            }
-            ProviderName::Sterling => {
-                let envelopes = world.sent(*provider, &[], recorded!("sterling-eventbatch")).await;
-                let [first, second] = envelopes.try_into().unwrap();
-                tell("stored", vec![first]);
-                tell("second-of-batch", vec![second]);
-            }
+    for imitation in IMITATIONS {
+        let (provider, mut world) = (imitation.name(), World::default());
+        for ExampleDelivery { names, headers, body } in imitation.examples() {
+            let envelopes = world.sent(provider, &headers, body).await;
+            assert_eq!(envelopes.len(), names.len(), "{provider}: {names:?} are {envelopes:#?}");
+            let names = names.iter().map(|name| format!("{provider}-{name}"));
+            stories.extend(names.zip(envelopes));
         }
     }
     stories
