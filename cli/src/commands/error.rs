@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use intake_outbound::signing_secrets::SecretError;
 use intake_pipeline::delivery_record::ReadBodyError;
+use intake_pipeline::erasure::ErasureError;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue_message::MessageError;
 use intake_pipeline::records::ReadEventDataError;
@@ -23,6 +24,7 @@ use crate::forwarding::ForwardingError;
 use crate::key_files::KeyFileError;
 use crate::records::OpenRecordsError;
 use crate::repair::OpenRepairError;
+use crate::replay_target::OpenTargetError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::stored_document::DocumentError;
 
@@ -59,6 +61,15 @@ pub enum CommandError {
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// An erasure.
+    #[error(transparent)]
+    Erasure(#[from] ErasureError),
+    /// Where a replay goes.
+    #[error(transparent)]
+    ReplayTarget(#[from] OpenTargetError),
+    /// A replay that goes nowhere.
+    #[error("nobody said where to send the events; say --to with a url, or --stack for its event bus")]
+    NowhereToReplay,
     /// What is put right.
     #[error(transparent)]
     Repair(#[from] OpenRepairError),

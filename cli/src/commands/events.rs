@@ -14,7 +14,7 @@ use super::listing::{Extent, ListUnless, Selection, TAIL_HELP};
 
 mod follow;
 mod list;
-mod row;
+pub(super) mod row;
 mod show;
 
 pub(super) const EXAMPLES: &str = "\

@@ -179,6 +179,11 @@ pub struct EventEnvelope {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "String", extend("format" = "uri-reference")))]
     entitycontentref: Option<String>,
+    /// Present if an operator has the event sent again: the name of the replay. The `id` is the one that the event was sent with at
+    /// first, so a consumer that drops what it knows drops a replay, unless it makes an exception for this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String", length(min = 1)))]
+    replay: Option<String>,
     /// What only this provider's events say.
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
@@ -287,15 +292,23 @@ impl PayloadLocation {
 pub struct EnvelopeWriter<S> {
     payloads: S,
     location: PayloadLocation,
+    replay: Option<String>,
 }
 
 impl<S: PayloadReader> EnvelopeWriter<S> {
     /// A writer that fetches data from this store, and says that it is there.
     pub const fn new(payloads: S, location: PayloadLocation) -> Self {
-        Self { payloads, location }
+        Self { payloads, location, replay: None }
     }
 
-    /// The envelope of an entry; `None` for one that consumers don't receive.
+    /// The same, of envelopes that are sent again, in a replay of this name.
+    #[must_use]
+    pub fn in_replay(self, name: String) -> Self {
+        Self { replay: Some(name), ..self }
+    }
+
+    /// The envelope of an entry; `None` for one that consumers don't receive. An event whose data were erased is one of those: an
+    /// envelope without them would say that it has none.
     ///
     /// # Errors
     /// [`EnvelopeError`].
@@ -313,6 +326,7 @@ impl<S: PayloadReader> EnvelopeWriter<S> {
             EventData::Elsewhere { same_data_as } => {
                 return Err(EnvelopeError::DataElsewhere { same_data_as: same_data_as.clone() });
             }
+            EventData::Erased { .. } => return Ok(None),
         };
         if written.text.len() > self.location.max_bytes() {
             return Err(EnvelopeError::TooLarge { bytes: written.text.len() });
@@ -386,6 +400,7 @@ impl<S: PayloadReader> EnvelopeWriter<S> {
             Some(EventData::Elsewhere { same_data_as }) => {
                 return Err(EnvelopeError::DataElsewhere { same_data_as: same_data_as.clone() });
             }
+            Some(EventData::Erased { .. }) => (None, None),
         };
         let extensions = event_form(event.provider).extensions.iter();
         let of_provider = extensions
@@ -413,6 +428,7 @@ impl<S: PayloadReader> EnvelopeWriter<S> {
             mergedinto: change.and_then(|change| change.merged_into.as_ref()).map(entity_name),
             entitycontent,
             entitycontentref,
+            replay: self.replay.as_deref().map(text::string),
             of_provider: of_provider.collect(),
             content,
         })
@@ -425,6 +441,11 @@ impl<S: PayloadReader> EnvelopeWriter<S> {
             None => Ok((Some(text::json(&String::from_utf8_lossy(&self.payloads.get(key).await?))), None)),
         }
     }
+}
+
+/// Whether consumers receive an entry: an event that is stored, a repeat or a conflict, unless its data were erased.
+pub(crate) fn is_sent(entry: &Entry) -> bool {
+    sent(entry).is_some() && entry.erased_at().is_none()
 }
 
 /// The event of an entry that consumers receive, and its outcome.

@@ -244,6 +244,22 @@ impl Database {
         self.run(operation, TransactionBehavior::Deferred, work).await
     }
 
+    /// Writes the file again without what was deleted or replaced in it, and empties the write-ahead log.
+    pub(crate) async fn rewrite(&self, operation: &'static str) -> Result<(), PortError> {
+        let connection = Arc::clone(&self.connection);
+        let run = move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            connection.execute_batch("VACUUM")?;
+            // The answer says whether a reader was in the way.
+            let is_busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+            if is_busy == 0 { Ok(()) } else { Err(WorkError::Busy) }
+        };
+        match tokio::task::spawn_blocking(run).await {
+            Ok(result) => result.map_err(|error: WorkError| PortError::new(operation, &error)),
+            Err(error) => Err(PortError::new(operation, &error)),
+        }
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -284,6 +300,10 @@ pub(crate) enum WorkError {
     RepeatedKey { partition: String, sort: String },
     #[error("the payload {0} is missing")]
     NoPayload(String),
+    #[error(
+        "another process reads the file, which still holds what was erased; run the command again when that is done"
+    )]
+    Busy,
 }
 
 /// Sets up the connection, creates the tables in a new file, upgrades an earlier format, and returns the file's format.

@@ -210,7 +210,7 @@ fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPu
         }
         (Condition::NotReleased, None) => true,
         (Condition::NotReleased, Some((entry, _))) => {
-            matches!(entry, Entry::Quarantine(entry) if entry.released.is_none())
+            matches!(entry, Entry::Quarantine(entry) if entry.released.is_none() && entry.erased_at().is_none())
         }
         (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == *version,
         // DynamoDB fails such a put too, and returns no item.
@@ -285,7 +285,7 @@ mod tests {
     use std::sync::Arc;
 
     use intake_pipeline::ledger::{
-        AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, TimeIndex,
+        AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, QuarantinedContent, TimeIndex,
     };
     use intake_pipeline::payloads::PayloadKey;
     use intake_providers::account::AccountName;
@@ -365,8 +365,7 @@ mod tests {
             outcome: Outcome::Quarantined,
             provider: ProviderName::Accredit,
             reason: "the content is not JSON".to_owned(),
-            document: "{}".to_owned(),
-            data: None,
+            content: QuarantinedContent::Kept { document: "{}".to_owned(), data: None },
             occurrence: occurrence(at(seconds)),
             received_at: at(seconds),
             quarantined_again_at: None,

@@ -4,6 +4,7 @@ mod data_directory;
 mod database;
 mod dead_letters;
 mod delivery_records;
+mod eraser;
 mod key_file;
 mod lease;
 mod ledger;
@@ -21,6 +22,7 @@ pub use data_directory::{AnnouncedAddress, DEFAULT_PATH, DataDirectory, DataDire
 pub use database::{Database, OpenError};
 pub use dead_letters::SqliteDeadLetters;
 pub use delivery_records::SqliteDeliveryRecords;
+pub use eraser::SqliteEraser;
 pub use key_file::KeyFile;
 pub use lease::FileLease;
 pub use ledger::SqliteLedger;
