@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::Accredit;
 use crate::account::AccountName;
+use crate::key_ring::KeyDocument;
 use crate::key_ring::change::Circumstances;
 use crate::key_ring::error::KeyRingError;
 use crate::key_ring::guide::{Guide, Input, KeyOption, REPLACE};
 use crate::key_ring::key_list::{ListedKeys, NewEntry};
 use crate::key_ring::new_key::NewKey;
-use crate::key_ring::KeyDocument;
 use crate::provider::Provider as _;
 use crate::signature::KeyFingerprint;
 use crate::signature::rsa_padding::Padding;
@@ -91,9 +91,9 @@ mod tests {
 
     use super::*;
     use crate::key_ring::change::{Change, Removal};
-    use crate::key_ring::{Documents, KeyRing as _};
     use crate::key_ring::listing::KeyState;
     use crate::key_ring::new_key::{GivenOptions, KeyInput};
+    use crate::key_ring::{Documents, KeyRing as _};
     use crate::testing::circumstances;
 
     fn file(name: &str) -> Vec<u8> {

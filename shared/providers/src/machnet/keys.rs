@@ -7,12 +7,12 @@ use zeroize::Zeroizing;
 
 use super::Machnet;
 use crate::account::AccountName;
+use crate::key_ring::KeyDocument;
 use crate::key_ring::change::{Circumstances, Made};
 use crate::key_ring::error::KeyRingError;
 use crate::key_ring::guide::{Guide, Input, KeyOption, REPLACE};
 use crate::key_ring::key_list::{ListedKeys, NewEntry};
 use crate::key_ring::new_key::NewKey;
-use crate::key_ring::KeyDocument;
 use crate::oauth::serialize_exposed;
 use crate::provider::Provider as _;
 use crate::signature::KeyFingerprint;
@@ -83,8 +83,8 @@ fn made() -> Result<SecretString, KeyRingError> {
 mod tests {
     use super::*;
     use crate::key_ring::change::{Change, Removal};
-    use crate::key_ring::{Documents, KeyRing as _};
     use crate::key_ring::new_key::{GivenOptions, KeyInput};
+    use crate::key_ring::{Documents, KeyRing as _};
     use crate::testing::circumstances;
 
     const SECRET: &str = "7c1f0c6fd4f34c0e9b1f8a52d0f5a1be";

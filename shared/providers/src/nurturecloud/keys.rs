@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::NurtureCloud;
 use crate::account::AccountName;
 use crate::digest::Sha256Digest;
+use crate::key_ring::KeyDocument;
 use crate::key_ring::change::{Circumstances, Made};
 use crate::key_ring::error::KeyRingError;
 use crate::key_ring::guide::{Guide, Input, REPLACE};
 use crate::key_ring::key_list::{ListedKeys, NewEntry};
 use crate::key_ring::new_key::NewKey;
-use crate::key_ring::KeyDocument;
 use crate::path_secret::{PathSecret, PathSecretHash};
 use crate::provider::Provider as _;
 use crate::signature::KeyFingerprint;
@@ -23,7 +23,8 @@ struct Entry<'a> {
 
 impl ListedKeys for NurtureCloud {
     type Key = PathSecretHash;
-    const DOCUMENT: &'static [KeyDocument; 1] = &[KeyDocument { file: "nurturecloud.json", secret: "NurtureCloudSecret" }];
+    const DOCUMENT: &'static [KeyDocument; 1] =
+        &[KeyDocument { file: "nurturecloud.json", secret: "NurtureCloudSecret" }];
     const WEBHOOK_OUTPUT: &'static str = "NurtureCloudWebhookUrl";
     const GUIDE: Guide = Guide {
         about: "Make a secret URL for NurtureCloud to deliver to, and print it, once",
