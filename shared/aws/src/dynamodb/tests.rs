@@ -684,7 +684,8 @@ async fn an_hour_that_cannot_be_noted_is_not_written_in_more_shards() {
     let service = TestService::replying(&[hot_index(), failure, done()]);
     let [event, ..] = three_puts();
     assert_eq!(put(&service, &[event]).await.unwrap(), PutOutcome::Done);
-    assert_eq!(buckets(&service), [&time_index().time_bucket, "time-shards", &time_index().time_bucket]);
+    let base = time_index().time_bucket;
+    assert_eq!(buckets(&service), [base.as_str(), "time-shards", base.as_str()]);
 }
 
 #[tokio::test]
