@@ -71,6 +71,8 @@ SLOWEST_FILES = [
     "test_nurturecloud.py",
     "test_rotation.py",
     "test_local_aws.py",
+    "test_operator_permissions.py",
+    "test_seven_requests.py",
 ]
 
 

@@ -243,12 +243,13 @@ def message(one: Usage, many: Usage) -> dict[str, Any]:
 
 
 def check(found: Measured) -> None:
-    """Compares measurements with the file, or writes them to it if the environment says so."""
+    """Compares measurements with the file, or writes what differs to it if the environment says so."""
+    above, below = MEASURED.read_text().split(MARK)
+    recorded = tomllib.loads(below)
     if os.environ.get("MEASURED") == "write":
-        above = MEASURED.read_text().split(MARK)[0]
-        MEASURED.write_text(above + MARK + "".join(in_toml(name, table) for name, table in found.items()))
+        written = {name: kept(recorded.get(name, {}), table) for name, table in found.items()}
+        MEASURED.write_text(above + MARK + "".join(in_toml(name, table) for name, table in written.items()))
         return
-    recorded = tomllib.loads(MEASURED.read_text().split(MARK)[1])
     assert recorded.keys() == found.keys()
     differences = [
         f"{table}.{name}: {recorded[table].get(name)} is recorded, {value} is measured"
@@ -257,6 +258,14 @@ def check(found: Measured) -> None:
         if not alike(name, recorded[table].get(name), value)
     ]
     assert not differences, "\n".join([*differences, "if the code should use that, run `make measure-cost cost`"])
+
+
+def kept(recorded: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, with what is recorded in place of what is like it."""
+    return {
+        name: recorded[name] if name in recorded and alike(name, recorded[name], value) else value
+        for name, value in found.items()
+    }
 
 
 def alike(name: str, recorded: Any, found: Any) -> bool:

@@ -27,6 +27,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from bill import WEBHOOKS
 from stack import template
 from stack.emulator import CREDENTIALS, REGION, free_port
 from stack.process_group import ProcessGroup
@@ -255,10 +256,7 @@ def test_the_secrets_hold_the_sample_keys(checkout: Checkout) -> None:
         for binary in template.binaries(template.original()).values()
         if binary not in OPTIONAL and "SECRET_ID" in (variables := checkout.variables(binary))
     }
-    keys = {
-        "accredit": "accredit-secret",
-        "machnet": "machnet-secret",
-        "nurturecloud": "nurturecloud-secret",
+    keys = {each: f"{each}-secret" for each in WEBHOOKS} | {
         "sterling": "sterling-verification",
         "sterling-token": "sterling-authority",
     }
@@ -348,7 +346,8 @@ def test_the_sample_batch_is_recorded(checkout: Checkout) -> None:
 
     table = checkout.client("dynamodb").scan(TableName=checkout.variables("processor")["EVENTS_TABLE"])
     recorded = {item["provider"]["S"] for item in table["Items"] if item["kind"]["S"] == "event"}
-    assert recorded == {"accredit", "machnet", "sterling", "nurturecloud"}
+    messages = json.loads((EVENTS / "processor.json").read_text())["Records"]
+    assert recorded == {json.loads(message["body"])["provider"] for message in messages}
 
 
 # SAM

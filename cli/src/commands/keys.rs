@@ -7,7 +7,7 @@ use intake_providers::ProviderName;
 use intake_providers::registry::key_ring;
 
 use super::error::CommandError;
-use super::listing::ListUnless;
+use super::place::StackOptions;
 
 mod activate;
 mod add;
@@ -19,10 +19,19 @@ pub(super) mod not_changed;
 pub(super) mod old_names;
 mod remove;
 
-pub(super) type Arguments = ListUnless<Action, list::List>;
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: StackOptions,
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: list::List,
+}
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Action {
+enum Action {
     /// List the keys, and when each was used. This is what `keys` alone does.
     List(list::List),
     /// Add a key of a provider, or make one.

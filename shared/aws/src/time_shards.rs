@@ -56,7 +56,8 @@ impl TimeShards {
 
     /// Moves an item to one of all shards if its hour was widened.
     pub(crate) fn spread(&self, item: &mut Item) {
-        let Some(hour) = hour_of(item).filter(|hour| self.is_widened(hour)) else { return };
+        let hour = hour_of(item).filter(|hour| self.is_widened(hour)).map(str::to_owned);
+        let Some(hour) = hour else { return };
         let mut hasher = DefaultHasher::new();
         for name in ["pk", "sk"] {
             item.get(name).and_then(|value| value.as_s().ok()).hash(&mut hasher);
@@ -134,6 +135,6 @@ pub(crate) fn time_bucket(item: &Item) -> Option<&str> {
 }
 
 /// An item's bucket without the shard.
-fn hour_of(item: &Item) -> Option<String> {
-    time_bucket(item)?.rsplit_once('#').map(|(hour, _)| hour.to_owned())
+fn hour_of(item: &Item) -> Option<&str> {
+    time_bucket(item)?.rsplit_once('#').map(|(hour, _)| hour)
 }
