@@ -58,7 +58,7 @@ class Forwarded:
 
     def recorded(self) -> list[dict[str, Any]]:
         """The entries of events that a consumer receives."""
-        listed = self.server.run("events", "--json")
+        listed = self.server.run("events", "--json", "--limit", "100000")
         assert listed.returncode == 0, listed.stderr
         entries = [json.loads(line) for line in listed.stdout.splitlines()]
         return [entry for entry in entries if entry["outcome"] in ("stored", "repeat", "conflict")]

@@ -39,6 +39,7 @@ fn event(id: &str, outcome: Outcome) -> Entry {
         attributes: BTreeMap::new(),
         repeat_of: None,
         same_job_as: None,
+        alias: None,
         entity: None,
         time_index: TimeIndex { time_bucket: "b".to_owned(), time_order: "x".to_owned() },
     }))
