@@ -64,6 +64,7 @@ SLOWEST_FILES = [
     "test_nowcerts.py",
     "test_deploy.py",
     "test_deleted_stacks.py",
+    "test_examples.py",
     "test_next_steps.py",
     "test_cost.py",
     "test_failures.py",

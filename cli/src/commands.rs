@@ -75,8 +75,10 @@ enum Command {
     /// failed.
     Drain(drain::Arguments),
     /// List the deliveries that came in, show one with its headers and its body to the byte, or print them as they come.
+    #[command(after_long_help = deliveries::EXAMPLES)]
     Deliveries(deliveries::Arguments),
     /// List the events that came in and what became of them, show one, or print them as they come.
+    #[command(after_long_help = events::EXAMPLES)]
     Events(events::Arguments),
     /// List NurtureCloud's entities, or show one: what is known of it, where its merges lead, and its history.
     Entities(entities::Arguments),

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::describe::in_seconds;
 use super::error::CommandError;
+use super::listing::ListUnless;
 use super::output::{explain, print, print_json_lines, write_to_stdout};
-use super::place::StackOptions;
 use crate::repair::Repair;
 use crate::terminal::escape;
 
@@ -27,19 +27,10 @@ pub(super) use redrive::all_of_directory;
 /// Maximum number of dead letters among which one is looked for.
 const MAX_SEARCHED: usize = 10_000;
 
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    place: StackOptions,
-    #[command(subcommand)]
-    action: Option<Action>,
-    #[command(flatten)]
-    list: List,
-}
+pub(super) type Arguments = ListUnless<Action, List>;
 
 #[derive(Debug, Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List dead letters with the reason why each failed. This is what `dead-letters` alone does.
     ///
     /// On a stack the messages are received for that, because SQS has no other way to look at them: each receive counts, and
@@ -54,7 +45,7 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
-struct List {
+pub(super) struct List {
     /// Maximum number of dead letters to list.
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: u32,
@@ -64,7 +55,7 @@ struct List {
 }
 
 #[derive(Debug, Args)]
-struct Show {
+pub(super) struct Show {
     /// The message's id, or its delivery's.
     #[arg(value_name = "ID")]
     id: String,
@@ -77,7 +68,7 @@ struct Show {
 }
 
 #[derive(Debug, Args)]
-struct Redrive {
+pub(super) struct Redrive {
     /// The ids of messages, or of their deliveries.
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<String>,

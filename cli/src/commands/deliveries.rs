@@ -13,9 +13,8 @@ use strum::VariantArray as _;
 
 use super::describe::{in_seconds, table};
 use super::error::CommandError;
-use super::listing::{Extent, Selection, TAIL_HELP, looked_back};
+use super::listing::{Extent, ListUnless, Selection, TAIL_HELP, looked_back};
 use super::output::{print, print_json_lines, write_to_stdout};
-use super::place::StackOptions;
 use super::unreadable::found;
 use crate::records::AnyRecords;
 
@@ -24,7 +23,7 @@ mod one;
 
 pub(super) use self::one::{outcome, quarantine_reason};
 
-const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   webhook-intake deliveries --since 1h --outcome quarantined
   webhook-intake deliveries show 019aa7ba-0b4f-7000-8000-00000000abcd
@@ -34,19 +33,10 @@ Examples:
 
 The exit code is 0, or 1 if there is no such delivery to show, and 2 for a wrong command line.";
 
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_long_help = EXAMPLES)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    place: StackOptions,
-    #[command(subcommand)]
-    action: Option<Action>,
-    #[command(flatten)]
-    list: List,
-}
+pub(super) type Arguments = ListUnless<Action, List>;
 
 #[derive(Debug, Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List deliveries by the time of arrival. This is what `deliveries` alone does.
     List(List),
     /// Show one delivery: its headers, the outcome of each of its events, and where its body is.
@@ -59,7 +49,7 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
-struct List {
+pub(super) struct List {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
@@ -67,7 +57,7 @@ struct List {
 }
 
 #[derive(Debug, Args)]
-struct Show {
+pub(super) struct Show {
     /// The delivery's id.
     #[arg(value_name = "ID")]
     id: DeliveryId,

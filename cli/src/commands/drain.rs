@@ -25,12 +25,15 @@ use intake_sqlite::{KeyFile, LocalSecret};
 /// How long what was drained may take from our queue to its outcome.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The longest time for which messages are taken: a day.
+const MAX_TIME_SECONDS: u64 = 24 * 60 * 60;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     account: AccountOptions,
-    /// For how long messages are taken at most.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// For how long messages are taken at most; the run ends before when the queue is empty.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_TIME_SECONDS))]
     time: u64,
     /// How much to log, as JSON lines on standard error: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
@@ -96,9 +99,10 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let secret = arguments.account.any(&directory).ok_or(CommandError::NoAccount { path })?;
     let database = Database::open(&directory.database())?;
     let queue = SqliteQueue::new(database.clone());
-    let report = drain(&directory, &database, queue.clone(), secret)
-        .run(Instant::now() + Duration::from_secs(arguments.time))
-        .await;
+    let drain = drain(&directory, &database, queue.clone(), secret);
+    // A run stops taking messages some time before it has to end.
+    let end_by = Instant::now() + Duration::from_secs(arguments.time) + drain.settings.margin;
+    let report = drain.run(end_by).await;
     print(&summary(&report))?;
     // A server that is at work takes what was drained; without one, it is taken here.
     match directory.lock() {

@@ -9,15 +9,14 @@ use intake_pipeline::records::{EventFilter, RecordedEvent, TimeRange};
 use intake_providers::delivery::DeliveryId;
 
 use super::error::CommandError;
-use super::listing::{Extent, Selection, TAIL_HELP};
-use super::place::StackOptions;
+use super::listing::{Extent, ListUnless, Selection, TAIL_HELP};
 
 mod follow;
 mod list;
 mod row;
 mod show;
 
-const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   webhook-intake events --since 1h --outcome conflict
   webhook-intake events --provider machnet --id evt_1
@@ -27,19 +26,10 @@ Examples:
 
 The exit code is 0, or 1 if `show` doesn't find exactly one event, and 2 for a wrong command line.";
 
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_long_help = EXAMPLES)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    place: StackOptions,
-    #[command(subcommand)]
-    action: Option<Action>,
-    #[command(flatten)]
-    list: List,
-}
+pub(super) type Arguments = ListUnless<Action, List>;
 
 #[derive(Debug, Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List events by the time of arrival. This is what `events` alone does.
     List(List),
     /// Show one event: what it is, its outcome and why, its delivery, and where its data are.
@@ -51,7 +41,7 @@ enum Action {
 
 /// Which events are wanted.
 #[derive(Clone, Debug, Args)]
-struct Wanted {
+pub(super) struct Wanted {
     #[command(flatten)]
     selection: Selection,
     /// Only events with this id, which is the provider's own where it has one.
@@ -69,7 +59,7 @@ struct Wanted {
 }
 
 #[derive(Debug, Args)]
-struct List {
+pub(super) struct List {
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
@@ -77,7 +67,7 @@ struct List {
 }
 
 #[derive(Debug, Args)]
-struct Show {
+pub(super) struct Show {
     /// The event: its place `<delivery id>.<index>` as `events` lists it, its own id, or the id of its delivery.
     #[arg(value_name = "ID")]
     id: String,

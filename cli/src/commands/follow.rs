@@ -83,6 +83,9 @@ pub(super) trait Lines {
     /// Prints some, and returns whether anybody still reads.
     fn print(&mut self, text: &str) -> Result<bool, CommandError>;
 
+    /// Whether anybody still reads, as far as that is known before something is printed.
+    fn is_read(&self) -> bool;
+
     /// Says beside the lines what went wrong.
     fn complain(&mut self, text: &str) -> Result<(), CommandError>;
 }
@@ -112,6 +115,9 @@ pub(super) async fn follow<F: Feed>(
     let mut last_complaint = String::new();
     loop {
         tokio::time::sleep(looks.pause).await;
+        if !lines.is_read() {
+            return Ok(());
+        }
         // A clock that is put back must not bring back what was forgotten.
         now = clock.now().max(now);
         // What was recorded after the last look of this kind, and is not older than that, was received since then.
@@ -194,6 +200,10 @@ impl Lines for StandardOutput {
     fn print(&mut self, text: &str) -> Result<bool, CommandError> {
         let text = if self.json { escape_json_lines(text) } else { escape_lines(text) };
         output::write_while_read(text.as_bytes())
+    }
+
+    fn is_read(&self) -> bool {
+        output::is_read()
     }
 
     fn complain(&mut self, text: &str) -> Result<(), CommandError> {

@@ -1,6 +1,6 @@
 //! What the commands that list by time have in common.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::records::{Listing, TimeRange};
 use intake_providers::ProviderName;
@@ -8,7 +8,20 @@ use intake_providers::timestamp::Timestamp;
 
 use super::describe::in_seconds;
 use super::parsers::{outcome_parser, provider_parser};
+use super::place::StackOptions;
 use super::since;
+
+/// The arguments of a command that lists, unless another action is named.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct ListUnless<Action: Subcommand, List: Args> {
+    #[command(flatten)]
+    pub(super) place: StackOptions,
+    #[command(subcommand)]
+    pub(super) action: Option<Action>,
+    #[command(flatten)]
+    pub(super) list: List,
+}
 
 /// What is wanted, of events as of deliveries.
 #[derive(Clone, Debug, Args)]

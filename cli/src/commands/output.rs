@@ -40,6 +40,24 @@ pub(super) fn write_while_read(bytes: &[u8]) -> Result<bool, CommandError> {
     }
 }
 
+/// Whether anybody still reads standard output, as far as that is known before something is written to it.
+#[cfg(unix)]
+pub(super) fn is_read() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let output = io::stdout();
+    let mut polled = [PollFd::new(&output, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // The reader of a pipe that has gone is an error or a hang-up, depending on the system.
+    let has_gone = |polled: &PollFd<'_>| polled.revents().intersects(PollFlags::ERR | PollFlags::HUP);
+    poll(&mut polled, Some(&at_once)).is_err() || !polled.iter().any(has_gone)
+}
+
+/// The same, where it is known only when something is written.
+#[cfg(not(unix))]
+pub(super) const fn is_read() -> bool {
+    true
+}
+
 /// Prints a text beside the output.
 pub(super) fn explain(text: &str) -> Result<(), CommandError> {
     let text = terminal::escape_lines(text);

@@ -15,29 +15,19 @@ use intake_providers::timestamp::Timestamp;
 
 use super::describe::{in_seconds, table};
 use super::error::CommandError;
-use super::listing::looked_back;
+use super::listing::{ListUnless, looked_back};
 use super::output::{print, print_json_lines, write_to_stdout};
 use super::parsers::provider_parser;
-use super::place::StackOptions;
 use super::since;
 use super::unreadable::found;
 
 mod one;
 mod release;
 
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    place: StackOptions,
-    #[command(subcommand)]
-    action: Option<Action>,
-    #[command(flatten)]
-    list: List,
-}
+pub(super) type Arguments = ListUnless<Action, List>;
 
 #[derive(Debug, Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List what is in quarantine, by the time of arrival. This is what `quarantine` alone does.
     List(List),
     /// Show one delivery: each event that could not be read, why, and whether it can be read now.
@@ -51,7 +41,7 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
-struct Choice {
+pub(super) struct Choice {
     /// Only deliveries of this provider.
     #[arg(long, value_parser = provider_parser())]
     provider: Option<ProviderName>,
@@ -80,7 +70,7 @@ impl Choice {
 }
 
 #[derive(Debug, Args)]
-struct List {
+pub(super) struct List {
     #[command(flatten)]
     choice: Choice,
     /// What was released and could be read instead: a trace of it stays here, its events are among the others.
@@ -95,7 +85,7 @@ struct List {
 }
 
 #[derive(Debug, Args)]
-struct Show {
+pub(super) struct Show {
     /// The delivery's id.
     #[arg(value_name = "ID")]
     id: DeliveryId,
@@ -108,7 +98,7 @@ struct Show {
 }
 
 #[derive(Debug, Args)]
-struct Release {
+pub(super) struct Release {
     /// The ids of deliveries.
     #[arg(
         value_name = "ID",

@@ -17,25 +17,17 @@ use serde::Serialize;
 
 use super::describe::{in_seconds, table};
 use super::error::CommandError;
+use super::listing::ListUnless;
 use super::output::{print, print_json_lines};
-use super::place::{Place, StackOptions};
+use super::place::Place;
 use crate::capture;
 use crate::refused::shown_target;
 use crate::terminal::escape;
 
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    place: StackOptions,
-    #[command(subcommand)]
-    action: Option<Action>,
-    #[command(flatten)]
-    list: List,
-}
+pub(super) type Arguments = ListUnless<Action, List>;
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List refused requests, the latest last.
     List(List),
     /// Show one refused request. What may be a token or a secret is hidden, unless --raw writes it as it came.
@@ -53,7 +45,7 @@ enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-struct List {
+pub(super) struct List {
     /// Maximum number of requests to list, the latest ones.
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_REFUSED_REQUESTS)))]
     limit: u32,

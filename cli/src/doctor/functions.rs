@@ -4,10 +4,30 @@ use intake_aws::operator::{DeployedFunction, EventSource, LIVE, Mapping, Readine
 
 use super::check::{Check, DELETED};
 
-/// What polls the queue and invokes the processor, in the template.
-const DELIVERIES: &str = "ProcessorFunctionDeliveries";
-/// Its maximum number of messages in a batch, in the template.
-const BATCH_SIZE: i32 = 10;
+/// What the template says of an event source mapping.
+struct Template {
+    logical_id: &'static str,
+    /// What happens without it.
+    without: &'static str,
+    batch_size: i32,
+    has_maximum_concurrency: bool,
+}
+
+/// The event source mappings of the template.
+const TEMPLATES: [Template; 2] = [
+    Template {
+        logical_id: "ProcessorFunctionDeliveries",
+        without: "nothing takes deliveries from the queue",
+        batch_size: 10,
+        has_maximum_concurrency: true,
+    },
+    Template {
+        logical_id: "PublisherFunctionNewEvents",
+        without: "no event gets to the event bus",
+        batch_size: 100,
+        has_maximum_concurrency: false,
+    },
+];
 
 /// Judges the functions: a check for each that is not well, or one for all.
 #[must_use]
@@ -56,72 +76,73 @@ fn function(DeployedFunction { logical_id, name, latest, live }: &DeployedFuncti
     }
 }
 
-/// Judges what invokes functions with the messages of a queue or a stream. That of the processor has settings, of which
-/// one is a parameter of the stack.
+/// Judges what invokes functions with the messages of a queue or a stream. One of their settings is a parameter of the stack.
 #[must_use]
 pub fn event_sources(sources: &[EventSource], maximum_concurrency: Option<&str>) -> Vec<Check> {
     let maximum_concurrency = maximum_concurrency.and_then(|number| number.parse().ok());
-    let mut checks: Vec<Check> = sources.iter().map(|source| event_source(source, maximum_concurrency)).collect();
-    if !sources.iter().any(|source| source.logical_id == DELIVERIES) {
-        checks.push(
-            Check::wrong(subject(DELIVERIES), "the stack has none, so nothing takes deliveries from the queue")
+    let judged = TEMPLATES.iter().map(|template| {
+        let subject = format!("event source mapping {}", template.logical_id);
+        match sources.iter().find(|source| source.logical_id == template.logical_id) {
+            None => Check::wrong(subject, format!("the stack has none, so {}", template.without))
                 .remedy("deploy the template of this release"),
-        );
-    }
-    checks
+            Some(EventSource { mapping: None, .. }) => {
+                Check::wrong(subject, format!("it was deleted by hand, so {}", template.without)).remedy(DELETED)
+            }
+            Some(EventSource { uuid, mapping: Some(mapping), is_by_hand, .. }) => {
+                let change = format!("aws lambda update-event-source-mapping --uuid {uuid}");
+                let maximum_concurrency = maximum_concurrency.filter(|_| template.has_maximum_concurrency);
+                let mut check = event_source(subject, template, mapping, &change, maximum_concurrency);
+                if *is_by_hand {
+                    check.finding += &format!(" (of {uuid}, which was made by hand, as the stack's own does not work)");
+                }
+                check
+            }
+        }
+    });
+    judged.collect()
 }
 
-fn subject(logical_id: &str) -> String {
-    format!("event source mapping {logical_id}")
-}
-
-fn event_source(EventSource { logical_id, uuid, mapping }: &EventSource, maximum_concurrency: Option<i32>) -> Check {
-    let subject = subject(logical_id);
-    let Some(mapping) = mapping else {
-        return Check::wrong(subject, "it was deleted by hand, so what comes is not processed").remedy(DELETED);
-    };
-    let change = format!("`aws lambda update-event-source-mapping --uuid {uuid}");
+/// Judges one that is there. `change` is the command that changes it.
+fn event_source(
+    subject: String,
+    template: &Template,
+    mapping: &Mapping,
+    change: &str,
+    maximum_concurrency: Option<i32>,
+) -> Check {
     match mapping.state.as_str() {
         "Enabled" => {}
         "Disabled" | "Disabling" => {
-            return Check::wrong(subject, "it is disabled, so what comes is not processed")
-                .remedy(format!("turn it on: {change} --enabled`"));
+            return Check::wrong(subject, format!("it is disabled, so {}", template.without))
+                .remedy(format!("turn it on: `{change} --enabled`"));
         }
         state => {
             return Check::notice(subject, format!("it is being changed: its state is {state}"));
         }
     }
-    if let Some(result) = mapping.last_result.as_deref().filter(|result| is_failure(result)) {
+    if let Some(result) = mapping.failure() {
         return Check::wrong(subject, format!("the last batch failed: {result}")).remedy(
             "the function's log lines say why (output LogGroupName); the batch is tried again until it succeeds or is given up",
         );
     }
-    if logical_id == DELIVERIES {
-        let different = different(mapping, maximum_concurrency);
-        if !different.is_empty() {
-            let findings: Vec<&str> = different.iter().map(|(finding, _)| finding.as_str()).collect();
-            let options: String = different.iter().map(|(_, option)| format!(" {option}")).collect();
-            let finding = format!("its settings are not the template's: {}", findings.join("; "));
-            return Check::wrong(subject, finding)
-                .remedy(format!("{change}{options}` puts them back, which a deployment alone does not"));
-        }
+    let different = different(mapping, template.batch_size, maximum_concurrency);
+    if !different.is_empty() {
+        let findings: Vec<&str> = different.iter().map(|(finding, _)| finding.as_str()).collect();
+        let options: String = different.iter().map(|(_, option)| format!(" {option}")).collect();
+        return Check::wrong(subject, format!("its settings are not the template's: {}", findings.join("; ")))
+            .remedy(format!("`{change}{options}` puts them back, which a deployment alone does not"));
     }
     let result = mapping.last_result.as_ref().map(|result| format!("; the last result: {result}"));
     Check::well(subject, format!("enabled{}", result.unwrap_or_default()))
 }
 
-/// Lambda says `OK`, `No records processed`, or `PROBLEM:` and what it was.
-fn is_failure(result: &str) -> bool {
-    !result.starts_with("OK") && !result.starts_with("No records processed")
-}
-
-/// The settings of the processor's that are not as the template has them, each with the option that puts it back.
-fn different(mapping: &Mapping, maximum_concurrency: Option<i32>) -> Vec<(String, String)> {
+/// The settings that are not as the template has them, each with the option that puts it back.
+fn different(mapping: &Mapping, batch_size: i32, maximum_concurrency: Option<i32>) -> Vec<(String, String)> {
     let number = |number: Option<i32>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
     let mut different = Vec::new();
     if !mapping.reports_failures {
         different.push((
-            "it does not ask which messages of a batch failed, so those are deleted with the others".to_owned(),
+            "it does not ask which messages of a batch failed, so those are taken for done with the others".to_owned(),
             "--function-response-types ReportBatchItemFailures".to_owned(),
         ));
     }
@@ -131,10 +152,10 @@ fn different(mapping: &Mapping, maximum_concurrency: Option<i32>) -> Vec<(String
             format!("--function-name {}:{LIVE}", unqualified(&mapping.function_arn)),
         ));
     }
-    if mapping.batch_size != Some(BATCH_SIZE) {
+    if mapping.batch_size != Some(batch_size) {
         different.push((
-            format!("the batch size is {} and not {BATCH_SIZE}", number(mapping.batch_size)),
-            format!("--batch-size {BATCH_SIZE}"),
+            format!("the batch size is {} and not {batch_size}", number(mapping.batch_size)),
+            format!("--batch-size {batch_size}"),
         ));
     }
     if let Some(wanted) = maximum_concurrency

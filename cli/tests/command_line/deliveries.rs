@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::program::{Server, errors, output, rows, run};
+use crate::program::{Server, errors, output, program, rows, run};
 use crate::send::with_test_keys;
 use crate::snapshots::assert_printed;
 
@@ -129,4 +129,29 @@ fn an_unknown_delivery_is_an_error_that_says_where_to_look() {
     let wrong = run(data.path(), &["deliveries", "show", "yesterday"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(errors(&wrong).contains("is not a valid delivery id"), "{}", errors(&wrong));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_tail_that_nobody_reads_any_more_ends_although_nothing_comes() {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+    let data = with_test_keys();
+    drop(Server::start(data.path()));
+    for command in ["deliveries", "events"] {
+        let mut tail = program(data.path(), &[command, "tail"]).stdout(Stdio::piped()).spawn().unwrap();
+        drop(tail.stdout.take());
+        let until = Instant::now() + Duration::from_secs(30);
+        let status = loop {
+            if let Some(status) = tail.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                tail.kill().unwrap();
+                panic!("`{command} tail` still runs");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert!(status.success(), "{command}: {status}");
+    }
 }

@@ -108,6 +108,39 @@ fn what_nobody_works_on_is_wrong() {
 }
 
 #[test]
+fn data_of_a_later_release_is_named_and_the_rest_is_still_checked() {
+    let data = with_test_keys();
+    drop(Server::start(data.path()));
+    let database = rusqlite::Connection::open(data.path().join("intake.sqlite")).unwrap();
+    assert!(checks(data.path()).1.iter().any(|check| check["subject"] == "data" && check["verdict"] == "well"));
+    database.pragma_update(None, "user_version", 99).unwrap();
+    let (is_well, checks) = checks(data.path());
+    assert!(!is_well);
+    let found = check(&checks, "data");
+    assert_eq!(found["verdict"], "wrong");
+    assert!(found["finding"].as_str().unwrap().contains("has format 99 and this release knows format"), "{found}");
+    assert_eq!(check(&checks, "keys of sterling")["verdict"], "well");
+}
+
+#[test]
+fn a_clock_that_was_put_back_is_noticed_by_a_delivery_from_the_future() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    assert!(run(data.path(), &["send", "machnet", "--url", &server.url, "--wait"]).status.success());
+    let clock = |checks: &[Value]| check(checks, "clock")["verdict"].as_str().unwrap().to_owned();
+    assert_eq!(clock(&checks(data.path()).1), "well");
+    let database = rusqlite::Connection::open(data.path().join("intake.sqlite")).unwrap();
+    let changed = database.execute(
+        "UPDATE delivery_records SET received_at = received_at + 7200000, \
+         record = replace(record, '\"received_at\":\"20', '\"received_at\":\"21')",
+        (),
+    );
+    assert_eq!(changed.unwrap(), 1);
+    let (is_well, checks) = checks(data.path());
+    assert_eq!((is_well, clock(&checks).as_str()), (false, "wrong"), "{checks:?}");
+}
+
+#[test]
 fn a_place_without_data_is_an_error_that_says_what_to_do() {
     let parent = tempfile::tempdir().unwrap();
     let done = run(&parent.path().join("data"), &["doctor"]);

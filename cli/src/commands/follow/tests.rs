@@ -121,6 +121,10 @@ impl Lines for Kept {
         Ok(self.reads.is_none_or(|reads| self.printed.len() < reads))
     }
 
+    fn is_read(&self) -> bool {
+        self.reads != Some(0)
+    }
+
     fn complain(&mut self, text: &str) -> Result<(), CommandError> {
         self.complaints.push(text.to_owned());
         Ok(())
@@ -212,6 +216,9 @@ async fn it_ends_when_nobody_reads_or_when_it_is_told_to() {
     let mut lines = Kept { reads: Some(2), ..Kept::default() };
     follow(&numbers, None, LOOKS, &numbers.clock, &mut lines).await.unwrap();
     assert_eq!(lines.printed, ["2:1", "3:2"]);
+
+    let mut unread = Kept { reads: Some(0), ..Kept::default() };
+    follow(&Numbers::of(&[]), None, LOOKS, &numbers.clock, &mut unread).await.unwrap();
 
     let numbers = Numbers::of(&[(2, 1, 0)]);
     let mut lines = Kept::default();

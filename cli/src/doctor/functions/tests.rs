@@ -73,17 +73,32 @@ fn processing() -> Mapping {
         state: "Enabled".to_owned(),
         function_arn: ALIAS.to_owned(),
         last_result: Some("OK".to_owned()),
-        batch_size: Some(BATCH_SIZE),
+        batch_size: Some(10),
         maximum_concurrency: Some(2),
         reports_failures: true,
     }
 }
 
+fn publishing() -> Mapping {
+    let function_arn = ALIAS.replace("Processor", "Publisher");
+    Mapping { function_arn, batch_size: Some(100), maximum_concurrency: None, ..processing() }
+}
+
+/// The check of the processor's, beside one of the publisher's that is well.
 fn check_of(mapping: Option<Mapping>) -> Check {
-    let source = EventSource { logical_id: DELIVERIES.to_owned(), uuid: "u-1".to_owned(), mapping };
-    let mut checks = event_sources(&[source], Some("2"));
-    assert_eq!(checks.len(), 1);
-    checks.remove(0)
+    let source = |id: &str, uuid: &str, mapping| EventSource {
+        is_by_hand: false,
+        logical_id: id.to_owned(),
+        uuid: uuid.to_owned(),
+        mapping,
+    };
+    let sources = [
+        source("PublisherFunctionNewEvents", "u-2", Some(publishing())),
+        source("ProcessorFunctionDeliveries", "u-1", mapping),
+    ];
+    let [processor, publisher] = &event_sources(&sources, Some("2"))[..] else { panic!("two checks were expected") };
+    assert_eq!(publisher.verdict, Verdict::Well, "{publisher:?}");
+    processor.clone()
 }
 
 #[test]
@@ -112,7 +127,7 @@ fn an_event_source_that_is_not_well_is_named_with_the_command_that_puts_it_right
         ),
         (
             Some(Mapping { reports_failures: false, ..processing() }),
-            "its settings are not the template's: it does not ask which messages of a batch failed, so those are deleted",
+            "its settings are not the template's: it does not ask which messages of a batch failed, so those are taken",
             format!("{update}--function-response-types ReportBatchItemFailures`"),
         ),
         (
@@ -139,23 +154,38 @@ fn an_event_source_that_is_not_well_is_named_with_the_command_that_puts_it_right
 }
 
 #[test]
-fn a_stack_in_which_nothing_takes_deliveries_from_the_queue_is_wrong() {
-    let [check] = &event_sources(&[], Some("2"))[..] else { panic!("one check was expected") };
-    assert_eq!(check.verdict, Verdict::Wrong);
+fn an_event_source_that_was_made_by_hand_is_told() {
+    let source = EventSource {
+        logical_id: "PublisherFunctionNewEvents".to_owned(),
+        uuid: "u-3".to_owned(),
+        mapping: Some(publishing()),
+        is_by_hand: true,
+    };
+    let check = event_sources(&[source], None).pop().unwrap();
+    assert_eq!(check.verdict, Verdict::Well);
+    assert!(check.finding.contains("u-3, which was made by hand"), "{check:?}");
 }
 
 #[test]
-fn the_template_has_these_names_and_settings() {
+fn a_stack_that_lacks_an_event_source_is_wrong() {
+    let verdicts: Vec<_> = event_sources(&[], Some("2")).iter().map(|check| check.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Wrong, Verdict::Wrong]);
+}
+
+#[test]
+fn the_template_has_these_event_sources_with_these_settings_and_this_alias() {
     let template = include_str!("../../../../template.yaml");
     assert!(template.contains(&format!("\n    AutoPublishAlias: {LIVE}\n")));
-    let (_, processor) = template.split_once("\n  ProcessorFunction:\n").unwrap();
-    let (_, source) = processor.split_once("\n        Deliveries:\n          Type: SQS\n").unwrap();
-    let (source, _) = source.split_once("\n\n").unwrap();
-    for setting in [
-        &format!("BatchSize: {BATCH_SIZE}\n"),
-        "FunctionResponseTypes: [ReportBatchItemFailures]",
-        "MaximumConcurrency: !Ref ProcessorMaximumConcurrency",
-    ] {
-        assert!(source.contains(setting), "{setting}");
+    assert_eq!(template.matches("\n            BatchSize: ").count(), TEMPLATES.len());
+    for Template { logical_id, batch_size, has_maximum_concurrency, .. } in TEMPLATES {
+        let (function, event) = logical_id.split_once("Function").unwrap();
+        let (_, source) = template.split_once(&format!("\n  {function}Function:\n")).unwrap();
+        let (source, _) = source.split_once("\n\n").unwrap();
+        let (_, source) = source.split_once(&format!("\n        {event}:\n")).unwrap();
+        for setting in [&format!("BatchSize: {batch_size}\n"), "FunctionResponseTypes: [ReportBatchItemFailures]"] {
+            assert!(source.contains(setting), "{logical_id}: {setting}");
+        }
+        let maximum_concurrency = source.contains("MaximumConcurrency: !Ref ProcessorMaximumConcurrency");
+        assert_eq!(maximum_concurrency, has_maximum_concurrency, "{logical_id}");
     }
 }

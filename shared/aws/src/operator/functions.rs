@@ -14,6 +14,7 @@ use crate::port_error::port_error;
 
 const GET_FUNCTION_CONFIGURATION: &str = "lambda GetFunctionConfiguration";
 const GET_EVENT_SOURCE_MAPPING: &str = "lambda GetEventSourceMapping";
+const LIST_EVENT_SOURCE_MAPPINGS: &str = "lambda ListEventSourceMappings";
 
 /// The alias under which each function of the stack is called.
 pub const LIVE: &str = "live";
@@ -79,6 +80,8 @@ pub struct EventSource {
     pub uuid: String,
     /// Its settings and state; `None` if Lambda does not have it.
     pub mapping: Option<Mapping>,
+    /// Whether it is one that was made by hand, because the stack's own does not work and this one does.
+    pub is_by_hand: bool,
 }
 
 /// Settings and state of an event source.
@@ -96,6 +99,19 @@ pub struct Mapping {
     pub maximum_concurrency: Option<i32>,
     /// Whether the function reports which records of a batch failed.
     pub reports_failures: bool,
+}
+
+impl Mapping {
+    /// The result of the last batch, if it failed. Lambda says `OK`, `No records processed`, or `PROBLEM:` and what it was.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        let is_failure = |result: &&str| !result.starts_with("OK") && !result.starts_with("No records processed");
+        self.last_result.as_deref().filter(is_failure)
+    }
+
+    fn works(&self) -> bool {
+        self.state == "Enabled" && self.failure().is_none()
+    }
 }
 
 impl Stack {
@@ -125,30 +141,60 @@ impl Stack {
         let client = Client::new(self.config());
         let mut sources = Vec::new();
         for (logical_id, uuid) in self.resources_of_type("AWS::Lambda::EventSourceMapping") {
-            let mapping = match client.get_event_source_mapping().uuid(uuid).send().await {
-                Ok(found) => Some(Mapping {
-                    state: found.state().unwrap_or_default().to_owned(),
-                    function_arn: found.function_arn().unwrap_or_default().to_owned(),
-                    last_result: found.last_processing_result().map(str::to_owned),
-                    batch_size: found.batch_size(),
-                    maximum_concurrency: found.scaling_config().and_then(|scaling| scaling.maximum_concurrency()),
-                    reports_failures: found
-                        .function_response_types()
-                        .contains(&FunctionResponseType::ReportBatchItemFailures),
-                }),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(GetEventSourceMappingError::is_resource_not_found_exception) =>
-                {
-                    None
-                }
-                Err(error) => return Err(port_error(GET_EVENT_SOURCE_MAPPING, &error).into()),
-            };
-            sources.push(EventSource { logical_id: logical_id.to_owned(), uuid: uuid.to_owned(), mapping });
+            let mapping = mapping(&client, uuid).await?;
+            let own =
+                EventSource { logical_id: logical_id.to_owned(), uuid: uuid.to_owned(), mapping, is_by_hand: false };
+            let works = own.mapping.as_ref().is_some_and(Mapping::works);
+            sources.push(match self.function_of(logical_id) {
+                Some(function) if !works => replacement(&client, function, &own).await?.unwrap_or(own),
+                _ => own,
+            });
         }
         Ok(sources)
     }
+
+    /// The name of the function of an event source, whose logical id begins with that of the function.
+    fn function_of(&self, event_source: &str) -> Option<&str> {
+        let mut functions = self.resources_of_type("AWS::Lambda::Function");
+        functions.find(|(logical_id, _)| event_source.starts_with(logical_id)).map(|(_, name)| name)
+    }
+}
+
+async fn mapping(client: &Client, uuid: &str) -> Result<Option<Mapping>, StackError> {
+    match client.get_event_source_mapping().uuid(uuid).send().await {
+        Ok(found) => Ok(Some(Mapping {
+            state: found.state().unwrap_or_default().to_owned(),
+            function_arn: found.function_arn().unwrap_or_default().to_owned(),
+            last_result: found.last_processing_result().map(str::to_owned),
+            batch_size: found.batch_size(),
+            maximum_concurrency: found.scaling_config().and_then(|scaling| scaling.maximum_concurrency()),
+            reports_failures: found.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures),
+        })),
+        Err(SdkError::ServiceError(error))
+            if matches!(error.err(), GetEventSourceMappingError::ResourceNotFoundException(_)) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(port_error(GET_EVENT_SOURCE_MAPPING, &error).into()),
+    }
+}
+
+/// One that works and was made by hand in the place of the stack's own, as after a table was restored.
+async fn replacement(client: &Client, function: &str, own: &EventSource) -> Result<Option<EventSource>, StackError> {
+    let listed = client
+        .list_event_source_mappings()
+        .function_name(format!("{function}:{LIVE}"))
+        .send()
+        .await
+        .map_err(|error| port_error(LIST_EVENT_SOURCE_MAPPINGS, &error))?;
+    for uuid in listed.event_source_mappings().iter().filter_map(|listed| listed.uuid()) {
+        let found = if uuid == own.uuid { None } else { mapping(client, uuid).await? };
+        if let Some(found) = found.filter(Mapping::works) {
+            let logical_id = own.logical_id.clone();
+            return Ok(Some(EventSource { logical_id, uuid: uuid.to_owned(), mapping: Some(found), is_by_hand: true }));
+        }
+    }
+    Ok(None)
 }
 
 async fn configuration(

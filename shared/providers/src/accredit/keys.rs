@@ -6,13 +6,12 @@ use serde::Serialize;
 
 use super::Accredit;
 use crate::account::AccountName;
-use crate::key_ring::change::{Change, Circumstances, Removal};
+use crate::key_ring::change::Circumstances;
 use crate::key_ring::error::KeyRingError;
 use crate::key_ring::guide::{Guide, Input, KeyOption, REPLACE};
-use crate::key_ring::key_list::{self, ListedKeys, rotation};
-use crate::key_ring::listing::{KeyListing, ListedKey};
+use crate::key_ring::key_list::{ListedKeys, NewEntry};
 use crate::key_ring::new_key::NewKey;
-use crate::key_ring::{Documents, KeyDocument, KeyRing};
+use crate::key_ring::KeyDocument;
 use crate::provider::Provider as _;
 use crate::signature::KeyFingerprint;
 use crate::signature::rsa_padding::Padding;
@@ -28,18 +27,6 @@ struct Entry<'a> {
     padding: Padding,
 }
 
-impl ListedKeys for Accredit {
-    type Key = RsaPublicKey;
-
-    fn describe(key: &RsaPublicKey) -> (KeyFingerprint, String) {
-        let padding = match key.padding() {
-            Padding::Pkcs1V15 => "PKCS#1 v1.5",
-            Padding::Pss => "PSS",
-        };
-        (key.fingerprint().clone(), format!("RSA public key, {} bits, {padding}", key.modulus_bits()))
-    }
-}
-
 const OPTIONS: &[KeyOption] = &[
     KeyOption::with_value(
         PADDING,
@@ -49,38 +36,30 @@ const OPTIONS: &[KeyOption] = &[
     REPLACE,
 ];
 
-impl KeyRing for Accredit {
-    fn documents(&self) -> &'static [KeyDocument] {
-        &[KeyDocument { file: "accredit.json", secret: "AccreditSecret" }]
+impl ListedKeys for Accredit {
+    type Key = RsaPublicKey;
+    const DOCUMENT: &'static [KeyDocument; 1] = &[KeyDocument { file: "accredit.json", secret: "AccreditSecret" }];
+    const WEBHOOK_OUTPUT: &'static str = "AccreditWebhookUrl";
+    const GUIDE: Guide = Guide {
+        about: "Add the public key with which Accredit's signatures are verified",
+        long_about: "Add the public key with which Accredit's signatures are verified.\n\nAccredit shows it as the Signature Key of \
+                     a subscription. Its file is taken as it is: PEM (BEGIN PUBLIC KEY or BEGIN RSA PUBLIC KEY), DER, base64 of \
+                     DER, or .NET's RSAKeyValue. A private key is refused, and so is a certificate, with the command that takes \
+                     its key out.",
+        input: Input::Key { what: WHAT },
+        options: OPTIONS,
+        default_account: "main",
+    };
+
+    fn describe(key: &RsaPublicKey) -> (KeyFingerprint, String) {
+        let padding = match key.padding() {
+            Padding::Pkcs1V15 => "PKCS#1 v1.5",
+            Padding::Pss => "PSS",
+        };
+        (key.fingerprint().clone(), format!("RSA public key, {} bits, {padding}", key.modulus_bits()))
     }
 
-    fn webhook_output(&self) -> Option<&'static str> {
-        Some("AccreditWebhookUrl")
-    }
-
-    fn guide(&self) -> Guide {
-        Guide {
-            about: "Add the public key with which Accredit's signatures are verified",
-            long_about: "Add the public key with which Accredit's signatures are verified.\n\nAccredit shows it as the Signature Key of \
-                         a subscription. Its file is taken as it is: PEM (BEGIN PUBLIC KEY or BEGIN RSA PUBLIC KEY), DER, base64 of \
-                         DER, or .NET's RSAKeyValue. A private key is refused, and so is a certificate, with the command that takes \
-                         its key out.",
-            input: Input::Key { what: WHAT },
-            options: OPTIONS,
-            default_account: "main",
-        }
-    }
-
-    fn list(&self, documents: Documents<'_>) -> KeyListing {
-        key_list::list::<Self>(documents)
-    }
-
-    fn add(
-        &self,
-        documents: Documents<'_>,
-        new: &NewKey,
-        circumstances: &Circumstances,
-    ) -> Result<Change, KeyRingError> {
+    fn entry(account: &AccountName, new: &NewKey, circumstances: &Circumstances) -> Result<NewEntry, KeyRingError> {
         let input = new.input(WHAT)?;
         let padding = padding(new.options.text(PADDING))?;
         // A file in DER is binary.
@@ -90,32 +69,13 @@ impl KeyRing for Accredit {
             Err(_) => STANDARD.encode(input.bytes()),
         };
         RsaPublicKey::parse(&text, padding).map_err(|error| KeyRingError::Unfit { reason: error.to_string() })?;
-        let account = new.account_or_main();
-        let before = key_list::list::<Self>(documents).keys;
-        let entry = Entry { account: &account, public_key: &text, padding };
-        let (write, key) = key_list::add::<Self>(documents, new, &entry)?;
+        let entry = Entry { account, public_key: &text, padding };
         let url = circumstances.url(Self::NAME.source_path());
-        Ok(Change {
-            writes: vec![write],
-            key,
-            made: None,
-            counts: circumstances.counts_when_added(),
-            next: format!(
-                "Next, at Accredit: subscribe to each event with {url} (`POST /api/webhookSubscription`) unless that is done, and have \
-                 a sample sent (`POST /api/webhookSubscription/triggerSampleEventNotification`).\n{}",
-                rotation(Self::NAME.as_str(), &before, &account)
-            ),
-        })
-    }
-
-    fn remove(
-        &self,
-        documents: Documents<'_>,
-        key: &ListedKey,
-        removal: Removal,
-        circumstances: &Circumstances,
-    ) -> Result<Change, KeyRingError> {
-        key_list::remove::<Self>(documents, key, removal, circumstances)
+        let next = format!(
+            "Next, at Accredit: subscribe to each event with {url} (`POST /api/webhookSubscription`) unless that is done, and have \
+                 a sample sent (`POST /api/webhookSubscription/triggerSampleEventNotification`)."
+        );
+        NewEntry::new(&entry, None, next)
     }
 }
 
@@ -130,6 +90,8 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
+    use crate::key_ring::change::{Change, Removal};
+    use crate::key_ring::{Documents, KeyRing as _};
     use crate::key_ring::listing::KeyState;
     use crate::key_ring::new_key::{GivenOptions, KeyInput};
     use crate::testing::circumstances;

@@ -4,12 +4,13 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Documents;
-use super::change::{Change, Circumstances, Removal, Write};
+use super::change::{Change, Circumstances, Made, Removal, Write};
 use super::error::KeyRingError;
+use super::guide::Guide;
 use super::key_id::KeyId;
 use super::listing::{KeyListing, KeyState, ListedKey};
 use super::new_key::NewKey;
+use super::{Documents, KeyDocument, KeyRing};
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, MAX_ACTIVE_KEYS};
 use crate::json_place::JsonPlace;
@@ -19,13 +20,87 @@ use crate::webhook::Webhook;
 /// What a stack has in such a secret before anything was put into it.
 const EMPTY: &str = r#"{"keys":[]}"#;
 
-/// A webhook whose secret has that form, with keys of one kind.
+/// A webhook whose secret has that form, with keys of one kind. That makes it a [`KeyRing`].
 pub(crate) trait ListedKeys: Webhook<Keys = ActiveKeys<Self::Key>> {
     /// A key.
     type Key;
+    /// The one document, as [`KeyRing::documents`].
+    const DOCUMENT: &'static [KeyDocument; 1];
+    /// As [`KeyRing::webhook_output`].
+    const WEBHOOK_OUTPUT: &'static str;
+    /// As [`KeyRing::guide`].
+    const GUIDE: Guide;
 
     /// A key's fingerprint, and what it is.
     fn describe(key: &Self::Key) -> (KeyFingerprint, String);
+
+    /// Takes or makes a key of this account.
+    ///
+    /// # Errors
+    /// [`KeyRingError`], when what was given is not accepted as a key.
+    fn entry(account: &AccountName, new: &NewKey, circumstances: &Circumstances) -> Result<NewEntry, KeyRingError>;
+}
+
+/// An entry to add.
+pub(crate) struct NewEntry {
+    json: Box<RawValue>,
+    made: Option<Made>,
+    next: String,
+}
+
+impl NewEntry {
+    /// An entry, the secret in it if it was just made, and what is to be done at the provider next.
+    pub(crate) fn new(entry: &impl Serialize, made: Option<Made>, next: String) -> Result<Self, KeyRingError> {
+        let json = serde_json::value::to_raw_value(entry).map_err(|_| KeyRingError::Json)?;
+        Ok(Self { json, made, next })
+    }
+}
+
+impl<W: ListedKeys + Send + Sync> KeyRing for W {
+    fn documents(&self) -> &'static [KeyDocument] {
+        W::DOCUMENT
+    }
+
+    fn webhook_output(&self) -> Option<&'static str> {
+        Some(W::WEBHOOK_OUTPUT)
+    }
+
+    fn guide(&self) -> Guide {
+        W::GUIDE
+    }
+
+    fn list(&self, documents: Documents<'_>) -> KeyListing {
+        list::<W>(documents)
+    }
+
+    fn add(
+        &self,
+        documents: Documents<'_>,
+        new: &NewKey,
+        circumstances: &Circumstances,
+    ) -> Result<Change, KeyRingError> {
+        let account = new.account_or_main();
+        let NewEntry { json, made, next } = W::entry(&account, new, circumstances)?;
+        let before = list::<W>(documents).keys;
+        let (write, key) = add::<W>(documents, new, json)?;
+        Ok(Change {
+            writes: vec![write],
+            key,
+            made,
+            counts: circumstances.counts_when_added(),
+            next: format!("{next}\n{}", rotation(W::NAME.as_str(), &before, &account)),
+        })
+    }
+
+    fn remove(
+        &self,
+        documents: Documents<'_>,
+        key: &ListedKey,
+        removal: Removal,
+        circumstances: &Circumstances,
+    ) -> Result<Change, KeyRingError> {
+        remove::<W>(documents, key, removal, circumstances)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,7 +122,7 @@ impl KeyList {
 }
 
 /// The keys of the document.
-pub(crate) fn list<W: ListedKeys>(documents: Documents<'_>) -> KeyListing {
+fn list<W: ListedKeys>(documents: Documents<'_>) -> KeyListing {
     let text = documents.text(0).unwrap_or(EMPTY);
     match rows::<W>(text) {
         Ok(keys) => KeyListing { keys, problems: Vec::new() },
@@ -80,10 +155,10 @@ fn rows<W: ListedKeys>(text: &str) -> Result<Vec<ListedKey>, KeySetError> {
 }
 
 /// Adds an entry with this key to the document. The entry is checked as the webhook will read it.
-pub(crate) fn add<W: ListedKeys>(
+fn add<W: ListedKeys>(
     documents: Documents<'_>,
     new: &NewKey,
-    entry: &impl Serialize,
+    entry: Box<RawValue>,
 ) -> Result<(Write, ListedKey), KeyRingError> {
     let text = documents.text(0).unwrap_or(EMPTY);
     let must_replace = new.options.has("replace");
@@ -99,7 +174,6 @@ pub(crate) fn add<W: ListedKeys>(
     if list.keys.len() >= MAX_ACTIVE_KEYS {
         return Err(KeyRingError::TooMany { found: list.keys.len() });
     }
-    let entry = serde_json::value::to_raw_value(entry).map_err(|_| KeyRingError::Json)?;
     list.keys.push(entry);
     let write = list.write()?;
     let added = rows::<W>(secrecy::ExposeSecret::expose_secret(&write.text)).ok().and_then(|mut rows| rows.pop());
@@ -115,7 +189,7 @@ pub(crate) fn add<W: ListedKeys>(
 }
 
 /// Takes an entry out.
-pub(crate) fn remove<W: ListedKeys>(
+fn remove<W: ListedKeys>(
     documents: Documents<'_>,
     key: &ListedKey,
     removal: Removal,
@@ -149,7 +223,7 @@ pub(crate) fn remove<W: ListedKeys>(
 }
 
 /// Sentences about replacing an older key of the same account by this one, if there is one.
-pub(crate) fn rotation(provider: &str, keys: &[ListedKey], account: &AccountName) -> String {
+fn rotation(provider: &str, keys: &[ListedKey], account: &AccountName) -> String {
     let older = keys.iter().rfind(|key| key.is_usable() && key.account.as_ref() == Some(account));
     older.map_or_else(String::new, |older| {
         format!(

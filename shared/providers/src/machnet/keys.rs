@@ -7,13 +7,12 @@ use zeroize::Zeroizing;
 
 use super::Machnet;
 use crate::account::AccountName;
-use crate::key_ring::change::{Change, Circumstances, Made, Removal};
+use crate::key_ring::change::{Circumstances, Made};
 use crate::key_ring::error::KeyRingError;
 use crate::key_ring::guide::{Guide, Input, KeyOption, REPLACE};
-use crate::key_ring::key_list::{self, ListedKeys, rotation};
-use crate::key_ring::listing::{KeyListing, ListedKey};
+use crate::key_ring::key_list::{ListedKeys, NewEntry};
 use crate::key_ring::new_key::NewKey;
-use crate::key_ring::{Documents, KeyDocument, KeyRing};
+use crate::key_ring::KeyDocument;
 use crate::oauth::serialize_exposed;
 use crate::provider::Provider as _;
 use crate::signature::KeyFingerprint;
@@ -32,75 +31,37 @@ struct Entry<'a> {
     secret: &'a SecretString,
 }
 
+const OPTIONS: &[KeyOption] =
+    &[KeyOption::instead_of_input(GENERATE, "Make a new secret, 32 random bytes in hex, and print it, once."), REPLACE];
+
 impl ListedKeys for Machnet {
     type Key = HmacSecret;
+    const DOCUMENT: &'static [KeyDocument; 1] = &[KeyDocument { file: "machnet.json", secret: "MachnetSecret" }];
+    const WEBHOOK_OUTPUT: &'static str = "MachnetWebhookUrl";
+    const GUIDE: Guide = Guide {
+        about: "Add the secret with which Machnet signs, or make one",
+        long_about: "Add the secret with which Machnet signs, or make one with --generate.\n\nMachnet's Subscription API is given the \
+                     same secret. Add it here first, so that nothing is refused. Its text counts as it is: hex and base64 are not \
+                     decoded. The line break at the end of a file is no part of it.",
+        input: Input::Key { what: WHAT },
+        options: OPTIONS,
+        default_account: "main",
+    };
 
     fn describe(key: &HmacSecret) -> (KeyFingerprint, String) {
         (key.fingerprint().clone(), "HMAC secret".to_owned())
     }
-}
 
-const OPTIONS: &[KeyOption] =
-    &[KeyOption::instead_of_input(GENERATE, "Make a new secret, 32 random bytes in hex, and print it, once."), REPLACE];
-
-impl KeyRing for Machnet {
-    fn documents(&self) -> &'static [KeyDocument] {
-        &[KeyDocument { file: "machnet.json", secret: "MachnetSecret" }]
-    }
-
-    fn webhook_output(&self) -> Option<&'static str> {
-        Some("MachnetWebhookUrl")
-    }
-
-    fn guide(&self) -> Guide {
-        Guide {
-            about: "Add the secret with which Machnet signs, or make one",
-            long_about: "Add the secret with which Machnet signs, or make one with --generate.\n\nMachnet's Subscription API is given the \
-                         same secret. Add it here first, so that nothing is refused. Its text counts as it is: hex and base64 are not \
-                         decoded. The line break at the end of a file is no part of it.",
-            input: Input::Key { what: WHAT },
-            options: OPTIONS,
-            default_account: "main",
-        }
-    }
-
-    fn list(&self, documents: Documents<'_>) -> KeyListing {
-        key_list::list::<Self>(documents)
-    }
-
-    fn add(
-        &self,
-        documents: Documents<'_>,
-        new: &NewKey,
-        circumstances: &Circumstances,
-    ) -> Result<Change, KeyRingError> {
+    fn entry(account: &AccountName, new: &NewKey, circumstances: &Circumstances) -> Result<NewEntry, KeyRingError> {
         let is_made = new.options.has(GENERATE);
         let secret = if is_made { made()? } else { given(new)? };
         HmacSecret::new(secret.expose_secret()).map_err(|error| KeyRingError::Unfit { reason: error.to_string() })?;
-        let account = new.account_or_main();
-        let before = key_list::list::<Self>(documents).keys;
-        let (write, key) = key_list::add::<Self>(documents, new, &Entry { account: &account, secret: &secret })?;
         let url = circumstances.url(Self::NAME.source_path());
-        Ok(Change {
-            writes: vec![write],
-            key,
-            made: is_made.then_some(Made { name: "secret", secret }),
-            counts: circumstances.counts_when_added(),
-            next: format!(
-                "Next, at Machnet: give its Subscription API this very secret and the URL {url}, unless that is done.\n{}",
-                rotation(Self::NAME.as_str(), &before, &account)
-            ),
-        })
-    }
-
-    fn remove(
-        &self,
-        documents: Documents<'_>,
-        key: &ListedKey,
-        removal: Removal,
-        circumstances: &Circumstances,
-    ) -> Result<Change, KeyRingError> {
-        key_list::remove::<Self>(documents, key, removal, circumstances)
+        let next = format!(
+            "Next, at Machnet: give its Subscription API this very secret and the URL {url}, unless that is done."
+        );
+        let made = is_made.then(|| Made { name: "secret", secret: secret.clone() });
+        NewEntry::new(&Entry { account, secret: &secret }, made, next)
     }
 }
 
@@ -121,6 +82,8 @@ fn made() -> Result<SecretString, KeyRingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key_ring::change::{Change, Removal};
+    use crate::key_ring::{Documents, KeyRing as _};
     use crate::key_ring::new_key::{GivenOptions, KeyInput};
     use crate::testing::circumstances;
 

@@ -5,13 +5,12 @@ use serde::Serialize;
 use super::NurtureCloud;
 use crate::account::AccountName;
 use crate::digest::Sha256Digest;
-use crate::key_ring::change::{Change, Circumstances, Made, Removal};
+use crate::key_ring::change::{Circumstances, Made};
 use crate::key_ring::error::KeyRingError;
 use crate::key_ring::guide::{Guide, Input, REPLACE};
-use crate::key_ring::key_list::{self, ListedKeys, rotation};
-use crate::key_ring::listing::{KeyListing, ListedKey};
+use crate::key_ring::key_list::{ListedKeys, NewEntry};
 use crate::key_ring::new_key::NewKey;
-use crate::key_ring::{Documents, KeyDocument, KeyRing};
+use crate::key_ring::KeyDocument;
 use crate::path_secret::{PathSecret, PathSecretHash};
 use crate::provider::Provider as _;
 use crate::signature::KeyFingerprint;
@@ -24,75 +23,36 @@ struct Entry<'a> {
 
 impl ListedKeys for NurtureCloud {
     type Key = PathSecretHash;
+    const DOCUMENT: &'static [KeyDocument; 1] = &[KeyDocument { file: "nurturecloud.json", secret: "NurtureCloudSecret" }];
+    const WEBHOOK_OUTPUT: &'static str = "NurtureCloudWebhookUrl";
+    const GUIDE: Guide = Guide {
+        about: "Make a secret URL for NurtureCloud to deliver to, and print it, once",
+        long_about: "Make a secret URL for NurtureCloud to deliver to, and print it, once.\n\nNurtureCloud signs nothing, so the secret \
+                     in the URL is what its deliveries prove themselves by. Only its hash is kept. Several URLs are live at once: \
+                     make a new one, hand it over, and when it is in use take the old one out.",
+        input: Input::None,
+        options: &[REPLACE],
+        default_account: "main",
+    };
 
     fn describe(key: &PathSecretHash) -> (KeyFingerprint, String) {
         (key.fingerprint(), "secret URL".to_owned())
     }
-}
 
-impl KeyRing for NurtureCloud {
-    fn documents(&self) -> &'static [KeyDocument] {
-        &[KeyDocument { file: "nurturecloud.json", secret: "NurtureCloudSecret" }]
-    }
-
-    fn webhook_output(&self) -> Option<&'static str> {
-        Some("NurtureCloudWebhookUrl")
-    }
-
-    fn guide(&self) -> Guide {
-        Guide {
-            about: "Make a secret URL for NurtureCloud to deliver to, and print it, once",
-            long_about: "Make a secret URL for NurtureCloud to deliver to, and print it, once.\n\nNurtureCloud signs nothing, so the secret \
-                         in the URL is what its deliveries prove themselves by. Only its hash is kept. Several URLs are live at once: \
-                         make a new one, hand it over, and when it is in use take the old one out.",
-            input: Input::None,
-            options: &[REPLACE],
-            default_account: "main",
-        }
-    }
-
-    fn list(&self, documents: Documents<'_>) -> KeyListing {
-        key_list::list::<Self>(documents)
-    }
-
-    fn add(
-        &self,
-        documents: Documents<'_>,
-        new: &NewKey,
-        circumstances: &Circumstances,
-    ) -> Result<Change, KeyRingError> {
+    fn entry(account: &AccountName, _: &NewKey, circumstances: &Circumstances) -> Result<NewEntry, KeyRingError> {
         let base_url = circumstances.base_url.as_ref().ok_or_else(|| KeyRingError::Option {
             option: "--base-url",
             reason: "is needed: say where the stack's webhooks are reached, such as https://hooks.example.com"
                 .to_owned(),
         })?;
         let secret = PathSecret::generate().ok_or(KeyRingError::NoRandomness)?;
-        let account = new.account_or_main();
-        let before = key_list::list::<Self>(documents).keys;
-        let entry = Entry { account: &account, secret_sha256: secret.hash().digest() };
-        let (write, key) = key_list::add::<Self>(documents, new, &entry)?;
+        let entry = Entry { account, secret_sha256: secret.hash().digest() };
         let url = format!("{base_url}{}/{}", Self::NAME.source_path(), secret.reveal());
-        Ok(Change {
-            writes: vec![write],
-            key,
-            made: Some(Made { name: "url", secret: url.into() }),
-            counts: circumstances.counts_when_added(),
-            next: format!(
-                "Next, at NurtureCloud: give this URL as the `targetUrl` of POST /management/webhooks/create-subscription. Anyone who knows \
-                 it can deliver, so hand it on by a way that is safe for a secret.\n{}",
-                rotation(Self::NAME.as_str(), &before, &account)
-            ),
-        })
-    }
-
-    fn remove(
-        &self,
-        documents: Documents<'_>,
-        key: &ListedKey,
-        removal: Removal,
-        circumstances: &Circumstances,
-    ) -> Result<Change, KeyRingError> {
-        key_list::remove::<Self>(documents, key, removal, circumstances)
+        let next = format!(
+            "Next, at NurtureCloud: give this URL as the `targetUrl` of POST /management/webhooks/create-subscription. Anyone who knows \
+                 it can deliver, so hand it on by a way that is safe for a secret."
+        );
+        NewEntry::new(&entry, Some(Made { name: "url", secret: url.into() }), next)
     }
 }
 
@@ -101,6 +61,7 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
+    use crate::key_ring::{Documents, KeyRing as _};
     use crate::testing::circumstances;
     use crate::webhook::Webhook as _;
 

@@ -107,10 +107,38 @@ async fn an_event_source_has_its_state_and_settings_or_is_gone() {
         logical_id: "ProcessorFunctionDeliveries".to_owned(),
         uuid: MAPPING_ID.to_owned(),
         mapping,
+        is_by_hand: false,
     };
     assert_eq!(sources, [expected(Some(mapping))]);
     let sources = with_mapping(&lambda(|_| None)).event_sources().await.unwrap();
     assert_eq!(sources, [expected(None)]);
+}
+
+#[tokio::test]
+async fn one_that_was_made_by_hand_takes_the_place_of_the_stacks_own_that_does_not_work() {
+    let with_state = |state: &str| json!({"State": state, "LastProcessingResult": "OK"});
+    for (own, others, expected) in [
+        ("Enabled", vec![], MAPPING_ID),
+        ("Disabled", vec![("by-hand", "Enabled")], "by-hand"),
+        ("Disabled", vec![("by-hand", "Disabled")], MAPPING_ID),
+    ] {
+        let service = lambda(move |path| {
+            let listed = "/2015-03-31/event-source-mappings?FunctionName=hooks-ProcessorFunction%3Alive";
+            if path.replace("-mappings/?", "-mappings?") == listed {
+                assert_ne!(own, "Enabled", "nothing is listed without need");
+                let ids = [MAPPING_ID].into_iter().chain(others.iter().map(|(id, _)| *id));
+                return Some(json!({"EventSourceMappings": ids.map(|id| json!({"UUID": id})).collect::<Vec<_>>()}));
+            }
+            let id = path.strip_prefix("/2015-03-31/event-source-mappings/").unwrap();
+            let other = others.iter().find(|(other, _)| *other == id);
+            Some(with_state(other.map_or(own, |(_, state)| state)))
+        });
+        let mapping = ("ProcessorFunctionDeliveries", MAPPING_ID, "AWS::Lambda::EventSourceMapping");
+        let function = ("ProcessorFunction", "hooks-ProcessorFunction", "AWS::Lambda::Function");
+        let sources = Stack::of(service.config(), &[mapping, function]).event_sources().await.unwrap();
+        assert_eq!(sources[0].uuid, expected);
+        assert_eq!(sources[0].is_by_hand, expected != MAPPING_ID);
+    }
 }
 
 #[tokio::test]
