@@ -327,6 +327,8 @@ def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
             letter = dead_letter() if "dead-letters" in command else ""
             done = operator.run(*(letter if word == "{id}" else word for word in command))
             outputs.append(done.stdout + done.stderr)
+            # Without the reasons, the list is still there.
+            assert sid != "ReadReasons" or (done.returncode == 0 and letter.encode() in done.stdout), done
         assert any(action.encode() in output for output in outputs), (action, outputs)
 
     kept = [statement for statement in operating["Statement"] if statement["Sid"] not in of_doctor]
