@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,30 @@ from stack.wait import wait_until
 class LocalServer:
     """A development server."""
 
-    def __init__(self, folder: Path, documents: dict[str, Any]) -> None:
-        """Starts it; each document is the content of one file of keys."""
+    def __init__(self, folder: Path, documents: dict[str, Any], arguments: Sequence[str] = ()) -> None:
+        """Starts it; each document is the content of one file of keys, and the arguments are those of `serve`."""
+        self._folder = folder
         self.directory = folder / "data"
         keys = self.directory / "keys"
         keys.mkdir(parents=True)
         for name, document in documents.items():
             (keys / f"{name}.json").write_text(json.dumps(document))
             (keys / f"{name}.json").chmod(0o600)
-        self._output = folder / "serve.out"
-        with self._output.open("wb") as output, (folder / "serve.log").open("wb") as log:
+        self.start(arguments)
+
+    def start(self, arguments: Sequence[str] = ()) -> None:
+        """Starts it, again after an end or a kill."""
+        self._output = self._folder / "serve.out"
+        with self._output.open("wb") as output, (self._folder / "serve.log").open("ab") as log:
             self._process = ProcessGroup(
-                [BINARIES / "webhook-intake", "serve", "--listen", "127.0.0.1:0", *self._data_directory()],
+                [
+                    BINARIES / "webhook-intake",
+                    "serve",
+                    "--listen",
+                    "127.0.0.1:0",
+                    *arguments,
+                    *self._data_directory(),
+                ],
                 env={"PATH": os.environ["PATH"]},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -45,6 +58,15 @@ class LocalServer:
 
     def close(self) -> None:
         self._process.stop(patience=5)
+
+    def kill(self) -> None:
+        """As `kill -9` does."""
+        self._process.kill()
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of the log, of all its starts."""
+        lines = (self._folder / "serve.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         connection = http.client.HTTPConnection(self.address, timeout=40)

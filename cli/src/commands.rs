@@ -17,6 +17,7 @@ mod describe;
 mod doctor;
 mod drain;
 mod entities;
+mod erase;
 mod error;
 mod events;
 mod explain;
@@ -31,6 +32,7 @@ mod parsers;
 mod place;
 mod quarantine;
 mod refused;
+mod replay;
 mod resync;
 mod sample_events;
 mod send;
@@ -104,6 +106,17 @@ enum Command {
     /// The former name of `dead-letters redrive --all`.
     #[command(hide = true)]
     Redrive,
+    /// Send events that were recorded to consumers again: to the stack's event bus, or to a receiver of yours.
+    ///
+    /// The earliest comes first. Each envelope has the name of the replay as `replay`, so that a consumer can tell. The exit code is 0 only if
+    /// everything was sent.
+    Replay(replay::Arguments),
+    /// Erase what was received about a person, or before a time: events, the deliveries that brought them, and their payloads.
+    ///
+    /// The key, the digest and the outcome of an event are left, so that a redelivery of it is still a duplicate. What is erased already
+    /// is passed over, so a run that was cut off is run again. The exit code is 0 if nothing is left that was to be erased, 1 if something
+    /// is or was not found, and 2 for a wrong command line.
+    Erase(erase::Arguments),
     /// Ask NurtureCloud to send everything again, or single entities, to the webhook that is registered there.
     ///
     /// The exit code is 0 only if every call was accepted. Call the command again to go on with a run that was cut off.
@@ -150,6 +163,8 @@ pub async fn run(CommandLine { data_directory, command }: CommandLine) -> Result
         Command::Quarantine(arguments) => quarantine::run(&data_directory, arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(&data_directory, arguments).await,
         Command::Redrive => dead_letters::all_of_directory(&data_directory).await,
+        Command::Replay(arguments) => replay::run(&data_directory, arguments).await,
+        Command::Erase(arguments) => erase::run(&data_directory, arguments).await,
         Command::Resync(arguments) => resync::run(&data_directory, arguments).await,
         Command::Keys(arguments) => keys::run(&data_directory, arguments).await,
         Command::Client(arguments) => keys::old_names::client(&data_directory, arguments).await,

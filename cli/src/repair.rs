@@ -15,7 +15,7 @@ use intake_providers::registry::Settings;
 use intake_providers::settings::ConfigProblems;
 #[cfg(feature = "aws")]
 use intake_providers::settings::Reader;
-use intake_sqlite::{DataDirectory, Database, SqliteDeadLetters, SqliteQueue, SqliteRecords};
+use intake_sqlite::{DataDirectory, Database, SqliteDeadLetters, SqliteOutbox, SqliteQueue, SqliteRecords};
 
 use crate::deployed_stack;
 use crate::records::{AnyRecords, OpenRecordsError};
@@ -29,6 +29,8 @@ pub struct Repair {
     pub queue: AnyQueue,
     /// What the queue gave up on.
     pub dead_letters: AnyDeadLetters,
+    /// What forwarding gave up. A stack does not forward.
+    pub undelivered: Option<SqliteOutbox>,
     /// The settings of the providers, as the processor there has them.
     pub providers: Settings,
 }
@@ -57,7 +59,8 @@ impl Repair {
         Ok(Self {
             records: AnyRecords::Directory(SqliteRecords::new(database.clone())),
             queue: AnyQueue::Directory(SqliteQueue::new(database.clone())),
-            dead_letters: AnyDeadLetters::Directory(SqliteDeadLetters::new(database)),
+            dead_letters: AnyDeadLetters::Directory(SqliteDeadLetters::new(database.clone())),
+            undelivered: Some(SqliteOutbox::new(database)),
             providers: Settings::default(),
         })
     }
@@ -77,6 +80,7 @@ impl Repair {
             records: AnyRecords::Stack(Box::new(records)),
             queue: AnyQueue::Stack(queue),
             dead_letters: AnyDeadLetters::Stack(dead_letters),
+            undelivered: None,
             providers: providers(&stack)?,
         })
     }

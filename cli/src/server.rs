@@ -24,6 +24,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::forwarding::Forwarding;
 use crate::refused::keep_refused;
 use crate::worker::Worker;
 use intake_sqlite::private_file::FileLock;
@@ -107,6 +108,7 @@ pub struct Server {
     database: Database,
     queue: SqliteQueue,
     refused: RefusedRequests,
+    forwarding: Option<Forwarding>,
     _announced: AnnouncedAddress,
     // Dropped last: the next server may come when everything above is closed.
     _lock: FileLock,
@@ -128,7 +130,23 @@ impl Server {
         let queue = SqliteQueue::new(database.clone());
         let refused = RefusedRequests::open(&directory.refused())?;
         let announced = directory.announce(address)?;
-        Ok(Self { listener, address, directory, database, queue, refused, _announced: announced, _lock: lock })
+        Ok(Self {
+            listener,
+            address,
+            directory,
+            database,
+            queue,
+            refused,
+            forwarding: None,
+            _announced: announced,
+            _lock: lock,
+        })
+    }
+
+    /// The same server, which forwards what it records.
+    #[must_use]
+    pub fn with_forwarding(self, forwarding: Forwarding) -> Self {
+        Self { forwarding: Some(forwarding), ..self }
     }
 
     /// The address, with the port that was really taken.
@@ -159,10 +177,11 @@ impl Server {
     ///
     /// # Errors
     /// When the listener breaks.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
         let router = self.router();
         let (tell_stop, told_stop) = watch::channel(false);
         let worker = tokio::spawn(Worker::new(self.queue.clone(), self.database.clone()).run(told_stop.clone()));
+        let forwarding = self.forwarding.take().map(|forwarding| tokio::spawn(forwarding.run(told_stop.clone())));
         let signal = {
             let mut told_stop = told_stop.clone();
             async move {
@@ -182,6 +201,11 @@ impl Server {
         };
         if let Err(error) = worker.await {
             tracing::error!(%error, "the worker failed; unfinished messages will be redelivered at the next start");
+        }
+        if let Some(forwarding) = forwarding
+            && let Err(error) = forwarding.await
+        {
+            tracing::error!(%error, "the forwarding failed; what it did not note is sent again at the next start");
         }
         served
     }

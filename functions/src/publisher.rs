@@ -41,7 +41,7 @@ pub async fn run_publisher() -> Result<(), Error> {
             let clients = Clients::for_processor().await;
             let location = PayloadLocation::below(format!("s3://{}/", config.payloads_bucket));
             let payloads = clients.payloads(config.payloads_bucket);
-            Ok(Publisher::<intake_aws::Aws, _>::new(payloads, location, clients.event_bus(config.event_bus)))
+            Ok(Publisher::new(payloads, location, clients.event_bus(config.event_bus)))
         }
         Err(problems) => Err(problems),
     };

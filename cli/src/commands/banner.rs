@@ -17,6 +17,7 @@ use super::error::CommandError;
 use super::invocation::invocation;
 use super::output::print_styled;
 use super::style::{OK, WARNING};
+use crate::forwarding::Beginning;
 use crate::terminal::escape;
 
 /// Where events come in, and whether they do.
@@ -40,6 +41,23 @@ struct State {
 /// Prints a line for each entrance, and one for each problem with its keys.
 pub(super) fn print_entrances(address: SocketAddr, directory: &DataDirectory) -> Result<(), CommandError> {
     print_styled(&in_lines(&entrances(address, directory)))
+}
+
+/// Prints where events are forwarded to.
+pub(super) fn print_forwarding(beginning: &Beginning) -> Result<(), CommandError> {
+    let Beginning { url, is_first, waiting, secrets } = beginning;
+    let signed = match secrets {
+        1 => "signed with one secret".to_owned(),
+        secrets => format!("signed with {secrets} secrets"),
+    };
+    let what = match (is_first, waiting) {
+        (true, _) => "what is recorded from now on",
+        (false, 0) => "nothing waits",
+        (false, waiting) => {
+            &format!("{waiting} {} first", if *waiting == 1 { "event that waits" } else { "events that wait" })
+        }
+    };
+    print_styled(&format!("  forwarding to {}, {OK}{signed}{OK:#}: {what}\n", escape(&url.to_string())))
 }
 
 fn in_lines(entrances: &[Entrance]) -> String {

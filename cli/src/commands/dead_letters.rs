@@ -1,4 +1,4 @@
-//! `dead-letters`: messages that the queue gave up on, and the way back.
+//! `dead-letters`: messages that the queue gave up on, events that forwarding gave up, and the way back.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use intake_pipeline::dead_letters::{DeadLetter, DeadLetters as _, FoundDeadLetters};
+use intake_pipeline::forwarding::UndeliveredEvent;
 use intake_pipeline::queue_message::MessageOrigin;
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
@@ -21,6 +22,7 @@ use crate::repair::Repair;
 use crate::terminal::escape;
 
 mod redrive;
+mod undelivered;
 
 pub(super) use redrive::all_of_directory;
 
@@ -38,7 +40,7 @@ pub(super) enum Action {
     List(List),
     /// Show one dead letter with its text.
     Show(Show),
-    /// Move dead letters back to the queue, after what made them fail was put right.
+    /// Move dead letters back to the queue, or to what is forwarded, after what made them fail was put right.
     ///
     /// What was recorded of a delivery stays as it is. The exit code is 0 only if everything that was named was moved.
     Redrive(Redrive),
@@ -56,20 +58,20 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// The message's id, or its delivery's.
+    /// The message's id or its delivery's; of an event, its delivery's id, a dot, and its index.
     #[arg(value_name = "ID")]
     id: String,
     /// Print one JSON object.
     #[arg(long, conflicts_with = "raw")]
     json: bool,
-    /// Write the message's text and nothing else. A terminal may obey it; write it to a file or a pipe.
+    /// Write the message's text, or the event's entry, and nothing else. A terminal may obey it; write it to a file or a pipe.
     #[arg(long)]
     raw: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Redrive {
-    /// The ids of messages, or of their deliveries.
+    /// The ids of messages, of events, or of their deliveries.
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<String>,
     /// All dead letters. On a stack SQS moves them itself, at most 500 a second.
@@ -96,21 +98,29 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 async fn list_all(repair: &Repair, list: &List, redrive: &str) -> Result<ExitCode, CommandError> {
     let mut found = repair.dead_letters.list(usize::try_from(list.limit).unwrap_or(usize::MAX)).await?;
     find_failures(repair, &mut found.dead_letters).await?;
+    let room = usize::try_from(list.limit).unwrap_or(usize::MAX).saturating_sub(found.dead_letters.len());
+    let mut events = undelivered::list(repair, room.saturating_add(1)).await?;
+    found.is_partial |= events.len() > room;
+    events.truncate(room);
     if list.json {
-        print_json_lines(&found.dead_letters.iter().map(|letter| json_line(&Listed::of(letter))).collect::<String>())?;
+        let messages = found.dead_letters.iter().map(|letter| json_line(&Listed::of(letter)));
+        let events = events.iter().map(|letter| json_line(&undelivered::Listed::of(letter)));
+        print_json_lines(&messages.chain(events).collect::<String>())?;
     } else {
         let mut text: String = found.dead_letters.iter().map(|letter| in_words(letter) + "\n").collect();
-        if found.dead_letters.is_empty() {
+        text.extend(events.iter().map(|letter| undelivered::in_words(letter) + "\n"));
+        if text.is_empty() {
             text += "There is no dead letter.\n";
         } else {
             let _ = writeln!(
                 text,
-                "When the cause is put right, `{redrive}` moves them back to the queue; with --dry-run \
+                "When the cause is put right, `{redrive}` moves messages back to the queue and has events forwarded again; with --dry-run \
                  it only says what it would do."
             );
         }
         if found.is_partial {
-            let _ = writeln!(text, "These are {}; --limit shows more.", found.dead_letters.len());
+            let shown = found.dead_letters.len() + events.len();
+            let _ = writeln!(text, "These are {shown}; --limit shows more.");
         }
         print(&text)?;
     }
@@ -124,6 +134,11 @@ async fn show_one(repair: &Repair, show: &Show) -> Result<ExitCode, CommandError
     found.dead_letters.truncate(1);
     find_failures(repair, &mut found.dead_letters).await?;
     let Some(letter) = found.dead_letters.first() else {
+        let events = undelivered::list(repair, MAX_SEARCHED).await?;
+        if let Some(letter) = events.iter().find(|letter| undelivered::is_named(letter, &show.id)) {
+            show_event(letter, show)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         return Err(CommandError::NoDeadLetter { id: escape(&show.id).into_owned() });
     };
     if show.raw {
@@ -136,6 +151,16 @@ async fn show_one(repair: &Repair, show: &Show) -> Result<ExitCode, CommandError
     }
     remark(&found)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn show_event(letter: &UndeliveredEvent, show: &Show) -> Result<(), CommandError> {
+    if show.raw {
+        write_to_stdout(undelivered::entry(letter).as_bytes())
+    } else if show.json {
+        print_json_lines(&json_line(&undelivered::Listed::of(letter)))
+    } else {
+        print(&format!("{}\n{}\n", undelivered::in_words(letter), escape(&undelivered::entry(letter))))
+    }
 }
 
 /// Adds the reasons. Without them a list is still worth printing.
@@ -189,6 +214,7 @@ fn in_words(letter: &DeadLetter) -> String {
 
 #[derive(Serialize)]
 struct Listed<'a> {
+    kind: &'static str,
     message_id: &'a str,
     delivery_id: Option<DeliveryId>,
     provider: Option<ProviderName>,
@@ -203,6 +229,7 @@ impl<'a> Listed<'a> {
     fn of(letter: &'a DeadLetter) -> Self {
         let MessageOrigin { delivery_id, provider, received_at } = letter.origin();
         Self {
+            kind: "message",
             message_id: &letter.message_id,
             delivery_id,
             provider,

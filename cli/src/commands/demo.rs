@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::drain::DrainOutcome;
+use intake_pipeline::forwarding::ForwardingSettings;
 use intake_pipeline::ledger::entity::Change;
 use intake_pipeline::ledger::{Entry, Outcome};
 use intake_pipeline::telemetry::json_lines;
@@ -30,6 +31,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use self::outcome_log::OutcomeLog;
+use self::receiver::DemoReceiver;
 use super::banner::print_entrances;
 use super::describe::{remark, short_id, table};
 use super::drain::{AccountOptions, summary};
@@ -40,14 +42,16 @@ use super::live::{self, LiveLines, Printing};
 use super::output::print;
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::drain::drain;
+use crate::forwarding::{Forwarding, ensure_secret};
 use crate::key_files::{self, ensure_test_keys};
 use crate::server::{Server, stop_signal};
 use crate::worker::wait_until_drained;
 use intake_pipeline::records::{EventFilter, Records as _, TimeRange};
 use intake_sqlite::DataDirectory;
-use intake_sqlite::{SqliteQueue, SqliteRecords};
+use intake_sqlite::{Database, SqliteOutbox, SqliteQueue, SqliteRecords};
 
 mod outcome_log;
+mod receiver;
 
 /// How long a delivery may take from the queue to its outcome.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,6 +71,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let directory = DataDirectory::create(data_directory)?;
     let server = Server::start(arguments.listen.address().await?, directory.clone()).await?;
     ensure_test_keys(&directory).await?;
+    let (server, receiver) = with_receiver(server, &directory).await?;
     let outcome_log = OutcomeLog::open(&directory.log())?;
     let lines = start_log(&directory, arguments.exit)?;
 
@@ -88,6 +93,10 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     print(&format!("Serving on http://{address}, and sending signed test deliveries:\n\n"))?;
     let mut demonstration = run_steps(&directory, address, &token_url, &outcome_log, &queue, &records).await?;
     print(&format!("{}\n", demonstration.text))?;
+    if let Some(receiver) = &receiver {
+        demonstration.as_expected &= wait_until_forwarded(&database).await?;
+        print(&arrived(receiver))?;
+    }
     if let Some(secret) = arguments.account.any(&directory) {
         print("Draining NowCerts' queue as well; what is received is acknowledged, and so gone from theirs.\n")?;
         let report = drain(&directory, &database, queue.clone(), secret).run(Instant::now() + PATIENCE).await;
@@ -115,6 +124,47 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         Err(error) => tracing::error!(%error, "the server broke"),
     }
     Ok(if demonstration.as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Forwards to a small receiver of the demo's own, unless events wait there for another one.
+async fn with_receiver(
+    server: Server,
+    directory: &DataDirectory,
+) -> Result<(Server, Option<DemoReceiver>), CommandError> {
+    let outbox = SqliteOutbox::new(server.database().clone());
+    if outbox.depth().await?.waiting > 0 {
+        return Ok((server, None));
+    }
+    let receiver = DemoReceiver::start(ensure_secret(directory)?).await.map_err(CommandError::Terminal)?;
+    let max_attempts = ForwardingSettings::default().max_attempts;
+    let forwarding = Forwarding::start(receiver.url.clone(), max_attempts, directory, server.database()).await?;
+    Ok((server.with_forwarding(forwarding), Some(receiver)))
+}
+
+/// Waits until nothing is left to forward, and returns whether that came about.
+async fn wait_until_forwarded(database: &Database) -> Result<bool, CommandError> {
+    let outbox = SqliteOutbox::new(database.clone());
+    let until = Instant::now() + PATIENCE;
+    while outbox.depth().await?.waiting > 0 {
+        if Instant::now() > until {
+            return Ok(false);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(true)
+}
+
+/// What arrived at the receiver, in words.
+fn arrived(receiver: &DemoReceiver) -> String {
+    let outcomes = receiver.outcomes();
+    let counts: Vec<String> = outcomes.iter().map(|(outcome, number)| format!("{number} {outcome}")).collect();
+    format!(
+        "Forwarded to {}, a small receiver of this demo, which verified each signature: {} events, {}.\n\
+         Duplicates and what is quarantined are not sent.\n",
+        receiver.url,
+        outcomes.values().sum::<usize>(),
+        counts.join(", "),
+    )
 }
 
 /// Starts the log, which goes to a file so that the terminal stays readable. Returns what is to be printed of it after the table, if

@@ -141,12 +141,16 @@ pub(super) fn remark(entry: &Entry, name: impl Fn(&str) -> String) -> String {
             let same = match &event.data {
                 EventData::Elsewhere { same_data_as } => Some(format!("same as {}", name(same_data_as))),
                 EventData::Inline { .. } | EventData::Payload { .. } => None,
+                EventData::Erased { .. } => Some("erased".to_owned()),
             };
             let repeat = event.repeat_of.as_deref().map(|id| format!("same state as {}", name(id)));
             let hint = event.same_job_as.as_deref().map(|id| format!("unsigned hint: same job id as {}", name(id)));
             [change, same, repeat, hint].into_iter().flatten().collect::<Vec<_>>().join("; ")
         }
-        Entry::Conflict(event) => format!("kept beside {}", name(&event.cloud_event.id)),
+        Entry::Conflict(event) => {
+            let erased = event.data.erased_at().map_or("", |_| "; erased");
+            format!("kept beside {}{erased}", name(&event.cloud_event.id))
+        }
         Entry::Quarantine(quarantine) => quarantine.reason.clone(),
         Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => String::new(),
     }

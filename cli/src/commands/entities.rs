@@ -17,6 +17,8 @@ use super::unreadable::found;
 
 mod one;
 
+pub(super) use one::the_only;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use intake_outbound::signing_secrets::SecretError;
 use intake_pipeline::delivery_record::ReadBodyError;
+use intake_pipeline::erasure::ErasureError;
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue_message::MessageError;
 use intake_pipeline::records::ReadEventDataError;
@@ -18,9 +20,11 @@ use super::sample_events::sample_error::SampleError;
 use crate::capture::CaptureError;
 use crate::client::SendError;
 use crate::deployed_stack::StackError;
+use crate::forwarding::ForwardingError;
 use crate::key_files::KeyFileError;
 use crate::records::OpenRecordsError;
 use crate::repair::OpenRepairError;
+use crate::replay_target::OpenTargetError;
 use crate::server::{DEFAULT_ADDRESS, ServerError};
 use crate::stored_document::DocumentError;
 
@@ -30,6 +34,18 @@ pub enum CommandError {
     /// The server.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// Forwarding.
+    #[error(transparent)]
+    Forwarding(#[from] ForwardingError),
+    /// The only secret that signs was to be taken out.
+    #[error("it is the only secret that signs what is forwarded; add another first, or say --even-the-last")]
+    LastSigningSecret,
+    /// Secrets that sign were asked for on a stack.
+    #[error("what is forwarded is of a data directory; a stack puts its events on a bus, and signs nothing")]
+    NothingSignsOnAStack,
+    /// The secrets that sign what is forwarded.
+    #[error(transparent)]
+    SigningSecret(#[from] SecretError),
     /// The data directory.
     #[error(transparent)]
     DataDirectory(#[from] DataDirectoryError),
@@ -45,6 +61,15 @@ pub enum CommandError {
     /// A deployed stack.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// An erasure.
+    #[error(transparent)]
+    Erasure(#[from] ErasureError),
+    /// Where a replay goes.
+    #[error(transparent)]
+    ReplayTarget(#[from] OpenTargetError),
+    /// A replay that goes nowhere.
+    #[error("nobody said where to send the events; say --to with a url, or --stack for its event bus")]
+    NowhereToReplay,
     /// What is put right.
     #[error(transparent)]
     Repair(#[from] OpenRepairError),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use intake_pipeline::ledger::Entry;
@@ -13,7 +14,7 @@ use super::listing::{Extent, ListUnless, Selection, TAIL_HELP};
 
 mod follow;
 mod list;
-mod row;
+pub(super) mod row;
 mod show;
 
 pub(super) const EXAMPLES: &str = "\
@@ -35,6 +36,9 @@ pub(super) enum Action {
     /// Show one event: what it is, its outcome and why, its delivery, and where its data are.
     Show(Show),
     /// Print what comes, one line each, until Ctrl-C. This is `list --follow`.
+    ///
+    /// With --json the lines are the envelopes that consumers receive, CloudEvents with all their data; duplicates and what is
+    /// quarantined have none.
     #[command(after_long_help = TAIL_HELP)]
     Tail(Wanted),
 }
@@ -81,12 +85,12 @@ pub(super) struct Show {
 
 pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<ExitCode, CommandError> {
     let place = arguments.place.place(data_directory);
-    let records = place.records().await?;
+    let records = Arc::new(place.records().await?);
     match arguments.action.unwrap_or(Action::List(arguments.list)) {
-        Action::Show(show) => return show::run(&records, &place, &show).await,
+        Action::Show(show) => return show::run(records.as_ref(), &place, &show).await,
         Action::Tail(wanted) => follow::run(&records, &place, &wanted).await?,
         Action::List(List { wanted, extent }) if extent.follow => follow::run(&records, &place, &wanted).await?,
-        Action::List(list) => list::run(&records, &place, &list).await?,
+        Action::List(list) => list::run(records.as_ref(), &place, &list).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,10 +13,13 @@ mod activate;
 mod add;
 mod changing;
 mod check;
+mod forwarding;
+mod input;
 mod key_place;
 mod list;
 pub(super) mod not_changed;
 pub(super) mod old_names;
+mod owner;
 mod remove;
 
 #[derive(Debug, clap::Args)]

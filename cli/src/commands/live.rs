@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use anstyle::Style;
 use intake_pipeline::clock::{Clock as _, SystemClock};
+use intake_pipeline::forwarding::{FORWARDED, FORWARDING_FAILED, GIVEN_UP};
 use intake_pipeline::ledger::Outcome;
 use intake_pipeline::records::Records;
 use intake_pipeline::telemetry::levels;
@@ -32,7 +34,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use self::row::{Row, message, outcomes};
 use super::deliveries::{quarantine_reason, time_to_record};
 use super::describe::short_type;
-use super::style::{ERROR, OK};
+use super::style::{ERROR, OK, WARNING};
 use crate::refused::REQUEST_REFUSED;
 
 mod row;
@@ -205,6 +207,14 @@ impl LiveLines {
             REQUEST_REFUSED => Some(self.refused(at, &fields)),
             "record processed" => Some(self.processed(at, &fields, records).await),
             "record failed" => Some(self.failed(at, &fields)),
+            FORWARDED => Some(forwarded(at, &fields, vec![(OK, "forwarded".to_owned())], records).await),
+            FORWARDING_FAILED => {
+                let next = format!("not forwarded, again in {} s", fields.text("next_in_seconds"));
+                Some(forwarded(at, &fields, vec![(WARNING, next)], records).await)
+            }
+            GIVEN_UP => {
+                Some(forwarded(at, &fields, vec![(ERROR, "not forwarded, given up".to_owned())], records).await)
+            }
             text => Some(message(at, level, text, &fields.others)),
         }
     }
@@ -292,6 +302,34 @@ impl LiveLines {
         }
         .shown()
     }
+}
+
+/// An event that was posted to its receiver, or was not.
+async fn forwarded(at: Timestamp, fields: &Fields, result: Vec<(Style, String)>, records: &impl Records) -> String {
+    let id = fields.text("delivery_id");
+    let record = match id.parse::<DeliveryId>() {
+        Ok(id) => records.delivery(id).await.ok().flatten(),
+        Err(_) => None,
+    };
+    let what = match record {
+        Some(record) if record.events == 1 => what(&record.event_types, 1),
+        Some(record) => format!("event {} of {}", fields.text("index"), what(&record.event_types, record.events)),
+        None => "event".to_owned(),
+    };
+    let attempts = fields.get("attempts").filter(|attempts| *attempts != "1");
+    let remarks = [fields.get("error").map(str::to_owned), attempts.map(|attempts| format!("at attempt {attempts}"))];
+    let remarks: Vec<String> = remarks.into_iter().flatten().collect();
+    let is_forwarded = fields.get("error").is_none();
+    Row {
+        at,
+        provider: fields.text("provider"),
+        took: fields.took(),
+        what,
+        result,
+        remark: Some(remarks.join("; ")).filter(|remark| !remark.is_empty()),
+        hint: (!is_forwarded).then(|| "dead-letters".to_owned()).filter(|_| fields.get("next_in_seconds").is_none()),
+    }
+    .shown()
 }
 
 fn token(at: Timestamp, fields: &Fields) -> String {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CommandError;
 use super::invocation::invocation;
+use crate::eraser::AnyEraser;
 use crate::kept_requests::AnyRefused;
 use crate::records::AnyRecords;
 use crate::repair::Repair;
@@ -57,6 +58,14 @@ impl Place {
         Ok(match self {
             Self::Directory(path) => Repair::of_directory(path)?,
             Self::Stack { name, region } => Repair::of_stack(name, region.as_deref()).await?,
+        })
+    }
+
+    /// What erases there.
+    pub(super) async fn eraser(&self) -> Result<AnyEraser, CommandError> {
+        Ok(match self {
+            Self::Directory(path) => AnyEraser::of_directory(path)?,
+            Self::Stack { name, region } => AnyEraser::of_stack(name, region.as_deref()).await?,
         })
     }
 

@@ -9,7 +9,9 @@ use intake_pipeline::secrets::SecretText;
 use intake_providers::ProviderName;
 use intake_providers::registry::key_ring;
 use intake_sqlite::private_file::read_if_present;
-use intake_sqlite::{DataDirectory, DataDirectoryError, Database, OpenError, SqliteQueue, SqliteRecords};
+use intake_sqlite::{
+    DataDirectory, DataDirectoryError, Database, OpenError, OutboxDepth, SqliteOutbox, SqliteQueue, SqliteRecords,
+};
 
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
@@ -42,7 +44,7 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DataDirect
     match Database::open(&directory.database()) {
         Ok(database) => {
             checks.push(version::data());
-            checks.extend(recorded(database, is_served).await);
+            checks.extend(recorded(database, is_served, call).await);
         }
         // The error says what to do.
         Err(error @ OpenError::UnknownFormat { .. }) => checks.push(Check::wrong(version::DATA, error.to_string())),
@@ -52,7 +54,7 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DataDirect
 }
 
 /// What the database says.
-async fn recorded(database: Database, is_served: bool) -> Vec<Check> {
+async fn recorded(database: Database, is_served: bool, call: Call<'_>) -> Vec<Check> {
     let now = SystemClock.now();
     let recorded = SqliteRecords::new(database.clone());
     let mut checks = Vec::new();
@@ -65,6 +67,10 @@ async fn recorded(database: Database, is_served: bool) -> Vec<Check> {
             }
             Err(error) => Check::unknown(format!("deliveries of {provider}"), &error),
         });
+    }
+    match SqliteOutbox::new(database.clone()).depth().await {
+        Ok(depth) => checks.extend(forwarding(depth, is_served, call)),
+        Err(error) => checks.push(Check::unknown("forwarding", &error)),
     }
     checks.push(records::clock_since(last, now));
     match SqliteQueue::new(database).depth().await {
@@ -94,6 +100,30 @@ fn queue(waiting: u64, is_served: bool) -> Check {
             Check::wrong("queue", format!("{waiting} wait, and no server works on them")).remedy("start `serve`")
         }
     }
+}
+
+/// What there is to say of forwarding, if it was ever begun.
+fn forwarding(depth: OutboxDepth, is_served: bool, call: Call<'_>) -> Vec<Check> {
+    let OutboxDepth { waiting, given_up, is_begun } = depth;
+    if !is_begun {
+        return Vec::new();
+    }
+    let mut checks = vec![match (waiting, is_served) {
+        (0, _) => Check::well("forwarding", "nothing waits"),
+        (waiting, true) => Check::notice("forwarding", format!("{waiting} wait to be forwarded"))
+            .remedy("if they stay, look at the server's log, and whether it was started with --forward-to"),
+        (waiting, false) => {
+            Check::wrong("forwarding", format!("{waiting} wait to be forwarded, and no server does it"))
+                .remedy("start `serve --forward-to`")
+        }
+    }];
+    if given_up > 0 {
+        checks.push(
+            Check::wrong("forwarding", format!("{given_up} were given up"))
+                .remedy(format!("`{}` says why, and puts them back", call("dead-letters"))),
+        );
+    }
+    checks
 }
 
 fn key_text(directory: &DataDirectory, provider: ProviderName, call: Call<'_>) -> KeyText {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use intake_pipeline::ledger::{
-    Condition, ConditionalPut, Entry, EntryKey, Ledger as _, LedgerReader as _, QuarantineEntry,
+    Condition, ConditionalPut, Entry, EntryKey, Ledger as _, LedgerReader as _, QuarantineEntry, QuarantinedContent,
 };
 use intake_providers::timestamp::Timestamp;
 use intake_sqlite::{Database, SqliteLedger};
@@ -39,7 +39,7 @@ async fn left_by_an_earlier_release(data: &Path, quarantined: &str, readable: &s
     let ledger = SqliteLedger::new(database);
     let key = |id: &str| EntryKey { partition: format!("quarantine#{id}"), sort: "00000".to_owned() };
     let Some(Entry::Quarantine(entry)) = ledger.find(&key(quarantined)).await.unwrap() else { panic!("quarantined") };
-    let mut document: Value = serde_json::from_str(&entry.document).unwrap();
+    let mut document: Value = serde_json::from_str(entry.document().unwrap()).unwrap();
     document["delivery_id"] = readable.into();
     document["body"] = serde_json::json!({"text": BODY});
     document["sha256"] = intake_providers::digest::Sha256Digest::of(BODY.as_bytes()).to_string().into();
@@ -47,7 +47,7 @@ async fn left_by_an_earlier_release(data: &Path, quarantined: &str, readable: &s
     occurrence.delivery_id = readable.parse().unwrap();
     let entry = QuarantineEntry {
         reason: "the member \"name\" is missing".to_owned(),
-        document: document.to_string(),
+        content: QuarantinedContent::Kept { document: document.to_string(), data: None },
         occurrence,
         ..*entry
     };

@@ -270,7 +270,7 @@ fn condition(condition: &Condition, now: Timestamp) -> Expression {
         Condition::Always => Expression::default(),
         Condition::Absent => Expression::of("attribute_not_exists(pk)"),
         // An item of another kind is never at a quarantine's key.
-        Condition::NotReleased => Expression::of("attribute_not_exists(released)"),
+        Condition::NotReleased => Expression::of("attribute_not_exists(released) AND attribute_not_exists(erased_at)"),
         // The owner's name is one of DynamoDB's reserved words.
         Condition::Claimable(owner) => Expression {
             names: Some(HashMap::from([("#owner".to_owned(), "owner".to_owned())])),

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod entities;
+mod eraser;
 mod failures;
 mod functions;
 mod health;
@@ -17,6 +18,7 @@ mod stack_error;
 mod time_index;
 
 pub use dead_letters::StackDeadLetters;
+pub use eraser::StackEraser;
 pub use functions::{DeployedFunction, EventSource, LIVE, Mapping, Readiness, Update, Version};
 pub use health::{Alarm, Alarms, Schedule, Subscribers};
 pub use records::StackRecords;

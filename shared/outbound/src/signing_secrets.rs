@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
 use intake_providers::digest::Sha256Digest;
 use intake_providers::json_place::JsonPlace;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -199,6 +200,15 @@ impl SigningSecrets {
         let before = self.0.len();
         self.0.retain(|secret| secret.id() != id);
         if self.0.len() == before { Err(SecretError::Unknown { id: id.to_owned() }) } else { Ok(()) }
+    }
+
+    /// Whether one of the secrets verifies a message, as a receiver does.
+    #[must_use]
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> bool {
+        let verifies = |secret: &SigningSecret| {
+            Webhook::new(secret.reveal()).is_ok_and(|webhook| webhook.verify(body, headers).is_ok())
+        };
+        self.0.iter().any(verifies)
     }
 
     /// The value of `webhook-signature`: one signature for each secret.

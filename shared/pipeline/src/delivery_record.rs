@@ -91,7 +91,10 @@ impl DeliveryRecord {
         recorded_at: Timestamp,
         expires_at: Timestamp,
     ) -> Self {
-        let (headers, headers_over_limit) = headers::recorded(&delivery.headers);
+        let (headers, headers_over_limit) = match body {
+            RecordedBody::Erased { .. } => (Vec::new(), 0),
+            _ => headers::recorded(&delivery.headers),
+        };
         let only_type = outcomes.only_type().filter(|name| name.len() <= MAX_INDEXED_TYPE_BYTES).unwrap_or_default();
         let time_index = TimeIndex {
             time_bucket: TimeIndex::deliveries_bucket(

@@ -22,7 +22,7 @@ use self::content::content_type;
 pub use self::content::{Content, JsonForm};
 use crate::ledger::entity::{Change, EntityChange};
 use crate::ledger::{Entry, EnvelopeData, EventData, EventEntry, Outcome};
-use crate::payloads::{PayloadKey, Payloads};
+use crate::payloads::{PayloadKey, PayloadReader};
 use crate::port_error::PortError;
 
 mod content;
@@ -179,6 +179,11 @@ pub struct EventEnvelope {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "String", extend("format" = "uri-reference")))]
     entitycontentref: Option<String>,
+    /// Present if an operator has the event sent again: the name of the replay. The `id` is the one that the event was sent with at
+    /// first, so a consumer that drops what it knows drops a replay, unless it makes an exception for this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String", length(min = 1)))]
+    replay: Option<String>,
     /// What only this provider's events say.
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
@@ -253,30 +258,32 @@ pub enum EnvelopeError {
 /// Where a consumer finds what is in the payload store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayloadLocation {
-    base: String,
+    /// Before the key of a payload; `None` if everything is in the envelope itself.
+    base: Option<String>,
 }
 
 impl PayloadLocation {
     /// A store whose keys follow this text, such as `s3://bucket/`, in a URI.
     #[must_use]
     pub fn below(base: impl Into<String>) -> Self {
-        Self { base: base.into() }
+        Self { base: Some(base.into()) }
     }
 
-    /// The URI of a payload. The keys of payloads need no encoding.
-    fn uri(&self, key: &PayloadKey) -> String {
-        format!("{}{}", self.base, key.as_str())
+    /// In the envelope itself, whatever its size becomes: for a consumer that cannot reach the store, and is sent envelopes by something
+    /// that does not limit them.
+    #[must_use]
+    pub const fn in_the_envelope() -> Self {
+        Self { base: None }
     }
 
-    /// A text that is in the entry, or the URI of one that isn't.
-    fn text_or_uri(&self, data: &EventData) -> Result<(Option<String>, Option<String>), EnvelopeError> {
-        match data {
-            EventData::Inline { data } => Ok((Some(text::json(data)), None)),
-            EventData::Payload { data_key, .. } => Ok((None, Some(self.uri(data_key)))),
-            EventData::Elsewhere { same_data_as } => {
-                Err(EnvelopeError::DataElsewhere { same_data_as: same_data_as.clone() })
-            }
-        }
+    /// The URI of a payload, if it has one. The keys of payloads need no encoding.
+    fn uri(&self, key: &PayloadKey) -> Option<String> {
+        Some(format!("{}{}", self.base.as_ref()?, key.as_str()))
+    }
+
+    /// Maximum size of an envelope, in bytes.
+    const fn max_bytes(&self) -> usize {
+        if self.base.is_some() { MAX_ENVELOPE_BYTES } else { usize::MAX }
     }
 }
 
@@ -285,15 +292,23 @@ impl PayloadLocation {
 pub struct EnvelopeWriter<S> {
     payloads: S,
     location: PayloadLocation,
+    replay: Option<String>,
 }
 
-impl<S: Payloads> EnvelopeWriter<S> {
+impl<S: PayloadReader> EnvelopeWriter<S> {
     /// A writer that fetches data from this store, and says that it is there.
     pub const fn new(payloads: S, location: PayloadLocation) -> Self {
-        Self { payloads, location }
+        Self { payloads, location, replay: None }
     }
 
-    /// The envelope of an entry; `None` for one that consumers don't receive.
+    /// The same, of envelopes that are sent again, in a replay of this name.
+    #[must_use]
+    pub fn in_replay(self, name: String) -> Self {
+        Self { replay: Some(name), ..self }
+    }
+
+    /// The envelope of an entry; `None` for one that consumers don't receive. An event whose data were erased is one of those: an
+    /// envelope without them would say that it has none.
     ///
     /// # Errors
     /// [`EnvelopeError`].
@@ -303,7 +318,7 @@ impl<S: Payloads> EnvelopeWriter<S> {
             EventData::Inline { data } => {
                 let content_type = content_type(&event.cloud_event.datacontenttype, Some(data.as_bytes()));
                 let content = Content::of(data.as_bytes(), &content_type, form);
-                self.written(event, outcome, content_type, content)?
+                self.written(event, outcome, content_type, content).await?
             }
             EventData::Payload { data_key, data_size_bytes } => {
                 self.with_payload(event, outcome, data_key, *data_size_bytes, form).await?
@@ -311,8 +326,9 @@ impl<S: Payloads> EnvelopeWriter<S> {
             EventData::Elsewhere { same_data_as } => {
                 return Err(EnvelopeError::DataElsewhere { same_data_as: same_data_as.clone() });
             }
+            EventData::Erased { .. } => return Ok(None),
         };
-        if written.text.len() > MAX_ENVELOPE_BYTES {
+        if written.text.len() > self.location.max_bytes() {
             return Err(EnvelopeError::TooLarge { bytes: written.text.len() });
         }
         Ok(Some(written))
@@ -328,33 +344,38 @@ impl<S: Payloads> EnvelopeWriter<S> {
         form: JsonForm,
     ) -> Result<WrittenEnvelope, EnvelopeError> {
         let announced = &event.cloud_event.datacontenttype;
-        let reference = || Content::Reference(self.location.uri(key));
-        let with_reference = |content_type| self.written(event, outcome, content_type, reference());
+        let reference = self.location.uri(key).map(Content::Reference);
         let content_type_by_name = content_type(announced, None);
-        if Content::min_size(size_bytes, &content_type_by_name, form) > MAX_ENVELOPE_BYTES as u64 {
-            return with_reference(content_type_by_name);
+        let is_too_large = Content::min_size(size_bytes, &content_type_by_name, form) > MAX_ENVELOPE_BYTES as u64;
+        if let Some(reference) = reference.clone().filter(|_| is_too_large) {
+            return self.written(event, outcome, content_type_by_name, reference).await;
         }
         let bytes = self.payloads.get(key).await?;
         let content_type = content_type(announced, Some(&bytes));
         let content = Content::of(&bytes, &content_type, form);
-        let written = self.written(event, outcome, content_type.clone(), content)?;
-        if written.text.len() > MAX_ENVELOPE_BYTES { with_reference(content_type) } else { Ok(written) }
+        let written = self.written(event, outcome, content_type.clone(), content).await?;
+        match reference {
+            Some(reference) if written.text.len() > MAX_ENVELOPE_BYTES => {
+                self.written(event, outcome, content_type, reference).await
+            }
+            _ => Ok(written),
+        }
     }
 
-    fn written(
+    async fn written(
         &self,
         event: &EventEntry,
         outcome: SentOutcome,
         datacontenttype: String,
         content: Content,
     ) -> Result<WrittenEnvelope, EnvelopeError> {
-        let envelope = self.envelope(event, outcome, datacontenttype, content)?;
+        let envelope = self.envelope(event, outcome, datacontenttype, content).await?;
         let text = serde_json::to_string(&envelope).map_err(EnvelopeError::Json)?;
         let EventEnvelope { source, id, event_type, entity, .. } = envelope;
         Ok(WrittenEnvelope { provider: event.provider, source, id, event_type, entity, text })
     }
 
-    fn envelope(
+    async fn envelope(
         &self,
         event: &EventEntry,
         outcome: SentOutcome,
@@ -369,12 +390,17 @@ impl<S: Payloads> EnvelopeWriter<S> {
         let (deliverycontext, deliverycontextref) = match &event.envelope {
             None => (None, None),
             Some(EnvelopeData::Inline { envelope }) => (Some(text::json(envelope)), None),
-            Some(EnvelopeData::Payload { envelope_key, .. }) => (None, Some(self.location.uri(envelope_key))),
+            Some(EnvelopeData::Payload { envelope_key, .. }) => self.text_or_uri(envelope_key).await?,
         };
         let change = event.entity.as_ref();
         let (entitycontent, entitycontentref) = match change.and_then(|change| change.content.as_ref()) {
             None => (None, None),
-            Some(content) => self.location.text_or_uri(content)?,
+            Some(EventData::Inline { data }) => (Some(text::json(data)), None),
+            Some(EventData::Payload { data_key, .. }) => self.text_or_uri(data_key).await?,
+            Some(EventData::Elsewhere { same_data_as }) => {
+                return Err(EnvelopeError::DataElsewhere { same_data_as: same_data_as.clone() });
+            }
+            Some(EventData::Erased { .. }) => (None, None),
         };
         let extensions = event_form(event.provider).extensions.iter();
         let of_provider = extensions
@@ -402,10 +428,24 @@ impl<S: Payloads> EnvelopeWriter<S> {
             mergedinto: change.and_then(|change| change.merged_into.as_ref()).map(entity_name),
             entitycontent,
             entitycontentref,
+            replay: self.replay.as_deref().map(text::string),
             of_provider: of_provider.collect(),
             content,
         })
     }
+
+    /// JSON that is in the payload store: its URI, or its text if it has none.
+    async fn text_or_uri(&self, key: &PayloadKey) -> Result<(Option<String>, Option<String>), EnvelopeError> {
+        match self.location.uri(key) {
+            Some(uri) => Ok((None, Some(uri))),
+            None => Ok((Some(text::json(&String::from_utf8_lossy(&self.payloads.get(key).await?))), None)),
+        }
+    }
+}
+
+/// Whether consumers receive an entry: an event that is stored, a repeat or a conflict, unless its data were erased.
+pub(crate) fn is_sent(entry: &Entry) -> bool {
+    sent(entry).is_some() && entry.erased_at().is_none()
 }
 
 /// The event of an entry that consumers receive, and its outcome.

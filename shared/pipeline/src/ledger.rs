@@ -10,7 +10,8 @@ mod port;
 
 pub use data::{EnvelopeData, EventData};
 pub use entry::{
-    AliasEntry, Entry, EventEntry, Occurrence, ProgressEntry, QuarantineEntry, Release, TIME_SHARDS, TimeIndex,
+    AliasEntry, Entry, EventEntry, Occurrence, ProgressEntry, QuarantineEntry, QuarantinedContent, Release,
+    TIME_SHARDS, TimeIndex,
 };
 pub(crate) use key::EVENT_SORT;
 pub use key::EntryKey;

@@ -1,6 +1,7 @@
 //! The claim check: what is too large for the queue or the ledger is stored elsewhere, and only its key goes along.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -10,6 +11,12 @@ use crate::port_error::PortError;
 pub trait PayloadReader: Send + Sync + 'static {
     /// Fetches the bytes under a key.
     fn get(&self, key: &PayloadKey) -> impl Future<Output = Result<Bytes, PortError>> + Send;
+}
+
+impl<S: PayloadReader> PayloadReader for Arc<S> {
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        (**self).get(key).await
+    }
 }
 
 /// The store for what is too large for the queue or the ledger.

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 pub use self::bus::{Bus, BusEntry, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Refusal};
 use crate::envelope::{EnvelopeError, EnvelopeWriter, JsonForm, PayloadLocation, WrittenEnvelope};
 use crate::ledger::Entry;
-use crate::platform::Platform;
+use crate::payloads::PayloadReader;
 use crate::port_error::PortError;
 
 mod bus;
@@ -98,6 +98,17 @@ struct Waiting {
 /// An entry that the bus does not take as it is, and why.
 type Refused = (Waiting, PortError);
 
+/// The first record that is not published, for a caller that says so itself.
+#[derive(Debug)]
+pub(crate) struct NotPublished {
+    /// Number of events before it that are published.
+    pub(crate) published: u32,
+    /// Its place.
+    pub(crate) sequence_number: String,
+    /// Why, without content.
+    pub(crate) reason: String,
+}
+
 /// Number of records by what became of them.
 #[derive(Debug, Default)]
 struct Counts {
@@ -106,15 +117,40 @@ struct Counts {
 }
 
 /// Publishes the events of the ledger.
-pub struct Publisher<P: Platform, B> {
-    envelopes: EnvelopeWriter<P::Payloads>,
+#[derive(Debug)]
+pub struct Publisher<S, B> {
+    envelopes: EnvelopeWriter<S>,
     bus: B,
 }
 
-impl<P: Platform, B: Bus> Publisher<P, B> {
+impl<S: PayloadReader, B: Bus> Publisher<S, B> {
     /// A publisher on these ports, and where consumers find what is in the payload store.
-    pub const fn new(payloads: P::Payloads, location: PayloadLocation, bus: B) -> Self {
-        Self { envelopes: EnvelopeWriter::new(payloads, location), bus }
+    pub const fn new(payloads: S, location: PayloadLocation, bus: B) -> Self {
+        Self::with(EnvelopeWriter::new(payloads, location), bus)
+    }
+
+    /// A publisher of these envelopes.
+    pub(crate) const fn with(envelopes: EnvelopeWriter<S>, bus: B) -> Self {
+        Self { envelopes, bus }
+    }
+
+    /// Publishes as [`publish`](Self::publish) does, and returns how many events were published. It logs nothing.
+    ///
+    /// # Errors
+    /// The first record that is not published.
+    pub(crate) async fn publish_quietly(
+        &self,
+        records: Vec<StreamRecord>,
+        stop_at: Instant,
+    ) -> Result<u32, NotPublished> {
+        let mut counts = Counts::default();
+        let result = Box::pin(self.publish_in_order(records, stop_at, &mut counts)).await;
+        let error = |failure: Failure| NotPublished {
+            published: counts.published,
+            sequence_number: failure.sequence_number,
+            reason: failure.error.to_string(),
+        };
+        result.map_err(error).map(|()| counts.published)
     }
 
     /// Publishes the events among these records, in their order, until `stop_at`. Returns the sequence number from which the stream

@@ -76,7 +76,7 @@ impl QuarantinedDelivery {
     /// # Errors
     /// When its body cannot be fetched, or the entry is damaged.
     pub async fn read(&self, payloads: &impl PayloadReader) -> Result<Delivery, MessageError> {
-        InboundMessage::parse(&self.first.document)?.fetch(payloads).await
+        InboundMessage::quarantined(&self.first)?.fetch(payloads).await
     }
 
     /// What would become of each of its quarantined events now, in their order.
@@ -95,9 +95,9 @@ impl QuarantinedDelivery {
         verdicts.collect()
     }
 
-    /// The message that has it processed again. Its events that are recorded stay as they are.
+    /// The message that has it processed again. Its events that are recorded stay as they are. `None` if its content was erased.
     #[must_use]
-    pub fn release(&self) -> QueueMessage {
+    pub fn release(&self) -> Option<QueueMessage> {
         QueueMessage::release(&self.first)
     }
 }

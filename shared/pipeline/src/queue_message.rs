@@ -18,7 +18,7 @@ use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::QuarantineEntry;
+use crate::ledger::{QuarantineEntry, QuarantinedContent};
 use crate::payloads::{PayloadKey, PayloadReader, Payloads};
 use crate::port_error::PortError;
 
@@ -115,20 +115,26 @@ impl QueueMessage {
     }
 
     /// A delivery that was quarantined, to be processed again. The quarantine keeps it as the message that it was.
+    /// `None` if its content was erased.
     #[must_use]
-    pub fn release(entry: &QuarantineEntry) -> Self {
-        Self { text: entry.document.clone(), provider: entry.provider, offloaded: false, is_release: true }
+    pub fn release(entry: &QuarantineEntry) -> Option<Self> {
+        let text = entry.document()?.to_owned();
+        Some(Self { text, provider: entry.provider, offloaded: false, is_release: true })
     }
 
     /// Stores a delivery's body, and writes a message that names its key.
     pub(crate) async fn offload(delivery: &VerifiedDelivery, payloads: &impl Payloads) -> Result<Self, PortError> {
         let delivery = delivery.as_delivery();
         let provider = delivery.provider;
-        let key =
-            PayloadKey::new(format!("deliveries/{}/{}/{}", provider, delivery.received_at.day_path(), delivery.id));
+        let key = body_key(provider, delivery.received_at, delivery.id);
         payloads.put(&key, delivery.body.clone()).await?;
         Ok(Self { text: write_with_payload(delivery, key)?, provider, offloaded: true, is_release: false })
     }
+}
+
+/// The key of a delivery's body, if it was too large for a message.
+pub(crate) fn body_key(provider: ProviderName, received_at: Timestamp, delivery_id: DeliveryId) -> PayloadKey {
+    PayloadKey::new(format!("deliveries/{provider}/{}/{delivery_id}", received_at.day_path()))
 }
 
 /// A delivery could not be written as a message, which is a defect of ours. It must not be acknowledged.
@@ -182,6 +188,12 @@ pub enum MessageError {
         /// The delivery.
         delivery_id: DeliveryId,
     },
+    /// An operator erased it.
+    #[error("its content was erased at {erased_at}, and only its outcome is left")]
+    Erased {
+        /// When.
+        erased_at: Timestamp,
+    },
     /// The body could not be fetched.
     #[error(transparent)]
     Payload(#[from] PortError),
@@ -201,6 +213,25 @@ pub(crate) async fn read(text: &str, payloads: &impl PayloadReader) -> Result<De
 }
 
 impl InboundMessage {
+    /// Parses the message that a quarantine keeps.
+    ///
+    /// # Errors
+    /// [`MessageError`], also if its content was erased.
+    pub fn quarantined(entry: &QuarantineEntry) -> Result<Self, MessageError> {
+        match &entry.content {
+            QuarantinedContent::Kept { document, .. } => Self::parse(document),
+            QuarantinedContent::Erased { erased_at } => Err(MessageError::Erased { erased_at: *erased_at }),
+        }
+    }
+
+    /// The key of the body, where it is in the payload store.
+    pub(crate) const fn payload_key(&self) -> Option<&PayloadKey> {
+        match &self.0.body {
+            BodyV1::Payload { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
     /// Parses a message.
     ///
     /// # Errors

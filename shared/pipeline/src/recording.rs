@@ -22,8 +22,8 @@ use crate::clock::Clock;
 use crate::delivery_record::KeptBody;
 use crate::ledger::{
     Condition, ConditionalPut, EVENT_SORT, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
-    LedgerReader as _, Occurrence, Outcome, ProgressEntry, PutOutcome, QuarantineEntry, Release, TIME_SHARDS,
-    TimeIndex,
+    LedgerReader as _, Occurrence, Outcome, ProgressEntry, PutOutcome, QuarantineEntry, QuarantinedContent, Release,
+    TIME_SHARDS, TimeIndex,
 };
 use crate::payloads::{PayloadKey, Payloads};
 use crate::platform::Platform;
@@ -100,6 +100,19 @@ impl Recorded {
     fn kept_at(mut self, key: EntryKey, recording: &Recording<'_>, event: &Event) -> Self {
         self.kept_body = is_whole_body(recording.delivery, event).then_some(KeptBody::Event(key));
         self
+    }
+
+    /// The same, unless the entry's data were erased. Then the delivery's body shall not be kept anywhere.
+    fn kept_in(self, key: EntryKey, known: &EventEntry, recording: &Recording<'_>, event: &Event) -> Self {
+        match known.data.erased_at() {
+            Some(erased_at) => self.erased(erased_at),
+            None => self.kept_at(key, recording, event),
+        }
+    }
+
+    /// Without the body, of which this event was erased.
+    fn erased(self, erased_at: Timestamp) -> Self {
+        Self { kept_body: Some(KeptBody::Erased(erased_at)), ..self }
     }
 }
 
@@ -261,7 +274,7 @@ impl<P: Platform> Recorder<P> {
     ) -> Result<Recorded, RecordingError> {
         let first_key = EntryKey { partition: event.identity.partition_key(), sort: EVENT_SORT.to_owned() };
         if first.occurrence == occurrence {
-            return Ok(Recorded::of(first.outcome, event).kept_at(first_key, recording, event));
+            return Ok(Recorded::of(first.outcome, event).kept_in(first_key, first, recording, event));
         }
         if first.digest == event.digest {
             return Ok(duplicate(recording, event, first_key, first));
@@ -281,10 +294,13 @@ impl<P: Platform> Recorder<P> {
         match kept {
             // This other content was kept when it first arrived.
             Some(Entry::Conflict(kept)) if kept.occurrence != occurrence => Ok(duplicate(recording, event, key, &kept)),
-            None | Some(Entry::Conflict(_)) => {
+            kept @ (None | Some(Entry::Conflict(_))) => {
                 let first_delivery = Some(first.occurrence.delivery_id);
                 let recorded = Recorded { first_delivery, ..Recorded::of(Outcome::Conflict, event) };
-                Ok(recorded.kept_at(key, recording, event))
+                Ok(match kept.and_then(|kept| kept.erased_at()) {
+                    Some(erased_at) => recorded.erased(erased_at),
+                    None => recorded.kept_at(key, recording, event),
+                })
             }
             Some(_) => Err(unexpected(&key)),
         }
@@ -313,8 +329,7 @@ impl<P: Platform> Recorder<P> {
             outcome: Outcome::Quarantined,
             provider: delivery.provider,
             reason: quarantine_reason(reason),
-            document,
-            data,
+            content: QuarantinedContent::Kept { document, data },
             occurrence,
             received_at: delivery.received_at,
             quarantined_again_at: None,
@@ -331,16 +346,19 @@ impl<P: Platform> Recorder<P> {
         if recording.occasion == Occasion::Release
             && let Some(Entry::Quarantine(before)) = &existing
             && before.released.is_none()
+            && before.erased_at().is_none()
         {
             entry.quarantined_again_at = Some(self.clock.now());
             existing = self.put_one(put(entry, Condition::NotReleased)).await?;
         }
         // What was read once has its outcome, also if a release that cannot read it works on it now.
-        let outcome = match existing {
-            Some(Entry::Quarantine(entry)) => entry.released.map_or(Outcome::Quarantined, |release| release.outcome),
-            _ => Outcome::Quarantined,
+        let (outcome, erased_at) = match existing {
+            Some(Entry::Quarantine(entry)) => {
+                (entry.released.map_or(Outcome::Quarantined, |release| release.outcome), entry.erased_at())
+            }
+            _ => (Outcome::Quarantined, None),
         };
-        let kept_body = Some(KeptBody::Quarantine(key));
+        let kept_body = Some(erased_at.map_or(KeptBody::Quarantine(key), KeptBody::Erased));
         Ok(Recorded { outcome, first_delivery: None, event_type: None, kept_body })
     }
 
@@ -421,13 +439,16 @@ impl<P: Platform> Recorder<P> {
 fn duplicate(recording: &Recording<'_>, event: &Event, key: EntryKey, known: &EventEntry) -> Recorded {
     let first_delivery = Some(known.occurrence.delivery_id);
     let recorded = Recorded { first_delivery, ..Recorded::of(Outcome::Duplicate, event) };
+    if let Some(erased_at) = known.data.erased_at() {
+        return recorded.erased(erased_at);
+    }
     // The same content may have been written in other bytes.
     let has_same_bytes = match &known.data {
         _ if !is_whole_body(recording.delivery, event) => false,
         EventData::Inline { data } => data.as_bytes() == event.data,
         // The key ends with the digest of the data, and the body's is known.
         EventData::Payload { data_key, .. } => data_key.as_str().ends_with(&recording.delivery.sha256.to_string()),
-        EventData::Elsewhere { .. } => false,
+        EventData::Elsewhere { .. } | EventData::Erased { .. } => false,
     };
     if has_same_bytes { recorded.kept_at(key, recording, event) } else { recorded }
 }

@@ -16,14 +16,19 @@ mod event_data;
 mod event_filter;
 mod listing;
 mod recorded_event;
+#[cfg(test)]
+pub(crate) mod testing;
 mod time_range;
+mod walk;
 
 pub use delivery_filter::DeliveryFilter;
 pub use event_data::ReadEventDataError;
+pub(crate) use event_data::find_by_id;
 pub use event_filter::EventFilter;
 pub use listing::Listing;
 pub use recorded_event::RecordedEvent;
 pub use time_range::TimeRange;
+pub use walk::{DeliveryWalk, EARLIEST_MILLISECONDS, EventWalk, Window};
 
 /// What was recorded.
 ///

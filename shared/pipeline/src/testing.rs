@@ -245,7 +245,9 @@ impl Ledger for MemoryLedger {
                             alias.expires_at <= now.unix_seconds() || alias.owner == *owner
                         }
                         (Condition::Version(version), Entry::Entity(entity)) => entity.version == *version,
-                        (Condition::NotReleased, Entry::Quarantine(entry)) => entry.released.is_none(),
+                        (Condition::NotReleased, Entry::Quarantine(entry)) => {
+                            entry.released.is_none() && entry.erased_at().is_none()
+                        }
                         (Condition::Always, _) => true,
                         _ => false,
                     };

@@ -192,6 +192,12 @@ impl DataDirectory {
         self.key_folder().join(format!("{provider}.json"))
     }
 
+    /// Path of the secrets with which forwarded events are signed.
+    #[must_use]
+    pub fn signing_secrets(&self) -> PathBuf {
+        self.key_folder().join("forwarding.json")
+    }
+
     /// The authority that issues tokens to Sterling, with its private keys, in the form of the secret on AWS.
     #[must_use]
     pub fn sterling_authority(&self) -> PathBuf {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use intake_pipeline::port_error::PortError;
 use intake_providers::json_place::JsonPlace;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use tokio::sync::Notify;
 
 /// What a file holds.
 pub(crate) struct Schema {
@@ -22,7 +23,7 @@ pub(crate) struct Schema {
     pub(crate) upgrades: &'static [(i64, &'static str)],
 }
 
-const SCHEMA: Schema = Schema { format: 3, tables: TABLES, upgrades: &[(2, WITH_FAILURES)] };
+const SCHEMA: Schema = Schema { format: 4, tables: TABLES, upgrades: &[(2, WITH_FAILURES), (3, WITH_FORWARDING)] };
 
 /// Maximum wait of a transaction for that of another process. It is shorter than the intake's deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,6 +58,7 @@ CREATE TABLE payloads (
 ) STRICT;
 
 CREATE TABLE ledger (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
     partition TEXT NOT NULL,
     sort TEXT NOT NULL,
     entry TEXT NOT NULL,
@@ -64,7 +66,7 @@ CREATE TABLE ledger (
     provider TEXT NOT NULL,
     outcome TEXT,
     received_at INTEGER,
-    PRIMARY KEY (partition, sort)
+    UNIQUE (partition, sort)
 ) STRICT;
 CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
 
@@ -78,6 +80,23 @@ CREATE TABLE delivery_records (
 ) STRICT;
 CREATE INDEX delivery_records_by_time ON delivery_records (received_at);
 CREATE INDEX delivery_records_by_expiry ON delivery_records (expires_at);
+
+CREATE TABLE forwarding (
+    position INTEGER PRIMARY KEY,
+    partition TEXT NOT NULL,
+    sort TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at INTEGER NOT NULL DEFAULT 0,
+    is_unanswered INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    given_up_at INTEGER
+) STRICT;
+CREATE INDEX forwarding_by_partition ON forwarding (partition, position) WHERE given_up_at IS NULL;
+
+CREATE TABLE forwarding_cursor (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    position INTEGER NOT NULL
+) STRICT;
 ";
 
 /// A message knows why it failed last, and whether it is a release from quarantine.
@@ -90,10 +109,48 @@ ALTER TABLE dead_letters ADD COLUMN last_error TEXT;
 ALTER TABLE dead_letters ADD COLUMN failed_at INTEGER;
 ";
 
+/// The ledger knows the order in which it recorded, and events wait to be forwarded. A replaced entry keeps its place.
+const WITH_FORWARDING: &str = "
+CREATE TABLE new_ledger (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    partition TEXT NOT NULL,
+    sort TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    expires_at INTEGER,
+    provider TEXT NOT NULL,
+    outcome TEXT,
+    received_at INTEGER,
+    UNIQUE (partition, sort)
+) STRICT;
+INSERT INTO new_ledger (partition, sort, entry, expires_at, provider, outcome, received_at)
+    SELECT partition, sort, entry, expires_at, provider, outcome, received_at FROM ledger ORDER BY rowid;
+DROP TABLE ledger;
+ALTER TABLE new_ledger RENAME TO ledger;
+CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
+
+CREATE TABLE forwarding (
+    position INTEGER PRIMARY KEY,
+    partition TEXT NOT NULL,
+    sort TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at INTEGER NOT NULL DEFAULT 0,
+    is_unanswered INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    given_up_at INTEGER
+) STRICT;
+CREATE INDEX forwarding_by_partition ON forwarding (partition, position) WHERE given_up_at IS NULL;
+
+CREATE TABLE forwarding_cursor (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    position INTEGER NOT NULL
+) STRICT;
+";
+
 /// An open database file. Clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Database {
     connection: Arc<Mutex<Connection>>,
+    recorded: Arc<Notify>,
 }
 
 /// Why a database file could not be opened.
@@ -155,7 +212,17 @@ impl Database {
         if found != known {
             return Err(OpenError::UnknownFormat { path: path.to_owned(), found, known });
         }
-        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), recorded: Arc::default() })
+    }
+
+    /// Wakes whoever waits for what is recorded through this value or a clone of it.
+    pub(crate) fn notify_recorded(&self) {
+        self.recorded.notify_one();
+    }
+
+    /// Waits until something is recorded, including what was recorded since the last wait.
+    pub(crate) async fn recorded(&self) {
+        self.recorded.notified().await;
     }
 
     /// Runs one immediate transaction on a blocking thread, and commits it if the work succeeds. Dropping the future does not
@@ -175,6 +242,22 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
         self.run(operation, TransactionBehavior::Deferred, work).await
+    }
+
+    /// Writes the file again without what was deleted or replaced in it, and empties the write-ahead log.
+    pub(crate) async fn rewrite(&self, operation: &'static str) -> Result<(), PortError> {
+        let connection = Arc::clone(&self.connection);
+        let run = move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            connection.execute_batch("VACUUM")?;
+            // The answer says whether a reader was in the way.
+            let is_busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+            if is_busy == 0 { Ok(()) } else { Err(WorkError::Busy) }
+        };
+        match tokio::task::spawn_blocking(run).await {
+            Ok(result) => result.map_err(|error: WorkError| PortError::new(operation, &error)),
+            Err(error) => Err(PortError::new(operation, &error)),
+        }
     }
 
     async fn run<T: Send + 'static>(
@@ -217,6 +300,10 @@ pub(crate) enum WorkError {
     RepeatedKey { partition: String, sort: String },
     #[error("the payload {0} is missing")]
     NoPayload(String),
+    #[error(
+        "another process reads the file, which still holds what was erased; run the command again when that is done"
+    )]
+    Busy,
 }
 
 /// Sets up the connection, creates the tables in a new file, upgrades an earlier format, and returns the file's format.
@@ -284,6 +371,14 @@ mod tests {
         statement.query_map((), read).unwrap().map(Result::unwrap).collect()
     }
 
+    /// The statements of the indexes, by name.
+    fn indexes(path: &Path) -> Vec<(String, Option<String>)> {
+        let connection = Connection::open(path).unwrap();
+        let sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1";
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    }
+
     #[test]
     fn a_file_of_the_former_format_is_brought_up_to_date_with_what_it_holds() {
         let directory = tempfile::tempdir().unwrap();
@@ -296,7 +391,20 @@ mod tests {
                 connection.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
             }
         }
-        connection.execute_batch("INSERT INTO dead_letters VALUES (7, 'text', 5); PRAGMA user_version = 2").unwrap();
+        connection
+            .execute_batch(
+                "DROP TABLE ledger; DROP TABLE forwarding; DROP TABLE forwarding_cursor;
+                 CREATE TABLE ledger (
+                     partition TEXT NOT NULL, sort TEXT NOT NULL, entry TEXT NOT NULL, expires_at INTEGER,
+                     provider TEXT NOT NULL, outcome TEXT, received_at INTEGER, PRIMARY KEY (partition, sort)
+                 ) STRICT;
+                 CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
+                 INSERT INTO ledger VALUES ('b', 'event', '{}', NULL, 'machnet', 'stored', 5);
+                 INSERT INTO ledger VALUES ('a', 'event', '{}', 7, 'machnet', NULL, NULL);
+                 INSERT INTO dead_letters VALUES (7, 'text', 5);
+                 PRAGMA user_version = 2",
+            )
+            .unwrap();
         drop(connection);
 
         drop(Database::open(&former).unwrap());
@@ -308,6 +416,13 @@ mod tests {
             .query_row("SELECT message_id, body FROM dead_letters", (), |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(kept, (7, "text".to_owned()));
+        let mut statement =
+            connection.prepare("SELECT position, partition, expires_at FROM ledger ORDER BY position").unwrap();
+        let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        let rows: Vec<(i64, String, Option<i64>)> = rows.map(Result::unwrap).collect();
+        assert_eq!(rows, [(1, "b".to_owned(), None), (2, "a".to_owned(), Some(7))]);
+        drop(statement);
+        assert_eq!(indexes(&former), indexes(&new));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::database::{Database, WorkError};
 /// Number of events beyond twice those that are wanted at which a listing drops the earliest.
 const MAX_SPARE_EVENTS: usize = 1024;
 
-/// The ledger in a database file.
+/// The ledger in a database file. Each entry has a position, which is the order in which entries were recorded.
 #[derive(Clone, Debug)]
 pub struct SqliteLedger(Database);
 
@@ -146,7 +146,14 @@ impl LedgerReader for SqliteLedger {
 impl Ledger for SqliteLedger {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
         let puts = puts.to_vec();
-        self.0.transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts)).await
+        let outcome = self
+            .0
+            .transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts))
+            .await?;
+        if outcome == PutOutcome::Done {
+            self.0.notify_recorded();
+        }
+        Ok(outcome)
     }
 }
 
@@ -168,8 +175,11 @@ fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut])
         return Ok(PutOutcome::ConditionFailed(existing));
     }
     let mut statement = transaction.prepare(
-        "INSERT OR REPLACE INTO ledger (partition, sort, entry, expires_at, provider, outcome, received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        // A replaced entry keeps its position.
+        "INSERT INTO ledger (partition, sort, entry, expires_at, provider, outcome, received_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (partition, sort) DO UPDATE SET
+             entry = ?3, expires_at = ?4, provider = ?5, outcome = ?6, received_at = ?7",
     )?;
     for ConditionalPut { key, entry, .. } in puts {
         let text = serde_json::to_string(entry).map_err(WorkError::Unwritable)?;
@@ -200,7 +210,7 @@ fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPu
         }
         (Condition::NotReleased, None) => true,
         (Condition::NotReleased, Some((entry, _))) => {
-            matches!(entry, Entry::Quarantine(entry) if entry.released.is_none())
+            matches!(entry, Entry::Quarantine(entry) if entry.released.is_none() && entry.erased_at().is_none())
         }
         (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == *version,
         // DynamoDB fails such a put too, and returns no item.
@@ -221,7 +231,7 @@ fn at(transaction: &Transaction<'_>, key: &EntryKey) -> Result<Option<(Entry, Op
     found.map(|(text, expires_at)| Ok((parse(key, &text)?, expires_at))).transpose()
 }
 
-fn parse(key: &EntryKey, text: &str) -> Result<Entry, WorkError> {
+pub(crate) fn parse(key: &EntryKey, text: &str) -> Result<Entry, WorkError> {
     serde_json::from_str(text).map_err(|error| WorkError::DamagedEntry {
         partition: key.partition.clone(),
         sort: key.sort.clone(),
@@ -275,7 +285,7 @@ mod tests {
     use std::sync::Arc;
 
     use intake_pipeline::ledger::{
-        AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, TimeIndex,
+        AliasEntry, EventData, EventEntry, OutcomeCounts, ProgressEntry, QuarantineEntry, QuarantinedContent, TimeIndex,
     };
     use intake_pipeline::payloads::PayloadKey;
     use intake_providers::account::AccountName;
@@ -355,8 +365,7 @@ mod tests {
             outcome: Outcome::Quarantined,
             provider: ProviderName::Accredit,
             reason: "the content is not JSON".to_owned(),
-            document: "{}".to_owned(),
-            data: None,
+            content: QuarantinedContent::Kept { document: "{}".to_owned(), data: None },
             occurrence: occurrence(at(seconds)),
             received_at: at(seconds),
             quarantined_again_at: None,

@@ -68,6 +68,7 @@ fn place(body: &RecordedBody) -> String {
         RecordedBody::Event { .. } => "kept as the data of the event".to_owned(),
         RecordedBody::Quarantine { .. } => "kept in quarantine".to_owned(),
         RecordedBody::NotKept { body_not_kept } => format!("not kept: {}", escape(body_not_kept)),
+        RecordedBody::Erased { body_erased_at } => format!("erased at {}", in_milliseconds(*body_erased_at)),
     }
 }
 

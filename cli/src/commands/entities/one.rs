@@ -17,7 +17,11 @@ use crate::commands::unreadable::found;
 use crate::terminal::escape;
 
 /// The one entity that is meant, or the candidates.
-pub(super) fn the_only(mut entities: Vec<EntityEntry>, component: &str, id: &str) -> Result<EntityEntry, CommandError> {
+pub(in crate::commands) fn the_only(
+    mut entities: Vec<EntityEntry>,
+    component: &str,
+    id: &str,
+) -> Result<EntityEntry, CommandError> {
     let (component, id) = (escape(component).into_owned(), escape(id).into_owned());
     match (entities.pop(), entities.is_empty()) {
         (Some(entity), true) => Ok(entity),
@@ -139,6 +143,7 @@ fn data_summary(data: &EventData) -> String {
             format!("{data_size_bytes} bytes, kept as a payload under {}", data_key.as_str())
         }
         EventData::Elsewhere { same_data_as } => format!("that of event {same_data_as}"),
+        EventData::Erased { erased_at } => format!("erased at {}", in_milliseconds(*erased_at)),
     }
 }
 
@@ -148,6 +153,7 @@ fn row(event: &EventEntry) -> Option<[String; 3]> {
     let same = match &event.data {
         EventData::Elsewhere { same_data_as } => format!("; same as {}", id_in_table(same_data_as)),
         EventData::Inline { .. } | EventData::Payload { .. } => String::new(),
+        EventData::Erased { .. } => "; erased".to_owned(),
     };
     let id = id_in_table(&event.cloud_event.id);
     let (state, outcome, version) = (change.state.as_str(), event.outcome.as_str(), change.version);

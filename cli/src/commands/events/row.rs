@@ -26,7 +26,7 @@ struct Shown {
 }
 
 /// A table whose ids are whole, in 80 columns.
-pub(super) fn rows<'a>(events: impl IntoIterator<Item = &'a RecordedEvent>) -> String {
+pub(in crate::commands) fn rows<'a>(events: impl IntoIterator<Item = &'a RecordedEvent>) -> String {
     let row = |shown: Shown| {
         let what = shown.event_type.unwrap_or_else(|| shown.provider.to_string());
         let details = after_dash(&shown.details);

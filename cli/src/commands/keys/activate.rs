@@ -14,7 +14,7 @@ use super::with_activation;
 use crate::key_store::Access;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Activate {
+pub(in crate::commands) struct Activate {
     /// The provider.
     #[arg(value_parser = with_activation())]
     provider: ProviderName,

@@ -1,7 +1,6 @@
 //! `keys add`: one command for each provider, with the options that it lists.
 
-use std::io::{self, IsTerminal as _, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -10,7 +9,7 @@ use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::key_ring::change::Change;
 use intake_providers::key_ring::guide::{Guide, Input, KeyOption};
-use intake_providers::key_ring::new_key::{GivenOptions, KeyInput, NewKey};
+use intake_providers::key_ring::new_key::{GivenOptions, NewKey};
 use intake_providers::registry::key_ring;
 use intake_sqlite::DataDirectory;
 use secrecy::ExposeSecret as _;
@@ -19,24 +18,30 @@ use super::super::error::CommandError;
 use super::super::output::{explain, print, print_json_lines};
 use super::super::place::Place;
 use super::changing::{self, print_change};
+use super::forwarding::{self, SecretToAdd};
+use super::input::{FILE, read_input};
 use super::key_place::KeyPlace;
+use super::owner::FORWARDING;
 use crate::key_store::Access;
-
-/// Maximum size of a key that is read, in bytes.
-const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
 /// Place of a command's own options in its help. Those of one place are in the order in which they were declared.
 const AFTER_GLOBAL_OPTIONS: usize = 100;
 
 const ACCOUNT: &str = "account";
-const FILE: &str = "file";
 const BASE_URL: &str = "base-url";
 const JSON: &str = "json";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Add {
+pub(in crate::commands) struct Add {
     #[command(subcommand)]
-    key: KeyToAdd,
+    addition: Addition,
+}
+
+/// What is to be added.
+#[derive(Clone, Debug)]
+enum Addition {
+    Key(KeyToAdd),
+    SigningSecret(SecretToAdd),
 }
 
 /// A key that is to be added, as the command line describes it.
@@ -50,10 +55,10 @@ struct KeyToAdd {
     options: GivenOptions,
 }
 
-impl Subcommand for KeyToAdd {
+impl Subcommand for Addition {
     fn augment_subcommands(command: Command) -> Command {
         let commands = ProviderName::ALL.iter().map(|provider| command_of(*provider));
-        command.subcommand_required(true).subcommands(commands)
+        command.subcommand_required(true).subcommands(commands).subcommand(SecretToAdd::command())
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -61,14 +66,17 @@ impl Subcommand for KeyToAdd {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        name.parse::<ProviderName>().is_ok()
+        name == FORWARDING || name.parse::<ProviderName>().is_ok()
     }
 }
 
-impl FromArgMatches for KeyToAdd {
+impl FromArgMatches for Addition {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let missing = || clap::Error::new(ErrorKind::MissingSubcommand);
         let (name, matches) = matches.subcommand().ok_or_else(missing)?;
+        if name == FORWARDING {
+            return Ok(Self::SigningSecret(SecretToAdd::from_matches(matches)));
+        }
         let provider = name.parse::<ProviderName>().map_err(|_| missing())?;
         let Guide { options, .. } = key_ring(provider).guide();
         let mut given = GivenOptions::default();
@@ -84,14 +92,14 @@ impl FromArgMatches for KeyToAdd {
             }
         }
         let text = |name| matches.try_get_one::<String>(name).ok().flatten().cloned();
-        Ok(Self {
+        Ok(Self::Key(KeyToAdd {
             provider,
             account: matches.get_one::<AccountName>(ACCOUNT).cloned(),
             file: matches.try_get_one::<PathBuf>(FILE).ok().flatten().cloned(),
             base_url: text(BASE_URL),
             json: matches.get_flag(JSON),
             options: given,
-        })
+        }))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -142,7 +150,10 @@ fn own_option(option: &KeyOption) -> Arg {
 }
 
 pub(super) async fn run(place: &Place, add: Add) -> Result<ExitCode, CommandError> {
-    let KeyToAdd { provider, account, file, base_url, json, options } = add.key;
+    let KeyToAdd { provider, account, file, base_url, json, options } = match add.addition {
+        Addition::Key(key) => key,
+        Addition::SigningSecret(secret) => return forwarding::add(place, secret).await,
+    };
     let Guide { input, options: own_options, .. } = key_ring(provider).guide();
     let is_made = own_options.iter().any(|option| option.is_instead_of_input && options.has(option.name));
     let input = match input {
@@ -194,25 +205,4 @@ fn print_as_json(provider: ProviderName, change: &Change) -> Result<(), CommandE
         members.insert(made.name.to_owned(), made.secret.expose_secret().into());
     }
     print_json_lines(&format!("{json}\n"))
-}
-
-fn read_input(file: Option<&Path>, what: &str) -> Result<KeyInput, CommandError> {
-    let mut bytes = Vec::new();
-    match file {
-        Some(path) if path != Path::new("-") => {
-            let unreadable = |source| CommandError::Unreadable { path: path.to_owned(), option: FILE, source };
-            let opened = std::fs::File::open(path).map_err(unreadable)?;
-            opened.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        }
-        _ => {
-            if io::stdin().is_terminal() {
-                explain(&format!("Paste {what}, and end it with Ctrl-D on a line of its own.\n"))?;
-            }
-            io::stdin().take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes).map_err(CommandError::Terminal)?;
-        }
-    }
-    if bytes.len() as u64 > MAX_INPUT_BYTES {
-        return Err(CommandError::KeyTooLarge);
-    }
-    Ok(KeyInput::new(bytes))
 }

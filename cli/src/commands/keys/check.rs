@@ -14,18 +14,19 @@ use serde_json::json;
 
 use super::super::error::CommandError;
 use super::super::output::{print, print_json_lines};
-use super::super::parsers::provider_parser;
 use super::super::place::Place;
 use super::changing::in_words;
+use super::forwarding;
 use super::key_place::KeyPlace;
 use super::list::is_meant;
+use super::owner::{FORWARDING, KeyOwner, owner_parser};
 use crate::key_store::{Access, FoundDocuments};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Check {
-    /// Only the keys of this provider.
-    #[arg(value_parser = provider_parser())]
-    provider: Option<ProviderName>,
+pub(in crate::commands) struct Check {
+    /// Only the keys of this provider, or the secrets of `forwarding`.
+    #[arg(value_name = "PROVIDER", value_parser = owner_parser())]
+    owner: Option<KeyOwner>,
     /// Try a login at its broker, too. Nothing is consumed.
     #[arg(long)]
     connect: bool,
@@ -39,7 +40,7 @@ pub(super) struct Check {
 
 /// What was found about a key or a provider.
 struct Finding {
-    provider: ProviderName,
+    provider: &'static str,
     key: Option<String>,
     /// Nothing if there is no key and none is needed.
     is_well: Option<bool>,
@@ -49,17 +50,25 @@ struct Finding {
 pub(super) async fn run(place: &Place, check: Check) -> Result<ExitCode, CommandError> {
     let key_place = KeyPlace::open(place).await?;
     let mut findings = Vec::new();
-    for provider in ProviderName::ALL.iter().copied().filter(|provider| is_meant(&key_place, check.provider, *provider))
-    {
+    for provider in ProviderName::ALL.iter().copied().filter(|provider| is_meant(&key_place, check.owner, *provider)) {
         if check.repair {
             findings.extend(repair(&key_place, provider).await?);
         }
         let found = key_place.store(provider, Access::Read).await?.read().await?;
         // A provider that is not used has no key, which is wrong only where somebody asks for it.
-        findings.extend(of_documents(provider, &found, check.provider.is_some()));
+        findings.extend(of_documents(provider, &found, check.owner.is_some()));
         if check.connect {
             findings.extend(connect(provider, &found).await);
         }
+    }
+    if check.owner.is_none_or(|owner| owner == KeyOwner::Forwarding) {
+        let found = forwarding::check(place, check.owner.is_some())?;
+        findings.extend(found.into_iter().map(|(key, is_well, message)| Finding {
+            provider: FORWARDING,
+            key,
+            is_well: Some(is_well),
+            message,
+        }));
     }
     if check.json {
         print_json_lines(&findings.iter().map(json_line).collect::<String>())?;
@@ -85,8 +94,9 @@ fn line(finding: &Finding) -> String {
 }
 
 /// What the documents say.
-fn of_documents(provider: ProviderName, found: &FoundDocuments, is_needed: bool) -> Vec<Finding> {
-    let listing = found.with(|documents| key_ring(provider).list(documents));
+fn of_documents(name: ProviderName, found: &FoundDocuments, is_needed: bool) -> Vec<Finding> {
+    let provider = name.as_str();
+    let listing = found.with(|documents| key_ring(name).list(documents));
     let mut findings = Vec::new();
     if listing.is_empty() {
         let message = format!("no key, so nothing of it is accepted; add one with `keys add {provider}`");
@@ -114,7 +124,7 @@ async fn repair(place: &KeyPlace, provider: ProviderName) -> Result<Option<Findi
     let writes = found.with(|documents| key_ring(provider).repair(documents)).unwrap_or_default();
     store.write(&found, &writes).await?;
     let message = format!("what did not fit is derived again in {}", store.name());
-    Ok((!writes.is_empty()).then_some(Finding { provider, key: None, is_well: Some(true), message }))
+    Ok((!writes.is_empty()).then_some(Finding { provider: provider.as_str(), key: None, is_well: Some(true), message }))
 }
 
 /// Logs in at the broker of a provider whose queue is drained.
@@ -136,7 +146,7 @@ async fn connect(provider: ProviderName, found: &FoundDocuments) -> Option<Findi
         Err(error) => (false, format!("{host}: {error}")),
     };
     Some(Finding {
-        provider,
+        provider: provider.as_str(),
         key: Some(account.authenticated_by.fingerprint.to_string()),
         is_well: Some(is_accepted),
         message,

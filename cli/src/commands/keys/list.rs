@@ -15,10 +15,11 @@ use serde_json::json;
 use super::super::describe::{in_minutes, table};
 use super::super::error::CommandError;
 use super::super::output::{explain, print, print_json_lines};
-use super::super::parsers::provider_parser;
 use super::super::place::Place;
 use super::super::since;
+use super::forwarding;
 use super::key_place::KeyPlace;
+use super::owner::{KeyOwner, owner_parser};
 use crate::key_store::Access;
 use crate::key_uses::{KeyUses, MAX_DELIVERIES, Use};
 use crate::records::{AnyRecords, OpenRecordsError};
@@ -27,10 +28,10 @@ use crate::records::{AnyRecords, OpenRecordsError};
 const STACK_LOOK_BACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
-    /// Only the keys of this provider.
-    #[arg(value_parser = provider_parser())]
-    provider: Option<ProviderName>,
+pub(in crate::commands) struct List {
+    /// Only the keys of this provider, or the secrets of `forwarding`.
+    #[arg(value_name = "PROVIDER", value_parser = owner_parser())]
+    owner: Option<KeyOwner>,
     /// How far back uses are looked up: how long ago, such as 30m, 2h or 7d, or a time such as 2026-11-21T09:30:00Z. [default: 7d on a
     /// stack, everything in a data directory]
     #[arg(long, value_name = "WHEN", value_parser = since::parse)]
@@ -48,13 +49,16 @@ struct Listed {
 }
 
 pub(super) async fn run(place: &Place, list: List) -> Result<ExitCode, CommandError> {
+    if list.owner == Some(KeyOwner::Forwarding) {
+        forwarding::list(place, true, list.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let key_place = KeyPlace::open(place).await?;
     let records = records(place).await?;
     let default = matches!(place, Place::Stack { .. }).then(|| SystemClock.now().minus(STACK_LOOK_BACK));
     let since = list.since.or(default);
     let mut all = Vec::new();
-    for provider in ProviderName::ALL.iter().copied().filter(|provider| is_meant(&key_place, list.provider, *provider))
-    {
+    for provider in ProviderName::ALL.iter().copied().filter(|provider| is_meant(&key_place, list.owner, *provider)) {
         let found = key_place.store(provider, Access::Read).await?.read().await?;
         let listing = found.with(|documents| key_ring(provider).list(documents));
         let uses = match &records {
@@ -72,14 +76,17 @@ pub(super) async fn run(place: &Place, list: List) -> Result<ExitCode, CommandEr
     if list.json {
         print_json_lines(&all.iter().flat_map(json_lines).collect::<String>())?;
     } else {
-        print(&text(&all, since, list.provider.is_none()))?;
+        print(&text(&all, since, list.owner.is_none()))?;
+    }
+    if list.owner.is_none() {
+        forwarding::list(place, false, list.json)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Whether a provider is listed: the one that was named, or else each that is part of the place.
-pub(super) fn is_meant(place: &KeyPlace, named: Option<ProviderName>, provider: ProviderName) -> bool {
-    named.map_or_else(|| place.has(provider), |named| named == provider)
+pub(super) fn is_meant(place: &KeyPlace, named: Option<KeyOwner>, provider: ProviderName) -> bool {
+    named.map_or_else(|| place.has(provider), |named| named.provider() == Some(provider))
 }
 
 /// The records of a place; nothing where nothing was ever received.

@@ -10,19 +10,20 @@ use intake_providers::registry::key_ring;
 use intake_sqlite::DataDirectoryError;
 
 use super::super::error::CommandError;
-use super::super::parsers::provider_parser;
 use super::super::place::Place;
 use super::changing::{self, print_change};
+use super::forwarding;
 use super::key_place::KeyPlace;
+use super::owner::{KeyOwner, owner_parser};
 use crate::key_store::Access;
 use crate::key_uses::{KeyUses, RECENTLY};
 use crate::records::OpenRecordsError;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Remove {
-    /// The provider.
-    #[arg(value_parser = provider_parser())]
-    provider: ProviderName,
+pub(in crate::commands) struct Remove {
+    /// The provider, or `forwarding`.
+    #[arg(value_name = "PROVIDER", value_parser = owner_parser())]
+    owner: KeyOwner,
     /// The key: its fingerprint or at least four digits of its beginning, a client's id, or `entry-` and the place of one that cannot
     /// be read, as `keys list` shows them.
     #[arg(value_name = "KEY")]
@@ -39,7 +40,10 @@ pub(super) struct Remove {
 }
 
 pub(super) async fn run(place: &Place, remove: Remove) -> Result<ExitCode, CommandError> {
-    let Remove { provider, key: name, even_the_last, yes, json } = remove;
+    let Remove { owner, key: name, even_the_last, yes, json } = remove;
+    let KeyOwner::Provider(provider) = owner else {
+        return forwarding::remove(place, &name, even_the_last, json).await;
+    };
     let key_place = KeyPlace::open(place).await?;
     if !yes {
         let found = key_place.store(provider, Access::Read).await?.read().await?;

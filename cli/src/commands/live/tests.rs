@@ -101,6 +101,38 @@ async fn a_failed_record_says_which_receive_it_was_and_when_it_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_event_has_a_line_when_it_is_forwarded_fails_or_is_given_up() {
+    let text = printed(|| {
+        tracing::info!(
+            provider = "machnet",
+            delivery_id = "1",
+            index = 0,
+            attempts = 1,
+            duration_microseconds = 2_400_u64,
+            "{FORWARDED}"
+        );
+        let error = "answered 503";
+        tracing::warn!(
+            provider = "machnet",
+            delivery_id = "1",
+            attempts = 2,
+            next_in_seconds = 5,
+            error,
+            "{FORWARDING_FAILED}"
+        );
+        tracing::error!(provider = "machnet", delivery_id = "1", attempts = 30, error, "{GIVEN_UP}");
+    })
+    .await;
+    let lines: Vec<String> = text.lines().map(|line| words(line).join(" ")).collect();
+    let expected = [
+        "machnet 2 ms event forwarded",
+        "machnet - event not forwarded, again in 5 s: answered 503; at attempt 2",
+        "machnet - event not forwarded, given up: answered 503; at attempt 30 dead-letters",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
 async fn lines_that_a_slow_terminal_has_no_room_for_are_counted() {
     let text = printed(|| (0..MAX_WAITING_LINES + 3).for_each(|number| tracing::warn!(number, "a line"))).await;
     assert_eq!(text.matches("a line").count(), MAX_WAITING_LINES);

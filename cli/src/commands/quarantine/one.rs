@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use intake_pipeline::ledger::QuarantinedContent;
 use intake_pipeline::quarantine::{QuarantinedDelivery, Verdict};
 use intake_providers::delivery::Delivery;
 use intake_providers::split::Split;
@@ -26,7 +27,7 @@ pub(super) fn text(delivery: &QuarantinedDelivery, read: &Delivery, providers: &
     for (entry, verdict) in delivery.entries().zip(delivery.check(read, providers)) {
         let _ = writeln!(text, "\nevent {}: {}", entry.occurrence.index.0, escape(&state(entry)));
         let _ = writeln!(text, "{INDENT}{}", in_words(&verdict, &entry.reason));
-        if let Some(data) = &entry.data {
+        if let QuarantinedContent::Kept { data: Some(data), .. } = &entry.content {
             let _ = writeln!(text, "{INDENT}{}", escape(data));
         }
     }

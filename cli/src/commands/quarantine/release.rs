@@ -54,7 +54,10 @@ pub(super) async fn run(repair: &Repair, release: &Release, list: &str) -> Resul
             if let Some(pace) = &mut pace {
                 pace.turn().await;
             }
-            repair.queue.send(&delivery.release()).await?;
+            // Without content it can't have been read, and is not released.
+            if let Some(message) = delivery.release() {
+                repair.queue.send(&message).await?;
+            }
         }
         if decision.released {
             released += 1

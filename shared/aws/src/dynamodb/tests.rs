@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use intake_pipeline::ledger::entity::{Arrival, Change, ContentRegister, EntityChange, ExistenceRegister};
 use intake_pipeline::ledger::{
     AliasEntry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, OutcomeCounts, ProgressEntry,
-    QuarantineEntry, Release, TimeIndex,
+    QuarantineEntry, QuarantinedContent, Release, TimeIndex,
 };
 use intake_pipeline::payloads::PayloadKey;
 use intake_providers::ProviderName;
@@ -169,8 +169,10 @@ fn every_kind() -> Vec<Entry> {
         outcome: Outcome::Quarantined,
         provider: ProviderName::Accredit,
         reason: STRANGE.to_owned(),
-        document: json!({"version": 1, "body": {"text": STRANGE}}).to_string(),
-        data: Some(STRANGE.to_owned()),
+        content: QuarantinedContent::Kept {
+            document: json!({"version": 1, "body": {"text": STRANGE}}).to_string(),
+            data: Some(STRANGE.to_owned()),
+        },
         occurrence: occurrence(),
         received_at: now(),
         quarantined_again_at: Some(now()),
@@ -195,9 +197,15 @@ fn every_kind() -> Vec<Entry> {
         Entry::Alias(alias()),
         Entry::Hint(AliasEntry { expires_at: i64::MIN, ..alias() }),
         Entry::Quarantine(Box::new(QuarantineEntry {
-            data: None,
+            content: QuarantinedContent::Kept { document: STRANGE.to_owned(), data: None },
             quarantined_again_at: None,
             released: None,
+            ..quarantine.clone()
+        })),
+        Entry::Event(Box::new(bare_event(EventData::Erased { erased_at: now() }))),
+        Entry::Entity(Box::new(full_entity(EventData::Erased { erased_at: now() }))),
+        Entry::Quarantine(Box::new(QuarantineEntry {
+            content: QuarantinedContent::Erased { erased_at: now() },
             ..quarantine.clone()
         })),
         Entry::Quarantine(Box::new(quarantine)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use intake_pipeline::ledger::TIME_SHARDS;
 use intake_pipeline::port_error::PortError;
-use intake_pipeline::records::{Listing, TimeRange};
+use intake_pipeline::records::{EARLIEST_MILLISECONDS, Listing, TimeRange};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::event::EventIndex;
@@ -22,9 +22,6 @@ pub const LOOK_BACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// By how much the clock of the functions may be ahead of the operator's.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10 * 60);
-
-/// 2026-01-01T00:00:00Z in milliseconds since 1970. Nothing was recorded before it.
-const EARLIEST_MILLISECONDS: i64 = 1_767_225_600_000;
 
 /// What is searched.
 #[derive(Debug)]

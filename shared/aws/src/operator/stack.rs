@@ -147,6 +147,13 @@ impl Stack {
         self.outputs.get(name).map(String::as_str)
     }
 
+    /// The event bus of this name or ARN, in the stack's account and region.
+    #[cfg(feature = "event-bus")]
+    #[must_use]
+    pub fn event_bus(&self, bus: String) -> crate::EventBridge {
+        crate::EventBridge::new(aws_sdk_eventbridge::Client::new(&self.config), bus)
+    }
+
     /// The configuration of the clients.
     pub(crate) const fn config(&self) -> &SdkConfig {
         &self.config

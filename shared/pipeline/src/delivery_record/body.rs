@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use intake_providers::delivery::{Delivery, DeliveryId};
 use intake_providers::digest::Sha256Digest;
+use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::DeliveryRecord;
@@ -50,6 +51,11 @@ pub enum RecordedBody {
         /// Why.
         body_not_kept: String,
     },
+    /// Nowhere any more, or not at all, because it holds an event that was erased.
+    Erased {
+        /// When an operator erased it.
+        body_erased_at: Timestamp,
+    },
 }
 
 /// Where the ledger keeps a whole body.
@@ -59,6 +65,8 @@ pub(crate) enum KeptBody {
     Event(EntryKey),
     /// In the quarantine at this key.
     Quarantine(EntryKey),
+    /// Nowhere, and it shall not be kept: an event of it was erased at this time.
+    Erased(Timestamp),
 }
 
 /// Decides where a record's body is, and stores it where neither the ledger nor the record holds it.
@@ -73,6 +81,7 @@ pub(crate) async fn place(
     match kept {
         Some(KeptBody::Event(key)) => return Ok(RecordedBody::Event { body_of_event: key.clone() }),
         Some(KeptBody::Quarantine(key)) => return Ok(RecordedBody::Quarantine { body_of_quarantine: key.clone() }),
+        Some(KeptBody::Erased(erased_at)) => return Ok(RecordedBody::Erased { body_erased_at: *erased_at }),
         None => {}
     }
     if delivery.body.len() <= MAX_INLINE_BODY_BYTES {
@@ -100,6 +109,14 @@ pub enum ReadBodyError {
         delivery_id: DeliveryId,
         /// Why.
         reason: String,
+    },
+    /// It was erased.
+    #[error("the body of delivery {delivery_id} was erased at {erased_at}; its digest and its outcomes are left")]
+    Erased {
+        /// The delivery.
+        delivery_id: DeliveryId,
+        /// When.
+        erased_at: Timestamp,
     },
     /// What the record refers to is not there.
     #[error("the ledger holds no body of delivery {delivery_id} at {} {}; somebody deleted it", key.partition, key.sort)]
@@ -145,15 +162,22 @@ impl DeliveryRecord {
                     EventData::Inline { data } => Bytes::from(data),
                     EventData::Payload { data_key, .. } => payloads.get(&data_key).await?,
                     EventData::Elsewhere { .. } => return Err(missing(key)),
+                    EventData::Erased { erased_at } => return Err(ReadBodyError::Erased { delivery_id, erased_at }),
                 },
                 _ => return Err(missing(key)),
             },
             RecordedBody::Quarantine { body_of_quarantine: key } => match ledger.find(key).await? {
-                Some(Entry::Quarantine(entry)) => InboundMessage::parse(&entry.document)?.fetch(payloads).await?.body,
+                Some(Entry::Quarantine(entry)) => match entry.erased_at() {
+                    Some(erased_at) => return Err(ReadBodyError::Erased { delivery_id, erased_at }),
+                    None => InboundMessage::quarantined(&entry)?.fetch(payloads).await?.body,
+                },
                 _ => return Err(missing(key)),
             },
             RecordedBody::NotKept { body_not_kept } => {
                 return Err(ReadBodyError::NotKept { delivery_id, reason: body_not_kept.clone() });
+            }
+            RecordedBody::Erased { body_erased_at } => {
+                return Err(ReadBodyError::Erased { delivery_id, erased_at: *body_erased_at });
             }
         };
         if Sha256Digest::of(&body) == self.sha256 { Ok(body) } else { Err(damaged) }

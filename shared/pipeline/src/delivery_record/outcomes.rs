@@ -57,7 +57,11 @@ impl DeliveryOutcomes {
     /// Notes what became of an event.
     pub(crate) fn settle(&mut self, index: EventIndex, recorded: Recorded) {
         let Recorded { outcome, first_delivery, event_type, kept_body } = recorded;
-        self.body = self.body.take().or(kept_body);
+        // What was erased is not kept again, wherever else it would be.
+        self.body = match (self.body.take(), kept_body) {
+            (_, Some(erased @ KeptBody::Erased(_))) => Some(erased),
+            (earlier, kept_body) => earlier.or(kept_body),
+        };
         if let Some(event_type) = event_type {
             self.note_type(&event_type);
         }

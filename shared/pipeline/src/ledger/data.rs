@@ -1,5 +1,6 @@
 //! Where an entry's data and envelope are stored.
 
+use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::payloads::PayloadKey;
@@ -25,6 +26,22 @@ pub enum EventData {
         /// That event's id.
         same_data_as: String,
     },
+    /// Nowhere any more.
+    Erased {
+        /// When an operator erased it.
+        erased_at: Timestamp,
+    },
+}
+
+impl EventData {
+    /// When it was erased, if it was.
+    #[must_use]
+    pub const fn erased_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Erased { erased_at } => Some(*erased_at),
+            Self::Inline { .. } | Self::Payload { .. } | Self::Elsewhere { .. } => None,
+        }
+    }
 }
 
 /// What enclosed an event in its delivery, as one JSON object.

@@ -180,6 +180,8 @@ pub struct Applied {
     pub outcome: Outcome,
     /// For a duplicate, the id of an event that holds the same.
     pub same_data_as: Option<String>,
+    /// For a duplicate, when the content that it repeats was erased, if it was.
+    pub known_erased_at: Option<Timestamp>,
 }
 
 /// An event as its entity sees it.
@@ -252,7 +254,7 @@ pub fn apply(before: Option<&EntityEntry>, observed: &Observation<'_>) -> Applie
             existence.cloned()
         },
     };
-    let after = EntityEntry { deleted: matches!(after.visibility(), Visibility::Absent(_)), ..after };
+    let mut after = EntityEntry { deleted: matches!(after.visibility(), Visibility::Absent(_)), ..after };
 
     let visible_before = before.map_or(Visibility::Unknown, EntityEntry::visibility);
     let visible = match (visible_before, after.visibility()) {
@@ -270,7 +272,17 @@ pub fn apply(before: Option<&EntityEntry>, observed: &Observation<'_>) -> Applie
         (None, Some(told_by)) => (Change::Unchanged, Outcome::Duplicate, Some(told_by.clone())),
         (None, None) => (Change::Late, Outcome::Stored, None),
     };
-    Applied { entity: after, change, outcome, same_data_as }
+    let known_erased_at = content
+        .filter(|_| outcome == Outcome::Duplicate && known_content.is_some())
+        .and_then(|content| content.data.erased_at());
+    if let Some(content) = after.content.as_mut().filter(|_| wins_content && outcome != Outcome::Duplicate)
+        && content.data.erased_at().is_some()
+    {
+        // The same content again, and it can be seen: what was erased is known again.
+        content.data = observed.data.clone();
+        observed.event_id.clone_into(&mut content.told_by);
+    }
+    Applied { entity: after, change, outcome, same_data_as, known_erased_at }
 }
 
 /// The key of an entity.

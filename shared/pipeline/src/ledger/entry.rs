@@ -123,12 +123,9 @@ pub struct QuarantineEntry {
     pub provider: ProviderName,
     /// Why it could not be read.
     pub reason: String,
-    /// The whole delivery as a queue message, with its headers and its body (or the key of its body). Sent to the queue
-    /// again, it is processed again: events that are recorded stay as they are.
-    pub document: String,
-    /// The part of the body that could not be read, where the rest could and the part is small.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<String>,
+    /// What could not be read.
+    #[serde(flatten)]
+    pub content: QuarantinedContent,
     /// What made it.
     #[serde(flatten)]
     pub occurrence: Occurrence,
@@ -143,6 +140,46 @@ pub struct QuarantineEntry {
     /// The time index.
     #[serde(flatten)]
     pub time_index: TimeIndex,
+}
+
+/// What is kept of a delivery in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum QuarantinedContent {
+    /// All of it.
+    Kept {
+        /// The whole delivery as a queue message, with its headers and its body (or the key of its body). Sent to the queue
+        /// again, it is processed again: events that are recorded stay as they are.
+        document: String,
+        /// The part of the body that could not be read, where the rest could and the part is small.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<String>,
+    },
+    /// Nothing any more.
+    Erased {
+        /// When an operator erased it.
+        erased_at: Timestamp,
+    },
+}
+
+impl QuarantineEntry {
+    /// The whole delivery as a queue message, unless it was erased.
+    #[must_use]
+    pub fn document(&self) -> Option<&str> {
+        match &self.content {
+            QuarantinedContent::Kept { document, .. } => Some(document),
+            QuarantinedContent::Erased { .. } => None,
+        }
+    }
+
+    /// When its content was erased, if it was.
+    #[must_use]
+    pub const fn erased_at(&self) -> Option<Timestamp> {
+        match &self.content {
+            QuarantinedContent::Erased { erased_at } => Some(*erased_at),
+            QuarantinedContent::Kept { .. } => None,
+        }
+    }
 }
 
 /// What became of quarantined content that was released.
@@ -197,4 +234,16 @@ pub enum Entry {
     Entity(Box<EntityEntry>),
     /// The progress of a delivery with many events.
     Progress(ProgressEntry),
+}
+
+impl Entry {
+    /// When the content of an event, a conflict or a quarantine was erased, if it was.
+    #[must_use]
+    pub const fn erased_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Event(event) | Self::Conflict(event) => event.data.erased_at(),
+            Self::Quarantine(quarantine) => quarantine.erased_at(),
+            Self::Alias(_) | Self::Hint(_) | Self::Entity(_) | Self::Progress(_) => None,
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub enum Condition {
     Claimable(String),
     /// The entry at the key is an entity of this version.
     Version(u64),
-    /// The key is unused, or its entry is a quarantine that was not released.
+    /// The key is unused, or its entry is a quarantine that was neither released nor erased.
     NotReleased,
     /// None: the entry replaces any other.
     Always,

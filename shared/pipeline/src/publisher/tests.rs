@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::envelope::MAX_ENVELOPE_BYTES;
 use crate::envelope::tests::stories::World;
-use crate::testing::{Lines, Memory, killed_after};
+use crate::testing::{Lines, MemoryPayloads, killed_after};
 
 const MACHNET: ProviderName = ProviderName::Machnet;
 
@@ -120,7 +120,7 @@ fn bodies(count: usize) -> Vec<String> {
     (0..count).map(|number| body(&number.to_string(), "done", "")).collect()
 }
 
-fn publisher(world: &World, bus: &MemoryBus) -> Publisher<Memory, MemoryBus> {
+fn publisher(world: &World, bus: &MemoryBus) -> Publisher<MemoryPayloads, MemoryBus> {
     Publisher::new(world.payloads.clone(), PayloadLocation::below("s3://payloads/"), bus.clone())
 }
 

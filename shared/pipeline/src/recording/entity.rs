@@ -74,16 +74,24 @@ impl<P: Platform> Recorder<P> {
                 ConditionalPut { key: entity_key.clone(), entry: Entry::Entity(Box::new(applied.entity)), condition };
             let puts = [event_put, entity_put];
             let PutOutcome::ConditionFailed(existing) = self.ledger.put(self.clock.now(), &puts).await? else {
-                return Ok(recorded(outcome, event, applied.same_data_as.as_deref()));
+                let recorded = recorded(outcome, event, applied.same_data_as.as_deref());
+                return Ok(match applied.known_erased_at {
+                    Some(erased_at) => recorded.erased(erased_at),
+                    None => recorded,
+                });
             };
             let mut existing = existing.into_iter();
             match (existing.next().flatten(), existing.next().flatten()) {
                 (Some(Entry::Event(existing)), _) => {
                     let same_data_as = match &existing.data {
                         EventData::Elsewhere { same_data_as } => Some(same_data_as.as_str()),
-                        EventData::Inline { .. } | EventData::Payload { .. } => None,
+                        EventData::Inline { .. } | EventData::Payload { .. } | EventData::Erased { .. } => None,
                     };
-                    return Ok(recorded(existing.outcome, event, same_data_as));
+                    let recorded = recorded(existing.outcome, event, same_data_as);
+                    return Ok(match existing.data.erased_at() {
+                        Some(erased_at) => recorded.erased(erased_at),
+                        None => recorded,
+                    });
                 }
                 (Some(_), _) => return Err(unexpected(&event_key)),
                 (None, Some(Entry::Entity(newer))) => before = Some(*newer),

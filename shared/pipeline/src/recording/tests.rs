@@ -161,8 +161,8 @@ async fn quarantined_content_is_kept_whole_with_its_reason_and_counted_once() {
         let key = EntryKey { partition: format!("quarantine#{}", delivery.id), sort: "00000".to_owned() };
         let Entry::Quarantine(entry) = world.ledger.entries().remove(&key).unwrap() else { panic!("quarantined") };
         assert_eq!(entry.reason, "the content is not UTF-8 text");
-        assert!(entry.document.len() <= MAX_INLINE_DOCUMENT_BYTES);
-        let kept = queue_message::read(&entry.document, &world.payloads).await.unwrap();
+        assert!(entry.document().unwrap().len() <= MAX_INLINE_DOCUMENT_BYTES);
+        let kept = queue_message::read(entry.document().unwrap(), &world.payloads).await.unwrap();
         assert_eq!(kept, delivery);
     }
     assert_eq!(world.ledger.entries().len(), 2);

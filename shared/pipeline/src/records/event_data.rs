@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::timestamp::Timestamp;
 
 use super::{EventFilter, RecordedEvent, Records};
-use crate::ledger::{Entry, EventData};
+use crate::ledger::{Entry, EventData, QuarantinedContent};
 use crate::port_error::PortError;
 use crate::queue_message::{InboundMessage, MessageError};
 
@@ -20,6 +21,12 @@ pub enum ReadEventDataError {
         /// That event's id.
         same_data_as: String,
     },
+    /// They were erased.
+    #[error("the data were erased at {erased_at}; the key, the digest and the outcome of the event are left")]
+    Erased {
+        /// When.
+        erased_at: Timestamp,
+    },
     /// The quarantine's message cannot be read.
     #[error(transparent)]
     Message(#[from] MessageError),
@@ -32,11 +39,17 @@ impl RecordedEvent {
     /// # Errors
     /// [`ReadEventDataError`].
     pub async fn read_data(&self, records: &impl Records) -> Result<Bytes, ReadEventDataError> {
+        if let Some(erased_at) = self.entry.erased_at() {
+            return Err(ReadEventDataError::Erased { erased_at });
+        }
         match &self.entry {
             Entry::Event(event) | Entry::Conflict(event) => match &event.data {
                 EventData::Elsewhere { same_data_as } => {
                     let missing = || ReadEventDataError::Missing { same_data_as: same_data_as.clone() };
                     let holder = find_by_id(records, same_data_as).await?.ok_or_else(missing)?;
+                    if let Some(erased_at) = holder.entry.erased_at() {
+                        return Err(ReadEventDataError::Erased { erased_at });
+                    }
                     match &holder.entry {
                         Entry::Event(holder) => at_hand(&holder.data, records).await?.ok_or_else(missing),
                         _ => Err(missing()),
@@ -44,9 +57,9 @@ impl RecordedEvent {
                 }
                 data => Ok(at_hand(data, records).await?.unwrap_or_default()),
             },
-            Entry::Quarantine(quarantine) => match &quarantine.data {
-                Some(data) => Ok(Bytes::from(data.clone())),
-                None => Ok(InboundMessage::parse(&quarantine.document)?.fetch(records).await?.body),
+            Entry::Quarantine(quarantine) => match &quarantine.content {
+                QuarantinedContent::Kept { data: Some(data), .. } => Ok(Bytes::from(data.clone())),
+                _ => Ok(InboundMessage::quarantined(quarantine)?.fetch(records).await?.body),
             },
             Entry::Alias(_) | Entry::Hint(_) | Entry::Entity(_) | Entry::Progress(_) => Ok(Bytes::new()),
         }
@@ -54,7 +67,7 @@ impl RecordedEvent {
 }
 
 /// The event with an id of ours, `<delivery id>.<index>`.
-async fn find_by_id(records: &impl Records, id: &str) -> Result<Option<RecordedEvent>, PortError> {
+pub(crate) async fn find_by_id(records: &impl Records, id: &str) -> Result<Option<RecordedEvent>, PortError> {
     let Some((delivery_id, index)) = DeliveryId::and_index_of(id) else { return Ok(None) };
     let filter = EventFilter { index: Some(index), id: Some(id.to_owned()), ..EventFilter::of_delivery(delivery_id) };
     Ok(records.events(&filter).await?.found.pop())
@@ -65,6 +78,6 @@ async fn at_hand(data: &EventData, records: &impl Records) -> Result<Option<Byte
     Ok(match data {
         EventData::Inline { data } => Some(Bytes::from(data.clone())),
         EventData::Payload { data_key, .. } => Some(records.get(data_key).await?),
-        EventData::Elsewhere { .. } => None,
+        EventData::Elsewhere { .. } | EventData::Erased { .. } => None,
     })
 }

@@ -93,7 +93,7 @@ impl KeyInput {
 
     /// The only line of the text, without the line break at its end, which files and `echo` put there. White space besides is
     /// left for the key's own check.
-    pub(crate) fn line(&self, what: &'static str) -> Result<&str, KeyRingError> {
+    pub fn line(&self, what: &'static str) -> Result<&str, KeyRingError> {
         let text = self.text(what)?;
         let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
         let trimmed = line.trim();

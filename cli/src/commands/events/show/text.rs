@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use intake_pipeline::ledger::{Entry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry};
+use intake_pipeline::ledger::{
+    Entry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry, QuarantinedContent,
+};
 use intake_pipeline::records::{RecordedEvent, Records};
 use intake_providers::timestamp::Timestamp;
 
@@ -86,7 +88,7 @@ async fn why(records: &impl Records, event: &RecordedEvent, entry: &EventEntry) 
             EventData::Elsewhere { same_data_as } => {
                 format!("{outcome}: the same content as event {}", escape(same_data_as))
             }
-            EventData::Inline { .. } | EventData::Payload { .. } => outcome.to_owned(),
+            EventData::Inline { .. } | EventData::Payload { .. } | EventData::Erased { .. } => outcome.to_owned(),
         },
         Outcome::Conflict => match first_of(records, event).await?.and_then(|first| first.made()) {
             Some((received_at, first)) => format!(
@@ -159,17 +161,25 @@ fn content(sheet: &mut Sheet, entry: &EventEntry) {
         EventData::Elsewhere { same_data_as } => {
             sheet.line("data", &format!("those of event {}; --raw writes them", escape(same_data_as)));
         }
+        EventData::Erased { erased_at } => sheet.line("data", &erased(*erased_at)),
     }
 }
 
 fn quarantined_data(sheet: &mut Sheet, entry: &QuarantineEntry) {
-    match &entry.data {
-        Some(data) => {
+    match &entry.content {
+        QuarantinedContent::Kept { data: Some(data), .. } => {
             sheet.line("data", &format!("{} bytes, the part that could not be read", data.len()));
             whole_data(sheet, data);
         }
-        None => sheet.line("data", "the whole delivery; --raw writes its body"),
+        QuarantinedContent::Kept { data: None, .. } => {
+            sheet.line("data", "the whole delivery; --raw writes its body");
+        }
+        QuarantinedContent::Erased { erased_at } => sheet.line("data", &erased(*erased_at)),
     }
+}
+
+fn erased(at: Timestamp) -> String {
+    format!("erased at {}; key, digest and outcome are left", in_milliseconds(at))
 }
 
 /// Data of others, each line of them under the first, so that none looks like one of ours.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use intake_pipeline::delivery_record::{EventOutcome, RecordedBody};
-use intake_pipeline::ledger::{EventData, Occurrence, Outcome, OutcomeCounts, QuarantineEntry};
+use intake_pipeline::ledger::{EventData, Occurrence, Outcome, OutcomeCounts, QuarantineEntry, QuarantinedContent};
 use intake_pipeline::records::TimeRange;
 use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
@@ -163,8 +163,7 @@ fn quarantine(received_at: &str) -> Row {
         outcome: Outcome::Quarantined,
         provider: ProviderName::Machnet,
         reason: "it is not JSON".to_owned(),
-        document: "{}".to_owned(),
-        data: None,
+        content: QuarantinedContent::Kept { document: "{}".to_owned(), data: None },
         occurrence,
         received_at,
         quarantined_again_at: None,

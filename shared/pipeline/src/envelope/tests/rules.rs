@@ -3,7 +3,6 @@ use serde_json::Value;
 
 use super::stories::World;
 use super::*;
-use crate::payloads::PayloadReader as _;
 
 const MACHNET: ProviderName = ProviderName::Machnet;
 const NOWCERTS: ProviderName = ProviderName::NowCerts;

@@ -12,7 +12,7 @@ use intake_simulator::examples::ExampleDelivery;
 use tokio::time::Instant;
 
 use super::*;
-use crate::payloads::PayloadKey;
+use crate::payloads::{PayloadKey, Payloads as _};
 use crate::processor::{Processor, ProcessorSettings};
 use crate::queue::QueueRecord;
 use crate::queue_message::write_with_payload;
@@ -23,6 +23,7 @@ use crate::testing::{Memory, MemoryDeliveryRecords, MemoryLedger, MemoryPayloads
 pub(crate) struct World {
     pub(crate) ledger: MemoryLedger,
     pub(crate) payloads: MemoryPayloads,
+    pub(crate) delivery_records: MemoryDeliveryRecords,
     /// Number of the last delivery. Deliveries arrived in the order of their numbers, in whatever order they are processed.
     pub(crate) number: u8,
 }
@@ -48,7 +49,7 @@ impl World {
         let processor = Processor::<Memory, _>::new(
             self.ledger.clone(),
             self.payloads.clone(),
-            MemoryDeliveryRecords::default(),
+            self.delivery_records.clone(),
             Settings::default(),
             TestClock::default(),
             ProcessorSettings::default(),
@@ -65,7 +66,7 @@ impl World {
     }
 
     /// The envelopes of entries.
-    pub(super) async fn envelopes(&self, entries: &[Entry]) -> Vec<String> {
+    pub(crate) async fn envelopes(&self, entries: &[Entry]) -> Vec<String> {
         let writer = EnvelopeWriter::new(self.payloads.clone(), PayloadLocation::below("s3://payloads/"));
         let mut texts = Vec::new();
         for entry in entries {

@@ -413,7 +413,7 @@ async fn a_delivery_with_too_many_events_is_quarantined_as_a_whole_with_the_reas
     let Some(Entry::Quarantine(entry)) = entries.values().next() else { panic!("a quarantined delivery") };
     assert!(entry.reason.contains("100000"), "{}", entry.reason);
     assert_eq!(entries.len(), 1);
-    let kept = crate::queue_message::read(&entry.document, &world.payloads).await.unwrap();
+    let kept = crate::queue_message::read(entry.document().unwrap(), &world.payloads).await.unwrap();
     assert_eq!(kept, delivery);
 }
 
