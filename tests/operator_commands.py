@@ -24,8 +24,7 @@ def run(
         env=_environment(stack, credentials, endpoint),
         cwd=stack.folder,
         capture_output=True,
-        timeout=120,
-        **({"text": True} | ({} if "input" in options else {"stdin": subprocess.DEVNULL}) | options),
+        **({"text": True, "timeout": 120} | ({} if "input" in options else {"stdin": subprocess.DEVNULL}) | options),
     )
 
 

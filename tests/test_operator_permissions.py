@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import operator_commands
@@ -52,7 +51,8 @@ class Operator:
             *("--stack", STACK_NAME),
             credentials=self.credentials,
             endpoint=f"http://127.0.0.1:{self.stack.proxy.port}" if through_proxy else None,
-            **({"text": False} | options),
+            # `doctor` looks back for days, and the emulator is slow.
+            **({"text": False, "timeout": 300} | options),
         )
 
 
@@ -241,19 +241,18 @@ def test_each_operating_command_works_with_both_policies_of_the_page(
     stack: Stack,
     operator: Operator,
     whole: Policy,
-    machnet: Sender,
     refused_id: str,
     dead_letter: Callable[[], str],
     quarantined: str,
     keys_as_before: None,
-    tmp_path: Path,
 ) -> None:
     operator.allow(whole)
 
     def done(*command: str, code: int = 0) -> Done:
         process = operator.run(*command)
         assert process.returncode == code, (command, process.stdout, process.stderr)
-        assert b"not authorized" not in process.stdout + process.stderr, (command, process)
+        denied = [line for line in (process.stdout + process.stderr).splitlines() if b"not authorized" in line]
+        assert not denied, (command, denied)
         return process
 
     assert refused_id.encode() in done("refused").stdout
@@ -279,13 +278,6 @@ def test_each_operating_command_works_with_both_policies_of_the_page(
     # What it finds is right; that nobody gets this stack's alarms is one of it.
     done("doctor", code=1)
 
-    secret = tmp_path / "secret.json"
-    secret.write_text(json.dumps({"keys": [machnet.signer.key()]}))
-    sent = operator.run(
-        *("send", "machnet", "--url", f"{stack.url}/webhooks/machnet", "--key", str(secret), "--wait"),
-    )
-    assert (sent.returncode, b"stored" in sent.stdout) == (0, True), sent
-
 
 def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
     stack: Stack,
@@ -307,11 +299,12 @@ def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
         "ReadReasons": [["dead-letters"]],
         "TakeDeadLetters": [["dead-letters"], ["dead-letters", "redrive", "{id}"], ["dead-letters", "redrive", "--all"]],
     }
-    of_doctor = {"CheckTheSecretOfTheResync", "CountMessages", "CheckFunctions", "CheckEventSources"}
+    of_doctor = {"CheckTheSecretOfTheResync", "CountMessages", "CheckFunctions", "CheckEventSources", "FindEventSources"}
     of_doctor |= {"CheckAlarms", "CheckSubscribers", "CheckSchedules"}
     assert {*commands} | of_doctor == {statement["Sid"] for statement in operating["Statement"]}
-    # The emulator has no `StartMessageMoveTask`, so nobody asks how far it is.
-    unreachable = {"sqs:ListMessageMoveTasks"}
+    # The emulator has no `StartMessageMoveTask`, so nobody asks how far it is. To read one event source mapping, it asks for the
+    # permission to list all.
+    unreachable = {"sqs:ListMessageMoveTasks", "lambda:GetEventSourceMapping"}
 
     for number, action in permissions(operating):
         sid = operating["Statement"][number]["Sid"]
@@ -324,12 +317,13 @@ def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
             letter = dead_letter() if "dead-letters" in command else ""
             done = operator.run(*(letter if word == "{id}" else word for word in command))
             outputs.append(done.stdout + done.stderr)
+            # Without the reasons, the list is still there.
+            assert sid != "ReadReasons" or (done.returncode == 0 and letter.encode() in done.stdout), done
         assert any(action.encode() in output for output in outputs), (action, outputs)
 
     kept = [statement for statement in operating["Statement"] if statement["Sid"] not in of_doctor]
     operator.allow(reading | {"Statement": reading["Statement"] + kept})
     found = operator.run("doctor").stdout.decode()
     actions = {action for number, action in permissions(operating) if operating["Statement"][number]["Sid"] in of_doctor}
-    # Of the secrets, only the resync's.
-    assert {action for action in actions if action not in found} == set(), found
-    assert found.count("secretsmanager:GetSecretValue") == 1, found
+    assert {action for action in actions - unreachable if action not in found} == set(), found
+    assert "credentials of the resync: secretsmanager GetSecretValue failed" in found, found

@@ -83,6 +83,18 @@ def test_a_quarantined_delivery_is_shown_with_its_reason_and_everything_as_text(
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", plain(shown)), repr(plain(shown))
 
 
+def test_a_conflict_is_shown_with_the_delivery_that_came_first(keys: Path) -> None:
+    signer = MachnetSigner(json.loads((keys / "keys/machnet.json").read_text())["keys"][0]["secret"])
+    event_id, resource = new_id(), new_id()
+    with OnTerminal(keys, "serve", "--listen", "127.0.0.1:0") as server:
+        for name in ["transaction_completed", "transaction_failed"]:
+            body = machnet_event(event_id, resource, event_name=name)
+            assert post(server, "/webhooks/machnet", body, signer.headers(body)) == 200
+        conflict = server.line("machnet", "conflict")
+        assert server.interrupt() == 0
+    assert re.search(rf"conflict: other content than in {ID}  deliveries show {ID}$", plain(conflict)), conflict
+
+
 @pytest.mark.parametrize("settings", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_without_colours_the_lines_are_the_same(keys: Path, settings: dict[str, str]) -> None:
     with OnTerminal(keys, "serve", "--listen", "127.0.0.1:0", **settings) as server:
