@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -28,7 +28,7 @@ help:
 # with, because a `cargo build` would unify the features of the dependencies in another way and compile most of them again.
 WORKSPACE := --workspace --locked
 
-test: check-tools tools-test tools-rabbitmq tools-sam tools-build
+test: check-tools tools-test tools-rabbitmq tools-sam tools-build tools-node
 	@! cargo tree --package intake-cli-local --edges normal,build --prefix none --locked | grep '^aws-sdk' || \
 		{ echo "intake-cli-local, which the demo runs, must link no AWS SDK" >&2; exit 1; }
 	cargo test --workspace --locked --no-default-features --test command_line -- deployed_stack
@@ -107,7 +107,7 @@ local-aws-down: tools-sam
 	@$(PYTHON) deploy/local_aws down
 
 clean:
-	rm -rf target .aws-sam .tools
+	rm -rf target .aws-sam .tools examples/typescript/node_modules
 
 check-tools:
 	@command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; exit 1; }
@@ -115,6 +115,10 @@ check-tools:
 
 tools-test:
 	@tests/install-tools tests tests/requirements.txt
+
+# Node.js itself comes with the tests' Python environment.
+tools-node: tools-test
+	@tests/install-node-packages examples/typescript
 
 tools-rabbitmq:
 	@tests/install-rabbitmq

@@ -327,7 +327,7 @@ def refused_section(template: ResolvedTemplate) -> list[str]:
         ),
         paragraph(
             f"""`KeepRefused` adds at most one write to S3 ({PRICES["s3_put"]["price"] / PRICES["s3_put"]["per"]:.6f}) to a refused
-            request, and only to a few of them: a function keeps so many an hour, and a copy of it stops for the hour after
+            request, and only to a few of them: a function keeps at most that number an hour, and a copy of it stops for the hour after
             {ASSUMED["kept_failed_writes"]} writes that failed. The worst that a flood can cause in a month, if it keeps all copies that
             the account allows busy in each of its hours and each request holds the largest document:"""
         ),

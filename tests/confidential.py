@@ -15,7 +15,12 @@ _secrets: dict[str, str] = {}
 
 
 def confidential(secret: str, kind: str) -> str:
-    """Registers a secret, and returns it."""
+    """Registers a secret, and returns it.
+
+    One with a line break is an error of the test: the search looks for it line by line, so it would look for each line on its own.
+    """
+    if len(secret.splitlines()) > 1 or secret.endswith(("\n", "\r")):
+        raise ValueError(f"a {kind} of a test has a line break; register the text without it")
     if len(secret) >= MIN_SECRET_CHARACTERS:
         _secrets[secret] = kind
     return secret

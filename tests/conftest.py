@@ -64,12 +64,15 @@ SLOWEST_FILES = [
     "test_nowcerts.py",
     "test_deploy.py",
     "test_deleted_stacks.py",
+    "test_examples.py",
     "test_next_steps.py",
     "test_cost.py",
     "test_failures.py",
     "test_nurturecloud.py",
     "test_rotation.py",
     "test_local_aws.py",
+    "test_operator_permissions.py",
+    "test_seven_requests.py",
 ]
 
 

@@ -79,13 +79,13 @@ class Consumer:
         return [each for each in self.received() if each.envelope["deliveryid"] in delivery_ids]
 
     def wait_for(self, count: int, *delivery_ids: str) -> list[Received]:
-        """What comes of these deliveries, once it is so many different events."""
+        """What comes of these deliveries, once it is this number of different events."""
 
         def enough() -> list[Received]:
             found = self.of(*delivery_ids)
             return found if len({each.key for each in found}) >= count else []
 
-        return wait_until(enough, what=f"{count} events of {', '.join(delivery_ids)}")
+        return wait_until(enough, what=f"the arrival of {count} events of {len(delivery_ids)} deliveries")
 
 
 def check(received: Received) -> None:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
+import bill
 import pytest
 from alarm_evaluation import ALARM, DAY, HOUR, MINUTE, Alarm, Metrics, MetricId, alarms_raised
 from stack import template
@@ -15,8 +16,8 @@ from template_check.resolve import Resolved, resolve
 
 QUEUE: MetricId = ("AWS/SQS", "ApproximateNumberOfMessagesVisible", (("QueueName", "${Queue.QueueName}"),))
 INTERVALS = {"15m": 15 * MINUTE, "1h": HOUR, "6h": 6 * HOUR, "1d": DAY, "3d": 3 * DAY, "7d": 7 * DAY}
-PROVIDERS = ["Accredit", "Machnet", "NurtureCloud", "Sterling", "NowCerts"]
-WEBHOOKS = PROVIDERS[:4]
+PROVIDERS = list(bill.PARAMETERS.values())
+WEBHOOKS = [bill.PARAMETERS[each] for each in bill.WEBHOOKS]
 # How many data points are retrieved beside those that are evaluated is documented by examples only.
 FURTHER_POINTS = [0, 2, 5]
 # Nor is it documented whether FILL makes a series of a metric without any data point.

@@ -27,6 +27,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from bill import WEBHOOKS
 from stack import template
 from stack.emulator import CREDENTIALS, REGION, free_port
 from stack.process_group import ProcessGroup
@@ -245,6 +246,8 @@ def test_all_that_the_variables_name_is_there(checkout: Checkout) -> None:
     queue = checkout.client("sqs").get_queue_attributes(QueueUrl=nowcerts["QUEUE_URL"], AttributeNames=["All"])
     assert queue["Attributes"]["VisibilityTimeout"] == "180"
     assert "deadLetterTargetArn" in queue["Attributes"]["RedrivePolicy"]
+    bus = checkout.variables("publisher")["EVENT_BUS"]
+    assert checkout.client("events").describe_event_bus(Name=bus)["Name"] == bus
 
 
 def test_the_secrets_hold_the_sample_keys(checkout: Checkout) -> None:
@@ -253,10 +256,7 @@ def test_the_secrets_hold_the_sample_keys(checkout: Checkout) -> None:
         for binary in template.binaries(template.original()).values()
         if binary not in OPTIONAL and "SECRET_ID" in (variables := checkout.variables(binary))
     }
-    keys = {
-        "accredit": "accredit-secret",
-        "machnet": "machnet-secret",
-        "nurturecloud": "nurturecloud-secret",
+    keys = {each: f"{each}-secret" for each in WEBHOOKS} | {
         "sterling": "sterling-verification",
         "sterling-token": "sterling-authority",
     }
@@ -346,7 +346,8 @@ def test_the_sample_batch_is_recorded(checkout: Checkout) -> None:
 
     table = checkout.client("dynamodb").scan(TableName=checkout.variables("processor")["EVENTS_TABLE"])
     recorded = {item["provider"]["S"] for item in table["Items"] if item["kind"]["S"] == "event"}
-    assert recorded == {"accredit", "machnet", "sterling", "nurturecloud"}
+    messages = json.loads((EVENTS / "processor.json").read_text())["Records"]
+    assert recorded == {json.loads(message["body"])["provider"] for message in messages}
 
 
 # SAM

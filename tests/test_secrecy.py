@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from authority import Authority
-from confidential import ACCESS_TOKEN, CLIENT_SECRET, PATH_SECRET, SIGNING_SECRET, secrets_so_far
+from confidential import ACCESS_TOKEN, CLIENT_SECRET, PATH_SECRET, SIGNING_SECRET, confidential, secrets_so_far
 from notifications import agent, notification
 from secrecy import left_behind, search
 from senders import Sender, new_id
@@ -170,3 +170,11 @@ def purge(stack: Stack, queue: str, text: str) -> None:
         return bool(found)
 
     wait_until(gone, interval=0.5, what="the end of the message")
+
+
+def test_a_secret_with_a_line_break_is_refused_because_the_search_would_not_find_it() -> None:
+    before = secrets_so_far()
+    for text in ["a secret of a\nnumber of lines", "a secret of one line\n"]:
+        with pytest.raises(ValueError, match="a signing secret of a test has a line break"):
+            confidential(text, SIGNING_SECRET)
+    assert secrets_so_far() == before

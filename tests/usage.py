@@ -135,6 +135,8 @@ class Tables:
                     index_write_units=write_units(item_bytes(kept)),
                     stored_bytes=stays * (item_bytes(kept) + STORED_ITEM_BYTES),
                 )
+        if item.get("kind") != {"S": "delivery"}:
+            amounts["event_write_units"] = amounts["write_units"] + amounts["index_write_units"]
         return amounts
 
 

@@ -29,7 +29,9 @@ def needed(target: str | None, method: str, path: str, body: bytes) -> frozenset
     document: dict[str, Any] = json.loads(body or b"{}")
     match service.split("_")[0]:
         case "AmazonSQS":
-            return frozenset({(f"sqs:{operation.removesuffix('Batch')}", document["QueueUrl"])})
+            # A task that moves messages names its queue by ARN.
+            queue = document.get("QueueUrl") or document["SourceArn"]
+            return frozenset({(f"sqs:{operation.removesuffix('Batch')}", queue)})
         case "secretsmanager":
             return frozenset({(f"secretsmanager:{operation}", document["SecretId"])})
         case "AWSEvents":

@@ -40,14 +40,21 @@ def free_port() -> int:
 class Emulator:
     """Runs in a process group of its own, so that the functions that it started end with it."""
 
-    def __init__(self, folder: Path, port: int | None = None, function_endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        function_endpoint: str | None = None,
+        programs: Path | None = None,
+    ) -> None:
+        """Starts it. A folder of programs, such as Node.js, is for functions that an interpreter runs."""
         self.port = port or free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.log = folder / "ministack.log"
         temporary = folder / "tmp"
         temporary.mkdir()
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": os.pathsep.join([*([str(programs)] if programs else []), os.environ["PATH"]]),
             "HOME": str(folder),
             "TMPDIR": str(temporary),
             "AWS_REGION": REGION,

@@ -88,6 +88,17 @@ pub enum CommandError {
         /// When it was used last.
         last: String,
     },
+    /// A client whose account is in use, perhaps by another client of it.
+    #[error(
+        "account {account:?} had a delivery at {last}, from this client or another one with the same account, for the records \
+         do not tell them apart; let it change over first, or say --yes"
+    )]
+    AccountInUse {
+        /// The account.
+        account: String,
+        /// When it had its last delivery.
+        last: String,
+    },
     /// Nobody knows whether a key is in use.
     #[error("whether the key was used within the last hour cannot be read; say --yes to take it out all the same")]
     UseUnknown {

@@ -83,13 +83,13 @@ impl Clients {
     /// The ledger in two tables with the keys `pk` and `sk`.
     #[must_use]
     pub fn ledger(&self, events_table: String, entities_table: String) -> DynamoLedger {
-        DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), events_table, entities_table, self.contention)
+        DynamoLedger::new(&self.config, events_table, entities_table, self.contention)
     }
 
     /// The delivery records, in the events table.
     #[must_use]
     pub fn delivery_records(&self, table: String) -> DynamoDeliveryRecords {
-        DynamoDeliveryRecords::new(aws_sdk_dynamodb::Client::new(&self.config), table)
+        DynamoDeliveryRecords::new(&self.config, table, self.contention)
     }
 
     /// The resume point of the resync in a table with the keys `pk` and `sk`.

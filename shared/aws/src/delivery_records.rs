@@ -1,14 +1,17 @@
 //! The delivery records on DynamoDB.
 
-use std::collections::HashMap;
-
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use intake_pipeline::delivery_record::{DeliveryRecord, DeliveryRecords};
 use intake_pipeline::ledger::EntryKey;
 use intake_pipeline::port_error::PortError;
 
+use crate::pauses::Pauses;
 use crate::port_error::port_error;
+use crate::throttling::hot_index;
+use crate::time_shards::{Item, TimeShards, time_bucket};
+use crate::timeouts::ContentionBudget;
 
 const PUT_ITEM: &str = "dynamodb PutItem";
 
@@ -17,34 +20,43 @@ const PUT_ITEM: &str = "dynamodb PutItem";
 pub struct DynamoDeliveryRecords {
     client: Client,
     table: String,
+    shards: TimeShards,
+    contention: ContentionBudget,
 }
 
 impl DynamoDeliveryRecords {
-    pub(crate) const fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+    pub(crate) fn new(config: &SdkConfig, table: String, contention: ContentionBudget) -> Self {
+        let client = TimeShards::client(config);
+        Self { shards: TimeShards::new(client.clone(), table.clone()), client, table, contention }
     }
 }
 
 impl DeliveryRecords for DynamoDeliveryRecords {
     async fn put(&self, record: &DeliveryRecord) -> Result<(), PortError> {
         let EntryKey { partition, sort } = DeliveryRecord::key(record.delivery_id);
-        let mut item: HashMap<String, AttributeValue> =
-            serde_dynamo::to_item(record).map_err(|error| PortError::new(PUT_ITEM, &error))?;
-        item.insert("pk".to_owned(), AttributeValue::S(partition));
-        item.insert("sk".to_owned(), AttributeValue::S(sort));
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| port_error(PUT_ITEM, &error))
+        let mut pauses = Pauses::new(self.contention);
+        loop {
+            let mut item: Item = serde_dynamo::to_item(record).map_err(|error| PortError::new(PUT_ITEM, &error))?;
+            item.insert("pk".to_owned(), AttributeValue::S(partition.clone()));
+            item.insert("sk".to_owned(), AttributeValue::S(sort.clone()));
+            self.shards.spread(&mut item);
+            let bucket = time_bucket(&item).map(str::to_owned);
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+            let Err(error) = put else { return Ok(()) };
+            let reasons = error.as_service_error().and_then(|failed| hot_index(failed));
+            let (Some(reasons), Some(bucket)) = (reasons, bucket) else { return Err(port_error(PUT_ITEM, &error)) };
+            self.shards.widen(&bucket, &reasons).await;
+            if !pauses.next().await {
+                return Err(port_error(PUT_ITEM, &error));
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use intake_pipeline::delivery_record::{EventOutcome, HeaderText, RecordedBody, RecordedHeader};
     use intake_pipeline::ledger::{Outcome, OutcomeCounts, TimeIndex};
     use intake_pipeline::payloads::PayloadKey;
@@ -139,6 +151,27 @@ mod tests {
         // The keys are not members of a record.
         item.insert("pk".to_owned(), AttributeValue::S("delivery#1".to_owned()));
         assert_eq!(serde_dynamo::from_item::<_, DeliveryRecord>(item).unwrap(), record);
+    }
+
+    #[tokio::test]
+    async fn a_record_whose_hour_has_a_hot_index_is_put_in_another_shard() {
+        let hot = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+            "message": "slow down",
+            "ThrottlingReasons": [{
+                "reason": "IndexWriteKeyRangeThroughputExceeded",
+                "resource": "arn:aws:dynamodb:eu-west-1:111122223333:table/events/index/by_time",
+            }],
+        });
+        let service = TestService::replying(&[Reply::json(400, &hot), Reply::json(200, &json!({}))]);
+        service.clients().delivery_records("events".to_owned()).put(&record()).await.unwrap();
+        let received = service.received();
+        let [first, note, second] = &received[..] else { panic!("three requests were expected") };
+        let bucket = |request: &crate::test_service::Received| request.json()["Item"]["time_bucket"]["S"].clone();
+        assert_eq!(bucket(first), "deliveries#machnet#2026-11-21T09#1");
+        assert_eq!(note.json()["Item"]["time_order"]["S"], "2026-11-21T09#deliveries#machnet#2026-11-21T09#64");
+        assert_ne!(bucket(second), bucket(first));
+        assert!(bucket(second).as_str().unwrap().starts_with("deliveries#machnet#2026-11-21T09#"));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -12,9 +13,11 @@ use intake_pipeline::ledger::entity::EntityEntry;
 use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, LedgerReader, PutOutcome};
 use intake_pipeline::port_error::PortError;
 use intake_providers::timestamp::Timestamp;
-use tokio::time::Instant;
 
+use crate::pauses::Pauses;
 use crate::port_error::{message_without_quotations, port_error};
+use crate::throttling::hot_index;
+use crate::time_shards::{Item, TimeShards, time_bucket};
 use crate::timeouts::ContentionBudget;
 
 const PUT_ITEM: &str = "dynamodb PutItem";
@@ -24,7 +27,8 @@ const GET_ITEM: &str = "dynamodb GetItem";
 // Codes of cancellation reasons.
 const NOT_AT_FAULT: &str = "None";
 const REFUSED: &str = "ConditionalCheckFailed";
-const CONTENDED: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+const CONFLICT: &str = "TransactionConflict";
+const THROTTLED: [&str; 2] = ["ThrottlingError", "ProvisionedThroughputExceeded"];
 
 /// Two tables of DynamoDB with the string keys `pk` and `sk`: one for entities, and one for everything else.
 ///
@@ -43,6 +47,7 @@ pub struct DynamoLedger {
     client: Client,
     events_table: String,
     entities_table: String,
+    shards: TimeShards,
     contention: ContentionBudget,
 }
 
@@ -57,13 +62,15 @@ enum Attempt {
 }
 
 impl DynamoLedger {
-    pub(crate) const fn new(
-        client: Client,
+    pub(crate) fn new(
+        config: &SdkConfig,
         events_table: String,
         entities_table: String,
         contention: ContentionBudget,
     ) -> Self {
-        Self { client, events_table, entities_table, contention }
+        let client = TimeShards::client(config);
+        let shards = TimeShards::new(client.clone(), events_table.clone());
+        Self { client, events_table, entities_table, shards, contention }
     }
 
     fn table(&self, entry: &Entry) -> &str {
@@ -88,13 +95,17 @@ impl DynamoLedger {
     }
 
     async fn put_one(&self, now: Timestamp, put: &ConditionalPut) -> Result<Attempt, PortError> {
-        let (expression, values) = condition(put.condition, now);
+        let Expression { text, names, values } = condition(&put.condition, now);
+        let mut item = to_item(put, PUT_ITEM)?;
+        self.shards.spread(&mut item);
+        let bucket = time_bucket(&item).map(str::to_owned);
         let error = match self
             .client
             .put_item()
             .table_name(self.table(&put.entry))
-            .set_item(Some(to_item(put, PUT_ITEM)?))
-            .set_condition_expression(expression.map(str::to_owned))
+            .set_item(Some(item))
+            .set_condition_expression(text)
+            .set_expression_attribute_names(names)
             .set_expression_attribute_values(values)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -109,7 +120,13 @@ impl DynamoLedger {
                 Ok(Attempt::Done(PutOutcome::ConditionFailed(vec![Some(entry)])))
             }
             Some(PutItemError::TransactionConflictException(_)) => {
-                Ok(Attempt::Contended { operation: PUT_ITEM, reasons: "TransactionConflict".to_owned() })
+                Ok(Attempt::Contended { operation: PUT_ITEM, reasons: CONFLICT.to_owned() })
+            }
+            Some(failed) if let Some(reasons) = hot_index(failed) => {
+                if let Some(bucket) = bucket {
+                    self.shards.widen(&bucket, &reasons).await;
+                }
+                Ok(Attempt::Contended { operation: PUT_ITEM, reasons })
             }
             _ => Err(port_error(PUT_ITEM, &error)),
         }
@@ -117,12 +134,17 @@ impl DynamoLedger {
 
     async fn put_together(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<Attempt, PortError> {
         let mut items = Vec::with_capacity(puts.len());
+        let mut buckets = Vec::with_capacity(puts.len());
         for put in puts {
-            let (expression, values) = condition(put.condition, now);
+            let Expression { text, names, values } = condition(&put.condition, now);
+            let mut item = to_item(put, TRANSACT_WRITE_ITEMS)?;
+            self.shards.spread(&mut item);
+            buckets.push(time_bucket(&item).map(str::to_owned));
             let put = Put::builder()
                 .table_name(self.table(&put.entry))
-                .set_item(Some(to_item(put, TRANSACT_WRITE_ITEMS)?))
-                .set_condition_expression(expression.map(str::to_owned))
+                .set_item(Some(item))
+                .set_condition_expression(text)
+                .set_expression_attribute_names(names)
                 .set_expression_attribute_values(values)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .build()
@@ -135,7 +157,19 @@ impl DynamoLedger {
         };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                cancellation(puts, cancelled.cancellation_reasons())
+                let reasons = cancelled.cancellation_reasons();
+                let attempt = cancellation(puts, reasons)?;
+                if let Attempt::Contended { reasons: texts, .. } = &attempt {
+                    // A cancelled transaction does not say whether the table or its index was throttled.
+                    for (bucket, reason) in buckets.iter().zip(reasons) {
+                        if let (Some(bucket), Some(code)) = (bucket, reason.code())
+                            && THROTTLED.contains(&code)
+                        {
+                            self.shards.widen(bucket, texts).await;
+                        }
+                    }
+                }
+                Ok(attempt)
             }
             _ => Err(port_error(TRANSACT_WRITE_ITEMS, &error)),
         }
@@ -161,9 +195,7 @@ impl LedgerReader for DynamoLedger {
 
 impl Ledger for DynamoLedger {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
-        let started = Instant::now();
-        let mut attempts = 0;
-        let mut longest_pause = self.contention.first_pause;
+        let mut pauses = Pauses::new(self.contention);
         loop {
             let attempt = match puts {
                 [] => return Ok(PutOutcome::Done),
@@ -174,18 +206,15 @@ impl Ledger for DynamoLedger {
                 Attempt::Done(written) => return Ok(written),
                 Attempt::Contended { operation, reasons } => (operation, reasons),
             };
-            attempts += 1;
-            let pause = longest_pause.mul_f64(fastrand::f64());
-            longest_pause = longest_pause.saturating_mul(2).min(self.contention.longest_pause);
-            if attempts >= self.contention.attempts || started.elapsed() + pause > self.contention.within {
+            if !pauses.next().await {
                 return Err(PortError::of(
                     operation,
                     format!(
-                        "other writers or the table's limits were in the way of {attempts} attempts, last: {reasons}"
+                        "other writers or the table's limits were in the way of {} attempts, last: {reasons}",
+                        pauses.attempts
                     ),
                 ));
             }
-            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -193,9 +222,10 @@ impl Ledger for DynamoLedger {
 /// Interprets the cancellation reasons of a transaction: one per item, in order; `None` for an item that did not cause it.
 fn cancellation(puts: &[ConditionalPut], reasons: &[CancellationReason]) -> Result<Attempt, PortError> {
     let codes: Vec<&str> = reasons.iter().map(|reason| reason.code().unwrap_or(NOT_AT_FAULT)).collect();
-    let is_known = |code: &&str| *code == NOT_AT_FAULT || *code == REFUSED || CONTENDED.contains(code);
+    let is_contended = |code: &&str| *code == CONFLICT || THROTTLED.contains(code);
+    let is_known = |code: &&str| *code == NOT_AT_FAULT || *code == REFUSED || is_contended(code);
     let is_all_known = codes.len() == puts.len() && codes.iter().all(is_known);
-    if is_all_known && codes.iter().any(|code| CONTENDED.contains(code)) {
+    if is_all_known && codes.iter().any(is_contended) {
         return Ok(Attempt::Contended { operation: TRANSACT_WRITE_ITEMS, reasons: codes.join(", ") });
     }
     if is_all_known && codes.contains(&REFUSED) {
@@ -217,39 +247,54 @@ fn cancellation_reason(reason: &CancellationReason) -> String {
     }
 }
 
-/// The condition as an expression with its values.
-fn condition(condition: Condition, now: Timestamp) -> (Option<&'static str>, Option<HashMap<String, AttributeValue>>) {
+/// A condition as DynamoDB's expression.
+#[derive(Default)]
+struct Expression {
+    text: Option<String>,
+    names: Option<HashMap<String, String>>,
+    values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Expression {
+    fn of(text: &str) -> Self {
+        Self { text: Some(text.to_owned()), ..Self::default() }
+    }
+
+    fn with_values<const N: usize>(self, values: [(&str, AttributeValue); N]) -> Self {
+        Self { values: Some(values.map(|(name, value)| (name.to_owned(), value)).into()), ..self }
+    }
+}
+
+fn condition(condition: &Condition, now: Timestamp) -> Expression {
     match condition {
-        Condition::Always => (None, None),
-        Condition::Absent => (Some("attribute_not_exists(pk)"), None),
+        Condition::Always => Expression::default(),
+        Condition::Absent => Expression::of("attribute_not_exists(pk)"),
         // An item of another kind is never at a quarantine's key.
-        Condition::NotReleased => (Some("attribute_not_exists(released)"), None),
-        Condition::AbsentOrExpired => (
-            Some("attribute_not_exists(pk) OR expires_at <= :now"),
-            Some(HashMap::from([(":now".to_owned(), AttributeValue::N(now.unix_seconds().to_string()))])),
-        ),
-        Condition::Version(version) => (
-            Some("version = :version"),
-            Some(HashMap::from([(":version".to_owned(), AttributeValue::N(version.to_string()))])),
-        ),
+        Condition::NotReleased => Expression::of("attribute_not_exists(released)"),
+        // The owner's name is one of DynamoDB's reserved words.
+        Condition::Claimable(owner) => Expression {
+            names: Some(HashMap::from([("#owner".to_owned(), "owner".to_owned())])),
+            ..Expression::of("attribute_not_exists(pk) OR expires_at <= :now OR #owner = :owner").with_values([
+                (":now", AttributeValue::N(now.unix_seconds().to_string())),
+                (":owner", AttributeValue::S(owner.clone())),
+            ])
+        },
+        Condition::Version(version) => {
+            Expression::of("version = :version").with_values([(":version", AttributeValue::N(version.to_string()))])
+        }
     }
 }
 
 /// The entry as an item: its members, and its key as `pk` and `sk`.
-fn to_item(put: &ConditionalPut, operation: &'static str) -> Result<HashMap<String, AttributeValue>, PortError> {
-    let mut item: HashMap<String, AttributeValue> =
-        serde_dynamo::to_item(&put.entry).map_err(|error| PortError::new(operation, &error))?;
+fn to_item(put: &ConditionalPut, operation: &'static str) -> Result<Item, PortError> {
+    let mut item: Item = serde_dynamo::to_item(&put.entry).map_err(|error| PortError::new(operation, &error))?;
     item.insert("pk".to_owned(), AttributeValue::S(put.key.partition.clone()));
     item.insert("sk".to_owned(), AttributeValue::S(put.key.sort.clone()));
     Ok(item)
 }
 
 /// Parses an item as an entry. serde's message is left out because it may quote the item.
-fn to_entry(
-    item: Option<&HashMap<String, AttributeValue>>,
-    key: &EntryKey,
-    operation: &'static str,
-) -> Result<Entry, PortError> {
+fn to_entry(item: Option<&Item>, key: &EntryKey, operation: &'static str) -> Result<Entry, PortError> {
     let EntryKey { partition, sort } = key;
     let item = item.filter(|item| !item.is_empty()).ok_or_else(|| {
         PortError::of(operation, format!("the put at {partition} {sort} was refused without the item in its way"))

@@ -8,6 +8,7 @@ mod event_bridge;
 mod lease;
 #[cfg(feature = "operator")]
 pub mod operator;
+mod pauses;
 mod platform;
 mod port_error;
 mod resume_points;
@@ -17,6 +18,8 @@ mod secrets_manager;
 mod sqs;
 #[cfg(test)]
 mod test_service;
+mod throttling;
+mod time_shards;
 pub mod timeouts;
 
 pub use clients::Clients;

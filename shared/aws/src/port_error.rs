@@ -3,6 +3,8 @@
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use intake_pipeline::port_error::PortError;
 
+use crate::throttling::throttled_by;
+
 /// Maximum length of a service's own message that is repeated, in characters.
 const MAX_MESSAGE_CHARACTERS: usize = 240;
 
@@ -14,14 +16,19 @@ where
     match error {
         SdkError::ServiceError(context) => {
             let status = context.raw().status().as_u16();
-            match (context.err().code(), context.err().message()) {
+            let mut error = match (context.err().code(), context.err().message()) {
                 (Some(code), Some(message)) => {
                     let message = message_without_quotations(message);
                     PortError::of(operation, format!("{}: {message} (HTTP status {status})", printable(code)))
                 }
                 (Some(code), None) => PortError::of(operation, format!("{} (HTTP status {status})", printable(code))),
                 (None, _) => unreadable(operation, status),
+            };
+            if let Some(reasons) = throttled_by(context.err()) {
+                error.message.push_str("; throttled by ");
+                error.message.push_str(&printable(&reasons));
             }
+            error
         }
         SdkError::ResponseError(context) => unreadable(operation, context.raw().status().as_u16()).undecided(),
         SdkError::TimeoutError(_) => PortError::new(operation, error).undecided(),

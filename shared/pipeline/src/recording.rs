@@ -2,7 +2,7 @@
 //!
 //! Every decision is one atomic put whose condition both claims and reads: either the entries are there now, or what was in
 //! the way comes back. So a crash between any two steps, a redelivered message, and a second processor on the same delivery
-//! all meet what was recorded, and report that.
+//! all meet what was recorded, and report that. An event's aliases are claimed first, each by a put of its own.
 //!
 //! A put whose condition fails costs as much as one that succeeds. By replaying a captured request, an attacker could use up the
 //! capacity of its neighbours, so where a failed condition would cost more than two write units, the ledger is read first.
@@ -14,7 +14,6 @@ use bytes::Bytes;
 use intake_providers::delivery::{Delivery, DeliveryId};
 use intake_providers::digest::Sha256Digest;
 use intake_providers::event::{CloudEvent, Event, EventIndex, EventKind};
-use intake_providers::identity::Alias;
 use intake_providers::malformed::Malformed;
 use intake_providers::timestamp::Timestamp;
 use tokio::sync::OnceCell;
@@ -22,7 +21,7 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::delivery_record::KeptBody;
 use crate::ledger::{
-    AliasEntry, Condition, ConditionalPut, EVENT_SORT, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
+    Condition, ConditionalPut, EVENT_SORT, Entry, EntryKey, EnvelopeData, EventData, EventEntry, Ledger,
     LedgerReader as _, Occurrence, Outcome, ProgressEntry, PutOutcome, QuarantineEntry, Release, TIME_SHARDS,
     TimeIndex,
 };
@@ -31,6 +30,7 @@ use crate::platform::Platform;
 use crate::port_error::PortError;
 use crate::queue_message::{self, UnwritableMessage};
 
+mod claim;
 mod entity;
 
 /// Maximum size of an event's data in its entry, in bytes. Above it, one object of S3 costs less than the write units.
@@ -55,9 +55,6 @@ const ENTRY_OVERHEAD_BYTES: usize = 800;
 /// Maximum length of the reason that is kept with quarantined content, in characters. A reason may quote a name of any length.
 const MAX_REASON_CHARACTERS: usize = 500;
 
-/// Maximum number of attempts at a decision, which starts again when an alias was taken or expired between two puts.
-const MAX_ROUNDS: usize = 8;
-
 /// Why an outcome could not be recorded. The record fails and is redelivered.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
@@ -68,9 +65,7 @@ pub enum RecordingError {
     #[error(transparent)]
     Document(#[from] UnwritableMessage),
     /// The entries around the event kept changing.
-    #[error(
-        "the ledger's entries changed {MAX_ROUNDS} times while an event was recorded; the record will be redelivered"
-    )]
+    #[error("the ledger's entries kept changing while an event was recorded; the record will be redelivered")]
     Unsettled,
     /// An entry of another kind is stored where an event belongs.
     #[error("the ledger holds an entry of another kind at {partition} {sort}; somebody wrote to the table by hand")]
@@ -204,7 +199,7 @@ impl<P: Platform> Recorder<P> {
     /// Records an event of a delivery, and returns its outcome, whether it was decided now or before.
     ///
     /// # Errors
-    /// [`RecordingError`]; either nothing or everything of the event is recorded then, and a retry settles it.
+    /// [`RecordingError`]; the event is recorded or not, its aliases may be claimed, and a retry settles it.
     pub async fn record(
         &self,
         recording: &Recording<'_>,
@@ -241,47 +236,19 @@ impl<P: Platform> Recorder<P> {
         }
         let data = self.place(&event, MAX_INLINE_DATA_BYTES).await?;
         let envelope = self.place_envelope(recording, &event).await?;
-        // The entry is made once, because it holds the data; a round only changes what it has learned.
-        let entry = entry(delivery, occurrence, &event, data, envelope, Outcome::Stored);
-        let mut puts = vec![ConditionalPut {
-            key: EntryKey { partition, sort: EVENT_SORT.to_owned() },
-            entry: Entry::Event(Box::new(entry)),
-            condition: Condition::Absent,
-        }];
-        let mut repeat_of: Option<String> = None;
-        let mut same_job_as: Option<String> = None;
-        for _ in 0..MAX_ROUNDS {
-            let now = self.clock.now();
-            let outcome = if repeat_of.is_some() { Outcome::Repeat } else { Outcome::Stored };
-            puts.truncate(1);
-            if let Some(Entry::Event(entry)) = puts.first_mut().map(|put| &mut put.entry) {
-                entry.outcome = outcome;
-                entry.repeat_of.clone_from(&repeat_of);
-                entry.same_job_as.clone_from(&same_job_as);
-            }
-            let (alias, hint) = event.kind.aliases();
-            let alias = alias.filter(|_| repeat_of.is_none());
-            let hint = hint.filter(|_| same_job_as.is_none());
-            puts.extend(alias.map(|alias| name(alias, "alias", Entry::Alias, &event, now)));
-            puts.extend(hint.map(|hint| name(hint, "hint", Entry::Hint, &event, now)));
-
-            let PutOutcome::ConditionFailed(existing) = self.ledger.put(now, &puts).await? else {
-                let key = EntryKey { partition: event.identity.partition_key(), sort: EVENT_SORT.to_owned() };
-                return Ok(Recorded::of(outcome, &event).kept_at(key, recording, &event));
-            };
-            for (put, entry) in puts.iter().zip(existing) {
-                match (&put.entry, entry) {
-                    (_, None) => {}
-                    (Entry::Event(_), Some(Entry::Event(first))) => {
-                        return self.compare(recording, occurrence, &event, &first).await;
-                    }
-                    (Entry::Alias(_), Some(Entry::Alias(owner))) => repeat_of = Some(owner.owner_id),
-                    (Entry::Hint(_), Some(Entry::Hint(owner))) => same_job_as = Some(owner.owner_id),
-                    _ => return Err(unexpected(&put.key)),
-                }
-            }
+        let (alias, hint) = event.kind.aliases();
+        let repeat_of = self.claim_alias(&event, alias).await?;
+        let same_job_as = self.claim_hint(&event, hint).await?;
+        let outcome = if repeat_of.is_some() { Outcome::Repeat } else { Outcome::Stored };
+        let alias = alias.map(|alias| alias.name.partition_key());
+        let entry = entry(delivery, occurrence, &event, data, envelope, outcome);
+        let entry = Entry::Event(Box::new(EventEntry { alias, repeat_of, same_job_as, ..entry }));
+        let key = EntryKey { partition, sort: EVENT_SORT.to_owned() };
+        match self.put_one(ConditionalPut { key: key.clone(), entry, condition: Condition::Absent }).await? {
+            None => Ok(Recorded::of(outcome, &event).kept_at(key, recording, &event)),
+            Some(Entry::Event(first)) => self.compare(recording, occurrence, &event, &first).await,
+            Some(_) => Err(unexpected(&key)),
         }
-        Err(RecordingError::Unsettled)
     }
 
     /// Decides about an event of a known identity.
@@ -470,7 +437,7 @@ fn is_whole_body(delivery: &Delivery, event: &Event) -> bool {
     event.data.len() == delivery.body.len()
 }
 
-/// Whether a refused put of the event would cost more than two write units: several entries in one transaction, or a large one.
+/// Whether a refused put of the event would cost more than two write units: because it is large, or an alias is claimed before it.
 fn is_costly_to_refuse(event: &Event) -> bool {
     let attributes: usize = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
     let CloudEvent { id, source, event_type, subject, .. } = &event.cloud_event;
@@ -499,29 +466,11 @@ fn entry(
         received_at: delivery.received_at,
         key_fingerprint: delivery.authenticated_by.fingerprint.to_string(),
         attributes: event.attributes.clone(),
+        alias: None,
         repeat_of: None,
         same_job_as: None,
         entity: None,
         time_index: time_index(delivery, occurrence, event.identity.shard(TIME_SHARDS)),
-    }
-}
-
-fn name(
-    alias: &Alias,
-    sort: &str,
-    kind: impl FnOnce(AliasEntry) -> Entry,
-    event: &Event,
-    now: Timestamp,
-) -> ConditionalPut {
-    ConditionalPut {
-        key: EntryKey { partition: alias.name.partition_key(), sort: sort.to_owned() },
-        entry: kind(AliasEntry {
-            provider: event.provider,
-            owner: event.identity.partition_key(),
-            owner_id: event.cloud_event.id.clone(),
-            expires_at: now.plus(alias.lifetime).unix_seconds(),
-        }),
-        condition: Condition::AbsentOrExpired,
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) enum Behaviour {
     Fail,
     /// Takes effect, and then says that it failed.
     FailAfterwards,
+    /// Finds nothing, as an eventually consistent read may. Whatever else is asked works.
+    Overlook,
     Hang,
     Panic,
 }
@@ -52,7 +54,7 @@ pub(crate) enum Behaviour {
 impl Behaviour {
     pub(crate) async fn before(self, operation: &'static str) -> Result<(), PortError> {
         match self {
-            Self::Work | Self::FailAfterwards => Ok(()),
+            Self::Work | Self::FailAfterwards | Self::Overlook => Ok(()),
             Self::Fail => Err(PortError::of(operation, "out of order")),
             Self::Hang => std::future::pending().await,
             Self::Panic => panic!("{operation} panics"),
@@ -193,6 +195,8 @@ impl Secrets for MemorySecrets {
 pub(crate) struct MemoryLedger {
     pub(crate) entries: Arc<Mutex<BTreeMap<EntryKey, Entry>>>,
     pub(crate) next: Arc<Mutex<VecDeque<Behaviour>>>,
+    /// What was put, in order, and when.
+    pub(crate) log: Arc<Mutex<Vec<(Timestamp, EntryKey, Entry)>>>,
 }
 
 impl MemoryLedger {
@@ -219,7 +223,7 @@ impl LedgerReader for MemoryLedger {
         let behaviour = self.next.lock().unwrap().pop_front().unwrap_or(Behaviour::Work);
         tokio::task::yield_now().await;
         behaviour.before("ledger find").await?;
-        let entry = self.entries.lock().unwrap().get(key).cloned();
+        let entry = self.entries.lock().unwrap().get(key).filter(|_| behaviour != Behaviour::Overlook).cloned();
         tokio::task::yield_now().await;
         behaviour.after("ledger find")?;
         Ok(entry)
@@ -236,11 +240,11 @@ impl Ledger for MemoryLedger {
             let existing: Vec<Option<Entry>> = puts
                 .iter()
                 .map(|put| {
-                    let gives_way = |entry: &&Entry| match (put.condition, entry) {
-                        (Condition::AbsentOrExpired, Entry::Alias(alias) | Entry::Hint(alias)) => {
-                            alias.expires_at <= now.unix_seconds()
+                    let gives_way = |entry: &&Entry| match (&put.condition, entry) {
+                        (Condition::Claimable(owner), Entry::Alias(alias) | Entry::Hint(alias)) => {
+                            alias.expires_at <= now.unix_seconds() || alias.owner == *owner
                         }
-                        (Condition::Version(version), Entry::Entity(entity)) => entity.version == version,
+                        (Condition::Version(version), Entry::Entity(entity)) => entity.version == *version,
                         (Condition::NotReleased, Entry::Quarantine(entry)) => entry.released.is_none(),
                         (Condition::Always, _) => true,
                         _ => false,
@@ -250,6 +254,7 @@ impl Ledger for MemoryLedger {
                 .collect();
             if existing.iter().all(Option::is_none) {
                 entries.extend(puts.iter().map(|put| (put.key.clone(), put.entry.clone())));
+                self.log.lock().unwrap().extend(puts.iter().map(|put| (now, put.key.clone(), put.entry.clone())));
                 PutOutcome::Done
             } else {
                 PutOutcome::ConditionFailed(existing)

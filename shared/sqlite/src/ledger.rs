@@ -190,18 +190,19 @@ fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut])
 /// The existing entry on which the put's condition fails.
 fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPut) -> Result<Option<Entry>, WorkError> {
     let found = at(transaction, &put.key)?;
-    let gives_way = match (put.condition, &found) {
+    let gives_way = match (&put.condition, &found) {
         (Condition::Always, _) => true,
         (Condition::Absent, found) => found.is_none(),
-        (Condition::AbsentOrExpired, None) => true,
-        (Condition::AbsentOrExpired, Some((_, expires_at))) => {
+        (Condition::Claimable(_), None) => true,
+        (Condition::Claimable(owner), Some((entry, expires_at))) => {
             expires_at.is_some_and(|expires_at| expires_at <= now_seconds)
+                || matches!(entry, Entry::Alias(alias) | Entry::Hint(alias) if alias.owner == *owner)
         }
         (Condition::NotReleased, None) => true,
         (Condition::NotReleased, Some((entry, _))) => {
             matches!(entry, Entry::Quarantine(entry) if entry.released.is_none())
         }
-        (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == version,
+        (Condition::Version(version), Some((Entry::Entity(entity), _))) => entity.version == *version,
         // DynamoDB fails such a put too, and returns no item.
         (Condition::Version(_), _) => {
             let EntryKey { partition, sort } = put.key.clone();
@@ -329,6 +330,7 @@ mod tests {
             key_fingerprint: "01ab".to_owned(),
             attributes: BTreeMap::from([("user_id".to_owned(), "u".to_owned())]),
             repeat_of: None,
+            alias: Some("machnet#2".to_owned()),
             same_job_as: Some("other".to_owned()),
             entity: None,
             time_index: time_index(),
@@ -367,8 +369,8 @@ mod tests {
         ConditionalPut { key, entry, condition: Condition::Absent }
     }
 
-    fn absent_or_expired(key: EntryKey, entry: Entry) -> ConditionalPut {
-        ConditionalPut { key, entry, condition: Condition::AbsentOrExpired }
+    fn claimable(key: EntryKey, entry: Entry, from: &str) -> ConditionalPut {
+        ConditionalPut { key, entry, condition: Condition::Claimable(from.to_owned()) }
     }
 
     #[tokio::test]
@@ -376,11 +378,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let ledger = ledger(directory.path());
         let (first, taken) = (key("a", "event"), key("s", "alias"));
-        let puts = [absent(first.clone(), stored("1", 1)), absent_or_expired(taken.clone(), alias("a", 100))];
+        let puts = [absent(first.clone(), stored("1", 1)), claimable(taken.clone(), alias("a", 100), "a")];
         assert_eq!(ledger.put(at(1), &puts).await.unwrap(), PutOutcome::Done);
 
         let second = key("b", "event");
-        let puts = [absent(second.clone(), stored("2", 2)), absent_or_expired(taken, alias("b", 200))];
+        let puts = [absent(second.clone(), stored("2", 2)), claimable(taken, alias("b", 200), "b")];
         let refused = PutOutcome::ConditionFailed(vec![None, Some(alias("a", 100))]);
         assert_eq!(ledger.put(at(99), &puts).await.unwrap(), refused);
         let again = [absent(second, stored("3", 3))];
@@ -399,7 +401,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let ledger = ledger(directory.path());
         let name = key("s", "alias");
-        let put = |owner, expires_at| [absent_or_expired(name.clone(), alias(owner, expires_at))];
+        let put = |owner, expires_at| [claimable(name.clone(), alias(owner, expires_at), owner)];
         ledger.put(at(1), &put("a", 100)).await.unwrap();
         let refused = PutOutcome::ConditionFailed(vec![Some(alias("a", 100))]);
         assert_eq!(ledger.put(at(99), &put("b", 200)).await.unwrap(), refused);
@@ -408,6 +410,21 @@ mod tests {
             ledger.put(at(100), &[absent(name.clone(), alias("c", 300))]).await.unwrap(),
             PutOutcome::ConditionFailed(vec![Some(alias("b", 200))])
         );
+    }
+
+    #[tokio::test]
+    async fn a_name_gives_way_to_the_event_that_owns_it_and_to_whoever_claims_it_from_that_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path());
+        let name = key("s", "alias");
+        let put = |owner, expires_at, from| [claimable(name.clone(), alias(owner, expires_at), from)];
+        assert_eq!(ledger.put(at(1), &put("a", 100, "a")).await.unwrap(), PutOutcome::Done);
+        assert_eq!(ledger.put(at(2), &put("a", 200, "a")).await.unwrap(), PutOutcome::Done);
+        let refused = PutOutcome::ConditionFailed(vec![Some(alias("a", 200))]);
+        assert_eq!(ledger.put(at(150), &put("b", 300, "b")).await.unwrap(), refused);
+        assert_eq!(ledger.put(at(150), &put("b", 300, "a")).await.unwrap(), PutOutcome::Done);
+        let refused = PutOutcome::ConditionFailed(vec![Some(alias("b", 300))]);
+        assert_eq!(ledger.put(at(150), &put("c", 300, "a")).await.unwrap(), refused);
     }
 
     #[tokio::test]
@@ -692,9 +709,9 @@ mod tests {
         fn put(&mut self, now: i64, puts: &[ConditionalPut]) -> PutOutcome {
             let blocks = |put: &ConditionalPut| {
                 let found = self.0.get(&put.key)?;
-                match (found, put.condition) {
-                    (Entry::Alias(alias) | Entry::Hint(alias), Condition::AbsentOrExpired)
-                        if alias.expires_at <= now =>
+                match (found, &put.condition) {
+                    (Entry::Alias(alias) | Entry::Hint(alias), Condition::Claimable(owner))
+                        if alias.expires_at <= now || alias.owner == *owner =>
                     {
                         None
                     }
@@ -713,10 +730,13 @@ mod tests {
     fn any_put() -> impl Strategy<Value = ConditionalPut> {
         let entry = prop_oneof![
             (0..3_i64).prop_map(|id| stored(&id.to_string(), id)),
-            (0..10_i64).prop_map(|expires_at| alias("a", expires_at)),
+            (prop_oneof![Just("a"), Just("b")], 0..10_i64).prop_map(|(owner, expires_at)| alias(owner, expires_at)),
             Just(quarantine(1)),
         ];
-        let condition = prop_oneof![Just(Condition::Absent), Just(Condition::AbsentOrExpired)];
+        let condition = prop_oneof![
+            Just(Condition::Absent),
+            prop_oneof![Just("a"), Just("b")].prop_map(|owner| Condition::Claimable(owner.to_owned())),
+        ];
         ("[ab]", "[xy]", entry, condition).prop_map(|(partition, sort, entry, condition)| ConditionalPut {
             key: key(&partition, &sort),
             entry,

@@ -75,7 +75,12 @@ async fn refuse_if_in_use(place: &Place, provider: ProviderName, key: &ListedKey
     let Some(recorded_as) = &key.recorded_as else { return Ok(()) };
     match last_hour(place, provider, recorded_as).await {
         Ok(None) => Ok(()),
-        Ok(Some(last)) => Err(CommandError::KeyInUse { last: last.to_string() }),
+        Ok(Some(last)) => Err(match recorded_as {
+            RecordedAs { account: Some(account), fingerprint: None } => {
+                CommandError::AccountInUse { account: account.as_str().to_owned(), last: last.to_string() }
+            }
+            _ => CommandError::KeyInUse { last: last.to_string() },
+        }),
         Err(error) => Err(CommandError::UseUnknown { error: Box::new(error) }),
     }
 }

@@ -55,6 +55,7 @@ fn bare_event(data: EventData) -> EventEntry {
         key_fingerprint: "0a1b2c3d".to_owned(),
         attributes: BTreeMap::new(),
         repeat_of: None,
+        alias: None,
         same_job_as: None,
         entity: None,
         time_index: time_index(),
@@ -75,6 +76,7 @@ fn full_event(data: EventData) -> EventEntry {
             ("kind".to_owned(), "of its own".to_owned()),
             ("number".to_owned(), "12345678901234567890123456789012345678901234567890".to_owned()),
         ]),
+        alias: Some("machnet#2".to_owned()),
         repeat_of: Some(STRANGE.to_owned()),
         same_job_as: Some("e0".to_owned()),
         entity: Some(EntityChange {
@@ -210,13 +212,13 @@ fn key(partition: &str, sort: &str) -> EntryKey {
     EntryKey { partition: partition.to_owned(), sort: sort.to_owned() }
 }
 
-/// As the recording of an event with an alias and a hint puts them.
+/// An event with an alias and a hint.
 fn three_puts() -> [ConditionalPut; 3] {
     let put = |key, entry, condition| ConditionalPut { key, entry, condition };
     [
         put(key("machnet#1", "event"), Entry::Event(Box::new(bare_event(inline("{}")))), Condition::Absent),
-        put(key("machnet#2", "alias"), Entry::Alias(alias()), Condition::AbsentOrExpired),
-        put(key("machnet#3", "hint"), Entry::Hint(alias()), Condition::AbsentOrExpired),
+        put(key("machnet#2", "alias"), Entry::Alias(alias()), Condition::Claimable("machnet#1".to_owned())),
+        put(key("machnet#3", "hint"), Entry::Hint(alias()), Condition::Claimable("machnet#1".to_owned())),
     ]
 }
 
@@ -333,8 +335,9 @@ async fn several_entries_are_put_in_one_transaction_each_under_its_condition() {
         json!({"Put": {
             "TableName": "events",
             "Item": wire_item(&puts[1]),
-            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now",
-            "ExpressionAttributeValues": {":now": {"N": "1795257000"}},
+            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now OR #owner = :owner",
+            "ExpressionAttributeNames": {"#owner": "owner"},
+            "ExpressionAttributeValues": {":now": {"N": "1795257000"}, ":owner": {"S": "machnet#1"}},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }})
     );
@@ -573,7 +576,7 @@ fn stored_names(entry: &impl serde::Serialize) -> String {
 fn attributes_keep_their_stored_names() {
     assert_eq!(
         stored_names(&full_event(inline("{}"))),
-        "account attributes data datacontenttype delivery_id digest entity envelope id index key_fingerprint outcome provider \
+        "account alias attributes data datacontenttype delivery_id digest entity envelope id index key_fingerprint outcome provider \
          received_at repeat_of same_job_as source subject time time_bucket time_order type"
     );
     let entity = full_entity(inline("{}"));
@@ -586,4 +589,124 @@ fn attributes_keep_their_stored_names() {
         stored_names(&entity.existence.unwrap()),
         "delivery_id digest index merged_into received_at state told_by"
     );
+}
+
+/// A write that DynamoDB refuses because of this limit.
+fn throttled(limit: &str, resource: &str) -> Reply {
+    let resource = format!("arn:aws:dynamodb:eu-west-1:111122223333:table/{resource}");
+    Reply::json(
+        400,
+        &json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException",
+            "message": "Throughput exceeds the current throughput limit for your table or index",
+            "throttlingReasons": [{"reason": limit, "resource": resource}],
+        }),
+    )
+}
+
+fn hot_index() -> Reply {
+    throttled("IndexWriteKeyRangeThroughputExceeded", "events/index/by_time")
+}
+
+fn buckets(service: &TestService) -> Vec<String> {
+    let item = |request: &Received| request.json()["Item"]["time_bucket"]["S"].as_str().unwrap().to_owned();
+    service.received().iter().map(item).collect()
+}
+
+fn shard(bucket: &str) -> u8 {
+    bucket.strip_prefix("machnet#2026-11-21T10#").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_hour_whose_index_is_hot_is_noted_as_widened_before_it_is_written_in_more_shards() {
+    let service = TestService::replying(&[hot_index(), done()]);
+    let ledger = service.clients().ledger("events".to_owned(), "entities".to_owned());
+    let [event, ..] = three_puts();
+    for number in 0..2_000 {
+        let put = ConditionalPut { key: key(&format!("machnet#{number}"), "event"), ..event.clone() };
+        assert_eq!(ledger.put(now(), &[put]).await.unwrap(), PutOutcome::Done);
+    }
+    let buckets = buckets(&service);
+    assert_eq!((buckets[0].as_str(), buckets[1].as_str()), (time_index().time_bucket.as_str(), "time-shards"));
+    let shards: Vec<u8> = buckets[2..].iter().map(|bucket| shard(bucket)).collect();
+    assert_eq!(shards.len(), 2_000);
+    let different: std::collections::BTreeSet<u8> = shards.into_iter().collect();
+    assert_eq!(different, (0..64).collect());
+    let note = service.received()[1].json();
+    assert_eq!(
+        (&note["TableName"], &note["ConditionExpression"], &note["Item"]),
+        (
+            &json!("events"),
+            &json!("attribute_not_exists(pk)"),
+            &json!({
+                "pk": {"S": "time-shards#machnet#2026-11-21T10"}, "sk": {"S": "time-shards"}, "kind": {"S": "time-shards"},
+                "time_bucket": {"S": "time-shards"}, "time_order": {"S": "2026-11-21T10#machnet#2026-11-21T10#64"},
+            })
+        )
+    );
+}
+
+#[tokio::test]
+async fn another_hour_and_another_provider_are_not_widened() {
+    let service = TestService::replying(&[hot_index(), done()]);
+    let ledger = service.clients().ledger("events".to_owned(), "entities".to_owned());
+    let [event, ..] = three_puts();
+    ledger.put(now(), std::slice::from_ref(&event)).await.unwrap();
+    for bucket in ["machnet#2026-11-21T11#3", "sterling#2026-11-21T10#3"] {
+        let mut other = bare_event(inline("{}"));
+        other.time_index.time_bucket = bucket.to_owned();
+        let put = ConditionalPut { entry: Entry::Event(Box::new(other)), ..event.clone() };
+        ledger.put(now(), &[put]).await.unwrap();
+        assert_eq!(buckets(&service).last().map(String::as_str), Some(bucket));
+    }
+}
+
+#[tokio::test]
+async fn an_hour_that_another_function_has_widened_is_widened_here_as_well() {
+    let noted = refused(&json!({"pk": {"S": "time-shards#machnet#2026-11-21T10"}}));
+    let service = TestService::replying(&[hot_index(), noted, done()]);
+    let [event, ..] = three_puts();
+    assert_eq!(put(&service, &[event]).await.unwrap(), PutOutcome::Done);
+    assert_eq!(buckets(&service).len(), 3);
+}
+
+#[tokio::test]
+async fn an_hour_that_cannot_be_noted_is_not_written_in_more_shards() {
+    let failure = Reply::json(400, &json!({"__type": "com.amazonaws.dynamodb.v20120810#AccessDeniedException"}));
+    let service = TestService::replying(&[hot_index(), failure, done()]);
+    let [event, ..] = three_puts();
+    assert_eq!(put(&service, &[event]).await.unwrap(), PutOutcome::Done);
+    assert_eq!(buckets(&service), [&time_index().time_bucket, "time-shards", &time_index().time_bucket]);
+}
+
+#[tokio::test]
+async fn a_throttled_table_widens_no_hour_and_the_error_says_what_was_exceeded() {
+    let service = TestService::replying(&[throttled("TableWriteKeyRangeThroughputExceeded", "events")]);
+    let [event, ..] = three_puts();
+    let error = put(&service, &[event]).await.unwrap_err().to_string();
+    assert!(error.ends_with("; throttled by TableWriteKeyRangeThroughputExceeded at events"), "{error}");
+    assert!(!error.contains("111122223333"), "{error}");
+    assert!(buckets(&service).iter().all(|bucket| *bucket == time_index().time_bucket));
+}
+
+#[tokio::test]
+async fn an_index_that_stays_hot_is_an_error_that_says_so() {
+    let service = TestService::replying(&[hot_index()]);
+    let [event, ..] = three_puts();
+    let error = put(&service, &[event]).await.unwrap_err().to_string();
+    assert!(error.ends_with("last: IndexWriteKeyRangeThroughputExceeded at events/index/by_time"), "{error}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_throttled_widens_the_hour_of_its_event() {
+    let reasons = json!([{"Code": "ThrottlingError"}, {"Code": "None"}]);
+    let service = TestService::replying(&[cancelled(&reasons), done()]);
+    let puts = an_event_and_its_entity(Condition::Version(7));
+    assert_eq!(put(&service, &puts).await.unwrap(), PutOutcome::Done);
+    let [first, note, second] = &service.received()[..] else { panic!("three requests were expected") };
+    let bucket = |request: &Received| request.json()["TransactItems"][0]["Put"]["Item"]["time_bucket"].clone();
+    assert_eq!(bucket(first), json!({"S": time_index().time_bucket}));
+    assert_eq!(note.json()["Item"]["time_bucket"], json!({"S": "time-shards"}));
+    assert!(shard(bucket(second)["S"].as_str().unwrap()) < 64);
+    assert!(second.json()["TransactItems"][1]["Put"]["Item"].get("time_bucket").is_none());
 }

@@ -66,7 +66,7 @@ impl<C> StackRecords<C> {
         let client = Client::new(config);
         Self {
             clock,
-            ledger: DynamoLedger::new(client.clone(), events_table.clone(), entities_table.clone(), throttling),
+            ledger: DynamoLedger::new(config, events_table.clone(), entities_table.clone(), throttling),
             events: EventsTable { client, name: events_table, throttling },
             entities_table,
             payloads: S3Payloads::new(config.clone(), payloads, bucket),

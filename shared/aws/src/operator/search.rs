@@ -1,6 +1,6 @@
 //! A search in the events table by time, from the latest item to the earliest.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -14,7 +14,7 @@ use intake_providers::timestamp::Timestamp;
 
 use super::hours::HourGroups;
 use super::items::{self, Item, MAX_ITEMS};
-use super::time_index::{Bucket, IndexedKey, Walk};
+use super::time_index::{Bucket, IndexedKey, Walk, widened_hours};
 use crate::timeouts::ContentionBudget;
 
 /// How far a search looks back that has no beginning.
@@ -67,8 +67,9 @@ impl EventsTable {
         let mut seen = HashSet::new();
         // As many items as are missing, and more each time that too few of them match.
         let mut bundle = most.clamp(1, MAX_ITEMS);
+        let widened = widened_hours(&self.client, &self.name, scope.first, scope.last).await?;
         for hours in HourGroups::between(scope.first, scope.last) {
-            let buckets = hours.iter().flat_map(|hour| search.buckets(*hour)).collect();
+            let buckets = hours.iter().flat_map(|hour| search.buckets(*hour, &widened)).collect();
             let mut walk = Walk::new(&self.client, &self.name, &scope.orders, buckets);
             while listing.found.len() < most
                 && let Some(mut keys) = walk.next().await?
@@ -102,11 +103,13 @@ impl EventsTable {
 
 impl Search {
     /// The buckets of an hour.
-    fn buckets(&self, hour: Timestamp) -> Vec<Bucket> {
+    fn buckets(&self, hour: Timestamp, widened: &HashMap<String, u8>) -> Vec<Bucket> {
         let providers = ProviderName::ALL.iter().filter(|name| self.provider.is_none_or(|only| only == **name));
         let of_provider = |name: &ProviderName| {
             let name = *name;
-            (0..TIME_SHARDS).map(move |shard| Bucket::new(name, (self.bucket)(name, hour, shard)))
+            let first = (self.bucket)(name, hour, 0);
+            let noted = first.rsplit_once('#').and_then(|(hour, _)| widened.get(hour)).copied();
+            (0..noted.unwrap_or(TIME_SHARDS)).map(move |shard| Bucket::new(name, (self.bucket)(name, hour, shard)))
         };
         providers.flat_map(of_provider).collect()
     }

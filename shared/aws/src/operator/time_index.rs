@@ -8,8 +8,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use intake_pipeline::ledger::EntryKey;
 use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
+use intake_providers::timestamp::Timestamp;
 
 use crate::port_error::port_error;
+use crate::time_shards::{self, NOTES};
 
 const QUERY: &str = "dynamodb Query";
 const INDEX: &str = "by_time";
@@ -134,6 +136,41 @@ impl<'a> Walk<'a> {
             bucket.pending = page.items.unwrap_or_default().into_iter().filter_map(read).collect();
         }
         Ok(bucket)
+    }
+}
+
+/// The hours between two moments that were widened, and the number of their shards.
+pub(super) async fn widened_hours(
+    client: &Client,
+    table: &str,
+    first: Timestamp,
+    last: Timestamp,
+) -> Result<HashMap<String, u8>, PortError> {
+    let mut widened = HashMap::new();
+    let mut next = None;
+    loop {
+        // A note's order continues after its hour; `$` is the character after `#`.
+        let page = client
+            .query()
+            .table_name(table)
+            .index_name(INDEX)
+            .key_condition_expression("time_bucket = :bucket AND time_order BETWEEN :first AND :last")
+            .expression_attribute_values(":bucket", AttributeValue::S(NOTES.to_owned()))
+            .expression_attribute_values(":first", AttributeValue::S(first.hour()))
+            .expression_attribute_values(":last", AttributeValue::S(format!("{}$", last.hour())))
+            .scan_index_forward(false)
+            .set_exclusive_start_key(next)
+            .send()
+            .await
+            .map_err(|error| port_error(QUERY, &error))?;
+        let orders = page.items.iter().flatten().filter_map(|item| item.get("time_order")?.as_s().ok());
+        widened.extend(
+            orders.filter_map(|order| time_shards::noted(order)).map(|(hour, shards)| (hour.to_owned(), shards)),
+        );
+        next = page.last_evaluated_key.filter(|last| !last.is_empty());
+        if next.is_none() {
+            return Ok(widened);
+        }
     }
 }
 

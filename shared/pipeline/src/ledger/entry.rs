@@ -81,6 +81,10 @@ pub struct EventEntry {
     /// Further facts by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The partition key of its signed alias, whoever owns that. Absent if it has none, or if the entry was written before aliases
+    /// were claimed on their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     /// The id of the event with the state that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat_of: Option<String>,
@@ -95,7 +99,8 @@ pub struct EventEntry {
     pub time_index: TimeIndex,
 }
 
-/// An alias of an event: a secondary deduplication key with a TTL.
+/// An alias of an event: a secondary deduplication key with a TTL. It is claimed before its owner is recorded, so the owner may be
+/// on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasEntry {
     /// The provider of the event.

@@ -32,12 +32,13 @@ pub trait Ledger: LedgerReader {
 }
 
 /// Condition of a put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// The key is unused.
     Absent,
-    /// The key is unused, or its entry has expired: `expires_at` is not after now.
-    AbsentOrExpired,
+    /// The key is unused, its entry has expired (`expires_at` is not after now), or it is an alias that the event with this
+    /// partition key owns.
+    Claimable(String),
     /// The entry at the key is an entity of this version.
     Version(u64),
     /// The key is unused, or its entry is a quarantine that was not released.

@@ -9,22 +9,19 @@ use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
 use intake_providers::active_keys::MatchedKey;
 use intake_providers::delivery::{Delivery, DeliveryId};
-use intake_providers::identity::Identity;
+use intake_providers::identity::{Alias, Identity};
 use intake_providers::registry::Settings;
 use intake_providers::signature::KeyFingerprint;
 use intake_providers::split::Split as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::entity::EntityEntry;
-use crate::ledger::{Entry, LedgerReader};
+use crate::ledger::Entry;
 use crate::payloads::PayloadReader;
-use crate::platform::Platform;
 use crate::records::{EventFilter, RecordedEvent};
-use crate::testing::{
-    Behaviour, Memory, MemoryDeliveryRecords, MemoryLease, MemoryLedger, MemoryPayloads, MemoryQueue, MemorySecrets,
-    TestClock, delivery,
-};
+use crate::testing::{Behaviour, Memory, MemoryLedger, MemoryPayloads, TestClock, delivery, killed_after};
+
+mod claims;
 
 type TestRecorder = Recorder<Memory>;
 
@@ -196,6 +193,7 @@ proptest! {
         order in prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8), 0..80),
         faults in prop::collection::vec(prop_oneof![
             4 => Just(Behaviour::Work), 1 => Just(Behaviour::Fail), 1 => Just(Behaviour::FailAfterwards),
+            1 => Just(Behaviour::Overlook),
         ], 0..20),
     ) {
         let world = world();
@@ -266,6 +264,7 @@ proptest! {
             prop_assert_ne!(event.repeat_of.as_ref(), Some(&event.cloud_event.id));
             prop_assert_ne!(event.same_job_as.as_ref(), Some(&event.cloud_event.id));
         }
+        claims::check(&world.ledger.log.lock().unwrap(), &deliveries)?;
     }
 }
 
@@ -506,75 +505,4 @@ async fn large_envelopes_of_different_batches_are_stored_side_by_side_and_each_o
     assert_eq!(started.elapsed(), Duration::from_millis(40), "one after the other takes ten times as long");
     let keys = keys.lock().unwrap();
     assert_eq!((keys.len(), keys.iter().collect::<BTreeSet<_>>().len()), (10, 10), "{keys:?}");
-}
-
-/// A ledger that notes where in memory the data of each event is that it is asked to put, and a clock that takes up the
-/// free memory with each look at it, so that a copy of the data can't be where an earlier one was.
-#[derive(Clone, Default)]
-struct Watched {
-    ledger: MemoryLedger,
-    clock: TestClock,
-    addresses: Arc<Mutex<Vec<usize>>>,
-    taken_up: Arc<Mutex<Vec<String>>>,
-}
-
-impl Platform for Watched {
-    type Queue = MemoryQueue;
-    type Payloads = MemoryPayloads;
-    type Secrets = MemorySecrets;
-    type Ledger = Self;
-    type DeliveryRecords = MemoryDeliveryRecords;
-    type Lease = MemoryLease;
-    type Clock = Self;
-}
-
-impl LedgerReader for Watched {
-    async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
-        self.ledger.entity(key).await
-    }
-
-    async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
-        self.ledger.find(key).await
-    }
-}
-
-impl Ledger for Watched {
-    async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
-        if let Entry::Event(event) = &puts[0].entry
-            && let EventData::Inline { data } = &event.data
-        {
-            self.addresses.lock().unwrap().push(data.as_ptr().addr());
-        }
-        self.ledger.put(now, puts).await
-    }
-}
-
-impl Clock for Watched {
-    fn now(&self) -> Timestamp {
-        // A little smaller than the data, so that it fits where a copy was.
-        self.taken_up.lock().unwrap().extend((0..64).map(|_| "x".repeat(MAX_INLINE_DATA_BYTES - 200)));
-        self.clock.now()
-    }
-
-    fn new_delivery_id(&self, received_at: Timestamp) -> DeliveryId {
-        self.clock.new_delivery_id(received_at)
-    }
-}
-
-#[tokio::test]
-async fn an_event_is_tried_again_without_a_copy_of_its_data() {
-    let watched = Watched::default();
-    let recorder = Recorder::<Watched>::new(watched.clone(), MemoryPayloads::default(), watched.clone());
-    let body = |id: &str| {
-        let filling = "x".repeat(MAX_INLINE_DATA_BYTES - 100);
-        body(id, "r", &filling, 1)
-    };
-    let [first, second] = [delivery(1, body("a")), delivery(2, body("b"))];
-    assert!(body("a").len() <= MAX_INLINE_DATA_BYTES);
-    for (delivery, outcome) in [(&first, Outcome::Stored), (&second, Outcome::Repeat)] {
-        let found = recorder.record(&Recording::of(delivery), EventIndex(0), event(delivery)).await.unwrap();
-        assert_eq!(found.outcome, outcome);
-    }
-    let [_, refused, repeated] = watched.addresses.lock().unwrap()[..] else { panic!("the second is put twice") };
-    assert_eq!(refused, repeated);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use intake_providers::ProviderName;
+use intake_providers::authentic::KeptHeader;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::registry::Settings;
 use intake_providers::split::Split as _;
@@ -215,6 +216,18 @@ async fn the_write_units_of_a_stored_event_are_known() {
         }
     }
     assert_eq!(table, include_str!("write_units.txt"));
+}
+
+/// Each alias and hint adds one unit to the event, because it is claimed by a put of its own.
+#[tokio::test(start_paused = true)]
+async fn an_alias_costs_one_unit_and_makes_no_transaction_of_the_event() {
+    let world = World::new();
+    let (_, machnet, _) = world.record(&of(ProviderName::Machnet, 1, &body(ProviderName::Machnet, 500, ""))).await;
+    let (_, nowcerts, _) = world.record(&of(ProviderName::NowCerts, 1, &body(ProviderName::NowCerts, 50, ""))).await;
+    let mut accredit = of(ProviderName::Accredit, 1, &body(ProviderName::Accredit, 500, ""));
+    accredit.headers.push(KeptHeader { name: "x-jobid".to_owned(), value: b"job".to_vec() });
+    let (_, accredit, _) = world.record(&accredit).await;
+    assert_eq!([machnet, accredit, nowcerts], [4, 4, 3]);
 }
 
 #[tokio::test(start_paused = true)]

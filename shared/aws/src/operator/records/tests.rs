@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::operator::LOOK_BACK;
 use crate::test_service::{BUDGET, CONTENTION, Received, Reply, TestService};
+use crate::time_shards::NOTES;
 
 const NOW: &str = "2026-11-21T10:30:00.000Z";
 /// Buckets of an hour: five providers with four shards each.
@@ -147,6 +148,7 @@ fn event_of(provider: ProviderName, id: &str, received_at: &str, shard: u8) -> R
         key_fingerprint: "0a1b2c3d".to_owned(),
         attributes: BTreeMap::new(),
         repeat_of: None,
+        alias: None,
         same_job_as: None,
         entity: None,
         time_index: time_index(provider, occurrence, received_at, shard),
@@ -233,7 +235,7 @@ fn since(text: &str) -> EventFilter {
 fn queries(received: &[Received]) -> Vec<String> {
     let bucket =
         |request: &Received| request.json()["ExpressionAttributeValues"][":bucket"]["S"].as_str().map(str::to_owned);
-    received.iter().filter_map(bucket).collect()
+    received.iter().filter_map(bucket).filter(|bucket| bucket != NOTES).collect()
 }
 
 fn items_asked(received: &[Received]) -> Vec<usize> {
@@ -256,6 +258,43 @@ async fn events_of_all_shards_providers_and_hours_come_in_the_order_of_their_arr
 
     assert_eq!(ids(&listing), ["a", "b", "c", "d"]);
     assert_eq!((listing.unreadable, listing.looked_back_to), (vec![], None));
+}
+
+/// A note that an hour is written in more shards, as writers make it.
+fn widened(hour: &str) -> Row {
+    let time = hour.rsplit_once('#').unwrap().1;
+    let text = |text: String| json!({"S": text});
+    Row::from_iter([
+        ("pk".to_owned(), text(format!("time-shards#{hour}"))),
+        ("sk".to_owned(), text("time-shards".to_owned())),
+        ("time_bucket".to_owned(), text(NOTES.to_owned())),
+        ("time_order".to_owned(), text(format!("{time}#{hour}#64"))),
+    ])
+}
+
+#[tokio::test]
+async fn an_hour_that_was_widened_is_asked_in_all_its_shards_and_the_others_are_not() {
+    let service = Table::of(vec![
+        widened("machnet#2026-11-21T07"),
+        widened("machnet#2026-11-21T09"),
+        widened("deliveries#machnet#2026-11-21T10"),
+        event("a", "2026-11-21T08:00:00.000Z", 2),
+        event("b", "2026-11-21T09:10:00.000Z", 63),
+        event("c", "2026-11-21T09:20:00.000Z", 3),
+        event("d", "2026-11-21T10:10:00.000Z", 0),
+    ])
+    .service();
+
+    let listing = listed(&service, since("2026-11-21T08:00:00Z")).await;
+
+    assert_eq!(ids(&listing), ["a", "b", "c", "d"]);
+    let received = service.received();
+    let asked = queries(&received);
+    assert_eq!(asked.len(), 3 * BUCKETS + 60);
+    let of_hour = |hour: &str| asked.iter().filter(|bucket| bucket.starts_with(hour)).count();
+    assert_eq!((of_hour("machnet#2026-11-21T09#"), of_hour("machnet#2026-11-21T10#")), (64, 4));
+    let notes = received.iter().filter(|request| request.json()["ExpressionAttributeValues"][":bucket"]["S"] == NOTES);
+    assert_eq!(notes.count(), 1, "one question for all hours");
 }
 
 #[tokio::test]
