@@ -126,35 +126,3 @@ def test_a_function_without_its_alias_is_named(stack: Stack) -> None:
     assert code == 1
     assert wrong(checks)["function NowCertsFunction"].startswith("it has no alias live")
     assert "a-part-that-was-deleted-by-hand" in checks["function NowCertsFunction"]["remedy"]
-
-
-def test_a_permission_that_is_missing_leaves_the_other_checks(stack: Stack) -> None:
-    """The answer of AWS is that of a user who may do nothing but find the stack."""
-    iam, user = stack.client("iam"), "finder"
-    iam.create_user(UserName=user)
-    key = iam.create_access_key(UserName=user)["AccessKey"]
-    statement = {
-        "Effect": "Allow",
-        "Action": ["cloudformation:DescribeStacks", "cloudformation:ListStackResources"],
-        "Resource": "*",
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_user_policy(UserName=user, PolicyName="find", PolicyDocument=policy)
-    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-    try:
-        done = operator_commands.run(stack, "doctor", "--stack", STACK_NAME, "--json", credentials=credentials)
-    finally:
-        iam.delete_user_policy(UserName=user, PolicyName="find")
-        iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
-        iam.delete_user(UserName=user)
-    assert done.returncode == 1, done.stderr
-    checks = {check["subject"]: check for check in map(json.loads, done.stdout.splitlines())}
-    assert checks["version of the stack"]["verdict"] == "well"
-    for subject, action in [
-        ("functions", "lambda:GetFunctionConfiguration"),
-        # The emulator asks for the permission to list.
-        ("event source mappings", "EventSourceMapping"),
-        ("alarms", "cloudwatch:DescribeAlarms"),
-    ]:
-        assert checks[subject]["verdict"] == "unknown"
-        assert action in checks[subject]["finding"]
