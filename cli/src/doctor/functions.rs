@@ -88,10 +88,10 @@ pub fn event_sources(sources: &[EventSource], maximum_concurrency: Option<&str>)
             Some(EventSource { mapping: None, .. }) => {
                 Check::wrong(subject, format!("it was deleted by hand, so {}", template.without)).remedy(DELETED)
             }
-            Some(EventSource { uuid, mapping: Some(mapping), is_by_hand, .. }) => {
+            Some(EventSource { uuid, mapping: Some(mapping), alias, is_by_hand, .. }) => {
                 let change = format!("aws lambda update-event-source-mapping --uuid {uuid}");
                 let maximum_concurrency = maximum_concurrency.filter(|_| template.has_maximum_concurrency);
-                let mut check = event_source(subject, template, mapping, &change, maximum_concurrency);
+                let mut check = event_source(subject, template, (mapping, *alias), &change, maximum_concurrency);
                 if *is_by_hand {
                     check.finding += &format!(" (of {uuid}, which was made by hand, as the stack's own does not work)");
                 }
@@ -102,11 +102,11 @@ pub fn event_sources(sources: &[EventSource], maximum_concurrency: Option<&str>)
     judged.collect()
 }
 
-/// Judges one that is there. `change` is the command that changes it.
+/// Judges one that is there, and is to invoke this alias. `change` is the command that changes it.
 fn event_source(
     subject: String,
     template: &Template,
-    mapping: &Mapping,
+    (mapping, alias): (&Mapping, Option<&str>),
     change: &str,
     maximum_concurrency: Option<i32>,
 ) -> Check {
@@ -125,7 +125,7 @@ fn event_source(
             "the function's log lines say why (output LogGroupName); the batch is tried again until it succeeds or is given up",
         );
     }
-    let different = different(mapping, template.batch_size, maximum_concurrency);
+    let different = different(mapping, alias, template.batch_size, maximum_concurrency);
     if !different.is_empty() {
         let findings: Vec<&str> = different.iter().map(|(finding, _)| finding.as_str()).collect();
         let options: String = different.iter().map(|(_, option)| format!(" {option}")).collect();
@@ -137,7 +137,12 @@ fn event_source(
 }
 
 /// The settings that are not as the template has them, each with the option that puts it back.
-fn different(mapping: &Mapping, batch_size: i32, maximum_concurrency: Option<i32>) -> Vec<(String, String)> {
+fn different(
+    mapping: &Mapping,
+    alias: Option<&str>,
+    batch_size: i32,
+    maximum_concurrency: Option<i32>,
+) -> Vec<(String, String)> {
     let number = |number: Option<i32>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
     let mut different = Vec::new();
     if !mapping.reports_failures {
@@ -146,10 +151,12 @@ fn different(mapping: &Mapping, batch_size: i32, maximum_concurrency: Option<i32
             "--function-response-types ReportBatchItemFailures".to_owned(),
         ));
     }
-    if !mapping.function_arn.ends_with(&format!(":{LIVE}")) {
+    if let Some(alias) = alias
+        && !mapping.function_arn.ends_with(&format!(":{alias}"))
+    {
         different.push((
-            format!("it does not invoke the alias {LIVE} but {}", mapping.function_arn),
-            format!("--function-name {}:{LIVE}", unqualified(&mapping.function_arn)),
+            format!("it does not invoke the alias {alias} but {}", mapping.function_arn),
+            format!("--function-name {}:{alias}", unqualified(&mapping.function_arn)),
         ));
     }
     if mapping.batch_size != Some(batch_size) {

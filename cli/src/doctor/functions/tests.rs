@@ -87,6 +87,7 @@ fn publishing() -> Mapping {
 /// The check of the processor's, beside one of the publisher's that is well.
 fn check_of(mapping: Option<Mapping>) -> Check {
     let source = |id: &str, uuid: &str, mapping| EventSource {
+        alias: Some(LIVE),
         is_by_hand: false,
         logical_id: id.to_owned(),
         uuid: uuid.to_owned(),
@@ -159,6 +160,7 @@ fn an_event_source_that_was_made_by_hand_is_told() {
         logical_id: "PublisherFunctionNewEvents".to_owned(),
         uuid: "u-3".to_owned(),
         mapping: Some(publishing()),
+        alias: Some(LIVE),
         is_by_hand: true,
     };
     let check = event_sources(&[source], None).pop().unwrap();

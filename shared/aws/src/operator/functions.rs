@@ -28,7 +28,8 @@ pub struct DeployedFunction {
     pub name: String,
     /// How the latest change of it went; `None` if Lambda does not have it.
     pub latest: Option<Update>,
-    /// The version that the alias [`LIVE`] names; `None` if there is no such alias or version.
+    /// The version that the alias [`LIVE`] names, or the latest code of a function that the stack has no alias of; `None` if there
+    /// is no such alias or version.
     pub live: Option<Version>,
 }
 
@@ -80,6 +81,8 @@ pub struct EventSource {
     pub uuid: String,
     /// Its settings and state; `None` if Lambda does not have it.
     pub mapping: Option<Mapping>,
+    /// The alias that it is to invoke, if the stack has one of its function.
+    pub alias: Option<&'static str>,
     /// Whether it is one that was made by hand, because the stack's own does not work and this one does.
     pub is_by_hand: bool,
 }
@@ -127,7 +130,7 @@ impl Stack {
                 logical_id: logical_id.to_owned(),
                 name: name.to_owned(),
                 latest: configuration(&client, name, None).await?.map(|found| update(&found)),
-                live: configuration(&client, name, Some(LIVE)).await?.map(|found| version(&found)),
+                live: configuration(&client, name, self.alias_of(logical_id)).await?.map(|found| version(&found)),
             });
         }
         Ok(functions)
@@ -142,21 +145,31 @@ impl Stack {
         let mut sources = Vec::new();
         for (logical_id, uuid) in self.resources_of_type("AWS::Lambda::EventSourceMapping") {
             let mapping = mapping(&client, uuid).await?;
-            let own =
-                EventSource { logical_id: logical_id.to_owned(), uuid: uuid.to_owned(), mapping, is_by_hand: false };
+            let function = self.function_of(logical_id);
+            let own = EventSource {
+                logical_id: logical_id.to_owned(),
+                uuid: uuid.to_owned(),
+                mapping,
+                alias: function.and_then(|(function, _)| self.alias_of(function)),
+                is_by_hand: false,
+            };
             let works = own.mapping.as_ref().is_some_and(Mapping::works);
-            sources.push(match self.function_of(logical_id) {
-                Some(function) if !works => replacement(&client, function, &own).await?.unwrap_or(own),
+            sources.push(match function {
+                Some((_, function)) if !works => replacement(&client, function, &own).await?.unwrap_or(own),
                 _ => own,
             });
         }
         Ok(sources)
     }
 
-    /// The name of the function of an event source, whose logical id begins with that of the function.
-    fn function_of(&self, event_source: &str) -> Option<&str> {
-        let mut functions = self.resources_of_type("AWS::Lambda::Function");
-        functions.find(|(logical_id, _)| event_source.starts_with(logical_id)).map(|(_, name)| name)
+    /// Logical id and name of the function of an event source, whose logical id begins with that of the function.
+    fn function_of(&self, event_source: &str) -> Option<(&str, &str)> {
+        self.resources_of_type("AWS::Lambda::Function").find(|(logical_id, _)| event_source.starts_with(logical_id))
+    }
+
+    /// The alias under which a function is called, if the stack has it.
+    fn alias_of(&self, function: &str) -> Option<&'static str> {
+        self.find_resource(&format!("{function}Alias{LIVE}")).map(|_| LIVE)
     }
 }
 
@@ -183,15 +196,19 @@ async fn mapping(client: &Client, uuid: &str) -> Result<Option<Mapping>, StackEr
 async fn replacement(client: &Client, function: &str, own: &EventSource) -> Result<Option<EventSource>, StackError> {
     let listed = client
         .list_event_source_mappings()
-        .function_name(format!("{function}:{LIVE}"))
+        .function_name(own.alias.map_or_else(|| function.to_owned(), |alias| format!("{function}:{alias}")))
         .send()
         .await
         .map_err(|error| port_error(LIST_EVENT_SOURCE_MAPPINGS, &error))?;
     for uuid in listed.event_source_mappings().iter().filter_map(|listed| listed.uuid()) {
         let found = if uuid == own.uuid { None } else { mapping(client, uuid).await? };
         if let Some(found) = found.filter(Mapping::works) {
-            let logical_id = own.logical_id.clone();
-            return Ok(Some(EventSource { logical_id, uuid: uuid.to_owned(), mapping: Some(found), is_by_hand: true }));
+            return Ok(Some(EventSource {
+                uuid: uuid.to_owned(),
+                mapping: Some(found),
+                is_by_hand: true,
+                ..own.clone()
+            }));
         }
     }
     Ok(None)

@@ -84,7 +84,8 @@ impl Stack {
                 description: alarm.alarm_description().unwrap_or_default().to_owned(),
                 is_raised: alarm.state_value() == Some(&StateValue::Alarm),
                 is_enabled: alarm.actions_enabled().unwrap_or(true),
-                has_actions: !alarm.alarm_actions().is_empty(),
+                // An answer without the list does not say that it is empty.
+                has_actions: alarm.alarm_actions.as_ref().is_none_or(|actions| !actions.is_empty()),
             }));
         }
         names.retain(|name| found.iter().all(|alarm| alarm.name != *name));
@@ -171,19 +172,28 @@ mod tests {
             member("hooks-quiet", &format!("<ActionsEnabled>true</ActionsEnabled>{action}")),
             member("hooks-off", &format!("<ActionsEnabled>false</ActionsEnabled>{action}")),
             member("hooks-bare", "<ActionsEnabled>true</ActionsEnabled><AlarmActions/>"),
+            member("hooks-unsaid", ""),
         ];
         let body = format!(
             "<DescribeAlarmsResponse><DescribeAlarmsResult><MetricAlarms>{}</MetricAlarms></DescribeAlarmsResult></DescribeAlarmsResponse>",
             alarms.concat()
         );
         let service = TestService::replying(&[Reply::Answer { status: 200, body }]);
-        let resources = ["quiet", "off", "bare", "gone"].map(|name| (name, format!("hooks-{name}")));
+        let resources = ["quiet", "off", "bare", "unsaid", "gone"].map(|name| (name, format!("hooks-{name}")));
         let resources: Vec<_> =
             resources.iter().map(|(id, name)| (*id, name.as_str(), "AWS::CloudWatch::Alarm")).collect();
         let Alarms { found, missing } = Stack::of(service.config(), &resources).alarms().await.unwrap();
         let found: Vec<_> =
             found.iter().map(|alarm| (alarm.name.as_str(), alarm.is_enabled, alarm.has_actions)).collect();
-        assert_eq!(found, [("hooks-quiet", true, true), ("hooks-off", false, true), ("hooks-bare", true, false)]);
+        assert_eq!(
+            found,
+            [
+                ("hooks-quiet", true, true),
+                ("hooks-off", false, true),
+                ("hooks-bare", true, false),
+                ("hooks-unsaid", true, true),
+            ]
+        );
         assert_eq!(missing, ["hooks-gone"]);
     }
 }

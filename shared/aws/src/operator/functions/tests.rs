@@ -22,7 +22,9 @@ fn lambda(answer: impl Fn(&str) -> Option<Value> + Send + Sync + 'static) -> Tes
 const MAPPING_ID: &str = "14e0db71-xmpl";
 
 fn with_function(service: &TestService) -> Stack {
-    Stack::of(service.config(), &[("MachnetFunction", "hooks-MachnetFunction", "AWS::Lambda::Function")])
+    let function = ("MachnetFunction", "hooks-MachnetFunction", "AWS::Lambda::Function");
+    let alias = ("MachnetFunctionAliaslive", "arn:hooks-MachnetFunction:live", "AWS::Lambda::Alias");
+    Stack::of(service.config(), &[function, alias])
 }
 
 fn with_mapping(service: &TestService) -> Stack {
@@ -70,6 +72,17 @@ async fn a_function_or_an_alias_that_is_gone_is_told_apart() {
 }
 
 #[tokio::test]
+async fn a_function_that_the_stack_has_no_alias_of_is_known_by_its_latest_code() {
+    let service = lambda(|path| {
+        assert_eq!(path, LATEST, "no alias is asked for");
+        Some(json!({"Version": "$LATEST", "State": "Active", "LastUpdateStatus": "Successful"}))
+    });
+    let function = ("MachnetFunction", "hooks-MachnetFunction", "AWS::Lambda::Function");
+    let found = Stack::of(service.config(), &[function]).functions().await.unwrap();
+    assert_eq!(found[0].live, Some(Version { number: "$LATEST".to_owned(), readiness: Readiness::Active }));
+}
+
+#[tokio::test]
 async fn a_version_that_cannot_be_invoked_says_why() {
     for (state, reason, readiness) in [
         ("Active", Value::Null, Readiness::Active),
@@ -107,6 +120,7 @@ async fn an_event_source_has_its_state_and_settings_or_is_gone() {
         logical_id: "ProcessorFunctionDeliveries".to_owned(),
         uuid: MAPPING_ID.to_owned(),
         mapping,
+        alias: None,
         is_by_hand: false,
     };
     assert_eq!(sources, [expected(Some(mapping))]);
@@ -135,7 +149,8 @@ async fn one_that_was_made_by_hand_takes_the_place_of_the_stacks_own_that_does_n
         });
         let mapping = ("ProcessorFunctionDeliveries", MAPPING_ID, "AWS::Lambda::EventSourceMapping");
         let function = ("ProcessorFunction", "hooks-ProcessorFunction", "AWS::Lambda::Function");
-        let sources = Stack::of(service.config(), &[mapping, function]).event_sources().await.unwrap();
+        let alias = ("ProcessorFunctionAliaslive", "arn:hooks-ProcessorFunction:live", "AWS::Lambda::Alias");
+        let sources = Stack::of(service.config(), &[mapping, function, alias]).event_sources().await.unwrap();
         assert_eq!(sources[0].uuid, expected);
         assert_eq!(sources[0].is_by_hand, expected != MAPPING_ID);
     }
