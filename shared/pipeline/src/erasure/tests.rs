@@ -170,7 +170,7 @@ async fn an_erased_event_has_no_envelope_and_nothing_is_read_of_it() {
     erase(&world, What::Id("evt_1")).await;
     let records = records(&world);
     let event = records.events(&EventFilter::default()).await.unwrap().found.remove(0);
-    assert_eq!(world.envelopes(&[event.entry.clone()]).await, Vec::<String>::new());
+    assert_eq!(world.envelopes(std::slice::from_ref(&event.entry)).await, Vec::<String>::new());
     let error = event.read_data(&records).await.unwrap_err().to_string();
     assert!(error.starts_with("the data were erased at 2026-11-22T00:00:00.000Z"), "{error}");
     let record = world.delivery_records.all().remove(0);

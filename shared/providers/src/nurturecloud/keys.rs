@@ -49,11 +49,9 @@ impl ListedKeys for NurtureCloud {
         let secret = PathSecret::generate().ok_or(KeyRingError::NoRandomness)?;
         let entry = Entry { account, secret_sha256: secret.hash().digest() };
         let url = format!("{base_url}{}/{}", Self::NAME.source_path(), secret.reveal());
-        let next = format!(
-            "Next, at NurtureCloud: give this URL as the `targetUrl` of POST /management/webhooks/create-subscription. Anyone who knows \
-                 it can deliver, so hand it on by a way that is safe for a secret."
-        );
-        NewEntry::new(&entry, Some(Made { name: "url", secret: url.into() }), next)
+        let next = "Next, at NurtureCloud: give this URL as the `targetUrl` of POST /management/webhooks/create-subscription. Anyone who knows \
+                 it can deliver, so hand it on by a way that is safe for a secret.";
+        NewEntry::new(&entry, Some(Made { name: "url", secret: url.into() }), next.to_owned())
     }
 }
 
