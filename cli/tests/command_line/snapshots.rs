@@ -35,6 +35,6 @@ pub(crate) fn assert_printed(name: &str, data_directory: &Path, text: &str) {
     }
     // So that a provider more changes what is about it, and not every command's help.
     let names: Vec<&str> = ProviderName::ALL.iter().map(|provider| provider.as_str()).collect();
-    settings.add_filter(&format!(r"possible values: {}\]", names.join(r",\s+")), "possible values: each provider]");
+    settings.add_filter(&format!(r"(possible\s+values:\s+){}\b", names.join(r",\s+")), "${1}each provider");
     settings.bind(|| insta::assert_snapshot!(name, text));
 }

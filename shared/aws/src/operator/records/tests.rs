@@ -574,7 +574,8 @@ async fn a_query_that_is_throttled_is_retried_and_the_error_is_that_of_the_servi
     let table = Table::of(vec![event("a", "2026-11-21T10:10:00.000Z", 1)]);
     let (first, answer) = (throttled.clone(), table.clone());
     let service = TestService::answering(move |index, request| match index {
-        0..5 => Reply::json(400, &first),
+        // The question for the widened hours, and then each of those for the shards.
+        0 | 2..6 => Reply::json(400, &first),
         _ => Reply::json(200, &answer.answer(&request.json())),
     });
     let filter = EventFilter { provider: Some(ProviderName::Machnet), ..since("2026-11-21T10:00:00Z") };
