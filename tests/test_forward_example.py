@@ -20,7 +20,12 @@ import pytest
 import requests
 from confidential import confidential
 from envelopes import EXAMPLES, Envelope, envelope
+from local_server import LocalServer
+from notifications import agent, notification
+from senders import new_id
+from signers import MachnetSigner, PathSecret, machnet_event
 from stack.template import ROOT
+from stack.wait import wait_until
 from standardwebhooks import Webhook
 
 
@@ -133,3 +138,25 @@ def test_an_event_whose_work_fails_is_not_marked_and_its_work_is_done_when_it_co
 
 def test_an_outcome_that_the_example_does_not_know_is_not_taken(receiver: Receiver) -> None:
     assert receiver.post(envelope("machnet-stored") | {"outcome": "odd"}) == 500
+
+
+def test_what_the_server_records_reaches_the_example_signed(
+    tmp_path: Path, receiver: Receiver, machnet_signer: MachnetSigner, path_secret: PathSecret
+) -> None:
+    documents = {
+        "machnet": {"keys": [machnet_signer.key()]},
+        "nurturecloud": {"keys": [path_secret.key()]},
+        "forwarding": {"keys": [{"secret": receiver.secret}]},
+    }
+    server = LocalServer(tmp_path, documents, ["--forward-to", receiver.url])
+    try:
+        body, change = machnet_event(new_id(), new_id()), notification("Created", agent(new_id()))
+        for _ in range(2):
+            assert server.post("/webhooks/machnet", body, machnet_signer.headers(body)).status == 200
+        assert server.post(path_secret.path, change, path_secret.headers(change)).status == 200
+        wait_until(lambda: receiver.query("SELECT 1 FROM totals") and receiver.query("SELECT 1 FROM entities"), what="events")
+    finally:
+        server.close()
+    totals = receiver.query("SELECT source, type, events FROM totals")
+    assert totals == [("/webhooks/machnet/main", "machnet.transaction_processed", 1)]
+    assert receiver.query("SELECT version, change FROM entities") == [(1, "created")]
