@@ -136,9 +136,10 @@ def test_the_demo_goes_on_with_lines_below_its_table(tmp_path: Path) -> None:
         demo.line("sterling", "POST", "/oauth/token", "ready, for one client")
         send(tmp_path, demo, "accredit")
         demo.line("accredit", "ms", "stored")
+        demo.line("accredit", "ms", "forwarded")
         assert demo.interrupt() == 0
         lines = [line for line in demo.shown.splitlines() if re.match(TIME, plain(line))]
-    assert len(lines) == 1, "\n".join(lines)
+    assert len(lines) == 2, "\n".join(lines)
 
 
 def test_each_problem_with_a_key_is_named_at_the_start(tmp_path: Path) -> None:

@@ -135,8 +135,9 @@ class StandIn:
         if condition == "attribute_not_exists(pk)":
             return old
         values = put["ExpressionAttributeValues"]
-        if condition == "attribute_not_exists(pk) OR expires_at <= :now":
-            return None if old is None or int(old["expires_at"]["N"]) <= int(values[":now"]["N"]) else old
+        if condition == "attribute_not_exists(pk) OR expires_at <= :now OR #owner = :owner":
+            free = old is None or int(old["expires_at"]["N"]) <= int(values[":now"]["N"]) or old["owner"] == values[":owner"]
+            return None if free else old
         assert condition == "version = :version", condition
         return None if old is not None and old["version"] == values[":version"] else old or {}
 
