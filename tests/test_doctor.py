@@ -37,7 +37,8 @@ def subscribed(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture
 def drained(stack: Stack) -> Iterator[None]:
-    """The schedules are on, and the resync has credentials."""
+    """The schedules are on, the resync has credentials, and no other test's dead letters are left."""
+    stack.client("sqs").purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
     scheduler = stack.client("scheduler")
     name = next(value for key, value in stack.resources.items() if key == "NowCertsFunctionSchedule")
     found = scheduler.get_schedule(Name=name)

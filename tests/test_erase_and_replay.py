@@ -75,7 +75,7 @@ def test_an_erased_event_is_nowhere_in_the_data_directory_and_its_redelivery_is_
     assert (done["events"], done["deliveries"]) == (2, 2)
     assert not holds(server, secret) and not holds(server, "Grace-Hopper")
     shown = server.run("events", "show", ids[secret])
-    assert b"erased at " in shown.stdout, shown
+    assert b"erased at " in shown.stdout and b"says what is left of it" in shown.stdout, shown
     raw = server.run("events", "show", ids[secret], "--raw")
     assert (raw.returncode, b"were erased at" in raw.stderr) == (1, True)
 

@@ -141,11 +141,12 @@ def test_nothing_but_new_events_is_published(
     assert outcome == "duplicate"
     # A lease comes and goes, an event is changed as erasure would change it, and another is removed as at the end of its time.
     nowcerts.drain()
-    [item] = dynamodb.scan(
+    pages = dynamodb.get_paginator("scan").paginate(
         TableName=table,
         FilterExpression="delivery_id = :delivery AND kind = :event",
         ExpressionAttributeValues={":delivery": {"S": stored.delivery_id}, ":event": {"S": "event"}},
-    )["Items"]
+    )
+    [item] = [item for page in pages for item in page["Items"]]
     dynamodb.put_item(TableName=table, Item=item | {"data": {"S": "{}"}})
     dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ["pk", "sk"]})
     last, _ = machnet.deliver(new_event("machnet"))

@@ -104,6 +104,8 @@ fn dead_letters_are_listed_with_their_reason_checked_and_moved_back() {
     let text = output(&some);
     assert!(text.contains("No dead letter has the id 99.") && text.contains("1 back on the queue"), "{text}");
     assert_eq!(printed(data, &["dead-letters", "--json"]).lines().count(), 2);
+    let of_delivery = printed(data, &["dead-letters", "show", delivery_id]);
+    assert_eq!(of_delivery, printed(data, &["dead-letters", "show", ids[1]]), "a delivery's id names its message too");
 
     let server = Server::start(data);
     server.wait_until_drained();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use intake_pipeline::delivery_record::RecordedBody;
 use intake_pipeline::ledger::{
     Entry, EnvelopeData, EventData, EventEntry, Occurrence, Outcome, QuarantineEntry, QuarantinedContent,
 };
@@ -111,7 +112,8 @@ async fn arrival(
 ) -> Result<(), CommandError> {
     let Occurrence { delivery_id, index } = occurrence;
     sheet.line("received", &in_milliseconds(received_at));
-    let delivery = match records.delivery(delivery_id).await? {
+    let record = records.delivery(delivery_id).await?;
+    let delivery = match &record {
         Some(record) if record.events > 1 => {
             format!("{delivery_id}, no. {} of its {} events", index.0 + 1, record.events)
         }
@@ -119,8 +121,14 @@ async fn arrival(
         None => format!("{delivery_id}, of which there is no record, or none any more"),
     };
     sheet.line("delivery", &delivery);
-    sheet
-        .line("", &format!("`{}` has its headers and its body", place.call(&format!("deliveries show {delivery_id}"))));
+    if let Some(record) = record {
+        let what = if matches!(record.body, RecordedBody::Erased { .. }) {
+            "says what is left of it"
+        } else {
+            "has its headers and its body"
+        };
+        sheet.line("", &format!("`{}` {what}", place.call(&format!("deliveries show {delivery_id}"))));
+    }
     Ok(())
 }
 
