@@ -172,7 +172,8 @@ def test_a_queue_or_a_lease_held_by_another_ends_the_run_without_an_error(nowcer
     written = data_points(stack, "drain_busy")
     assert nowcerts.drain()["acknowledged"] == 2, "an expired lease does not prevent a run"
     assert stack.items(pk="lease#nowcerts") == []
-    wait_until(lambda: data_points(stack, "drain_busy") == [*written, 0], what="the data point of a run that was not busy")
+    # Those of the runs before may still be on their way.
+    wait_until(lambda: data_points(stack, "drain_busy")[len(written) :][-1:] == [0], what="the data point of a run that was not busy")
 
 
 def data_points(stack: Stack, name: str) -> list[float]:
