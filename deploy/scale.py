@@ -4,109 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bill import (
-    GB,
-    HOURS,
-    MEASURED,
-    MILLION,
-    PARAMETERS,
-    ROOT,
-    WEBHOOKS,
-    Bill,
-    Units,
-    dollars,
-    dollars_by_volume,
-    idle,
-    log_metrics,
-    merged,
-    metrics,
-    processing,
-    publisher_milliseconds,
-    publishing,
-    requests,
-    tokens,
-    total,
-    units,
-    variables,
-)
+from bill import HOURS, MEASURED, MILLION, ROOT, dollars, dollars_by_volume, publisher_milliseconds, units
 from cost import bullet, grid, paragraph
 from limits import QUOTAS, Effect, Limit, Stack, drained_messages
+from month import SECONDS, by_volume, month, secret_reads, stored_gigabytes
+from queue_simulation import Second
 from resolved_template import ResolvedTemplate
+from rounding import approximately, minutes, rate_text, round_dollars
+from scale_basis import basis_section, cells_section, quota_section
 from scale_plot import Panel, svg
 from scenarios import BURST_FACTOR, BURST_SECONDS, OUTAGE_SECONDS, Outcome, burst, outage, settings
 
 PAGE = ROOT / "docs" / "scale.md"
 PLOT = ROOT / "docs" / "scale.svg"
 LEVELS = [1, 100, 10_000, 100_000, 1_000_000]
-SECONDS = HOURS * 3600
-KINDS = {"soft": "soft", "hard": "hard", "itself": "grows by itself"}
-
-
-def rate_text(rate: float) -> str:
-    return f"{rate:,.0f}"
-
-
-def round_dollars(amount: float) -> str:
-    return f"{amount:,.2f}" if amount < 100 else f"{float(f'{amount:.3g}'):,.0f}"
-
-
-def approximately(number: float) -> str:
-    """With three digits."""
-    return f"{float(f'{number:.3g}'):,.0f}" if number >= 100 else f"{number:.2g}"
-
-
-# A level's bill
-
-
-def copies_of_webhooks(stack: Stack, rate: float) -> float:
-    """Each webhook has a copy at least."""
-    return max(len(WEBHOOKS), rate * stack.webhook_seconds())
-
-
-def secret_reads(stack: Stack, rate: float) -> float:
-    """A second: each copy of a webhook reads its secret again and again."""
-    refresh = float(variables(stack.template.function(WEBHOOKS[0]))["SECRET_REFRESH_SECONDS"])
-    return copies_of_webhooks(stack, rate) / refresh
-
-
-def month(stack: Stack, rate: float) -> Bill:
-    """A month of a rate, the same number of deliveries from each webhook, with everything that costs when nothing arrives."""
-    cells = stack.cells(rate, asked=True)
-    of_cell = rate / cells
-    number = rate * SECONDS
-    records, events = stack.records_per_batch(of_cell), stack.events_per_batch(of_cell)
-    bills = []
-    for provider in WEBHOOKS:
-        delivery, share = MEASURED[f"delivery-{provider}"], number / len(WEBHOOKS)
-        bills += [requests(stack.template, provider, delivery, share), processing(stack.template, delivery, share, records)]
-    sent = {metric for provider in WEBHOOKS for metric in metrics(provider)}
-    fixed = {
-        "what costs when nothing arrives": total(idle(stack.template)),
-        "metrics of our own": units(custom_metric=len(sent) + log_metrics(stack.template)),
-    }
-    return merged(
-        *bills,
-        publishing(stack.template, number, events),
-        {"Secrets Manager": units(secret_read=secret_reads(stack, rate) * SECONDS)},
-        {name: Counter({unit: cells * each for unit, each in found.items()}) for name, found in fixed.items()},
-        {"tokens of IBM Sterling": total(tokens(stack.template))},
-    )
-
-
-def by_volume(bill: Bill) -> dict[str, float]:
-    """Dollars of each row. A lower tier of a price is shared by the rows that use it."""
-    everything = total(bill)
-    share = {name: dollars_by_volume(units(**{name: number})) / number for name, number in everything.items() if number}
-    return {row: sum(number * share.get(name, 0) for name, number in found.items()) for row, found in bill.items()}
-
-
-def stored_gigabytes(stack: Stack, rate: float) -> float:
-    """What a month adds to tables and indexes for good."""
-    return rate * SECONDS * stack.mean("stored_bytes") / GB
 
 
 # Sections
@@ -122,7 +36,7 @@ def page(stack: Stack, outcomes: Mapping[str, list[Outcome]], new_account: Stack
         *knobs_section(stack),
         *dollars_section(stack),
         *queue_section(stack, outcomes),
-        *cells_section(stack),
+        *cells_section(stack, LEVELS),
         *basis_section(stack),
         *quota_section(stack),
     ]
@@ -451,84 +365,7 @@ def burst_requests(outcome: Outcome) -> float:
     return outcome.setting.rate * BURST_FACTOR * BURST_SECONDS
 
 
-def minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
 LONG_OUTAGE_SECONDS = 2 * OUTAGE_SECONDS
-
-
-def cells_section(stack: Stack) -> list[str]:
-    share = stack.assumed["planned_share"]
-    rows = [[rate_text(rate), str(stack.cells(rate, asked=False)), str(stack.cells(rate, asked=True))] for rate in LEVELS]
-    return [
-        "## More than one account",
-        paragraph(
-            f"""One account takes {approximately(stack.capacity(asked=False))} deliveries a second without asking AWS for anything, and
-            {approximately(stack.capacity(asked=True))} if AWS raises each soft quota to {stack.assumed["raised_factor"]} times its
-            default and one provider sends everything. Used to {100 * share:.0f} %, a level needs so many accounts:"""
-        ),
-        grid(["deliveries a second", "accounts with default quotas", "accounts with quotas raised"], rows),
-        "\n".join(
-            bullet(text)
-            for text in [
-                """An account with a stack is a **cell**: API, functions, queue, tables, bus, alarms, all its own. Nothing is shared, so a
-                flood or a mistake stays in its cell, and a release goes to one cell first. Each is deployed by `make deploy` with that account's credentials.""",
-                """Divide by **subscription**: one account of a provider, or one business, has one URL and so one cell. Whether an event was
-                seen before is known in its cell only, so a subscription must not be spread over two. One that exceeds a cell alone has to
-                be divided at the provider.""",
-                """Give each cell a **host name** of its own (`DomainName`), and keep a table of which subscription has which. Consumers read
-                from all buses: a rule of each cell's bus can send to a bus in one account.""",
-                """A **region** divides the quotas in the same way as an account, at the price of calls between regions.""",
-            ]
-        ),
-    ]
-
-
-def basis_section(stack: Stack) -> list[str]:
-    assumed = stack.assumed
-    return [
-        "## Computed, measured, assumed",
-        "\n".join(
-            bullet(text)
-            for text in [
-                """**Measured**, on the emulated stack: calls, write and read units, bytes stored and logged for a delivery, and the metrics
-                that are sent ([deploy/measured.toml](../deploy/measured.toml)). Measured as whole processes on one machine: the processor
-                time of a webhook.""",
-                """**Computed**, by `deploy/scale.py` from those, from [template.yaml](../template.yaml), from
-                [deploy/quotas.toml](../deploy/quotas.toml) and [deploy/prices.toml](../deploy/prices.toml): everything in the tables. Tests fail when
-                this page is out of date.""",
-                f"""**Assumed**: the latencies of SQS, DynamoDB and EventBridge inside a region (top of measured.toml);
-                {assumed["between_batches_milliseconds"]} ms between two batches of a poller; that batches are as full as what arrives while
-                the first pollers are busy; that a batch which fails does so in {assumed["failing_batch_milliseconds"]} ms and that Lambda then
-                falls back to its first pollers; that the oldest messages are received first; that AWS grants {assumed["raised_factor"]} times a soft quota for which its page names
-                no maximum; that EventBridge counts calls and not their entries.""",
-                """**Not tried.** None of these rates was run on AWS. Before you depend on one above the first limit, load a stack of your
-                own with it. Not considered: other things in the account that use the same quotas, quotas of your consumers, CloudWatch's own,
-                a region with lower ones, and a surcharge on messages with a group, which others report of SQS.""",
-            ]
-        ),
-    ]
-
-
-def quota_section(stack: Stack) -> list[str]:
-    def source(quota: Mapping[str, object]) -> str:
-        return f"[{str(quota['source']).rsplit('/', 1)[-1].removesuffix('.html')[:40]}]({quota['source']})"
-
-    def kind(quota: Mapping[str, object]) -> str:
-        most = f", to {quota['documented_maximum']}" if "documented_maximum" in quota else ""
-        return KINDS[str(quota["kind"])] + most
-
-    rows = [
-        [f"{each['value']:,}", str(each["unit"]), kind(each), str(each.get("note", "")), str(each["date"]), source(each)]
-        for name, each in stack.quotas.items()
-        if name != "assumptions"
-    ]
-    return [
-        "## Quotas",
-        paragraph("*Soft*: AWS raises it on request. *Hard*: it can't be raised, or nothing says that it can."),
-        grid(["quota", "of what", "kind", "", "copy of", "AWS's page"], rows, texts=["of what", "kind", "", "AWS's page"]),
-    ]
 
 
 # The files
@@ -548,8 +385,8 @@ def plot(outcomes: Mapping[str, list[Outcome]]) -> str:
     bursts, outages = outcomes["burst"], outcomes["outage"]
     planned = range(2, len(outages))
 
-    def waiting(outcome: Outcome, second: object) -> float:
-        return second.waiting / outcome.setting.rate / 60  # type: ignore[attr-defined]
+    def waiting(outcome: Outcome, second: Second) -> float:
+        return second.waiting / outcome.setting.rate / 60
 
     panels = [
         Panel(

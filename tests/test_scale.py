@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from bill import MILLION, PRICES, dollars, dollars_by_volume, price_of_volume, units
 from limits import QUOTAS, Effect, Stack, rate_at, rounded_up
+from month import SECONDS, by_volume, month
 from resolved_template import ResolvedTemplate
-from scale import LEVELS, PLOT, SECONDS, by_volume, knob, month, verdict
+from scale import LEVELS, PLOT, knob, verdict
 from scenarios import settings
 from stack import template
 from stack.stack import SAM
@@ -73,7 +74,7 @@ def test_every_quota_says_what_it_is_and_where_it_is_from() -> None:
 
 
 def test_every_quota_is_used() -> None:
-    text = "".join((template.ROOT / "deploy" / name).read_text() for name in ["limits.py", "scenarios.py", "scale.py"])
+    text = "".join((template.ROOT / "deploy" / name).read_text() for name in ["limits.py", "scenarios.py", "scale.py", "scale_basis.py"])
     unused = {"queue_pollers_provisioned"}
 
     assert {name for name in QUOTAS if name != "assumptions" and f'"{name}"' not in text} == unused
