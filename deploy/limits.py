@@ -118,8 +118,8 @@ class Stack:
 
     @property
     def table_units(self) -> float:
-        """Write units of a delivery, without those of indexes. Those of NurtureCloud's entities are in a table of their own, and are
-        counted as if they weren't."""
+        """Write units of a delivery, without those of indexes. Those of NurtureCloud's entities are in a table of their own,
+        and are counted as if they weren't."""
         return self.mean("write_units")
 
     @property
@@ -223,7 +223,8 @@ class Stack:
         return math.ceil(rate / (self.capacity(asked) * self.assumed["planned_share"]))
 
     def to_ask_for(self, rate: float) -> dict[str, float]:
-        """The quotas that this rate needs more of than there is, and how much: room for bursts, and for a backlog where one can wait."""
+        """The quotas that this rate needs more of than there is, and how much: room for bursts, and for a backlog where one can
+        wait."""
         wanted: dict[str, float] = {}
         for limit in self.limits():
             room = 1 / self.assumed["planned_share"]
@@ -371,8 +372,8 @@ class Stack:
             "a provider's hour in the time index",
             self.widened_shards * of_a_shard,
             self.widened_shards * of_a_shard,
-            f"""{self.widened_shards} shards of {of_a_shard:,.0f} write units, one for an event, if one provider sends everything; the
-            first {self.shards} are widened without anybody""",
+            f"""{self.widened_shards} shards of {of_a_shard:,.0f} write units, one for an event, if one provider sends
+            everything; the first {self.shards} are widened without anybody""",
             "none: a constant of the code ([decision 32](decisions/0032-hours-are-widened.md)), or another stack",
             Effect.WAITS,
         )

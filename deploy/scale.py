@@ -90,10 +90,10 @@ def summary_section(stack: Stack, new_account: Stack) -> list[str]:
     usual = stack.limits()[0]
     return [
         paragraph(
-            f"""As it is deployed, in an account with AWS's usual quotas, a stack takes some
-            **{approximately(usual.deliveries)} deliveries a second** for as long as you like; with one parameter it takes
-            {approximately(stack.capacity(asked=False))}, and with quotas that AWS has to raise first, several times that. One delivery
-            a second is {LEVELS[0] * SECONDS / MILLION:.1f} million a month."""
+            f"""As it is deployed, in an account with AWS's usual quotas, a stack takes some **{approximately(usual.deliveries)}
+            deliveries a second** for as long as you like; with one parameter it takes
+            {approximately(stack.capacity(asked=False))}, and with quotas that AWS has to raise first, several times that. One
+            delivery a second is {LEVELS[0] * SECONDS / MILLION:.1f} million a month."""
         ),
         grid(
             [
@@ -108,16 +108,17 @@ def summary_section(stack: Stack, new_account: Stack) -> list[str]:
             texts=["what breaks first", "what to turn"],
         ),
         paragraph(
-            f"""**A new account is the exception.** Lambda gives it {new_account.quota("lambda_concurrency_of_a_new_account"):.0f}
-            concurrent executions, and {new_account.quota("lambda_requests_for_each_execution"):.0f} invocations a second for each. That
-            is *{new.name}*, at {approximately(new.deliveries)} deliveries a second, of all functions in the region together. Ask for
-            {stack.quota("lambda_concurrency"):,.0f} before the first provider is connected
-            ([before going live](operations.md#before-going-live))."""
+            f"""**A new account is the exception.** Lambda gives it
+            {new_account.quota("lambda_concurrency_of_a_new_account"):.0f} concurrent executions, and
+            {new_account.quota("lambda_requests_for_each_execution"):.0f} invocations a second for each. That is *{new.name}*,
+            at {approximately(new.deliveries)} deliveries a second, of all functions in the region together. Ask for
+            {stack.quota("lambda_concurrency"):,.0f} before the first provider is connected ([before going
+            live](operations.md#before-going-live))."""
         ),
         paragraph(
-            """A delivery is one request with one event, of the size in the providers' documentation, and the four providers that call a
-            webhook send the same number. A delivery of a hundred events counts as one at the API, and as a hundred at DynamoDB and on the
-            event bus. "Breaks" means what the next table says: in no case is an accepted delivery lost."""
+            """A delivery is one request with one event, of the size in the providers' documentation, and the four providers
+            that call a webhook send the same number. A delivery of a hundred events counts as one at the API, and as a hundred
+            at DynamoDB and on the event bus. "Breaks" means what the next table says: in no case is an accepted delivery lost."""
         ),
     ]
 
@@ -138,21 +139,22 @@ def ladder_section(stack: Stack) -> list[str]:
             texts=["how that comes about", "what to turn", "beyond it"],
         ),
         *notes(
-            f"""**Lambda counts requests, not only executions.** The functions are short: {1000 * stack.webhook_seconds():.0f} ms for a
-            webhook. So the quota on concurrency is reached by its {stack.quota("lambda_requests_for_each_execution"):.0f} invocations a
-            second for each execution long before that many run at once. That Lambda counts invocations by a queue or a stream like
-            any other is our reading; if it doesn't, this limit is higher.""",
-            f"""**The publisher keeps up with any partition.** Each partition of the table has a stream of its own, which one copy of the
-            publisher reads. A partition takes {stack.quota("dynamodb_partition_write_units"):,.0f} write units a second, so
-            {stack.events_of_a_full_partition():.0f} events; the publisher does {stack.published_by_a_shard():.0f}, {headroom:.1f} times
-            that. If a bus in your account is slower, set `ParallelizationFactor` (not in the template).""",
-            f"""**Keys are spread.** Identities are digests, so partitions fill evenly. Two keys are not: an hour of a provider in the time
-            index, which is widened from {stack.shards} shards to {stack.widened_shards} by the first write that DynamoDB throttles; and
-            one NurtureCloud business, whose entities share a key of their index:
+            f"""**Lambda counts requests, not only executions.** The functions are short: {1000 * stack.webhook_seconds():.0f}
+            ms for a webhook. So the quota on concurrency is reached by its
+            {stack.quota("lambda_requests_for_each_execution"):.0f} invocations a second for each execution long before that
+            many run at once. That Lambda counts invocations by a queue or a stream like any other is our reading; if it
+            doesn't, this limit is higher.""",
+            f"""**The publisher keeps up with any partition.** Each partition of the table has a stream of its own, which one
+            copy of the publisher reads. A partition takes {stack.quota("dynamodb_partition_write_units"):,.0f} write units a
+            second, so {stack.events_of_a_full_partition():.0f} events; the publisher does {stack.published_by_a_shard():.0f},
+            {headroom:.1f} times that. If a bus in your account is slower, set `ParallelizationFactor` (not in the template).""",
+            f"""**Keys are spread.** Identities are digests, so partitions fill evenly. Two keys are not: an hour of a provider
+            in the time index, which is widened from {stack.shards} shards to {stack.widened_shards} by the first write that
+            DynamoDB throttles; and one NurtureCloud business, whose entities share a key of their index:
             {stack.quota("dynamodb_partition_write_units"):,.0f} entities a second.""",
-            f"""**NowCerts has no API.** One drain takes its messages: some {approximately(drained_messages(template))} a second by its
-            share of a processor at {template.function("nowcerts").properties["MemorySize"]} MB, and less with slow answers of SQS
-            ([measured](operations.md#measurements)). After the queue they count like any other delivery.""",
+            f"""**NowCerts has no API.** One drain takes its messages: some {approximately(drained_messages(template))} a second
+            by its share of a processor at {template.function("nowcerts").properties["MemorySize"]} MB, and less with slow
+            answers of SQS ([measured](operations.md#measurements)). After the queue they count like any other delivery.""",
             f"""**Large bodies.** A body that does not fit into a message of 1 MiB goes through S3, which takes
             {stack.quota("s3_puts"):,.0f} of them a second under one prefix, a provider's day, and more as it splits it.""",
         ),
@@ -225,9 +227,10 @@ def needs_section(stack: Stack) -> list[str]:
         paragraph("Of all accounts together. What has to be raised for it stands in the table after this one."),
         grid(["a second", *map(rate_text, LEVELS)], rows),
         paragraph(
-            f"""A function of Lambda grows by {stack.quota("lambda_ramp_environments"):,.0f} environments, or {ramp:,.0f} requests a second,
-            in each ten seconds. From nothing to {rate_text(LEVELS[-1])} a second takes {needed:.0f} s, with the accounts of the next
-            table and one function in each that gets it all. What comes faster is answered 429 or 503 meanwhile."""
+            f"""A function of Lambda grows by {stack.quota("lambda_ramp_environments"):,.0f} environments, or {ramp:,.0f}
+            requests a second, in each ten seconds. From nothing to {rate_text(LEVELS[-1])} a second takes {needed:.0f} s, with
+            the accounts of the next table and one function in each that gets it all. What comes faster is answered 429 or 503
+            meanwhile."""
         ),
     ]
 
@@ -247,11 +250,15 @@ def knobs_section(stack: Stack) -> list[str]:
             f"""For each account. The quotas leave {100 - 100 * share:.0f} % of room, and what a backlog waits for has room for
             {factor} times the rate, so that a backlog of an hour is gone an hour later."""
         ),
-        grid(["deliveries a second", "accounts", "`ProcessorMaximumConcurrency`", "quotas to ask AWS for"], rows, texts=["quotas to ask AWS for"]),
+        grid(
+            ["deliveries a second", "accounts", "`ProcessorMaximumConcurrency`", "quotas to ask AWS for"],
+            rows,
+            texts=["quotas to ask AWS for"],
+        ),
         paragraph(
-            """Quotas are asked for in the console under *Service Quotas*, by region. AWS may refuse, and takes some days. A table that
-            was quiet takes twice its earlier peak at once and doubles within half an hour; before a known date, DynamoDB can be told
-            with *warm throughput*."""
+            """Quotas are asked for in the console under *Service Quotas*, by region. AWS may refuse, and takes some days. A
+            table that was quiet takes twice its earlier peak at once and doubles within half an hour; before a known date,
+            DynamoDB can be told with *warm throughput*."""
         ),
     ]
 
@@ -281,25 +288,28 @@ def dollars_section(stack: Stack) -> list[str]:
         "## What it costs",
         grid(["dollars a month", *map(rate_text, LEVELS)], [*rows, sums]),
         paragraph(
-            f"""*{largest[0]}* is {100 * amounts[level][largest[0]] / whole:.0f} % of it at {rate_text(level)} a second. The table counts with the lower prices that AWS asks for large volumes, all accounts on one bill, and without discounts that you negotiate or commit to. The [prices](cost.md#prices) are those of docs/cost.md, which has the rows one by one. What would
-            make a difference at {rate_text(level)} a second, and is not in the template:"""
+            f"""*{largest[0]}* is {100 * amounts[level][largest[0]] / whole:.0f} % of it at {rate_text(level)} a second. The
+            table counts with the lower prices that AWS asks for large volumes, all accounts on one bill, and without discounts
+            that you negotiate or commit to. The [prices](cost.md#prices) are those of docs/cost.md, which has the rows one by
+            one. What would make a difference at {rate_text(level)} a second, and is not in the template:"""
         ),
         "\n".join(
             bullet(text)
             for text in [
-                f"""**Provisioned tables.** ${round_dollars(on_demand)} of writes on demand become ${round_dollars(provisioned)} with
-                provisioned capacity that is used to {100 * stack.assumed["provisioned_use"]:.0f} %, and less with reserved capacity. It is
-                for a steady rate: a burst beyond the capacity is throttled, and waits in the queue.""",
-                f"""**Function URLs** in place of the HTTP API save ${round_dollars(api)}, and its log lines (${round_dollars(access_log)}).
-                They have neither a name of your own nor a firewall; CloudFront in front of them has both and costs
-                ${round_dollars(front)} with requests from North America, so it is a way round the API's quota
-                ({stack.quota("cloudfront_requests"):,.0f} requests a second of a distribution) rather than a saving.""",
-                f"""**Logs** are {100 * logs / whole:.0f} % of this column: ${round_dollars(logs)}, and would be ${round_dollars(list_logs)}
-                without the lower prices for volume. The lines carry the metrics that the alarms watch, so they can't be turned off.""",
+                f"""**Provisioned tables.** ${round_dollars(on_demand)} of writes on demand become ${round_dollars(provisioned)}
+                with provisioned capacity that is used to {100 * stack.assumed["provisioned_use"]:.0f} %, and less with reserved
+                capacity. It is for a steady rate: a burst beyond the capacity is throttled, and waits in the queue.""",
+                f"""**Function URLs** in place of the HTTP API save ${round_dollars(api)}, and its log lines
+                (${round_dollars(access_log)}). They have neither a name of your own nor a firewall; CloudFront in front of them
+                has both and costs ${round_dollars(front)} with requests from North America, so it is a way round the API's
+                quota ({stack.quota("cloudfront_requests"):,.0f} requests a second of a distribution) rather than a saving.""",
+                f"""**Logs** are {100 * logs / whole:.0f} % of this column: ${round_dollars(logs)}, and would be
+                ${round_dollars(list_logs)} without the lower prices for volume. The lines carry the metrics that the alarms
+                watch, so they can't be turned off.""",
                 f"""**What is stored** is not in the table. Events never expire: each month adds
                 {approximately(stored_gigabytes(stack, level))} GB, and with it ${round_dollars(kept)} to every later month, so
-                ${round_dollars(12 * kept)} a month after a year. That is more than the sum above, and the first thing to change at such a
-                rate: export old events to S3 and let them expire, which the stack does not do.""",
+                ${round_dollars(12 * kept)} a month after a year. That is more than the sum above, and the first thing to change
+                at such a rate: export old events to S3 and let them expire, which the stack does not do.""",
             ]
         ),
     ]
@@ -329,8 +339,8 @@ def queue_section(stack: Stack, outcomes: Mapping[str, list[Outcome]]) -> list[s
         "## Bursts and outages",
         paragraph(
             f"""A simulation of the queue, second by second. A *burst* is {BURST_FACTOR} times the ordinary rate for
-            {BURST_SECONDS // 60} minutes; an *outage* is an hour in which every delivery fails in the processor, as when DynamoDB is away.
-            Webhooks need only SQS, and go on accepting."""
+            {BURST_SECONDS // 60} minutes; an *outage* is an hour in which every delivery fails in the processor, as when
+            DynamoDB is away. Webhooks need only SQS, and go on accepting."""
         ),
         "![How many deliveries wait, over time, in a burst and an outage](scale.svg)",
         paragraph("A burst:"),
@@ -340,22 +350,25 @@ def queue_section(stack: Stack, outcomes: Mapping[str, list[Outcome]]) -> list[s
         "\n".join(
             bullet(text)
             for text in [
-                """*Gone after* is the time from the end of the burst or outage until only what has just arrived waits. *Refused* is answered
-                with an error while the API's quota, or Lambda's growth, is exceeded; the provider sends it again, which is not simulated.
-                The alarm *oldest message* is raised from 15 minutes on.""",
+                """*Gone after* is the time from the end of the burst or outage until only what has just arrived waits.
+                *Refused* is answered with an error while the API's quota, or Lambda's growth, is exceeded; the provider sends
+                it again, which is not simulated. The alarm *oldest message* is raised from 15 minutes on.""",
                 f"""**A small rate takes such a burst; a large one is refused at the door.** What is planned with room of
-                {100 / share - 100:.0f} % does not take {BURST_FACTOR} times the rate: the queue would, but the API's quota and Lambda's
-                concurrency are refused before it. The last row has both raised for the burst, and is only refused what Lambda's functions
-                can't grow by in the first minute.""",
+                {100 / share - 100:.0f} % does not take {BURST_FACTOR} times the rate: the queue would, but the API's quota and
+                Lambda's concurrency are refused before it. The last row has both raised for the burst, and is only refused what
+                Lambda's functions can't grow by in the first minute.""",
                 f"""**After an outage the pollers are the ramp**, not Lambda. They fall back to
-                {stack.quota("queue_pollers_at_first"):.0f} while batches fail, and come back by {stack.quota("queue_pollers_ramp"):.0f} a
-                minute, as the last diagram shows. Then the table is: on demand it takes twice its earlier peak at once.""",
-                f"""**An outage of an hour loses nothing.** A delivery is received every {visible} s, and given up after {receives} receives:
-                the last is {(receives - 1) * visible / 60:.0f} minutes after the first. In one of {lasts}, the first row would have {approximately(dead)}
-                deliveries in the dead-letter queue, because its copies try no more than these so often: kept for 14 days, and
-                [moved back](operations.md#alarm-dead-letter-queue) with one command.""",
+                {stack.quota("queue_pollers_at_first"):.0f} while batches fail, and come back by
+                {stack.quota("queue_pollers_ramp"):.0f} a minute, as the last diagram shows. Then the table is: on demand it
+                takes twice its earlier peak at once.""",
+                f"""**An outage of an hour loses nothing.** A delivery is received every {visible} s, and given up after
+                {receives} receives: the last is {(receives - 1) * visible / 60:.0f} minutes after the first. In one of {lasts},
+                the first row would have {approximately(dead)} deliveries in the dead-letter queue, because its copies try no
+                more than these so often: kept for 14 days, and [moved back](operations.md#alarm-dead-letter-queue) with one
+                command.""",
                 f"""**Fewer receives than one might think.** At most {in_flight:,.0f} messages are in flight, so above
-                {approximately(in_flight / visible)} failing deliveries a second most are not even tried, which spares them receives.""",
+                {approximately(in_flight / visible)} failing deliveries a second most are not even tried, which spares them
+                receives.""",
             ]
         ),
     ]
