@@ -308,8 +308,8 @@ def dollars_section(stack: Stack) -> list[str]:
                 watch, so they can't be turned off.""",
                 f"""**What is stored** is not in the table. Events never expire: each month adds
                 {approximately(stored_gigabytes(stack, level))} GB, and with it ${round_dollars(kept)} to every later month, so
-                ${round_dollars(12 * kept)} a month after a year. That is more than the sum above, and the first thing to change
-                at such a rate: export old events to S3 and let them expire, which the stack does not do.""",
+                ${round_dollars(12 * kept)} a month after a year, {12 * kept / whole:.1f} times the sum above. At such a rate it is
+                the first thing to change: export old events to S3 and let them expire, which the stack does not do.""",
             ]
         ),
     ]
