@@ -105,6 +105,11 @@ fn what_nobody_works_on_is_wrong() {
     let dead_letters = check(&checks, "dead letters");
     assert_eq!(dead_letters["finding"], "one delivery was given up");
     assert!(dead_letters["remedy"].as_str().unwrap().contains("dead-letters list"), "{dead_letters}");
+    database
+        .execute("UPDATE queue SET body = ?1", [json!({"received_at": "2026-01-01T00:00:00.000Z"}).to_string()])
+        .unwrap();
+    let finding = check(&self::checks(data.path()).1, "queue")["finding"].as_str().unwrap().to_owned();
+    assert!(finding.starts_with("1 wait, the oldest for ") && finding.contains(" days, and no server"), "{finding}");
 }
 
 #[test]
