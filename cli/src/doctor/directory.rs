@@ -18,6 +18,7 @@ use intake_sqlite::{
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
 use super::{Call, broker, records, version};
+use crate::server::VERSION_FILE;
 
 /// From this age on a message that waits although a server runs is not simply one that has just come.
 const OLD: Duration = Duration::from_secs(10 * 60);
@@ -36,6 +37,10 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DataDirect
         Check::notice("server", "no server is running on this data directory")
             .remedy(format!("`{}` starts it", call("serve")))
     });
+    if is_served {
+        let version = read_if_present(&path.join(VERSION_FILE)).ok().flatten();
+        checks.push(version::server(version.as_deref().map(str::trim)));
+    }
     checks.extend(permissions(&directory));
     let texts = ProviderName::ALL.iter().map(|provider| (*provider, key_text(&directory, *provider, call)));
     let Judged { checks: key_checks, accounts } = keys::judge(texts.collect::<BTreeMap<_, _>>());
