@@ -21,7 +21,7 @@ def run(
     `subprocess.run`."""
     return subprocess.run(
         [BINARIES / "webhook-intake", *arguments],
-        env=_environment(stack, credentials, endpoint),
+        env=environment(stack, credentials, endpoint),
         cwd=stack.folder,
         capture_output=True,
         **({"text": True, "timeout": 120} | ({} if "input" in options else {"stdin": subprocess.DEVNULL}) | options),
@@ -32,7 +32,7 @@ def started(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
     """Starts a command that runs until it is interrupted."""
     return subprocess.Popen(
         [BINARIES / "webhook-intake", *arguments],
-        env=_environment(stack, None, None),
+        env=environment(stack),
         cwd=stack.folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -41,7 +41,8 @@ def started(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def _environment(stack: Stack, credentials: dict[str, str] | None, endpoint: str | None) -> dict[str, str]:
+def environment(stack: Stack, credentials: dict[str, str] | None = None, endpoint: str | None = None) -> dict[str, str]:
+    """What a command sees."""
     return {
         "PATH": os.environ["PATH"],
         "AWS_REGION": REGION,

@@ -38,8 +38,9 @@ def subscribed(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture
 def drained(stack: Stack) -> Iterator[None]:
-    """The schedules are on, the resync has credentials, and no other test's dead letters are left."""
-    stack.client("sqs").purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
+    """The schedules are on, the resync has credentials, and other tests' dead letters and unpublished events are gone."""
+    for queue in ("DeadLetterQueueUrl", "UnpublishedQueueUrl"):
+        stack.client("sqs").purge_queue(QueueUrl=stack.outputs[queue])
     scheduler = stack.client("scheduler")
     name = next(value for key, value in stack.resources.items() if key == "NowCertsFunctionSchedule")
     found = scheduler.get_schedule(Name=name)
@@ -87,18 +88,23 @@ def test_what_is_broken_is_named_with_what_to_do(stack: Stack, machnet: Sender, 
     cloudwatch = stack.client("cloudwatch")
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
     nowcerts.account(port=1)
+    unpublished = stack.outputs["UnpublishedQueueUrl"]
+    stack.client("sqs").send_message(QueueUrl=unpublished, MessageBody="{}")
     try:
         code, checks = doctor(stack)
     finally:
         stack.put_keys("machnet", machnet.signer.key())
         stack.restart("machnet")
         cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="a test")
+        stack.client("sqs").purge_queue(QueueUrl=unpublished)
     broken = wrong(checks)
     assert code == 1
     assert "shorter than 16 bytes" in broken["keys of machnet"]
     assert f"keys add machnet --stack {STACK_NAME}" in checks["keys of machnet"]["remedy"]
     assert broken["subscribers of the alarms"] == "nobody gets the alarms"
     assert broken[f"alarm {alarm}"] == "it is raised"
+    assert broken["unpublished events"].startswith("one message of the publisher's queue says that events were given up")
+    assert "docs/operations.md#publishing-again" in checks["unpublished events"]["remedy"]
     assert "docs/operations.md#alarm" in checks[f"alarm {alarm}"]["remedy"]
     assert "hunter2" not in json.dumps(checks)
 

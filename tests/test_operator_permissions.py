@@ -77,6 +77,7 @@ def policies(stack: Stack) -> list[Policy]:
         "STACK": STACK_NAME,
         "QUEUE_NAME": stack.outputs["QueueUrl"].rpartition("/")[2],
         "DEAD_LETTER_QUEUE_NAME": stack.outputs["DeadLetterQueueUrl"].rpartition("/")[2],
+        "UNPUBLISHED_QUEUE_NAME": stack.outputs["UnpublishedQueueUrl"].rpartition("/")[2],
     }
     text = "[" + ",".join(re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)) + "]"
     reading, operating = json.loads(re.sub(r"\b[A-Z]+(_[A-Z]+)*\b", lambda name: names.get(name[0], name[0]), text))

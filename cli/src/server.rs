@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use crate::forwarding::Forwarding;
 use crate::refused::keep_refused;
 use crate::worker::Worker;
-use intake_sqlite::private_file::FileLock;
+use intake_sqlite::private_file::{FileLock, replace_private_file};
 use intake_sqlite::{AnnouncedAddress, DataDirectory, DataDirectoryError};
 use intake_sqlite::{Database, OpenError, RefusedRequests, SqlitePayloads, SqliteQueue};
 use intake_sqlite::{KeyFile, LocalSecret, Sqlite};
@@ -94,6 +94,9 @@ fn option_for(address: SocketAddr) -> String {
     }
 }
 
+/// The file in the data directory that holds the version of the server that was started last on it.
+pub const VERSION_FILE: &str = "server.version";
+
 /// The URL of the server that runs on a data directory. When none runs, it is that of one that is started without options.
 #[must_use]
 pub fn base_url(directory: &DataDirectory) -> String {
@@ -130,6 +133,9 @@ impl Server {
         let queue = SqliteQueue::new(database.clone());
         let refused = RefusedRequests::open(&directory.refused())?;
         let announced = directory.announce(address)?;
+        let version = directory.path().join(VERSION_FILE);
+        replace_private_file(&version, concat!(env!("CARGO_PKG_VERSION"), "\n"))
+            .map_err(|source| DataDirectoryError::Unwritable { path: version, source })?;
         Ok(Self {
             listener,
             address,

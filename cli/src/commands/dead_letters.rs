@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use intake_pipeline::dead_letters::{DeadLetter, DeadLetters as _, FoundDeadLetters};
+use intake_pipeline::dead_letters::{DeadLetter, DeadLetters, FoundDeadLetters};
 use intake_pipeline::forwarding::UndeliveredEvent;
 use intake_pipeline::queue_message::MessageOrigin;
 use intake_providers::ProviderName;
@@ -49,7 +49,7 @@ pub(super) enum Action {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Maximum number of dead letters to list.
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Print one JSON object a line.
     #[arg(long)]
@@ -97,7 +97,7 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 
 async fn list_all(repair: &Repair, list: &List, redrive: &str) -> Result<ExitCode, CommandError> {
     let mut found = repair.dead_letters.list(usize::try_from(list.limit).unwrap_or(usize::MAX)).await?;
-    find_failures(repair, &mut found.dead_letters).await?;
+    let beside = with_reasons(&repair.dead_letters, &mut found).await;
     let room = usize::try_from(list.limit).unwrap_or(usize::MAX).saturating_sub(found.dead_letters.len());
     let mut events = undelivered::list(repair, room.saturating_add(1)).await?;
     found.is_partial |= events.len() > room;
@@ -124,7 +124,7 @@ async fn list_all(repair: &Repair, list: &List, redrive: &str) -> Result<ExitCod
         }
         print(&text)?;
     }
-    remark(&found)?;
+    explain(&beside)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -132,7 +132,7 @@ async fn show_one(repair: &Repair, show: &Show) -> Result<ExitCode, CommandError
     let mut found = repair.dead_letters.list(MAX_SEARCHED).await?;
     found.dead_letters.retain(|letter| is_named(letter, &show.id));
     found.dead_letters.truncate(1);
-    find_failures(repair, &mut found.dead_letters).await?;
+    let beside = with_reasons(&repair.dead_letters, &mut found).await;
     let Some(letter) = found.dead_letters.first() else {
         let events = undelivered::list(repair, MAX_SEARCHED).await?;
         if let Some(letter) = events.iter().find(|letter| undelivered::is_named(letter, &show.id)) {
@@ -149,7 +149,7 @@ async fn show_one(repair: &Repair, show: &Show) -> Result<ExitCode, CommandError
         let verdict = verdict(repair, letter).await;
         print(&format!("{}now       {verdict}\n\n{}\n", in_words(letter), escape(&letter.body)))?;
     }
-    remark(&found)?;
+    explain(&beside)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -163,21 +163,17 @@ fn show_event(letter: &UndeliveredEvent, show: &Show) -> Result<(), CommandError
     }
 }
 
-/// Adds the reasons. Without them a list is still worth printing.
-async fn find_failures(repair: &Repair, dead_letters: &mut [DeadLetter]) -> Result<(), CommandError> {
-    if dead_letters.is_empty() {
-        return Ok(());
+/// Adds the reasons, and returns what is to be said beside the output: how the dead letters were found, and whether the reasons are
+/// missing. Without them a list is still worth printing.
+async fn with_reasons(dead_letters: &impl DeadLetters, found: &mut FoundDeadLetters) -> String {
+    if found.dead_letters.is_empty() {
+        return String::new();
     }
-    match repair.dead_letters.find_failures(dead_letters).await {
-        Ok(()) => Ok(()),
-        Err(error) => explain(&format!("The reasons are missing, because they could not be searched for: {error}\n")),
+    let mut beside: String = found.remarks.iter().map(|remark| format!("{remark}\n")).collect();
+    if let Err(error) = dead_letters.find_failures(&mut found.dead_letters).await {
+        let _ = writeln!(beside, "The reasons are missing, because they could not be searched for: {error}");
     }
-}
-
-/// Says how they were found, beside the output.
-fn remark(found: &FoundDeadLetters) -> Result<(), CommandError> {
-    let is_of_interest = !found.dead_letters.is_empty();
-    explain(&found.remarks.iter().filter(|_| is_of_interest).map(|remark| format!("{remark}\n")).collect::<String>())
+    beside
 }
 
 /// Whether an id is that of the message or of its delivery.
@@ -252,4 +248,52 @@ struct Shown<'a> {
 fn json_line(document: &impl Serialize) -> String {
     // Texts and numbers can be written as JSON.
     serde_json::to_string(document).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use intake_pipeline::port_error::PortError;
+
+    use super::*;
+
+    /// A queue whose log cannot be read.
+    struct WithoutLog;
+
+    impl DeadLetters for WithoutLog {
+        async fn list(&self, _: usize) -> Result<FoundDeadLetters, PortError> {
+            Ok(FoundDeadLetters::default())
+        }
+
+        async fn find_failures(&self, _: &mut [DeadLetter]) -> Result<(), PortError> {
+            Err(PortError::new("logs StartQuery", &std::io::Error::other("AccessDenied")))
+        }
+
+        async fn redrive(&self, _: &[String], _: Option<NonZeroU32>) -> Result<Vec<String>, PortError> {
+            Ok(Vec::new())
+        }
+
+        async fn redrive_all(&self, _: Option<NonZeroU32>) -> Result<u64, PortError> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn how_dead_letters_were_found_and_that_their_reasons_are_missing_is_said_beside_them() {
+        let letter = DeadLetter {
+            message_id: "1".to_owned(),
+            body: "not a message".to_owned(),
+            receive_count: 5,
+            is_release: false,
+            sent_at: None,
+            failure: None,
+        };
+        let remarks = vec!["Each receive counts.".to_owned()];
+        let mut found = FoundDeadLetters { dead_letters: vec![letter], is_partial: false, remarks };
+        let beside = with_reasons(&WithoutLog, &mut found).await;
+        let [remark, reasons] = beside.lines().collect::<Vec<_>>()[..] else { panic!("{beside}") };
+        assert_eq!(remark, "Each receive counts.");
+        assert!(reasons.starts_with("The reasons are missing, ") && reasons.ends_with("AccessDenied"), "{reasons}");
+        found.dead_letters.clear();
+        assert_eq!(with_reasons(&WithoutLog, &mut found).await, "", "there is nothing to say about none");
+    }
 }

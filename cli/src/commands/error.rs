@@ -277,6 +277,16 @@ pub enum CommandError {
         /// The cause.
         source: io::Error,
     },
+    /// A stack without this webhook.
+    #[error(
+        "the stack {stack} has no webhook for {provider}; enable the provider there, or name another place with --url"
+    )]
+    NoWebhook {
+        /// The provider.
+        provider: ProviderName,
+        /// The stack.
+        stack: String,
+    },
     /// An option of another provider.
     #[error("--{option} is for {belongs_to}; leave it out, or send as {belongs_to}")]
     OptionOfAnotherProvider {

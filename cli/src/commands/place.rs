@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use intake_providers::ProviderName;
+use intake_sqlite::DataDirectory;
+
 use super::error::CommandError;
 use super::invocation::invocation;
+use crate::deployed_stack;
 use crate::eraser::AnyEraser;
 use crate::kept_requests::AnyRefused;
 use crate::records::AnyRecords;
 use crate::repair::Repair;
+use crate::server;
 
 /// The options of a command that works on a deployed stack as well.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -75,6 +80,18 @@ impl Place {
             Self::Directory(path) => AnyRefused::of_directory(path)?,
             Self::Stack { name, region } => AnyRefused::of_stack(name, region.as_deref()).await?,
         })
+    }
+
+    /// What comes before `/webhooks/` in the URL of a provider's webhook there.
+    pub(super) async fn base_url(&self, provider: ProviderName) -> Result<String, CommandError> {
+        match self {
+            Self::Directory(path) => Ok(server::base_url(&DataDirectory::at(path))),
+            Self::Stack { name, region } => {
+                let stack = deployed_stack::open(name, region.as_deref()).await?;
+                let url = deployed_stack::base_url(&stack, provider);
+                url.ok_or_else(|| CommandError::NoWebhook { provider, stack: name.clone() })
+            }
+        }
     }
 
     /// How to call this program for the same place with a command, such as `keys list`.

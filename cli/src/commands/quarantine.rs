@@ -77,7 +77,7 @@ pub(super) struct List {
     #[arg(long)]
     released: bool,
     /// Maximum number of events to list, the latest ones.
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Print whole entries, one JSON object a line.
     #[arg(long)]
@@ -141,7 +141,7 @@ async fn list_all(records: &impl Records, list: &List, check: &str) -> Result<Ex
     let (events, looked_back) = listed(records, &filter).await?;
     let entries: Vec<&QuarantineEntry> = events.iter().filter_map(entry).collect();
     if list.json {
-        print_json_lines(&events.iter().map(json_line).collect::<String>())?;
+        print_json_lines(&events.iter().map(|event| json_line(&event.entry)).collect::<String>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = match (entries.is_empty(), list.released) {
@@ -163,8 +163,8 @@ async fn list_all(records: &impl Records, list: &List, check: &str) -> Result<Ex
 async fn show_one(repair: &crate::repair::Repair, show: &Show) -> Result<ExitCode, CommandError> {
     let delivery = find(&repair.records, show.id).await?;
     if show.json {
-        let lines = delivery.entries().filter_map(|entry| serde_json::to_string(entry).ok()).map(|line| line + "\n");
-        print_json_lines(&lines.collect::<String>())?;
+        let entries = delivery.entries().map(|entry| Entry::Quarantine(Box::new(entry.clone())));
+        print_json_lines(&entries.map(|entry| json_line(&entry)).collect::<String>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let read = delivery.read(&repair.records).await?;
@@ -201,8 +201,8 @@ const fn entry(event: &RecordedEvent) -> Option<&QuarantineEntry> {
 }
 
 /// An entry came from JSON, so it goes back into it.
-fn json_line(event: &RecordedEvent) -> String {
-    serde_json::to_string(&event.entry).unwrap_or_default() + "\n"
+fn json_line(entry: &Entry) -> String {
+    serde_json::to_string(entry).unwrap_or_default() + "\n"
 }
 
 fn rows(entries: &[&QuarantineEntry]) -> String {

@@ -30,7 +30,6 @@ use super::place::{Place, StackOptions};
 use super::since;
 use crate::client::{Reply, SendError, Sender, webhook_url};
 use crate::key_files;
-use crate::server::base_url;
 
 mod options;
 mod wait;
@@ -41,7 +40,7 @@ pub(super) struct Arguments {
     #[arg(value_parser = webhook_parser())]
     provider: ProviderName,
     /// Where to send it. Without a path, the provider's webhook is meant; nurturecloud's may be whole, with its secret.
-    /// [default: the server that runs on the data directory]
+    /// [default: the stack, or the server that runs on the data directory]
     #[arg(long)]
     url: Option<String>,
     /// The file with the body, or - for standard input. [default: a new event with made-up ids]
@@ -79,10 +78,14 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         return Err(CommandError::KeyNotUsed { provider, reason });
     }
     let directory = DataDirectory::at(data_directory);
-    // A URL may lead to the stack. Without one, the server of the data directory is meant.
-    let place = if url.is_some() { stack.place(data_directory) } else { Place::Directory(data_directory.to_owned()) };
-    let is_guessed = url.is_none() && directory.server_address().is_none();
-    let url = webhook_url(&url.unwrap_or_else(|| base_url(&directory)), route.path())?;
+    let place = stack.place(data_directory);
+    let is_of_directory = matches!(place, Place::Directory(_));
+    let is_guessed = url.is_none() && is_of_directory && directory.server_address().is_none();
+    let url = match url {
+        Some(url) => url,
+        None => place.base_url(provider).await?,
+    };
+    let url = webhook_url(&url, route.path())?;
     let (url, url_secret) = if route.ends_with_secret() { without_secret(url, route.path()) } else { (url, None) };
     let body = body.as_deref().map(read_body).transpose()?;
     let key = match (url_secret, key) {

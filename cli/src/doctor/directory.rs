@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use intake_broker::AmqpBroker;
 use intake_pipeline::clock::{Clock as _, SystemClock};
+use intake_pipeline::queue_message::MessageOrigin;
 use intake_pipeline::secrets::SecretText;
 use intake_providers::ProviderName;
 use intake_providers::registry::key_ring;
@@ -16,6 +18,10 @@ use intake_sqlite::{
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
 use super::{Call, broker, records, version};
+use crate::server::VERSION_FILE;
+
+/// From this age on a message that waits although a server runs is not simply one that has just come.
+const OLD: Duration = Duration::from_secs(10 * 60);
 
 /// Checks a data directory. `call` says how to call the program for it.
 ///
@@ -31,6 +37,10 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DataDirect
         Check::notice("server", "no server is running on this data directory")
             .remedy(format!("`{}` starts it", call("serve")))
     });
+    if is_served {
+        let version = read_if_present(&path.join(VERSION_FILE)).ok().flatten();
+        checks.push(version::server(version.as_deref().map(str::trim)));
+    }
     checks.extend(permissions(&directory));
     let texts = ProviderName::ALL.iter().map(|provider| (*provider, key_text(&directory, *provider, call)));
     let Judged { checks: key_checks, accounts } = keys::judge(texts.collect::<BTreeMap<_, _>>());
@@ -73,12 +83,16 @@ async fn recorded(database: Database, is_served: bool, call: Call<'_>) -> Vec<Ch
         Err(error) => checks.push(Check::unknown("forwarding", &error)),
     }
     checks.push(records::clock_since(last, now));
-    match SqliteQueue::new(database).depth().await {
-        Ok(depth) => {
-            checks.push(queue(depth.queued, is_served));
+    let messages = SqliteQueue::new(database);
+    match (messages.depth().await, messages.oldest().await) {
+        (Ok(depth), Ok(oldest)) => {
+            let received_at = oldest.and_then(|text| MessageOrigin::of(&text).received_at);
+            let age = received_at.map(|at| now.unix_milliseconds().saturating_sub(at.unix_milliseconds()));
+            let age = age.map(|age| Duration::from_millis(u64::try_from(age).unwrap_or(0)));
+            checks.push(queue(depth.queued, age, is_served));
             checks.push(records::dead_letters(depth.dead_letters));
         }
-        Err(error) => checks.push(Check::unknown("queue", &error)),
+        (Err(error), _) | (_, Err(error)) => checks.push(Check::unknown("queue", &error)),
     }
     match records::outcomes(&recorded, now).await {
         Ok(outcomes) => checks.extend(outcomes),
@@ -92,12 +106,18 @@ fn is_served(directory: &DataDirectory) -> bool {
     matches!(directory.lock(), Err(DataDirectoryError::InUse { .. }))
 }
 
-fn queue(waiting: u64, is_served: bool) -> Check {
+/// Judges how many messages wait, and for how long the oldest does, if it says so.
+fn queue(waiting: u64, oldest: Option<Duration>, is_served: bool) -> Check {
+    let age = oldest.map_or_else(String::new, |age| format!(", the oldest for {}", records::in_words(age)));
     match (waiting, is_served) {
         (0, _) => Check::well("queue", "nothing waits"),
-        (waiting, true) => Check::well("queue", format!("{waiting} wait, and the server works on them")),
+        (waiting, true) if oldest.is_some_and(|age| age >= OLD) => {
+            Check::wrong("queue", format!("{waiting} wait{age}"))
+                .remedy("the server's log says what fails, in lines with `record failed`")
+        }
+        (waiting, true) => Check::well("queue", format!("{waiting} wait{age}, and the server works on them")),
         (waiting, false) => {
-            Check::wrong("queue", format!("{waiting} wait, and no server works on them")).remedy("start `serve`")
+            Check::wrong("queue", format!("{waiting} wait{age}, and no server works on them")).remedy("start `serve`")
         }
     }
 }
@@ -176,4 +196,27 @@ fn permissions(directory: &DataDirectory) -> Option<Check> {
 #[cfg(not(unix))]
 fn permissions(_directory: &DataDirectory) -> Option<Check> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_message_that_waits_long_although_a_server_runs_is_wrong() {
+        let found = |seconds: Option<u64>, is_served| {
+            let Check { verdict, finding, .. } = queue(2, seconds.map(Duration::from_secs), is_served);
+            (verdict, finding)
+        };
+        for (seconds, is_served, verdict, finding) in [
+            (None, true, Verdict::Well, "2 wait, and the server works on them"),
+            (Some(599), true, Verdict::Well, "2 wait, the oldest for 9 minutes, and the server works on them"),
+            (Some(600), true, Verdict::Wrong, "2 wait, the oldest for 10 minutes"),
+            (Some(1), false, Verdict::Wrong, "2 wait, the oldest for 1 second, and no server works on them"),
+        ] {
+            assert_eq!(found(seconds, is_served), (verdict, finding.to_owned()));
+        }
+        assert_eq!(queue(0, None, false).verdict, Verdict::Well);
+    }
 }

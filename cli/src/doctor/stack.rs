@@ -66,6 +66,13 @@ pub async fn check(stack: &Stack, call: Call<'_>) -> Vec<Check> {
         Ok(number) => records::dead_letters(number),
         Err(error) => Check::unknown("dead letters", &error),
     });
+    // Stacks of earlier releases publish nothing.
+    if stack.find_resource("UnpublishedQueue").is_some() {
+        checks.push(match stack.queue_messages("UnpublishedQueue").await {
+            Ok(number) => unpublished(number),
+            Err(error) => Check::unknown(UNPUBLISHED, &error),
+        });
+    }
     match stack.alarms().await {
         Ok(found) => checks.extend(alarms::judge(&found)),
         Err(error) => checks.push(Check::unknown(alarms::ALARMS, &error)),
@@ -75,6 +82,25 @@ pub async fn check(stack: &Stack, call: Call<'_>) -> Vec<Check> {
         Err(error) => Check::unknown(alarms::SUBSCRIBERS, &error),
     });
     checks
+}
+
+/// What the check of the publisher's queue is called.
+const UNPUBLISHED: &str = "unpublished events";
+
+/// Judges the number of messages about events that the publisher gave up.
+fn unpublished(messages: u64) -> Check {
+    let wrong = |finding: &str| {
+        Check::wrong(UNPUBLISHED, finding).remedy(
+            "docs/operations.md#publishing-again says how to find the reason and publish them again with `replay`; then empty the queue",
+        )
+    };
+    match messages {
+        0 => Check::well(UNPUBLISHED, "none was given up"),
+        1 => wrong("one message of the publisher's queue says that events were given up, so consumers lack them"),
+        number => wrong(&format!(
+            "{number} messages of the publisher's queue say that events were given up, so consumers lack them"
+        )),
+    }
 }
 
 /// Judges the state of the stack itself.
@@ -196,6 +222,15 @@ mod tests {
     fn the_values_of_the_silence_parameters_are_durations() {
         let read = |value| look_back(value).map(|time| time.as_secs());
         assert_eq!(["off", "15m", "6h", "3d", ""].map(read), [None, Some(900), Some(21_600), Some(259_200), None]);
+    }
+
+    #[test]
+    fn events_that_were_given_up_before_the_bus_are_wrong() {
+        assert_eq!(unpublished(0).verdict, Verdict::Well);
+        let one = unpublished(1);
+        assert_eq!(one.verdict, Verdict::Wrong);
+        assert!(one.remedy.unwrap_or_default().contains("`replay`"));
+        assert!(unpublished(2).finding.starts_with("2 messages "));
     }
 
     #[test]

@@ -31,6 +31,19 @@ pub fn deployed(version: Option<&str>) -> Check {
     compare(PROGRAM, version)
 }
 
+/// Judges the version of the server that runs, as the server has written it down.
+#[must_use]
+pub fn server(version: Option<&str>) -> Check {
+    const SUBJECT: &str = "version of the server";
+    match version {
+        Some(PROGRAM) => Check::well(SUBJECT, format!("{PROGRAM}, as this program")),
+        Some(version) => Check::notice(SUBJECT, format!("{version}, and this program is {PROGRAM}"))
+            .remedy("stop the server and start it again with this program, so that both read and write the same"),
+        None => Check::notice(SUBJECT, "it does not say, so it was started by an earlier release")
+            .remedy("stop the server and start it again with this program"),
+    }
+}
+
 fn compare(program: &str, deployed: Option<&str>) -> Check {
     const SUBJECT: &str = "version of the stack";
     let Some(deployed) = deployed else {

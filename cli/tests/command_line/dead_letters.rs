@@ -122,12 +122,50 @@ fn dead_letters_are_listed_with_their_reason_checked_and_moved_back() {
 }
 
 #[test]
+fn a_release_of_the_quarantine_that_was_given_up_is_said_to_be_one() {
+    let data = with_test_keys();
+    let data = data.path();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = Server::start(data);
+    let body = data.join("body");
+    std::fs::write(&body, "{}").unwrap();
+    let sent = run(data, &["send", "machnet", "--url", &server.url, "--body", body.to_str().unwrap()]);
+    assert!(sent.status.success(), "{}", errors(&sent));
+    server.wait_until_drained();
+    drop(server);
+    let entry: Value = serde_json::from_str(&printed(data, &["quarantine", "--json"])).unwrap();
+    let id = entry["delivery_id"].as_str().unwrap();
+    let queue = SqliteQueue::new(Database::open(&data.join("intake.sqlite")).unwrap());
+
+    // The same message, as it came at first and as a release of what was quarantined then.
+    runtime.block_on(queue.insert(entry["document"].as_str().unwrap().to_owned())).unwrap();
+    give_up(&queue, &runtime, "the ledger is away");
+    printed(data, &["quarantine", "release", id, "--anyway"]);
+    give_up(&queue, &runtime, "the ledger is away");
+
+    let lines = printed(data, &["dead-letters", "--json"]);
+    let letters: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        letters.iter().map(|letter| letter["is_release"].as_bool()).collect::<Vec<_>>(),
+        [Some(false), Some(true)]
+    );
+    let said = |letter: &Value| {
+        let shown = printed(data, &["dead-letters", "show", letter["message_id"].as_str().unwrap()]);
+        shown
+            .lines()
+            .any(|line| line.starts_with(&format!("delivery  {id}")) && line.ends_with(", released from quarantine"))
+    };
+    assert_eq!(letters.iter().map(said).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
 fn a_redrive_says_what_it_is_about() {
     let data = with_test_keys();
     for arguments in [
         &["dead-letters", "redrive"][..],
         &["dead-letters", "redrive", "--all", "7"],
         &["dead-letters", "redrive", "--all", "--rate", "0"],
+        &["dead-letters", "--limit", "0"],
     ] {
         assert_eq!(run(data.path(), arguments).status.code(), Some(2), "{arguments:?}");
     }

@@ -35,6 +35,23 @@ fn a_directory_with_keys_and_a_server_is_well() {
 }
 
 #[test]
+fn a_running_server_of_another_version_is_named() {
+    let data = with_test_keys();
+    let server = Server::start(data.path());
+    let version = || check(&checks(data.path()).1, "version of the server").clone();
+    assert_eq!(version()["verdict"], "well");
+    let file = data.path().join("server.version");
+    fs::write(&file, "0.0.7\n").unwrap();
+    let other = version();
+    assert_eq!(other["verdict"], "notice");
+    assert!(other["finding"].as_str().unwrap().starts_with("0.0.7, and this program is "), "{other}");
+    fs::remove_file(file).unwrap();
+    assert!(version()["finding"].as_str().unwrap().contains("an earlier release"));
+    drop(server);
+    assert!(!checks(data.path()).1.iter().any(|check| check["subject"] == "version of the server"));
+}
+
+#[test]
 fn each_thing_that_is_broken_is_named_with_what_to_do_and_no_secret_is_shown() {
     let data = with_test_keys();
     drop(Server::start(data.path()));
@@ -105,6 +122,11 @@ fn what_nobody_works_on_is_wrong() {
     let dead_letters = check(&checks, "dead letters");
     assert_eq!(dead_letters["finding"], "one delivery was given up");
     assert!(dead_letters["remedy"].as_str().unwrap().contains("dead-letters list"), "{dead_letters}");
+    database
+        .execute("UPDATE queue SET body = ?1", [json!({"received_at": "2026-01-01T00:00:00.000Z"}).to_string()])
+        .unwrap();
+    let finding = check(&self::checks(data.path()).1, "queue")["finding"].as_str().unwrap().to_owned();
+    assert!(finding.starts_with("1 wait, the oldest for ") && finding.contains(" days, and no server"), "{finding}");
 }
 
 #[test]

@@ -114,6 +114,36 @@ fn a_secret_that_is_made_is_the_only_output_and_counts() {
 }
 
 #[test]
+fn a_client_whose_account_was_used_lately_is_taken_out_only_with_yes() {
+    let data = tempfile::tempdir().unwrap();
+    let (secret, _) = added(data.path(), &["sterling", "ibm"], b"");
+    added(data.path(), &["sterling", "another"], b"");
+    let file = data.path().join("secret");
+    std::fs::write(&file, secret).unwrap();
+    let server = Server::start(data.path());
+    let credentials = ["--client-id", "ibm", "--client-secret-file", file.to_str().unwrap()];
+    let sent = run(data.path(), &[&["send", "sterling", "--url", &server.url][..], &credentials].concat());
+    assert!(sent.status.success(), "{}{}", output(&sent), errors(&sent));
+    server.wait_until_drained();
+
+    let in_use = refused(data.path(), &["keys", "remove", "sterling", "ibm"], b"");
+    assert!(in_use.contains("account \"ibm\" had a delivery at ") && in_use.contains("--yes"), "{in_use}");
+    done(data.path(), &["keys", "remove", "sterling", "ibm", "--yes"]);
+}
+
+#[test]
+fn the_urls_of_an_authority_are_not_changed_by_a_base_url() {
+    let data = tempfile::tempdir().unwrap();
+    added(data.path(), &["sterling", "ibm", "--base-url", "https://hooks.example.com"], b"");
+    let refusal =
+        refused(data.path(), &["keys", "add", "sterling", "other", "--base-url", "https://tunnel.example.com"], b"");
+    assert!(refusal.contains("--base-url is for a new authority, and there is one already"), "{refusal}");
+    assert_eq!(keys(data.path(), "sterling").iter().filter(|key| key["account"] == "other").count(), 0);
+    let (_, next) = added(data.path(), &["sterling", "other"], b"");
+    assert!(next.contains("https://hooks.example.com/oauth/token"), "{next}");
+}
+
+#[test]
 fn what_is_no_key_is_refused_in_plain_words_and_changes_nothing() {
     let data = tempfile::tempdir().unwrap();
     let private = b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n";

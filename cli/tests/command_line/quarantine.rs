@@ -21,11 +21,14 @@ fn printed(data: &Path, arguments: &[&str]) -> String {
 
 /// Posts a body to Machnet's webhook, and returns the delivery's id.
 fn send(data: &Path, server: &Server, body: &[u8]) -> String {
+    send_to("machnet", data, server, body, &["--event-header", "x.y"])
+}
+
+fn send_to(provider: &str, data: &Path, server: &Server, body: &[u8], options: &[&str]) -> String {
     let file = data.join("body");
     std::fs::write(&file, body).unwrap();
-    let arguments =
-        ["send", "machnet", "--url", &server.url, "--event-header", "x.y", "--body", file.to_str().unwrap()];
-    let text = printed(data, &arguments);
+    let arguments = ["send", provider, "--url", &server.url, "--body", file.to_str().unwrap()];
+    let text = printed(data, &[&arguments, options].concat());
     let answer = text.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap();
     server.wait_until_drained();
     answer["delivery_id"].as_str().unwrap().to_owned()
@@ -118,6 +121,59 @@ fn what_can_be_read_now_is_released_and_what_cannot_is_left() {
     assert!(rows(&again)[0][4].contains("(again, after a release at "), "{again}");
 }
 
+/// Puts the first event of a delivery beside its second one in the quarantine, as an earlier release did that could not read either.
+async fn its_first_event_too(data: &Path, delivery: &str) {
+    let ledger = SqliteLedger::new(Database::open(&data.join("intake.sqlite")).unwrap());
+    let key = |index: u32| EntryKey { partition: format!("quarantine#{delivery}"), sort: format!("{index:05}") };
+    let Some(Entry::Quarantine(entry)) = ledger.find(&key(1)).await.unwrap() else { panic!("quarantined") };
+    let mut occurrence = entry.occurrence;
+    occurrence.index.0 = 0;
+    let entry = QuarantineEntry { reason: "an event of an unknown form".to_owned(), occurrence, ..*entry };
+    let put = ConditionalPut { key: key(0), entry: Entry::Quarantine(Box::new(entry)), condition: Condition::Absent };
+    ledger.put(Timestamp::EPOCH, &[put]).await.unwrap();
+}
+
+#[test]
+fn a_delivery_of_which_one_event_can_be_read_now_is_released_as_a_whole() {
+    let data = with_test_keys();
+    let data = data.path();
+    let server = Server::start(data);
+    let batch = r#"{"eventbatch":[{"events":[{"code":"supplyChange","attributes":[]},{"attributes":[]}]}]}"#;
+    let id = &send_to("sterling", data, &server, batch.as_bytes(), &[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(its_first_event_too(data, id));
+
+    let missing = r#"the member "code" is missing"#;
+    let listed: Vec<String> =
+        rows(&printed(data, &["quarantine"])).iter().map(|row| format!("{} {} {}", row[2], row[3], row[4])).collect();
+    assert_eq!(listed, [format!("{id} 0 an event of an unknown form"), format!("{id} 1 {missing}")]);
+    let shown = printed(data, &["quarantine", "show", id]);
+    assert!(shown.contains("\nevent 0: an event of an unknown form\n          can be read now\n"), "{shown}");
+    let again = format!("\nevent 1: {missing}\n          would be quarantined again, for the same reason\n");
+    assert!(shown.contains(&again), "{shown}");
+
+    let listed = printed(data, &["quarantine", "--json"]);
+    assert_eq!(printed(data, &["quarantine", "show", id, "--json"]), listed, "the same objects as in the list");
+
+    let dry: Value =
+        serde_json::from_str(&printed(data, &["quarantine", "release", id, "--dry-run", "--json"])).unwrap();
+    assert_eq!((dry["released"].as_bool(), dry["dry_run"].as_bool()), (Some(true), Some(true)), "{dry}");
+    let events = dry["events"].as_array().unwrap();
+    assert_eq!((events[0]["index"].as_u64(), events[0]["readable"].as_bool()), (Some(0), Some(true)), "{dry}");
+    assert_eq!((events[1]["readable"].as_bool(), &events[1]["would_be_quarantined"]), (Some(false), &missing.into()));
+    let released = printed(data, &["quarantine", "release", id]);
+    let expected = format!(
+        "{id} of sterling: released\n  event 0 (an event of an unknown form) can be read now\n  \
+         event 1 ({missing}) would be quarantined again, for the same reason\n1 released.\n"
+    );
+    assert_eq!(released, expected);
+    server.wait_until_drained();
+    let left = rows(&printed(data, &["quarantine"]));
+    assert_eq!((left.len(), left[0][3].as_str()), (1, "1"), "{left:?}");
+    assert!(left[0][4].starts_with(&format!("{missing} (again, after a release at ")), "{left:?}");
+    assert_eq!(printed(data, &["events", "--outcome", "stored", "--json"]).lines().count(), 1);
+}
+
 #[test]
 fn a_release_says_what_it_is_about() {
     let data = with_test_keys();
@@ -128,6 +184,7 @@ fn a_release_says_what_it_is_about() {
         &["quarantine", "release", "--all", id],
         &["quarantine", "release", id, "--provider", "machnet"],
         &["quarantine", "release", "x"],
+        &["quarantine", "--limit", "0"],
     ] {
         assert_eq!(run(data.path(), arguments).status.code(), Some(2), "{arguments:?}");
     }

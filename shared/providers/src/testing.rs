@@ -46,6 +46,7 @@ pub(crate) fn delivery(provider: ProviderName, headers: &[(&str, &str)], body: &
 pub(crate) fn circumstances() -> Circumstances {
     Circumstances {
         base_url: Some("https://hooks.example.com".to_owned()),
+        is_base_url_given: false,
         secret_refresh: Duration::from_secs(300),
         added_within: Duration::from_secs(15),
         now: Timestamp::parse("2026-11-21T09:30:00Z").unwrap(),

@@ -195,6 +195,19 @@ impl SqliteQueue {
             .await
     }
 
+    /// The text of the message that was sent first of those on the queue, but for releases from quarantine: their deliveries are old.
+    ///
+    /// # Errors
+    /// When the database doesn't answer.
+    pub async fn oldest(&self) -> Result<Option<String>, PortError> {
+        self.database
+            .read("sqlite oldest message", |transaction| {
+                let sql = "SELECT body FROM queue WHERE is_release = 0 ORDER BY message_id LIMIT 1";
+                Ok(transaction.query_row(sql, (), |row| row.get(0)).optional()?)
+            })
+            .await
+    }
+
     /// Sends any text, valid as a queue message or not.
     ///
     /// # Errors
@@ -261,6 +274,19 @@ mod tests {
     async fn bodies(queue: &SqliteQueue, now: Timestamp) -> Vec<(String, u32)> {
         let records = queue.receive(now, 10, MINUTE).await.unwrap();
         records.into_iter().map(|record| (record.body, record.receive_count)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_oldest_message_is_the_first_that_is_no_release() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        assert_eq!(queue.oldest().await.unwrap(), None);
+        queue.insert_all(vec![("released".to_owned(), true)]).await.unwrap();
+        assert_eq!(queue.oldest().await.unwrap(), None);
+        for body in ["first", "second"] {
+            queue.insert(body.to_owned()).await.unwrap();
+        }
+        assert_eq!(queue.oldest().await.unwrap().as_deref(), Some("first"));
     }
 
     #[tokio::test]

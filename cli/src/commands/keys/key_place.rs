@@ -75,14 +75,12 @@ impl KeyPlace {
     ) -> Result<Circumstances, CommandError> {
         let known = match self {
             Self::Directory(directory) => Some(server::base_url(directory)),
-            Self::Stack(stack) => {
-                let url = key_ring(provider).webhook_output().and_then(|output| stack.output(output));
-                url.and_then(|url| Some(url.split_once(provider.source_path())?.0.to_owned()))
-            }
+            Self::Stack(stack) => deployed_stack::base_url(stack, provider),
             Self::Secrets(_) => None,
         };
         let given = given_base_url.map(|text| base_url(text).ok_or(CommandError::InvalidBaseUrl)).transpose()?;
         Ok(Circumstances {
+            is_base_url_given: given.is_some(),
             base_url: given.or(known),
             secret_refresh: self.secret_refresh(),
             added_within: MIN_REREAD_INTERVAL,

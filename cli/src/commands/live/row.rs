@@ -14,7 +14,7 @@ use crate::commands::style::{ERROR, FAINT, KNOWN, OK, WARNING};
 use crate::terminal::escape;
 
 /// Maximum length of what a line is about, in characters.
-const MAX_WHAT_CHARACTERS: usize = 60;
+pub(super) const MAX_WHAT_CHARACTERS: usize = 60;
 
 /// What became of a delivery or a request.
 pub(super) struct Row {

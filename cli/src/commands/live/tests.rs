@@ -1,6 +1,12 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use intake_pipeline::delivery_record::DeliveryRecords as _;
+use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger as _};
+use intake_sqlite::{SqliteDeliveryRecords, SqliteLedger};
+use serde_json::{Value, json};
+
+use super::row::MAX_WHAT_CHARACTERS;
 use super::*;
 
 /// What was printed.
@@ -18,10 +24,46 @@ impl Write for Terminal {
     }
 }
 
+/// The delivery of the tests that have a record.
+const ID: &str = "019aa000-0000-7000-8000-0000000000ff";
+
 /// What is printed of the lines that `log` writes, without its colours.
 async fn printed(log: impl FnOnce()) -> String {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+    printed_with(database, log).await
+}
+
+/// The words of the line of a delivery whose record has these members.
+async fn line_of_record(members: Value, quarantined_for: Option<&str>) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+    let mut record = json!({
+        "kind": "delivery", "delivery_id": ID, "provider": "machnet", "account": "main", "key_fingerprint": "8d9530e3",
+        "received_at": "2026-11-26T12:00:00.000Z", "recorded_at": "2026-11-26T12:00:00.100Z", "receive_count": 1,
+        "headers": [], "body": "{}", "body_bytes": 2, "events": 1, "event_types": ["machnet.a"],
+        "sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        "outcomes": [{"index": 0, "outcome": "stored"}],
+        "expires_at": 4_000_000_000_u64, "time_bucket": "b", "time_order": "o",
+    });
+    record.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    let record = serde_json::from_value(record).unwrap();
+    SqliteDeliveryRecords::new(database.clone()).put(&record).await.unwrap();
+    if let Some(reason) = quarantined_for {
+        let entry: Entry = serde_json::from_value(json!({
+            "kind": "quarantine", "outcome": "quarantined", "provider": "machnet", "reason": reason, "document": "{}",
+            "delivery_id": ID, "index": 0, "received_at": record.received_at, "time_bucket": "b", "time_order": "o",
+        }))
+        .unwrap();
+        let key = EntryKey { partition: format!("quarantine#{ID}"), sort: "00000".to_owned() };
+        let put = ConditionalPut { key, entry, condition: Condition::Absent };
+        SqliteLedger::new(database.clone()).put(record.received_at, &[put]).await.unwrap();
+    }
+    let log = || tracing::info!(provider = "machnet", delivery_id = ID, outcomes = "0=stored", "record processed");
+    words(&printed_with(database, log).await).join(" ")
+}
+
+async fn printed_with(database: Database, log: impl FnOnce()) -> String {
     let (live, lines) = channel();
     tracing::subscriber::with_default(live_log(LevelFilter::INFO, live), log);
     let terminal = Terminal::default();
@@ -130,6 +172,47 @@ async fn an_event_has_a_line_when_it_is_forwarded_fails_or_is_given_up() {
         "machnet - event not forwarded, given up: answered 503; at attempt 30 dead-letters",
     ];
     assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn a_delivery_that_was_received_again_or_recorded_late_says_so() {
+    let line = |members| line_of_record(members, None);
+    assert_eq!(line(json!({})).await, "machnet - a stored");
+    assert_eq!(line(json!({"receive_count": 3})).await, "machnet - a stored: at receive 3");
+    let at = |time| json!({"recorded_at": format!("2026-11-26T12:00:0{time}Z")});
+    assert_eq!(line(at("1.999")).await, "machnet - a stored");
+    assert_eq!(line(at("5.900")).await, "machnet - a stored: recorded after 5 s");
+    let both = json!({"receive_count": 2, "recorded_at": "2026-11-26T12:01:00.000Z"});
+    assert_eq!(line(both).await, "machnet - a stored: at receive 2; recorded after 60 s");
+}
+
+#[tokio::test]
+async fn a_quarantined_delivery_has_its_reason_before_what_else_is_to_be_said() {
+    let members = json!({
+        "events": 2, "event_types": [], "receive_count": 2,
+        "outcomes": [{"index": 0, "outcome": "quarantined"}, {"index": 1, "outcome": "stored"}],
+    });
+    let line = line_of_record(members, Some("the member \"id\" is missing")).await;
+    let expected = "machnet - 2 events stored, quarantined: the member \"id\" is missing; at receive 2 deliveries show";
+    assert_eq!(line, format!("{expected} {ID}"));
+}
+
+#[tokio::test]
+async fn what_is_long_is_cut_and_the_command_that_shows_more_is_not() {
+    let path = format!("/{}", "x".repeat(100));
+    let text = printed(|| {
+        tracing::info!(
+            delivery_id = ID,
+            method = "POST",
+            path = path.as_str(),
+            status = 404,
+            reason = "not-found",
+            "{REQUEST_REFUSED}"
+        );
+    })
+    .await;
+    let cut = format!("POST {}", &path[..MAX_WHAT_CHARACTERS - 6]);
+    assert_eq!(words(&text).join(" "), format!("- - {cut}… 404 not-found explain {ID}"));
 }
 
 #[tokio::test]

@@ -160,3 +160,67 @@ fn summary(release: &Release, released: u64, left: u64) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger as _};
+    use intake_providers::digest::Sha256Digest;
+    use intake_providers::timestamp::Timestamp;
+    use intake_sqlite::{DataDirectory, Database, SqliteLedger};
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use super::super::Choice;
+    use super::*;
+
+    const BODY: &str = r#"{"id":"e1","event_name":"x.y","resource_id":"r"}"#;
+
+    /// Puts a delivery into the quarantine that can be read.
+    async fn quarantine(data: &Path, number: u32) {
+        let id = DeliveryId::new(Timestamp::EPOCH, [u8::try_from(number).unwrap(); 10]);
+        let received_at = "2026-11-26T12:00:00.000Z";
+        let document = json!({
+            "version": 1, "delivery_id": id, "provider": "machnet", "received_at": received_at, "headers": [],
+            "authenticated_by": {"account": "main", "fingerprint": "8d9530e3"},
+            "sha256": Sha256Digest::of(BODY.as_bytes()), "body": {"text": BODY},
+        });
+        let entry: Entry = serde_json::from_value(json!({
+            "kind": "quarantine", "outcome": "quarantined", "provider": "machnet", "reason": "unknown",
+            "document": document.to_string(), "delivery_id": id, "index": 0, "received_at": received_at,
+            "time_bucket": "b", "time_order": format!("{received_at}#{id}"),
+        }))
+        .unwrap();
+        let key = EntryKey { partition: format!("quarantine#{id}"), sort: "00000".to_owned() };
+        let put = ConditionalPut { key, entry, condition: Condition::Absent };
+        let ledger = SqliteLedger::new(Database::open(&DataDirectory::at(data).database()).unwrap());
+        ledger.put(Timestamp::EPOCH, &[put]).await.unwrap();
+    }
+
+    // The clock stands still, and goes on by what is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn deliveries_are_released_at_the_rate_that_was_given() {
+        let data = tempfile::tempdir().unwrap();
+        DataDirectory::create(data.path()).unwrap();
+        for number in 1..=3 {
+            quarantine(data.path(), number).await;
+        }
+        let repair = Repair::of_directory(data.path()).unwrap();
+        for (rate, dry_run, milliseconds) in [(None, false, 0), (Some(2), false, 1_500), (Some(2), true, 0)] {
+            let release = Release {
+                ids: Vec::new(),
+                all: true,
+                choice: Choice { provider: None, reason: None, since: None, until: None },
+                dry_run,
+                rate: rate.and_then(std::num::NonZeroU32::new),
+                anyway: false,
+                json: true,
+            };
+            let started = Instant::now();
+            assert_eq!(run(&repair, &release, "quarantine").await.unwrap(), ExitCode::SUCCESS);
+            let took = started.elapsed().as_millis();
+            assert!((milliseconds..milliseconds + 100).contains(&took), "{rate:?}, dry {dry_run}: {took} ms");
+        }
+    }
+}

@@ -12,6 +12,8 @@ use crate::timestamp::Timestamp;
 pub struct Circumstances {
     /// What comes before `/webhooks/` in the webhooks' URLs, without a slash at its end; `None` if nobody knows.
     pub base_url: Option<String>,
+    /// Whether it was named for this change, rather than known before.
+    pub is_base_url_given: bool,
     /// How old the functions' copy of a document may get.
     pub secret_refresh: Duration,
     /// Within which time a key counts that was added. A key that is not known makes a function read its secret again.

@@ -198,7 +198,7 @@ fn add_client_secret(
     let secret = ClientSecret::generate().ok_or(KeyRingError::NoRandomness)?;
     let mut authority = match authority(documents)? {
         Some(authority) => {
-            refuse_settings(new)?;
+            refuse_settings(new, circumstances)?;
             authority
         }
         None if documents.text(VERIFICATION).is_none_or(is_unset) => new_authority(new, circumstances)?,
@@ -248,7 +248,7 @@ fn add_signing_key(
     new: &NewKey,
     circumstances: &Circumstances,
 ) -> Result<Change, KeyRingError> {
-    refuse_settings(new)?;
+    refuse_settings(new, circumstances)?;
     if new.account.is_some() {
         let reason = "is for a client; a signing key is of all accounts".to_owned();
         return Err(KeyRingError::Option { option: "--account", reason });
@@ -267,7 +267,7 @@ fn add_signing_key(
 }
 
 /// Refuses the settings of a new authority where there is one.
-fn refuse_settings(new: &NewKey) -> Result<(), KeyRingError> {
+fn refuse_settings(new: &NewKey, circumstances: &Circumstances) -> Result<(), KeyRingError> {
     let settings = [
         (ISSUER, "--issuer"),
         (AUDIENCE, "--audience"),
@@ -275,13 +275,12 @@ fn refuse_settings(new: &NewKey) -> Result<(), KeyRingError> {
         (SHORT_TOKENS, "--short-tokens"),
         (SECRET_REFRESH, "--secret-refresh-seconds"),
     ];
-    match settings.into_iter().find(|(name, _)| new.options.has(name)) {
-        Some((_, option)) => {
-            let reason = "is for a new authority, and there is one already; leave the option out".to_owned();
-            Err(KeyRingError::Option { option, reason })
-        }
-        None => Ok(()),
-    }
+    let setting = settings.into_iter().find(|(name, _)| new.options.has(name)).map(|(_, option)| option);
+    let Some(option) = setting.or_else(|| circumstances.is_base_url_given.then_some("--base-url")) else {
+        return Ok(());
+    };
+    let reason = "is for a new authority, and there is one already; leave the option out";
+    Err(KeyRingError::Option { option, reason: reason.to_owned() })
 }
 
 /// An authority with a key that signs at once.

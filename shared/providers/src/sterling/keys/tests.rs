@@ -225,7 +225,13 @@ fn options_that_do_not_belong_together_are_refused() {
         let error = kept.read(|documents| Sterling.add(documents, &new, &circumstances())).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
+    let elsewhere = Circumstances { is_base_url_given: true, ..circumstances() };
+    for new in [client("ibm"), signing_key()] {
+        let error = kept.read(|documents| Sterling.add(documents, &new, &elsewhere)).unwrap_err().to_string();
+        assert!(error.contains("--base-url is for a new authority, and there is one already"), "{error}");
+    }
     kept.0 = Kept::unset().0;
+    kept.read(|documents| Sterling.add(documents, &client("ibm"), &elsewhere)).unwrap();
     let nowhere = Circumstances { base_url: None, ..circumstances() };
     let error = kept.read(|documents| Sterling.add(documents, &client("ibm"), &nowhere)).unwrap_err().to_string();
     assert!(error.contains("--issuer is needed for a new authority"), "{error}");
