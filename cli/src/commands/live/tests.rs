@@ -1,6 +1,9 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use intake_pipeline::delivery_record::{DeliveryRecord, DeliveryRecords as _};
+use intake_sqlite::SqliteDeliveryRecords;
+
 use super::*;
 
 /// What was printed.
@@ -20,8 +23,16 @@ impl Write for Terminal {
 
 /// What is printed of the lines that `log` writes, without its colours.
 async fn printed(log: impl FnOnce()) -> String {
+    printed_beside(&[], log).await
+}
+
+/// The same, with these deliveries in the data directory.
+async fn printed_beside(deliveries: &[DeliveryRecord], log: impl FnOnce()) -> String {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+    for delivery in deliveries {
+        SqliteDeliveryRecords::new(database.clone()).put(delivery).await.unwrap();
+    }
     let (live, lines) = channel();
     tracing::subscriber::with_default(live_log(LevelFilter::INFO, live), log);
     let terminal = Terminal::default();
@@ -130,6 +141,37 @@ async fn an_event_has_a_line_when_it_is_forwarded_fails_or_is_given_up() {
         "machnet - event not forwarded, given up: answered 503; at attempt 30 dead-letters",
     ];
     assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn of_the_events_of_a_batch_those_have_a_line_that_did_not_arrive_at_once() {
+    let delivery_id = "01a1fd70-f1c0-7202-8202-020202020202";
+    let batch: DeliveryRecord = serde_json::from_value(serde_json::json!({
+        "kind": "delivery", "delivery_id": delivery_id, "provider": "sterling", "account": "main",
+        "key_fingerprint": "01ab", "received_at": "2026-11-21T09:30:00.000Z", "recorded_at": "2026-11-21T09:30:01.000Z",
+        "receive_count": 1, "headers": [], "body": "", "body_bytes": 0, "sha256": "0".repeat(64), "events": 3,
+        "outcomes": [], "event_types": ["sterling.supplyChange"], "expires_at": 4_000_000_000_i64,
+        "time_bucket": "b", "time_order": "o",
+    }))
+    .unwrap();
+    let text = printed_beside(&[batch], || {
+        for (index, attempts) in [(0, 1), (1, 2), (2, 1)] {
+            tracing::info!(provider = "sterling", delivery_id, index, attempts, "{FORWARDED}");
+        }
+        tracing::error!(
+            provider = "sterling",
+            delivery_id,
+            index = 2,
+            attempts = 1,
+            error = "answered 410",
+            "{GIVEN_UP}"
+        );
+    })
+    .await;
+    let lines: Vec<String> = text.lines().map(|line| words(line).join(" ")).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].contains("event 1 of") && lines[0].ends_with("forwarded: at attempt 2"), "{text}");
+    assert!(lines[1].contains("not forwarded, given up: answered 410"), "{text}");
 }
 
 #[tokio::test]
