@@ -179,7 +179,8 @@ def test_a_stack_s_event_is_erased_with_its_objects_and_its_redelivery_is_a_dupl
     assert "body_erased_at" in record
 
 
-def test_a_stack_s_events_are_put_on_a_bus_again(stack: Stack, machnet: Sender) -> None:
+def bus_and_queue(stack: Stack) -> tuple[str, str]:
+    """A bus, and the queue that gets what is replayed to it."""
     events, sqs = stack.client("events"), stack.client("sqs")
     bus = f"replay-{new_id()}"
     events.create_event_bus(Name=bus)
@@ -188,6 +189,20 @@ def test_a_stack_s_events_are_put_on_a_bus_again(stack: Stack, machnet: Sender) 
     pattern = {"source": ["webhook-intake.machnet"], "detail": {"replay": [{"exists": True}]}}
     events.put_rule(Name=bus, EventBusName=bus, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=bus, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
+    return bus, queue
+
+
+def received(stack: Stack, queue: str) -> list[dict[str, Any]]:
+    """The messages of a queue, each of which is taken from it."""
+    sqs = stack.client("sqs")
+    messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+    for message in messages:
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return [json.loads(message["Body"]) for message in messages]
+
+
+def test_a_stack_s_events_are_put_on_a_bus_again(stack: Stack, machnet: Sender) -> None:
+    bus, queue = bus_and_queue(stack)
     event_id = new_id()
     machnet.deliver(machnet_event(event_id, new_id()))
 
@@ -195,9 +210,36 @@ def test_a_stack_s_events_are_put_on_a_bus_again(stack: Stack, machnet: Sender) 
     done = report(operator_commands.run(stack, "replay", *options))
     assert done["sent"] == 1
 
-    def received() -> list[dict[str, Any]]:
-        messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
-        return [json.loads(message["Body"]) for message in messages]
-
-    [message] = wait_until(received, what="the event on the bus's queue")
+    [message] = wait_until(lambda: received(stack, queue), what="the event on the bus's queue")
     assert (message["detail"]["id"], message["detail"]["replay"]) == (event_id, done["replay"])
+
+
+def test_a_replay_to_a_bus_that_is_killed_goes_on_where_its_last_line_says(stack: Stack, machnet: Sender) -> None:
+    bus, queue = bus_and_queue(stack)
+    subject = new_id()
+    ids = [new_id() for _ in range(45)]
+    for number, event_id in enumerate(ids):
+        # Of one subject, so that only these are replayed; without a state, so that none of them is a repeat.
+        machnet.deliver(machnet_event(event_id, subject, event_name=f"event_{number}"))
+    options = ["--since", "1h", "--provider", "machnet", "--subject", subject, "--bus", bus, "--name", "killed", *ON_STACK]
+
+    replay = operator_commands.started(stack, "replay", *options, "--rate", "5")
+    assert replay.stderr
+    line = replay.stderr.readline()
+    replay.kill()
+    replay.wait()
+    place = line.partition("last ")[2].partition(",")[0]
+    assert " sent, last " in line and place.endswith(".0"), line
+
+    resumed = report(operator_commands.run(stack, "replay", *options, "--resume", place, "--rate", "1000", "--json"))
+    assert 0 < resumed["sent"] < len(ids)
+    found: list[str] = []
+
+    def all_of_them() -> bool:
+        messages = received(stack, queue)
+        assert {message["detail"]["replay"] for message in messages} <= {"killed"}
+        found.extend(message["detail"]["id"] for message in messages)
+        return set(found) == set(ids)
+
+    wait_until(all_of_them, what="every event on the bus's queue")
+    assert len(found) <= len(ids) + 10, "at most the batch that was under way is sent twice"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
+import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +160,51 @@ def health(forwarded: Forwarded) -> bytes:
     connection = http.client.HTTPConnection(forwarded.server.address, timeout=10)
     connection.request("GET", "/health")
     return connection.getresponse().read()
+
+
+def test_what_is_released_from_quarantine_arrives_once_and_in_the_order_of_its_entity(forwarded: Forwarded) -> None:
+    def update(name: str) -> bytes:
+        return notification("Updated", agent("agent-1", firstName=name))
+
+    forwarded.nurturecloud(update("first"))
+    forwarded.nurturecloud(b"{")
+    forwarded.nurturecloud(update("third"))
+    forwarded.wait_for(2)
+    [waiting] = wait_until(lambda: quarantined(forwarded), what="a quarantined delivery")
+    correct(forwarded, update("second"))
+
+    released = forwarded.server.run("quarantine", "release", waiting)
+    assert released.returncode == 0, released
+    posts = forwarded.wait_for(3)
+    forwarded.nurturecloud(update("fourth"))
+    posts = forwarded.wait_for(4)
+
+    assert len(posts) == 4, "each once"
+    assert [post.envelope["data"]["firstName"] for post in posts] == ["first", "third", "second", "fourth"]
+    assert [post.envelope["entityversion"] for post in posts] == [1, 2, 3, 4]
+    assert [post.envelope["entitychange"] for post in posts][2] == "late", "a newer state was known when it was read"
+    assert posts[2].envelope["deliveryid"] == waiting
+    forwarded.restart()
+    forwarded.nurturecloud(update("fifth"))
+    assert len(forwarded.wait_for(5)) == 5
+
+
+def quarantined(forwarded: Forwarded) -> list[str]:
+    listed = forwarded.server.run("quarantine", "--json").stdout.splitlines()
+    return [json.loads(line)["delivery_id"] for line in listed]
+
+
+def correct(forwarded: Forwarded, body: bytes) -> None:
+    """Puts a body that can be read in the place of the one in quarantine, as if this program had learnt to read that."""
+    with closing(sqlite3.connect(forwarded.server.directory / "intake.sqlite")) as database, database:
+        [(position, text)] = database.execute("SELECT position, entry FROM ledger WHERE outcome = 'quarantined'").fetchall()
+        entry = json.loads(text)
+        document = json.loads(entry["document"])
+        assert document["body"]["text"] == "{", document
+        document["body"]["text"] = body.decode()
+        document["sha256"] = hashlib.sha256(body).hexdigest()
+        entry["document"] = json.dumps(document)
+        database.execute("UPDATE ledger SET entry = ? WHERE position = ?", (json.dumps(entry), position))
 
 
 def test_a_receiver_that_was_away_gets_what_it_missed_soon_after_it_is_back(forwarded: Forwarded) -> None:

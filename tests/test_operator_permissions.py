@@ -162,6 +162,10 @@ def test_each_reading_command_works_with_the_policy_of_the_page(
     quarantined = commands[-1][-1]
     dry = operator.run("quarantine", "release", quarantined, "--anyway", "--dry-run")
     assert (dry.returncode, b"would be released" in dry.stdout) == (0, True), dry
+    sent = commands[1][-1]
+    for command in [["replay", "--since", "1h"], ["erase", "--event", sent]]:
+        dry = operator.run(*command, "--dry-run", "--json")
+        assert (dry.returncode, json.loads(dry.stdout)["dry_run"]) == (0, True), dry
 
 
 def test_no_permission_of_the_page_is_superfluous_and_the_error_names_the_one_that_is_missing(
@@ -225,10 +229,29 @@ def quarantined(machnet: Sender) -> str:
 
 
 @pytest.fixture
+def large_event(machnet: Sender) -> Callable[[], str]:
+    """Delivers an event with an object in the bucket, and returns its place."""
+
+    def deliver() -> str:
+        content = json.loads(machnet_event(new_id(), new_id()))
+        sent, outcome = machnet.deliver(json.dumps(content | {"filling": "x" * 30_000}).encode())
+        assert outcome == "stored"
+        return f"{sent.delivery_id}.0"
+
+    return deliver
+
+
+@pytest.fixture
 def keys_as_before(stack: Stack, machnet: Sender) -> Iterator[None]:
     yield
     stack.put_keys("machnet", machnet.signer.key())
     stack.restart("machnet")
+
+
+def event_id(stack: Stack, delivery_id: str) -> str:
+    """The provider's id of a delivery's only event."""
+    [event] = stack.events(delivery_id=delivery_id)
+    return str(event["id"])
 
 
 def generated(done: Done) -> str:
@@ -245,6 +268,8 @@ def test_each_operating_command_works_with_both_policies_of_the_page(
     refused_id: str,
     dead_letter: Callable[[], str],
     quarantined: str,
+    large_event: Callable[[], str],
+    nurturecloud: Sender,
     keys_as_before: None,
 ) -> None:
     operator.allow(whole)
@@ -271,6 +296,14 @@ def test_each_operating_command_works_with_both_policies_of_the_page(
     for letter in letters:
         stack.wait_for_record(letter)
 
+    event, person = large_event(), new_id()
+    nurturecloud.deliver(notification("Created", agent(person), component="contact"))
+    again = done("replay", "--since", "1h", "--subject", "contact/" + person, "--json")
+    assert json.loads(again.stdout)["sent"] == 1
+    for target in [["--event", event], ["--entity", "contact", person], ["--before", "100d", "--since", "101d"]]:
+        erased = json.loads(done("erase", *target, "--yes", "--json").stdout)
+        assert erased["events"] == (0 if "--before" in target else 1), erased
+
     new = generated(done("keys", "add", "machnet", "--generate", "--json"))
     assert new.encode() in done("keys", "list", "machnet").stdout
     done("keys", "check", "machnet")
@@ -287,6 +320,7 @@ def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
     refused_id: str,
     dead_letter: Callable[[], str],
     quarantined: str,
+    large_event: Callable[[], str],
     keys_as_before: None,
 ) -> None:
     reading, operating = policies
@@ -299,6 +333,12 @@ def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
         "ReleaseAndRedrive": [["quarantine", "release", quarantined, "--anyway"]],
         "ReadReasons": [["dead-letters"]],
         "TakeDeadLetters": [["dead-letters"], ["dead-letters", "redrive", "{id}"], ["dead-letters", "redrive", "--all"]],
+    }
+    replayed = large_event().partition(".")[0]
+    commands |= {
+        "SendEventsAgain": [["replay", "--since", "1h", "--id", event_id(stack, replayed)]],
+        "EraseEntries": [["erase", "--event", "{event}", "--yes"]],
+        "EraseObjects": [["erase", "--event", "{event}", "--yes"]],
     }
     of_doctor = {"CheckTheSecretOfTheResync", "CountMessages", "CheckFunctions", "CheckEventSources", "FindEventSources"}
     of_doctor |= {"CheckAlarms", "CheckSubscribers", "CheckSchedules"}
@@ -316,7 +356,8 @@ def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
         outputs = []
         for command in commands[sid]:
             letter = dead_letter() if "dead-letters" in command else ""
-            done = operator.run(*(letter if word == "{id}" else word for word in command))
+            event = large_event() if "{event}" in command else ""
+            done = operator.run(*({"{id}": letter, "{event}": event}.get(word, word) for word in command))
             outputs.append(done.stdout + done.stderr)
             # Without the reasons, the list is still there.
             assert sid != "ReadReasons" or (done.returncode == 0 and letter.encode() in done.stdout), done

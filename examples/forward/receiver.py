@@ -25,7 +25,7 @@ log = logging.getLogger("receiver")
 
 
 def handle(database, envelope):
-    """Runs in one transaction: a crash leaves nothing of it, and the event comes again."""
+    """Runs in one transaction: a crash leaves nothing of it, and the event is delivered again."""
     source, id = envelope["source"], envelope["id"]
     if "entity" in envelope:
         keep_newest(database, envelope)
@@ -72,13 +72,13 @@ class Receiver(BaseHTTPRequestHandler):
         try:
             envelope = self.webhook.verify(body, dict(self.headers))
         except (WebhookVerificationError, ValueError) as error:
-            # Not 400, which says that the event is never wanted: it comes again, after the secret is corrected.
+            # Not 400, which says that the event is never wanted: it is delivered again, after the secret is corrected.
             return self.answer(401, str(error))
         try:
             with closing(sqlite3.connect(self.server.file)) as database, database:
                 handle(database, envelope)
         except Exception:
-            log.exception("event of message %s is not handled and comes again", self.headers["webhook-id"])
+            log.exception("event of message %s is not handled and will be delivered again", self.headers["webhook-id"])
             return self.answer(500, "not handled")
         self.answer(204)
 

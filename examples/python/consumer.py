@@ -22,7 +22,7 @@ def handler(batch, context):
         try:
             handle(json.loads(record["body"])["detail"])
         except Exception:
-            log.exception("message %s is not handled and comes again", record["messageId"])
+            log.exception("message %s is not handled and will be delivered again", record["messageId"])
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
 
@@ -40,7 +40,7 @@ def handle(envelope):
 
 
 def count_once(envelope):
-    """The mark and the work are one transaction: a crash leaves neither, and the event comes again. A mark that is written
+    """The mark and the work are one transaction: a crash leaves neither, and the event is delivered again. A mark that is written
     before the work loses the event if the function dies in between."""
     mark = {"source": envelope["source"], "item": f"handled#{envelope['id']}"}
     total = {"source": envelope["source"], "item": f"total#{envelope['type']}"}

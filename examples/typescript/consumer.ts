@@ -36,7 +36,7 @@ export async function handler(batch: SQSEvent): Promise<SQSBatchResponse> {
     try {
       await handle(JSON.parse(record.body).detail);
     } catch (error) {
-      console.error(`message ${record.messageId} is not handled and comes again`, error);
+      console.error(`message ${record.messageId} is not handled and will be delivered again`, error);
       batchItemFailures.push({ itemIdentifier: record.messageId });
     }
   }
@@ -57,7 +57,7 @@ async function handle(envelope: Envelope): Promise<void> {
 }
 
 /**
- * The mark and the work are one transaction: a crash leaves neither, and the event comes again. A mark that is written before the
+ * The mark and the work are one transaction: a crash leaves neither, and the event is delivered again. A mark that is written before the
  * work loses the event if the function dies in between.
  */
 async function countOnce(envelope: Envelope): Promise<void> {

@@ -207,7 +207,7 @@ impl LiveLines {
             REQUEST_REFUSED => Some(self.refused(at, &fields)),
             "record processed" => Some(self.processed(at, &fields, records).await),
             "record failed" => Some(self.failed(at, &fields)),
-            FORWARDED => Some(forwarded(at, &fields, vec![(OK, "forwarded".to_owned())], records).await),
+            FORWARDED => forwarded_at_last(at, &fields, records).await,
             FORWARDING_FAILED => {
                 let next = format!("not forwarded, again in {} s", fields.text("next_in_seconds"));
                 Some(forwarded(at, &fields, vec![(WARNING, next)], records).await)
@@ -302,6 +302,21 @@ impl LiveLines {
         }
         .shown()
     }
+}
+
+/// An event that was posted to its receiver. Of a delivery with several events, those that arrived at the first attempt have no line:
+/// a batch may hold thousands, and what failed would not be seen among them.
+async fn forwarded_at_last(at: Timestamp, fields: &Fields, records: &impl Records) -> Option<String> {
+    let id = fields.text("delivery_id").parse::<DeliveryId>().ok();
+    let record = match id {
+        Some(id) => records.delivery(id).await.ok().flatten(),
+        None => None,
+    };
+    let is_one_of_many = record.is_some_and(|record| record.events > 1);
+    if is_one_of_many && fields.get("attempts") == Some("1") {
+        return None;
+    }
+    Some(forwarded(at, fields, vec![(OK, "forwarded".to_owned())], records).await)
 }
 
 /// An event that was posted to its receiver, or was not.

@@ -71,7 +71,7 @@ impl Consumer {
         for record in batch.records {
             if let Err(error) = self.handle_record(&record).await {
                 let id = record.message_id.unwrap_or_default();
-                eprintln!("message {id} is not handled and comes again: {error:?}");
+                eprintln!("message {id} is not handled and will be delivered again: {error:?}");
                 let mut failure = BatchItemFailure::default();
                 failure.item_identifier = id;
                 response.batch_item_failures.push(failure);
@@ -92,7 +92,7 @@ impl Consumer {
         }
     }
 
-    /// The mark and the work are one transaction: a crash leaves neither, and the event comes again. A mark that is written before
+    /// The mark and the work are one transaction: a crash leaves neither, and the event is delivered again. A mark that is written before
     /// the work loses the event if the function dies in between.
     async fn count_once(&self, envelope: &Envelope) -> Result<(), Error> {
         let mark = Put::builder()

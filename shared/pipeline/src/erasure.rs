@@ -9,7 +9,7 @@
 //! again; the other way round, nobody would know of the payload. Whatever is erased already is passed over, so a run that was cut
 //! off is simply run again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use intake_providers::ProviderName;
@@ -88,6 +88,8 @@ enum Sharing {
     Nobody,
     /// The entity, or other events of it.
     Entity,
+    /// The same, in a run that erases whole deliveries and has deleted what encloses their events.
+    EntityOfWholeDelivery,
 }
 
 impl<R: Records, E: Eraser, P: Progress> Erasure<'_, R, E, P> {
@@ -186,12 +188,17 @@ impl<R: Records, E: Eraser, P: Progress> Erasure<'_, R, E, P> {
     /// Erases the events of a window.
     async fn all(&self, listing: Listing<RecordedEvent>, report: &mut ErasureReport) -> Result<(), ErasureError> {
         report.unreadable.extend(listing.unreadable);
+        // All events of a delivery were received at the same time, so they are all here: what encloses them goes first, and once.
+        let envelopes: HashSet<&PayloadKey> = listing.found.iter().filter_map(envelope_key).collect();
+        for key in envelopes {
+            self.delete(key, report).await?;
+        }
         // Of two events that share a payload, the second one to be erased deletes it. So these are erased one after the other.
         let (in_turn, at_once): (Vec<_>, Vec<_>) = listing.found.iter().partition(|event| may_share_payload(event));
-        let at_once = at_once.into_iter().map(|event| self.event(event, Sharing::Nobody)).collect();
+        let at_once = at_once.into_iter().map(|event| self.event(event, Sharing::EntityOfWholeDelivery)).collect();
         merge(at_once, report).await?;
         for event in in_turn {
-            report.add(self.event(event, Sharing::Entity).await?);
+            report.add(self.event(event, Sharing::EntityOfWholeDelivery).await?);
         }
         Ok(())
     }
@@ -235,13 +242,14 @@ impl<R: Records, E: Eraser, P: Progress> Erasure<'_, R, E, P> {
         match &event.entry {
             Entry::Event(entry) | Entry::Conflict(entry) => {
                 for key in payload_keys(entry) {
-                    if sharing == Sharing::Entity && self.is_in_use(key, entry).await? {
+                    if sharing != Sharing::Nobody && self.is_in_use(key, entry).await? {
                         report.payloads_in_use += 1;
                     } else {
                         self.delete(key, report).await?;
                     }
                 }
-                if let Some(EnvelopeData::Payload { envelope_key, .. }) = &entry.envelope
+                if sharing != Sharing::EntityOfWholeDelivery
+                    && let Some(envelope_key) = envelope_key(event)
                     && !self.is_envelope_in_use(envelope_key, event, entry).await?
                 {
                     self.delete(envelope_key, report).await?;
@@ -286,12 +294,7 @@ impl<R: Records, E: Eraser, P: Progress> Erasure<'_, R, E, P> {
     ) -> Result<bool, ErasureError> {
         let filter = EventFilter::of_delivery(entry.occurrence.delivery_id);
         let others = self.records.events(&filter).await?.found;
-        Ok(others.iter().filter(|other| other.key != event.key).any(|other| match &other.entry {
-            Entry::Event(other) | Entry::Conflict(other) => {
-                matches!(&other.envelope, Some(EnvelopeData::Payload { envelope_key, .. }) if envelope_key == key)
-            }
-            _ => false,
-        }))
+        Ok(others.iter().filter(|other| other.key != event.key).any(|other| envelope_key(other) == Some(key)))
     }
 
     /// These events, and those that hold the data of the ones among them that only refer to them.
@@ -425,12 +428,19 @@ async fn merge(
 /// Whether an event's payload may be that of its entity or of another event as well.
 fn may_share_payload(event: &RecordedEvent) -> bool {
     match &event.entry {
-        Entry::Event(entry) | Entry::Conflict(entry) => {
-            // An envelope is shared by the events of a delivery.
-            matches!(entry.envelope, Some(EnvelopeData::Payload { .. }))
-                || (entry.entity.is_some() && payload_keys(entry).next().is_some())
-        }
+        Entry::Event(entry) | Entry::Conflict(entry) => entry.entity.is_some() && payload_keys(entry).next().is_some(),
         _ => false,
+    }
+}
+
+/// Where what encloses an event is, if it is not in its entry.
+fn envelope_key(event: &RecordedEvent) -> Option<&PayloadKey> {
+    match &event.entry {
+        Entry::Event(event) | Entry::Conflict(event) => match &event.envelope {
+            Some(EnvelopeData::Payload { envelope_key, .. }) => Some(envelope_key),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use intake_providers::delivery::{Delivery, DeliveryId};
 use intake_providers::digest::Sha256Digest;
-use intake_providers::event::{CloudEvent, Event, EventIndex, EventKind};
+use intake_providers::event::{CloudEvent, Envelope, Event, EventIndex, EventKind};
 use intake_providers::malformed::Malformed;
 use intake_providers::timestamp::Timestamp;
 use tokio::sync::OnceCell;
@@ -409,12 +409,12 @@ impl<P: Platform> Recorder<P> {
         event: &Event,
     ) -> Result<Option<EnvelopeData>, RecordingError> {
         let Some(envelope) = &event.envelope else { return Ok(None) };
-        if envelope.data.len() <= MAX_INLINE_ENVELOPE_BYTES
-            && let Ok(text) = std::str::from_utf8(&envelope.data)
-        {
+        if let Some(text) = inline_envelope(envelope) {
             return Ok(Some(EnvelopeData::Inline { envelope: text.to_owned() }));
         }
-        let envelope_key = PayloadKey::new(format!("events/{}/envelopes/{}", event.provider, envelope.digest));
+        // A key of the delivery's own: with one event of another delivery, this envelope may be erased.
+        let (provider, delivery_id) = (event.provider, recording.delivery.id);
+        let envelope_key = PayloadKey::new(format!("events/{provider}/envelopes/{delivery_id}/{}", envelope.digest));
         let stored = recording.envelope(envelope.digest);
         stored.get_or_try_init(|| self.payloads.put(&envelope_key, envelope.data.clone())).await?;
         Ok(Some(EnvelopeData::Payload { envelope_key, envelope_size_bytes: envelope.data.len() as u64 }))
@@ -433,6 +433,12 @@ impl<P: Platform> Recorder<P> {
         self.payloads.put(&data_key, event.data.clone()).await?;
         Ok(EventData::Payload { data_key, data_size_bytes: event.data.len() as u64 })
     }
+}
+
+/// The envelope as text, if it is stored in the entry.
+fn inline_envelope(envelope: &Envelope) -> Option<&str> {
+    let data = Some(&envelope.data).filter(|data| data.len() <= MAX_INLINE_ENVELOPE_BYTES)?;
+    std::str::from_utf8(data).ok()
 }
 
 /// What becomes of an event that was recorded before, in this entry.
@@ -458,13 +464,16 @@ fn is_whole_body(delivery: &Delivery, event: &Event) -> bool {
     event.data.len() == delivery.body.len()
 }
 
-/// Whether a refused put of the event would cost more than two write units: because it is large, or an alias is claimed before it.
+/// Whether a refused put of the event would cost more than two write units: because it is large, or an alias is claimed or its
+/// envelope stored before it.
 fn is_costly_to_refuse(event: &Event) -> bool {
     let attributes: usize = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
     let CloudEvent { id, source, event_type, subject, .. } = &event.cloud_event;
     let names = id.len() + source.len() + event_type.len() + subject.as_ref().map_or(0, String::len);
     let size_bytes = ENTRY_OVERHEAD_BYTES + event.data.len() + attributes + names;
-    !matches!(event.kind.aliases(), (None, None)) || size_bytes > MAX_BLIND_PUT_BYTES
+    // What is stored for a redelivered event would be found by nobody, and be there again after the event was erased.
+    let stores_envelope = event.envelope.as_ref().is_some_and(|envelope| inline_envelope(envelope).is_none());
+    !matches!(event.kind.aliases(), (None, None)) || stores_envelope || size_bytes > MAX_BLIND_PUT_BYTES
 }
 
 fn entry(

@@ -1,7 +1,7 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use intake_pipeline::delivery_record::DeliveryRecords as _;
+use intake_pipeline::delivery_record::{DeliveryRecord, DeliveryRecords as _};
 use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger as _};
 use intake_sqlite::{SqliteDeliveryRecords, SqliteLedger};
 use serde_json::{Value, json};
@@ -30,14 +30,11 @@ const ID: &str = "019aa000-0000-7000-8000-0000000000ff";
 /// What is printed of the lines that `log` writes, without its colours.
 async fn printed(log: impl FnOnce()) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
-    printed_with(database, log).await
+    printed_with(Database::open(&directory.path().join("intake.sqlite")).unwrap(), log).await
 }
 
-/// The words of the line of a delivery whose record has these members.
-async fn line_of_record(members: Value, quarantined_for: Option<&str>) -> String {
-    let directory = tempfile::tempdir().unwrap();
-    let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+/// The record of a delivery of Machnet, with other members in place of its own.
+fn record_with(members: &Value) -> DeliveryRecord {
     let mut record = json!({
         "kind": "delivery", "delivery_id": ID, "provider": "machnet", "account": "main", "key_fingerprint": "8d9530e3",
         "received_at": "2026-11-26T12:00:00.000Z", "recorded_at": "2026-11-26T12:00:00.100Z", "receive_count": 1,
@@ -47,7 +44,14 @@ async fn line_of_record(members: Value, quarantined_for: Option<&str>) -> String
         "expires_at": 4_000_000_000_u64, "time_bucket": "b", "time_order": "o",
     });
     record.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    let record = serde_json::from_value(record).unwrap();
+    serde_json::from_value(record).unwrap()
+}
+
+/// The words of the line of a delivery whose record has these members.
+async fn line_of_record(members: Value, quarantined_for: Option<&str>) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+    let record = record_with(&members);
     SqliteDeliveryRecords::new(database.clone()).put(&record).await.unwrap();
     if let Some(reason) = quarantined_for {
         let entry: Entry = serde_json::from_value(json!({
@@ -213,6 +217,34 @@ async fn what_is_long_is_cut_and_the_command_that_shows_more_is_not() {
     .await;
     let cut = format!("POST {}", &path[..MAX_WHAT_CHARACTERS - 6]);
     assert_eq!(words(&text).join(" "), format!("- - {cut}… 404 not-found explain {ID}"));
+}
+
+#[tokio::test]
+async fn of_the_events_of_a_batch_those_have_a_line_that_did_not_arrive_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
+    let batch = record_with(&json!({
+        "provider": "sterling", "events": 3, "outcomes": [], "event_types": ["sterling.supplyChange"],
+    }));
+    SqliteDeliveryRecords::new(database.clone()).put(&batch).await.unwrap();
+    let text = printed_with(database, || {
+        for (index, attempts) in [(0, 1), (1, 2), (2, 1)] {
+            tracing::info!(provider = "sterling", delivery_id = ID, index, attempts, "{FORWARDED}");
+        }
+        tracing::error!(
+            provider = "sterling",
+            delivery_id = ID,
+            index = 2,
+            attempts = 1,
+            error = "answered 410",
+            "{GIVEN_UP}"
+        );
+    })
+    .await;
+    let lines: Vec<String> = text.lines().map(|line| words(line).join(" ")).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].contains("event 1 of") && lines[0].ends_with("forwarded: at attempt 2"), "{text}");
+    assert!(lines[1].contains("not forwarded, given up: answered 410"), "{text}");
 }
 
 #[tokio::test]

@@ -262,6 +262,87 @@ async fn one_event_of_an_entity_is_erased_with_the_content_that_it_told() {
 }
 
 #[tokio::test]
+async fn with_a_duplicate_that_only_refers_to_them_the_data_are_erased_where_they_are_held() {
+    for size in [10, 10_000] {
+        let mut world = World::default();
+        let shared = notification(&format!("{SECRET}{}", "x".repeat(size)));
+        notify(&mut world, &shared).await;
+        let again = notify(&mut world, &shared).await;
+        // A later content, so that the shared data are not the entity's as well.
+        notify(&mut world, &notification("present")).await;
+        let [Entry::Event(duplicate)] = &again[..] else { panic!("{again:?}") };
+        assert!(matches!(duplicate.data, EventData::Elsewhere { .. }), "{duplicate:?}");
+
+        let report = erase(&world, What::Id(&duplicate.cloud_event.id)).await;
+
+        assert_eq!(
+            (report.events, report.entities, report.deliveries),
+            (2, 0, 2),
+            "the holder, and the one that refers to it"
+        );
+        assert_eq!(report.payloads, u64::from(size > 5_000));
+        assert!(!kept(&world).contains(SECRET) && kept(&world).contains("present"), "{}", kept(&world));
+    }
+}
+
+/// A batch of events, whose context is too large for their entries.
+async fn batch(world: &mut World, ids: &[&str]) -> Vec<Entry> {
+    let event = |id: &&str| format!(r#"{{"code":"{id}"}}"#);
+    let events = ids.iter().map(event).collect::<Vec<_>>().join(",");
+    let body = format!(r#"{{"channel":"{SECRET}{}","events":[{events}]}}"#, "x".repeat(2_000));
+    world.deliver(ProviderName::Sterling, &[], body).await
+}
+
+fn id_of(entry: &Entry) -> &str {
+    let Entry::Event(event) = entry else { panic!("{entry:?}") };
+    assert!(matches!(event.envelope, Some(EnvelopeData::Payload { .. })), "{event:?}");
+    &event.cloud_event.id
+}
+
+#[tokio::test]
+async fn the_context_of_a_batch_stays_while_another_event_of_it_has_it_and_goes_with_the_last_one() {
+    let mut world = World::default();
+    let events = batch(&mut world, &["a", "b"]).await;
+    let [first, second] = &events[..] else { panic!("{events:?}") };
+    let contexts = |world: &World| kept(world).matches("events/sterling/envelopes/").count();
+    let report = erase(&world, What::Id(id_of(first))).await;
+    assert_eq!((report.events, report.payloads), (1, 0));
+    assert_eq!(contexts(&world), 2, "the object, and the entry that names it: {}", kept(&world));
+    let report = erase(&world, What::Id(id_of(second))).await;
+    assert_eq!((report.events, report.payloads), (1, 1));
+    assert_eq!(contexts(&world), 0, "{}", kept(&world));
+    assert!(!kept(&world).contains(SECRET));
+    // The same batch once more.
+    assert_eq!(batch(&mut world, &["a", "b"]).await, []);
+    assert!(!kept(&world).contains(SECRET), "{}", kept(&world));
+}
+
+#[tokio::test]
+async fn a_time_s_erasure_deletes_the_context_of_a_batch_once() {
+    let mut world = World::default();
+    let ids: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    batch(&mut world, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = erase(&world, What::Everything).await;
+    assert_eq!((report.events, report.deliveries, report.payloads), (200, 1, 1));
+    assert!(!kept(&world).contains(SECRET), "{}", kept(&world));
+}
+
+#[tokio::test]
+async fn the_same_context_in_another_delivery_is_erased_with_the_events_of_that_one_only() {
+    let mut world = World::default();
+    let first = batch(&mut world, &["a"]).await;
+    let second = batch(&mut world, &["b"]).await;
+    let [first, second] = [&first[0], &second[0]];
+    erase(&world, What::Id(id_of(first))).await;
+    let Entry::Event(event) = second else { panic!("{second:?}") };
+    let Some(EnvelopeData::Payload { envelope_key, .. }) = &event.envelope else { panic!("{event:?}") };
+    let context = world.payloads.0.lock().unwrap().get(envelope_key.as_str()).cloned();
+    assert!(context.is_some_and(|context| context.starts_with(b"{\"delivery\"") || context.starts_with(b"{\"batch\"")));
+    erase(&world, What::Id(id_of(second))).await;
+    assert!(!kept(&world).contains(SECRET), "{}", kept(&world));
+}
+
+#[tokio::test]
 async fn what_was_never_read_is_left_in_quarantine_unless_it_is_meant() {
     let mut world = World::default();
     let body = format!(r#"{{"name":"{SECRET}"}}"#);

@@ -96,7 +96,11 @@ async fn only_what_consumers_receive_waits_and_a_replaced_entry_is_not_sent_agai
     for (number, outcome) in outcomes.into_iter().enumerate() {
         record(&database, &format!("p{number}"), &number.to_string(), outcome).await;
     }
+    assert_eq!(outbox.depth().await.unwrap().waiting, 3, "before anything was taken in");
     assert_eq!(due(&outbox, 1, 9, &[]).await, ["0", "2", "3"]);
+    let connection = rusqlite::Connection::open(directory.path().join("intake.sqlite")).unwrap();
+    let cursor: i64 = connection.query_row("SELECT position FROM forwarding_cursor", (), |row| row.get(0)).unwrap();
+    assert_eq!(cursor, 5, "what is not sent is not read again");
     outbox.delivered(Position(1)).await.unwrap();
     record(&database, "p0", "0", Outcome::Stored).await;
     assert_eq!(due(&outbox, 1, 9, &[]).await, ["2", "3"]);
