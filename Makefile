@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node tools-bench bench cost measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node tools-bench bench cost scale measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -18,6 +18,7 @@ help:
 	@echo "make next-steps  what is left to do for a stack; STACK=name"
 	@echo "make adopt       make a stack of what a deleted one left behind; STACK=name, then make deploy"
 	@echo "make cost        compute docs/cost.md from the template, the prices and what the code uses"
+	@echo "make scale       compute docs/scale.md, what a number of deliveries a second needs, from these and AWS's quotas"
 	@echo "make local-aws   start an emulator of AWS with what the functions need, and print what to try (PORT=4566)"
 	@echo "make local-aws-build  build the functions for this machine, for sam local"
 	@echo "make local-aws-down   stop the emulator"
@@ -71,7 +72,7 @@ generated: check-tools tools-test tools-rabbitmq tools-sam tools-build samples s
 	MEASURED=write $(TOOLS)/tests/bin/python -m pytest tests/test_recordings.py tests/test_next_steps.py tests/test_cost.py \
 		--record -k "recordings or next_steps or measurements"
 	cd tests && $(TOOLS)/sam/bin/python -m template_check --accept
-	$(MAKE) cost
+	$(MAKE) cost scale
 
 schemas:
 	UPDATE_SCHEMAS=1 cargo test --locked --package intake-pipeline --lib envelope::tests
@@ -93,6 +94,9 @@ adopt: tools-sam
 
 cost: tools-sam
 	@$(PYTHON) deploy/cost.py
+
+scale: tools-sam
+	@$(PYTHON) deploy/scale.py
 
 # What the code uses of AWS, into deploy/measured.toml; `make test` compares the two.
 measure-cost: tools-test tools-rabbitmq tools-sam

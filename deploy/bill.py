@@ -30,6 +30,8 @@ MILLION = 1_000_000
 GB = 1e9
 HTTP_API_REQUEST_BYTES = 512 * 1024
 BUS_EVENT_BYTES = 64 * 1024
+# Maximum number of entries in a call of PutEvents, and of the publisher (shared/pipeline/src/publisher/bus.rs).
+BUS_ENTRIES = 10
 LOG_EVENT_BYTES = 26
 # The metrics of a dashboard that may be free.
 FREE_DASHBOARD_METRICS = 50
@@ -81,6 +83,18 @@ def dollars(bill: Bill | Units) -> float:
 
 def total(bill: Bill) -> Units:
     return sum(bill.values(), Counter())
+
+
+def dollars_by_volume(found: Units) -> float:
+    """The same with the lower prices that AWS asks for large numbers of units in a month."""
+    return sum(price_of_volume(PRICES[name], number) for name, number in found.items())
+
+
+def price_of_volume(price: Mapping[str, Any], number: float) -> float:
+    """A price's tiers are from a number of units in a month on."""
+    tiers = [(0, price["price"]), *((tier["above"], tier["price"]) for tier in price.get("tiers", []))]
+    ends = [*(above for above, _ in tiers[1:]), math.inf]
+    return sum(max(0, min(number, end) - above) * each / price["per"] for (above, each), end in zip(tiers, ends, strict=True))
 
 
 def dollars_beyond_what_is_free(bill: Bill) -> float:
@@ -247,7 +261,8 @@ def webhook_milliseconds(function: Resource, provider: str, delivery: Mapping[st
     return computing + ASSUMED["sqs_milliseconds"] * delivery["sqs_requests"] + ASSUMED["s3_milliseconds"] * delivery["s3_gets"]
 
 
-def processor_milliseconds(function: Resource, delivery: Mapping[str, Any]) -> float:
+def processor_milliseconds(function: Resource, delivery: Mapping[str, Any], records: float = 1) -> float:
+    """What a batch of such deliveries takes. They wait side by side, and compute one after the other."""
     latencies = {
         "GetItem": ASSUMED["dynamodb_item_milliseconds"],
         "PutItem": ASSUMED["dynamodb_item_milliseconds"],
@@ -255,18 +270,28 @@ def processor_milliseconds(function: Resource, delivery: Mapping[str, Any]) -> f
         "S3.GetObject": ASSUMED["s3_milliseconds"],
     }
     each = ASSUMED["cpu_milliseconds"]["processor_call"] / processor_share(function)
-    return sum(count * (latencies[name] + each) for name, count in delivery["processor_calls"].items())
+    return sum(count * (latencies[name] + records * each) for name, count in delivery["processor_calls"].items())
 
 
-def processing(template: ResolvedTemplate, delivery: Mapping[str, Any], number: float) -> Bill:
+def publisher_milliseconds(function: Resource, events: float) -> float:
+    """What the publisher takes for a batch of events, which it puts on the bus ten at a time."""
+    computing = events * ASSUMED["cpu_milliseconds"]["processor_call"] / processor_share(function)
+    return computing + math.ceil(events / BUS_ENTRIES) * ASSUMED["eventbridge_milliseconds"]
+
+
+def processing(
+    template: ResolvedTemplate,
+    delivery: Mapping[str, Any],
+    number: float,
+    records: float = ASSUMED["records_per_invocation"],
+) -> Bill:
     """What follows once a delivery is in the queue."""
     function = template.function("processor")
-    records = ASSUMED["records_per_invocation"]
     invocations = number / records
     writes = delivery["write_units"] + delivery["index_write_units"]
     log_bytes = number * delivery["processor_log_bytes"] + invocations * system_log_bytes(function)
     return {
-        "Lambda: the processor": compute(function, records * processor_milliseconds(function, delivery), invocations),
+        "Lambda: the processor": compute(function, processor_milliseconds(function, delivery, records), invocations),
         # A receive and a delete for each invocation.
         "SQS": units(sqs_request=number * delivery["sqs_requests"] + 2 * invocations),
         "DynamoDB: writes": units(dynamodb_write_unit=number * writes),
@@ -283,11 +308,10 @@ def publishing(template: ResolvedTemplate, number: float, events_per_invocation:
         return {}
     event = MEASURED["published-event"]
     invocations = number / events_per_invocation
-    computing = events_per_invocation * ASSUMED["cpu_milliseconds"]["processor_call"] / processor_share(function)
     log_bytes = invocations * (event["log_bytes"] + system_log_bytes(function))
     return {
         "EventBridge": units(bus_event=number * math.ceil(event["entry_bytes"] / BUS_EVENT_BYTES)),
-        "Lambda: the publisher": compute(function, computing + ASSUMED["eventbridge_milliseconds"], invocations),
+        "Lambda: the publisher": compute(function, publisher_milliseconds(function, events_per_invocation), invocations),
         "logs: the publisher": units(logs_ingestion=log_bytes / GB),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,9 @@ def money(amount: float) -> str:
     return "< 0.01" if amount < 0.005 else f"{amount:,.2f}"
 
 
-def grid(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+def grid(header: list[str], rows: list[list[str]], texts: Collection[str] = ()) -> str:
+    """The first column and those of `texts` are words, the others are numbers."""
+    lines = [header, ["---", *("---" if name in texts else "---:" for name in header[1:])], *rows]
     return "\n".join("|" + "|".join(f" {each} " if each else " " for each in cells) + "|" for cells in lines)
 
 

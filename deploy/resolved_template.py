@@ -57,6 +57,8 @@ class ResolvedTemplate:
             for name, resource in source["Resources"].items()
             if resource["Type"] == "AWS::Serverless::Function"
         }
+        # What the template says of each parameter.
+        self.source_parameters: dict[str, dict[str, Any]] = source["Parameters"]
         self.parameters = {name: each.get("Default", "") for name, each in source["Parameters"].items()} | parameters
         translated = _translate(source, self.parameters)
         self._mappings = translated.get("Mappings", {})

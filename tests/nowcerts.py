@@ -13,6 +13,8 @@ from stack.stack import Line, Stack
 from stack.wait import wait_until
 
 SEND_BATCH = "AmazonSQS.SendMessageBatch"
+# A quarter of the default window. With a quarter of the messages, as much as ever is left to do when a run breaks off.
+SMALL_WINDOW = {"PREFETCH": "25", "BATCHES_IN_FLIGHT": "4"}
 LEASE = {"pk": {"S": "lease#nowcerts"}, "sk": {"S": "lease"}}
 
 

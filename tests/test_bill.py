@@ -211,7 +211,7 @@ def test_a_message_is_billed_for_each_64_kilobytes() -> None:
 
 def test_every_price_says_where_it_is_from() -> None:
     for name, price in PRICES.items():
-        assert price.keys() - {"free", "read_in"} == {"price", "per", "unit", "date", "source"}, name
+        assert price.keys() - {"free", "read_in", "tiers"} == {"price", "per", "unit", "date", "source"}, name
         assert price["source"].startswith("https://aws.amazon.com/"), name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from nowcerts import SEND_BATCH, NowCerts
+from nowcerts import SEND_BATCH, SMALL_WINDOW, NowCerts
 from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
 
@@ -12,12 +12,13 @@ from stack.stack import Stack
 def test_a_broker_that_goes_away_in_the_middle_costs_no_message(
     nowcerts: NowCerts, stack: Stack, rabbitmq: RabbitMq, fault: str
 ) -> None:
-    count = 1_000
+    count = 250
     ids = nowcerts.publish(count)
     begun = nowcerts.accepted()
     try:
-        with stack.proxy.fault(SEND_BATCH, "slow"), nowcerts.running() as run:
-            nowcerts.wait_for_accepted(begun + 100)
+        window = stack.settings("nowcerts", **SMALL_WINDOW)
+        with window, stack.proxy.fault(SEND_BATCH, "slow"), nowcerts.running() as run:
+            nowcerts.wait_for_accepted(begun + 25)
             if fault == "kill":
                 rabbitmq.kill()
             else:

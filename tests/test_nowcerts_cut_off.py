@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from nowcerts import SEND_BATCH, NowCerts
+from nowcerts import SEND_BATCH, SMALL_WINDOW, NowCerts
 from publisher import channel, publish
 from stack.rabbitmq import RabbitMq
 from stack.stack import Stack
@@ -19,8 +19,8 @@ from stack.wait import wait_until
 
 @pytest.fixture
 def short_lease(stack: Stack) -> Iterator[None]:
-    """The lease of a run that was killed ends soon."""
-    with stack.settings("nowcerts", LEASE_SECONDS="5"):
+    """The lease of a run that was killed ends soon, and a run has few messages in flight."""
+    with stack.settings("nowcerts", LEASE_SECONDS="5", **SMALL_WINDOW):
         yield
 
 
@@ -47,7 +47,7 @@ def invoke_in_vain(stack: Stack) -> None:
 def test_a_function_that_is_killed_loses_nothing_and_stores_once_what_has_an_id(
     nowcerts: NowCerts, stack: Stack, short_lease: None
 ) -> None:
-    count = 1_500
+    count = 375
     ids = nowcerts.publish(count)
     before = Counter(stack.records_outcomes())
     kill_again_and_again(nowcerts, times=4)
@@ -66,10 +66,11 @@ def test_a_function_that_is_killed_loses_nothing_and_stores_once_what_has_an_id(
 def test_a_function_that_is_killed_loses_nothing_and_marks_what_has_no_id(
     nowcerts: NowCerts, stack: Stack, short_lease: None
 ) -> None:
-    count = 1_500
+    count = 375
     bodies = [{"anonymous": number, "run": nowcerts.queue} for number in range(count)]
     publish(nowcerts.rabbitmq, nowcerts.queue, bodies)
     kill_again_and_again(nowcerts, times=4)
+    assert nowcerts.depth()[0] > 0, "killed in the middle of the work"
     nowcerts.drain_all()
 
     events = nowcerts.events()
@@ -81,14 +82,15 @@ def test_a_function_that_is_killed_loses_nothing_and_marks_what_has_no_id(
 
 
 def test_a_deleted_queue_ends_the_run_after_sent_messages_are_safe(nowcerts: NowCerts, stack: Stack) -> None:
-    nowcerts.publish(1_000)
+    nowcerts.publish(250)
     begun = nowcerts.accepted()
-    with stack.proxy.fault(SEND_BATCH, "slow"), nowcerts.running() as run:
-        nowcerts.wait_for_accepted(begun + 50)
+    window = stack.settings("nowcerts", **SMALL_WINDOW)
+    with window, stack.proxy.fault(SEND_BATCH, "slow"), nowcerts.running() as run:
+        nowcerts.wait_for_accepted(begun + 15)
         with channel(nowcerts.rabbitmq) as owner:
             owner.queue_delete(nowcerts.queue)
     assert (run[0]["outcome"], run[0]["reason"]) == ("broken-off", "consumer-cancelled")
-    assert run[0]["accepted"] == run[0]["received"] > 50
+    assert run[0]["accepted"] == run[0]["received"] > 15
     assert len(nowcerts.events()) == run[0]["accepted"]
 
 

@@ -261,6 +261,14 @@ PLANTED: list[tuple[Callable[[Template], None], str, str]] = [
 ]
 
 
+# The set of parameters that shows a mistake, where that isn't the one with every option on.
+SHOWN_BY = {
+    output_of_what_may_be_missing: "Accredit disabled",
+    look_back_over_eight_days: "AccreditSilence 7d",
+    missing_value_of_a_mapping: "NowCertsDrainInterval 6h",
+}
+
+
 @pytest.mark.parametrize(("plant", "where", "reason"), PLANTED, ids=[plant.__name__ for plant, _, _ in PLANTED])
 def test_a_planted_mistake_is_found(
     original: Template, plant: Callable[[Template], None], where: str, reason: str
@@ -268,7 +276,7 @@ def test_a_planted_mistake_is_found(
     planted = copy.deepcopy(original)
     plant(planted)
 
-    found = [finding.problem for finding in check(planted, only=EVERYTHING).findings]
+    found = [finding.problem for finding in check(planted, only=SHOWN_BY.get(plant, EVERYTHING)).findings]
     assert [each for each in found if each.where == where and re.search(reason, each.reason)], found
 
 

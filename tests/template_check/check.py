@@ -59,7 +59,7 @@ class Report:
 
 
 def check(template: Template, only: str = "") -> Report:
-    """Checks a SAM template, as its YAML is read; with a name, under that set of parameters only and what varies it."""
+    """Checks a SAM template, as its YAML is read; with a name, under that set of parameters only."""
     binaries = sam.binaries(template)
     found: dict[Problem, dict[str, None]] = {}
 
@@ -89,20 +89,24 @@ def check(template: Template, only: str = "") -> Report:
 
 def _resolve_all(template: Template, only: str, report: Callable[..., None]) -> dict[str, Resolved]:
     sets = {}
+    varied = sweep(template)
     for label, parameters in base_sets(template).items():
-        if only not in {"", label}:
+        variants = varied if label == EVERYTHING else {}
+        if only and only != label and only not in variants:
             continue
         translated = sam.translate(template, parameters)
-        sets[label] = resolve(translated, label, parameters)
-        report((Problem("Rules", f"refuse {label}: {reason}") for reason in sets[label].refused), label)
         for rule in OF_THE_TEMPLATE:
             report(rule(translated), label)
-        if label == EVERYTHING:
-            for name, changed in sweep(template).items():
-                one = resolve(translated, name, changed)
-                # A value that does not go with the others is refused, and nothing is deployed.
-                if not one.refused:
-                    sets[name] = one
+        if only in {"", label}:
+            sets[label] = resolve(translated, label, parameters)
+            report((Problem("Rules", f"refuse {label}: {reason}") for reason in sets[label].refused), label)
+        for name, changed in variants.items():
+            if only not in {"", name}:
+                continue
+            one = resolve(translated, name, changed)
+            # A value that does not go with the others is refused, and nothing is deployed.
+            if not one.refused:
+                sets[name] = one
     nothing = without_any_provider(template)
     if not resolve(sam.translate(template, nothing), "", nothing).refused:
         report(iter([Problem("Rules", "allow a stack without any provider")]))
