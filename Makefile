@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node cost scale measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node tools-bench bench cost scale measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -22,6 +22,8 @@ help:
 	@echo "make local-aws   start an emulator of AWS with what the functions need, and print what to try (PORT=4566)"
 	@echo "make local-aws-build  build the functions for this machine, for sam local"
 	@echo "make local-aws-down   stop the emulator"
+	@echo "make bench       measure functions, drain and local server beside others that do the same, as one table (docs/bench.md)"
+	@echo "                 QUICK=1 a first look, BENCH_ARGS for bench/__main__.py"
 	@echo "make clean       remove what was built and installed"
 
 # The command line as it is installed links the AWS SDK, and as `cargo run` starts it, it doesn't. The tests of a build without it
@@ -101,6 +103,15 @@ measure-cost: tools-test tools-rabbitmq tools-sam
 	cargo build --workspace --locked
 	MEASURED=write $(TOOLS)/tests/bin/python -m pytest tests/test_cost.py -k measurements
 
+# Every figure of speed, in turn with others that do the same: some minutes on a quiet machine, once the programs are built.
+BENCH_FUNCTIONS := --package intake-functions --bin machnet --bin processor --bin nowcerts --package intake-bare --bin bare-webhook --bin bare-processor
+BENCH_SERVER := --package intake-cli-local --package server-load
+
+bench: check-tools tools-test tools-rabbitmq tools-bench
+	cargo build --release --locked $(BENCH_FUNCTIONS)
+	$(if $(wildcard bench/server/Cargo.toml),cargo build --release --locked $(BENCH_SERVER))
+	@$(TOOLS)/tests/bin/python bench --python $(TOOLS)/bench/bin/python $(if $(QUICK),--quick) $(BENCH_ARGS)
+
 local-aws: check-tools tools-test tools-sam tools-build
 	@$(PYTHON) deploy/local_aws up $(if $(PORT),--port $(PORT))
 
@@ -111,7 +122,7 @@ local-aws-down: tools-sam
 	@$(PYTHON) deploy/local_aws down
 
 clean:
-	rm -rf target .aws-sam .tools examples/typescript/node_modules
+	rm -rf target .aws-sam .tools examples/typescript/node_modules bench/peers/node_modules
 
 check-tools:
 	@command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; exit 1; }
@@ -123,6 +134,12 @@ tools-test:
 # Node.js itself comes with the tests' Python environment.
 tools-node: tools-test
 	@tests/install-node-packages examples/typescript
+
+# The programs that the functions are compared with.
+tools-bench:
+	@tests/install-tools bench bench/requirements.txt
+	@tests/install-node-packages bench/peers bench
+	@bench/bundle-peers
 
 tools-rabbitmq:
 	@tests/install-rabbitmq

@@ -18,8 +18,15 @@ from stack.wait import wait_until
 class LocalServer:
     """A development server."""
 
-    def __init__(self, folder: Path, documents: dict[str, Any], arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        documents: dict[str, Any],
+        arguments: Sequence[str] = (),
+        binary: Path = BINARIES / "webhook-intake",
+    ) -> None:
         """Starts it; each document is the content of one file of keys, and the arguments are those of `serve`."""
+        self._binary = binary
         self._folder = folder
         self.directory = folder / "data"
         keys = self.directory / "keys"
@@ -35,7 +42,7 @@ class LocalServer:
         with self._output.open("wb") as output, (self._folder / "serve.log").open("ab") as log:
             self._process = ProcessGroup(
                 [
-                    BINARIES / "webhook-intake",
+                    self._binary,
                     "serve",
                     "--listen",
                     "127.0.0.1:0",
@@ -81,7 +88,7 @@ class LocalServer:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """A command on the data directory."""
         return subprocess.run(
-            [BINARIES / "webhook-intake", *arguments, *self._data_directory()],
+            [self._binary, *arguments, *self._data_directory()],
             env={"PATH": os.environ["PATH"]},
             capture_output=True,
             stdin=subprocess.DEVNULL,

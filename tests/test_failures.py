@@ -108,7 +108,7 @@ def test_a_missing_permission_is_reported_and_nothing_is_lost(stack: Stack, mach
     faults = ("faults", (("provider", "machnet"),))
     counted = stack.counters("machnet").get(faults, 0)
 
-    with stack.without_permission("MachnetRole", "sqs:SendMessage"):
+    with stack.without_permission("MachnetRole", ["sqs:SendMessage", "sqs:GetQueueAttributes"]):
         refused = machnet.send(body)
 
     assert refused.answer.status == 409

@@ -45,6 +45,7 @@ def test_the_deployed_template_differs_only_in_code_build_versions_and_metric_ma
     derived = template.derive({name: tmp_path / name for name in functions})
 
     allowed = {("Globals", "Function", name) for name in ["CodeUri", "AutoPublishAlias"]}
+    allowed.add(("Globals", "Function", "Environment", "Variables", "SSL_CERT_FILE"))
     for name, function in original["Resources"].items():
         if name in functions:
             allowed |= {("Resources", name, "Metadata"), ("Resources", name, "Properties", "CodeUri")}
@@ -259,6 +260,14 @@ def test_a_schedule_invokes_the_resync(stack: Stack, translated: template.Templa
     assert granted(translated, "NurtureCloudResyncFunctionScheduleRole") == {
         "lambda:InvokeFunction": {"Ref": "NurtureCloudResyncFunctionAliaslive"}
     }
+
+
+def test_every_function_reads_one_bundle_of_root_certificates(translated: template.Template) -> None:
+    for name, function in resources(translated, "AWS::Lambda::Function").items():
+        variables = function["Environment"]["Variables"]
+        assert (variables["SSL_CERT_FILE"], "SSL_CERT_DIR" in variables) == ("/etc/pki/tls/certs/ca-bundle.crt", False), name
+        # Where Amazon Linux has it.
+        assert function["Runtime"] == "provided.al2023", name
 
 
 def test_only_the_token_endpoint_reads_the_private_keys(translated: template.Template) -> None:

@@ -46,7 +46,9 @@ def template() -> Template:
 
 def functions(template: Template) -> dict[str, Function]:
     """The functions by logical id."""
-    shared = _variables(template.get("Globals", {}).get("Function", {}))
+    shared = dict(_variables(template.get("Globals", {}).get("Function", {})))
+    # A file of Lambda's image, which this machine may not have.
+    shared.pop("SSL_CERT_FILE", None)
     return {
         name: Function(
             binary=resource["Metadata"]["BuildProperties"]["Binary"],

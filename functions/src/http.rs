@@ -11,6 +11,7 @@ use intake_pipeline::answering::AnswerBy;
 use intake_pipeline::clock::SystemClock;
 use intake_pipeline::config::{ConfigProblems, IntakeConfig, KeepRefused, TokenEndpointConfig};
 use intake_pipeline::intake::Intake;
+use intake_pipeline::preparation::MAX_PREPARATION;
 use intake_pipeline::refused::keeper::RefusedKeeper;
 use intake_pipeline::telemetry::Telemetry;
 use intake_pipeline::token_endpoint::TokenEndpoint;
@@ -53,6 +54,7 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
         }
         Err(_) => (Intake::unconfigured(SystemClock), None),
     };
+    intake.prepare(MAX_PREPARATION).await;
     let intake = intake.started_in(started.elapsed());
 
     let unreadable = intake.clone();
@@ -75,6 +77,7 @@ pub async fn run_token_endpoint() -> Result<(), Error> {
         }
         Err(_) => (TokenEndpoint::unconfigured(SystemClock), None),
     };
+    endpoint.prepare(MAX_PREPARATION).await;
     let unreadable = endpoint.clone();
     serve(endpoint, keeper, move || unreadable.answer_unreadable(), problems, telemetry).await
 }

@@ -1,7 +1,7 @@
 """Derives what is deployed for a test from template.yaml.
 
 Of what a user deploys, this differs: each function's code is a folder that starts the binary of an ordinary cargo build,
-the architecture is the host's, the build instructions (`Metadata`) are gone, and so are the alarms on metric math, which
+the architecture is the host's, the variable with a file of Lambda's image is gone, the build instructions (`Metadata`) are gone, and so are the alarms on metric math, which
 the emulator does not know. No version is published, so that a test can change a function's settings. `test_template.py`
 holds this to be all.
 """
@@ -26,6 +26,8 @@ PARAMETERS = {"Architecture": ARCHITECTURE}
 
 # What a test stack has not, of all functions and of each.
 GLOBALS_LEFT_OUT = ["CodeUri", "AutoPublishAlias"]
+# A file of Lambda's image.
+VARIABLE_LEFT_OUT = "SSL_CERT_FILE"
 LEFT_OUT = ["AutoPublishCodeSha256", "DeploymentPreference"]
 
 Template = dict[str, Any]
@@ -51,6 +53,7 @@ def derive(code_folders: dict[str, Path]) -> Template:
     template = original()
     for name in GLOBALS_LEFT_OUT:
         del template["Globals"]["Function"][name]
+    del template["Globals"]["Function"]["Environment"]["Variables"][VARIABLE_LEFT_OUT]
     for name in binaries(template):
         function = template["Resources"][name]
         del function["Metadata"]

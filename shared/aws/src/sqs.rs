@@ -48,6 +48,10 @@ impl Queue for SqsQueue {
             .map(|_| ())
             .map_err(|error| port_error(SEND_MESSAGE, &error))
     }
+
+    async fn connect(&self) -> Result<(), PortError> {
+        self.check().await
+    }
 }
 
 impl BatchQueue for SqsQueue {
@@ -279,6 +283,14 @@ mod tests {
         let rejection = json!({"__type": "com.amazonaws.sqs#BatchRequestTooLong", "message": "Too long."});
         let error = send_batch_to(&TestService::replying(&[Reply::json(400, &rejection)]), 2).await.unwrap_err();
         assert!(error.to_string().contains("BatchRequestTooLong: Too long."), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_connected_to_has_been_asked_for_an_attribute() {
+        let service = TestService::replying(&[Reply::json(200, &json!({"Attributes": {"QueueArn": "arn"}}))]);
+        Queue::connect(&service.clients().queue("http://queue.test/1/deliveries".to_owned())).await.unwrap();
+        let [request] = &service.received()[..] else { panic!("one request was expected") };
+        assert_eq!(request.json()["AttributeNames"], json!(["QueueArn"]));
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ use crate::evidence::Evidence;
 use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
 use crate::port_error::PortError;
+use crate::preparation::prepare;
 use crate::problem::{self, Refusal};
 use crate::queue::Queue;
 use crate::queue_message::QueueMessage;
@@ -110,6 +111,17 @@ impl<W: Webhook, P: Platform> Intake<W, P> {
     pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {
         let progress = self.0.begin(Evidence::default());
         self.0.conclude(&Answer::RetryLater(Fault::RequestUnreadable), &progress, Duration::ZERO)
+    }
+
+    /// Reads the keys and connects to the queue, side by side and for at most this long, so that the first request finds both. What
+    /// fails is logged, and the first request does it.
+    pub async fn prepare(&self, at_most: Duration) {
+        if let Some(parts) = &self.0.parts {
+            tokio::join!(
+                prepare("keys", at_most, parts.keys.prefetch()),
+                prepare("queue", at_most, parts.queue.connect()),
+            );
+        }
     }
 
     /// Charges the first request with the time that the process has taken to start.

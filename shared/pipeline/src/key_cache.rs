@@ -109,6 +109,21 @@ impl<K, S: Secrets> KeyCache<K, S> {
         }
     }
 
+    /// Reads the keys before a request needs them. An attempt that fails or is abandoned leaves the cache as it was, so that the first
+    /// request makes its own at once.
+    ///
+    /// # Errors
+    /// When the secret can't be read now.
+    pub async fn prefetch(&self) -> Result<(), PortError> {
+        let mut state = self.state.lock().await;
+        if state.keys.is_none() {
+            let attempted_at = Instant::now();
+            let keys = self.read().await?;
+            *state = State { keys: Some(keys), read_at: Some(attempted_at), attempted_at: Some(attempted_at) };
+        }
+        Ok(())
+    }
+
     /// Newer keys than those that matched nothing, if there are any and it is time to look.
     pub async fn newer_than(&self, seen: &Arc<Keys<K>>) -> Newer<K> {
         let mut state = self.state.lock().await;
@@ -136,9 +151,16 @@ impl<K, S: Secrets> KeyCache<K, S> {
     async fn fetch(&self, state: &mut State<K>) -> Result<Arc<Keys<K>>, PortError> {
         // Noted before the call, so that an abandoned attempt counts as one.
         state.attempted_at = Some(Instant::now());
-        let secret = self.secrets.fetch().await.inspect_err(|error| {
+        let keys = self.read().await.inspect_err(|error| {
             tracing::error!(holder = self.holder, %error, "the secret cannot be read");
         })?;
+        state.read_at = state.attempted_at;
+        state.keys = Some(Arc::clone(&keys));
+        Ok(keys)
+    }
+
+    async fn read(&self) -> Result<Arc<Keys<K>>, PortError> {
+        let secret = self.secrets.fetch().await?;
         let keys = match (self.read)(secret.reveal()) {
             Ok(read) => {
                 for problem in read.problems {
@@ -151,10 +173,7 @@ impl<K, S: Secrets> KeyCache<K, S> {
                 None
             }
         };
-        let keys = Arc::new(Keys(keys));
-        state.read_at = state.attempted_at;
-        state.keys = Some(Arc::clone(&keys));
-        Ok(keys)
+        Ok(Arc::new(Keys(keys)))
     }
 }
 

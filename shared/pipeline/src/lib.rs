@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod payloads;
 pub mod platform;
 pub mod port_error;
+pub mod preparation;
 pub mod problem;
 pub mod processor;
 pub mod publisher;

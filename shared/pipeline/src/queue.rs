@@ -9,6 +9,11 @@ use crate::queue_message::QueueMessage;
 pub trait Queue: Send + Sync + 'static {
     /// Sends a document of at most [`crate::queue_message::MAX_MESSAGE_BYTES`]. Once this returns `Ok`, the document is durable.
     fn send(&self, document: &QueueMessage) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Connects to the queue, so that the first `send` need not. A queue without connections has nothing to do.
+    fn connect(&self) -> impl Future<Output = Result<(), PortError>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// The queue, for senders of many messages at a time.

@@ -74,11 +74,12 @@ impl Behaviour {
 pub(crate) struct MemoryQueue {
     pub(crate) documents: Arc<Mutex<Vec<String>>>,
     pub(crate) behaviour: Arc<Mutex<Behaviour>>,
+    pub(crate) connects: Arc<AtomicUsize>,
 }
 
 impl Default for MemoryQueue {
     fn default() -> Self {
-        Self { documents: Arc::default(), behaviour: Arc::new(Mutex::new(Behaviour::Work)) }
+        Self { documents: Arc::default(), behaviour: Arc::new(Mutex::new(Behaviour::Work)), connects: Arc::default() }
     }
 }
 
@@ -98,6 +99,12 @@ impl Queue for MemoryQueue {
         behaviour.before("queue send").await?;
         self.documents.lock().unwrap().push(document.text().to_owned());
         behaviour.after("queue send")
+    }
+
+    async fn connect(&self) -> Result<(), PortError> {
+        self.connects.fetch_add(1, Ordering::Relaxed);
+        let behaviour = *self.behaviour.lock().unwrap();
+        behaviour.before("queue connect").await
     }
 }
 
@@ -164,9 +171,14 @@ impl Payloads for MemoryPayloads {
 pub(crate) struct MemorySecrets {
     pub(crate) text: Arc<Mutex<Option<String>>>,
     pub(crate) fetches: Arc<Mutex<usize>>,
+    pub(crate) behaviour: Arc<Mutex<Option<Behaviour>>>,
 }
 
 impl MemorySecrets {
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = Some(behaviour);
+    }
+
     pub(crate) fn with(text: &str) -> Self {
         let secrets = Self::default();
         secrets.set(Some(text));
@@ -185,6 +197,8 @@ impl MemorySecrets {
 impl Secrets for MemorySecrets {
     async fn fetch(&self) -> Result<SecretText, PortError> {
         *self.fetches.lock().unwrap() += 1;
+        let behaviour = self.behaviour.lock().unwrap().unwrap_or(Behaviour::Work);
+        behaviour.before("secrets fetch").await?;
         let text = self.text.lock().unwrap().clone();
         text.map(SecretText::new).ok_or(PortError::of("secrets fetch", "out of order"))
     }

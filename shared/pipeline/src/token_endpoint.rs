@@ -31,6 +31,7 @@ use crate::evidence::Evidence;
 use crate::intake::IntakeSettings;
 use crate::key_cache::{KeyCache, Newer};
 use crate::platform::Platform;
+use crate::preparation::prepare;
 use crate::problem::{self, Refusal};
 
 /// How long the authority's document stays in use after it was last read. Once a client or a signing key was removed from it,
@@ -65,6 +66,14 @@ impl<P: Platform> TokenEndpoint<P> {
     /// An endpoint without usable settings. It issues no token, and says that the fault is ours.
     pub fn unconfigured(clock: P::Clock) -> Self {
         Self(Arc::new(Inner { authority: None, clock, guard: Guard::new(IntakeSettings::default().deadline) }))
+    }
+
+    /// Reads the authority's document, for at most this long, so that the first request finds it. A failure is logged, and the first
+    /// request does it.
+    pub async fn prepare(&self, at_most: Duration) {
+        if let Some(authority) = &self.0.authority {
+            prepare("authority", at_most, authority.prefetch()).await;
+        }
     }
 
     /// The answer to a request that can't be parsed.

@@ -18,6 +18,8 @@ use crate::testing::{
     secret_document, signature,
 };
 
+mod preparation;
+
 const BODY: &[u8] = br#"{"id":"1","event_name":"transaction_processed","resource_id":"r"}"#;
 
 type TestIntake = Intake<Machnet, Memory>;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::preparation::MAX_PREPARATION;
 use crate::testing::{Counted, Lines, Memory, MemorySecrets, TestClock};
 
 const GRANT: &str = "grant_type=client_credentials";
@@ -51,6 +52,21 @@ impl World {
         assert_eq!(response.headers()["content-type"], "application/json");
         assert_eq!(response.headers().get("www-authenticate").is_some(), status == 401);
         (status, serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_document_is_read_in_advance_and_a_store_that_hangs_is_asked_again_by_the_first_request() {
+    let world = world();
+    world.secrets.behave(crate::testing::Behaviour::Hang);
+    let started = tokio::time::Instant::now();
+    world.endpoint.prepare(MAX_PREPARATION).await;
+    assert_eq!(started.elapsed(), MAX_PREPARATION);
+    world.secrets.behave(crate::testing::Behaviour::Work);
+    for fetches in [2, 2] {
+        world.endpoint.prepare(MAX_PREPARATION).await;
+        assert_eq!(world.ask(world.genuine()).await.0, 200);
+        assert_eq!(world.secrets.fetches(), fetches);
     }
 }
 
