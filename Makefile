@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node tools-bench bench cost scale measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-tools test-build test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node tools-bench bench cost scale measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -31,14 +31,25 @@ help:
 # with, because a `cargo build` would unify the features of the dependencies in another way and compile most of them again.
 WORKSPACE := --workspace --locked
 
-test: check-tools tools-test tools-rabbitmq tools-sam tools-build tools-node
+test: check-tools
 	@! cargo tree --package intake-cli-local --edges normal,build --prefix none --locked | grep '^aws-sdk' || \
 		{ echo "intake-cli-local, which the demo runs, must link no AWS SDK" >&2; exit 1; }
-	cargo test --workspace --locked --no-default-features --test command_line -- deployed_stack
-	cargo test $(WORKSPACE) --lib --test '*' --no-run
+	$(MAKE) --jobs=2 test-tools test-build
 	$(MAKE) --jobs=2 --output-sync=target test-rules test-programs
 	cargo test $(WORKSPACE) --doc
 	$(TOOLS)/tests/bin/python -m pytest tests
+
+# The tools are downloaded and unpacked while cargo compiles. One after the other: two of them may install a package of the system.
+test-tools:
+	@tests/install-tools tests tests/requirements.txt
+	@tests/install-rabbitmq
+	@tests/install-tools sam tests/requirements-sam.txt
+	@tests/install-tools build tests/requirements-build.txt
+	@tests/install-node-packages examples/typescript
+
+test-build:
+	cargo test --workspace --locked --no-default-features --test command_line -- deployed_stack
+	cargo test $(WORKSPACE) --lib --test '*' --no-run
 
 # Half of the crates' tests compute and the other half wait, so the halves run side by side.
 test-rules:
