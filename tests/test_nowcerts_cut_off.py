@@ -98,7 +98,7 @@ def test_a_memory_alarm_of_the_broker_does_not_stop_a_consumer(nowcerts: NowCert
     nowcerts.publish(200)
     rabbitmq.control("set_vm_memory_high_watermark", "absolute", "1MB")
     try:
-        wait_until(lambda: "Memory alarm" in rabbitmq.control("status"), interval=1, what="the alarm")
+        wait_until(rabbitmq.has_memory_alarm, what="the alarm")
         run = nowcerts.drain()
     finally:
         rabbitmq.control("set_vm_memory_high_watermark", "0.6")
