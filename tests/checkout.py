@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from stack import template
 from stack.emulator import CREDENTIALS, REGION, Emulator
-from stack.stack import SAM
+from stack.stack import QUICK_START, SAM
 from stack.wait import wait_until
 
 
@@ -91,6 +91,7 @@ class Checkout:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
+            "PYTHONPATH": QUICK_START,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self.account.endpoint,
             "AWS_EC2_METADATA_DISABLED": "true",

@@ -29,6 +29,8 @@ from .wait import wait_until
 
 BINARIES = Path(os.environ.get("CARGO_TARGET_DIR", template.ROOT / "target")) / "debug"
 SAM = Path(os.environ.get("SAM_CLI", template.ROOT / ".tools" / "sam" / "bin" / "sam"))
+# On `PYTHONPATH`, it makes the start of SAM quicker.
+QUICK_START = str(Path(__file__).with_name("quick_start"))
 STACK_NAME = "webhook-intake-test"
 
 Item = dict[str, Any]
@@ -150,6 +152,7 @@ class Stack:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
+            "PYTHONPATH": QUICK_START,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self._emulator.endpoint,
             "AWS_EC2_METADATA_DISABLED": "true",
