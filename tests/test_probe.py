@@ -13,6 +13,7 @@ from signers import MachnetSigner
 from stack import template
 from stack.emulator import CREDENTIALS, REGION
 from stack.stack import SAM, STACK_NAME, Stack
+from stack.wait import wait_until
 
 PYTHON = SAM.with_name("python")
 SAMPLE_EVENT = json.loads(json.loads((template.ROOT / "events" / "machnet.json").read_text())["body"])["id"]
@@ -53,7 +54,10 @@ def test_the_probe_sees_a_signed_sample_accepted_and_recorded(stack: Stack, new_
 
     [item] = stack.events(id=SAMPLE_EVENT)
     # On a slow machine an earlier try may have been queued, although its answer said otherwise; see below.
-    assert item["delivery_id"] in {line["delivery_id"] for line in stack.deliveries("machnet")}
+    wait_until(
+        lambda: item["delivery_id"] in {line["delivery_id"] for line in stack.deliveries("machnet")},
+        what="the line of the delivery, which may be written after its event is recorded",
+    )
     assert set(outcomes(stack.wait_for_record(accepted_id)[-1])) <= {"stored", "duplicate"}
 
 
@@ -62,7 +66,10 @@ def test_the_probe_goes_on_when_a_first_try_is_queued_and_its_answer_is_due_befo
     with stack.settings("machnet", DEADLINE_MILLISECONDS="800"), late:
         accepted_id = accepted_by_the_probe(stack)
 
-    assert "deadline-exceeded" in [line["reason"] for line in stack.deliveries("machnet") if "reason" in line]
+    wait_until(
+        lambda: "deadline-exceeded" in [line.get("reason") for line in stack.deliveries("machnet")],
+        what="the line of the first try",
+    )
     assert outcomes(stack.wait_for_record(accepted_id)[-1]) == ["duplicate"]
 
 
