@@ -127,7 +127,7 @@ def test_counts_agree_and_entities_stay_in_order_when_the_server_is_killed_again
     try:
         for number in range(60):
             event_id = f"evt-{number // 2}"
-            send(forwarded.machnet, machnet_event(event_id, f"res-{number // 4}", payload={"n": number % 3}))
+            send(forwarded.machnet, machnet_event(event_id, f"res-{number // 4}", payload={"n": number % 2}))
             send(forwarded.nurturecloud, notification("Updated", agent(f"agent-{number % 3}", firstName=str(number))))
     finally:
         done.set()

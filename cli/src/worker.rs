@@ -1,6 +1,7 @@
 //! Feeds the processor from the queue.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use intake_pipeline::clock::{Clock as _, SystemClock};
@@ -8,12 +9,19 @@ use intake_pipeline::port_error::PortError;
 use intake_pipeline::processor::{Processor, ProcessorSettings};
 use intake_providers::registry::Settings;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use intake_sqlite::{Database, Sqlite, SqliteDeliveryRecords, SqliteLedger, SqlitePayloads, SqliteQueue};
 
-/// How many messages are taken at once; SQS hands out as many.
-const BATCH: u32 = 10;
+/// Maximum number of messages in a batch. They are recorded side by side, so that many of their writes share one sync.
+const BATCH: u32 = 128;
+
+/// Number of batches at a time. While one of them waits for the disk or for its last message, the others go on.
+const LANES: usize = 4;
+
+/// Maximum number of events of a batch that are recorded at once.
+const EVENT_CONCURRENCY: usize = 128;
 
 /// The time for one batch.
 const BATCH_TIME: Duration = Duration::from_secs(20);
@@ -44,17 +52,31 @@ impl Worker {
             SqliteDeliveryRecords::new(database),
             Settings::default(),
             SystemClock,
-            ProcessorSettings::default(),
+            ProcessorSettings { event_concurrency: EVENT_CONCURRENCY, ..ProcessorSettings::default() },
         );
         Self { queue, processor }
     }
 
-    /// Works until asked to stop, and finishes the batch in hand. There must be no other worker on the same file: messages that
+    /// Works until asked to stop, and finishes the batches in hand. There must be no other worker on the same file: messages that
     /// are hidden at the start are taken for left behind by one that is gone.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, stop: watch::Receiver<bool>) {
         if let Err(error) = self.queue.release_all().await {
             tracing::error!(%error, "messages in work at the last stop come again when their time is up");
         }
+        let worker = Arc::new(self);
+        let mut lanes = JoinSet::new();
+        for _ in 0..LANES {
+            lanes.spawn(Arc::clone(&worker).run_lane(stop.clone()));
+        }
+        while let Some(ended) = lanes.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a part of the worker failed; its messages come again when their time is up");
+            }
+        }
+    }
+
+    /// Works on one batch after the other until asked to stop.
+    async fn run_lane(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             let wait = match self.work_once().await {
                 Ok(0) => POLL,

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use intake_providers::timestamp::Timestamp;
 use intake_simulator::machnet::{Key, body};
 use intake_simulator::made_up::random_hex;
 use intake_sqlite::DataDirectory;
+use tokio::task::JoinSet;
 
 use crate::program::{Server, output, run};
 
 /// Sends one delivery after the other until the server is gone, and returns the event ids of those that were acknowledged.
-async fn send_until_killed(url: String, key: &Key, count: &AtomicUsize) -> Vec<String> {
+async fn send_until_killed(url: String, key: Arc<Key>, count: Arc<AtomicUsize>) -> Vec<String> {
     let url = webhook_url(&url, ProviderName::Machnet.source_path()).unwrap();
     let sender = Sender::new(&url).unwrap();
     let mut acknowledged = Vec::new();
@@ -33,29 +35,38 @@ async fn send_until_killed(url: String, key: &Key, count: &AtomicUsize) -> Vec<S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_acknowledged_before_a_kill_is_recorded_exactly_once_after_it() {
+    kill_and_account(2, &[20, 40, 60]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_when_the_server_is_killed_at_full_load() {
+    kill_and_account(96, &[300, 600, 900]).await;
+}
+
+/// Kills a server each time that so many deliveries of so many senders were acknowledged, and then accounts for all of them.
+async fn kill_and_account(senders: usize, kill_at: &[usize]) {
     let parent = tempfile::tempdir().unwrap();
     let data = DataDirectory::create(parent.path()).unwrap();
     ensure_test_keys(&data).await.unwrap();
-    let key = Key::read(&std::fs::read_to_string(data.keys(ProviderName::Machnet)).unwrap()).unwrap();
+    let key = Arc::new(Key::read(&std::fs::read_to_string(data.keys(ProviderName::Machnet)).unwrap()).unwrap());
 
     let mut acknowledged = BTreeSet::new();
-    for round in 1..=3 {
+    for kill_at in kill_at {
         let server = Server::start(data.path());
         let url = server.url.clone();
-        let count = AtomicUsize::new(0);
+        let count = Arc::new(AtomicUsize::new(0));
         let kill = async {
-            while count.load(Ordering::Relaxed) < 20 * round {
+            while count.load(Ordering::Relaxed) < *kill_at {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::task::block_in_place(|| server.kill());
         };
-        let senders = async {
-            let send = || send_until_killed(url.clone(), &key, &count);
-            let (one, two) = tokio::join!(send(), send());
-            [one, two].concat()
-        };
-        let ((), ids) = tokio::join!(kill, senders);
-        acknowledged.extend(ids);
+        let mut sending = JoinSet::new();
+        for _ in 0..senders {
+            sending.spawn(send_until_killed(url.clone(), Arc::clone(&key), Arc::clone(&count)));
+        }
+        let ((), ids) = tokio::join!(kill, sending.join_all());
+        acknowledged.extend(ids.into_iter().flatten());
     }
 
     let server = Server::start(data.path());

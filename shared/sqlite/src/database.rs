@@ -1,155 +1,53 @@
 //! One SQLite file, which queue, payload store and ledger share.
 //!
 //! The file is in write-ahead mode with `synchronous = FULL`: a commit returns after the data is on disk, so acknowledged
-//! data survives a crash of the process and of the machine. Several processes may use the file at once; every change is one
-//! immediate transaction.
+//! data survives a crash of the process and of the machine. One thread writes, and one commit brings the changes of all who wait to
+//! the disk; others read beside it. Several processes may use the file at once.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use intake_pipeline::port_error::PortError;
-use intake_providers::json_place::JsonPlace;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::Notify;
 
-/// What a file holds.
-pub(crate) struct Schema {
-    /// The format, in `PRAGMA user_version`.
-    pub(crate) format: i64,
-    /// The statements that create the tables in a new file.
-    pub(crate) tables: &'static str,
-    /// The statements that bring a file of an earlier format to the next one, by that earlier format.
-    pub(crate) upgrades: &'static [(i64, &'static str)],
-}
+use self::readers::Readers;
+use self::schema::SCHEMA;
+pub(crate) use self::schema::Schema;
+pub(crate) use self::work_error::WorkError;
+use self::writer::Writer;
 
-const SCHEMA: Schema = Schema { format: 4, tables: TABLES, upgrades: &[(2, WITH_FAILURES), (3, WITH_FORWARDING)] };
+mod readers;
+mod schema;
+mod work_error;
+mod writer;
 
 /// Maximum wait of a transaction for that of another process. It is shorter than the intake's deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Pause between two attempts to take a lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
+/// Maximum number of prepared statements that a connection keeps; there are about 50.
+const MAX_PREPARED_STATEMENTS: usize = 64;
+
+/// Maximum size of a connection's cache of pages, in KiB.
+const MAX_CACHE_KIB: i32 = 16 * 1024;
+
+/// Size of the write-ahead log from which on it is copied to the file, in pages of 4 KiB. Writers wait meanwhile; a larger log holds more
+/// pages that were written more than once.
+const MAX_LOG_PAGES: i32 = 2048;
+
 /// Pause between two attempts to switch a new file to write-ahead mode.
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);
 
-const TABLES: &str = "
-CREATE TABLE queue (
-    message_id INTEGER PRIMARY KEY AUTOINCREMENT,
-    body TEXT NOT NULL,
-    visible_at INTEGER NOT NULL DEFAULT 0,
-    receive_count INTEGER NOT NULL DEFAULT 0,
-    is_release INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT,
-    failed_at INTEGER
-) STRICT;
-CREATE INDEX queue_by_visibility ON queue (visible_at, message_id);
-
-CREATE TABLE dead_letters (
-    message_id INTEGER PRIMARY KEY,
-    body TEXT NOT NULL,
-    receive_count INTEGER NOT NULL,
-    is_release INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT,
-    failed_at INTEGER
-) STRICT;
-
-CREATE TABLE payloads (
-    key TEXT PRIMARY KEY,
-    bytes BLOB NOT NULL
-) STRICT;
-
-CREATE TABLE ledger (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    partition TEXT NOT NULL,
-    sort TEXT NOT NULL,
-    entry TEXT NOT NULL,
-    expires_at INTEGER,
-    provider TEXT NOT NULL,
-    outcome TEXT,
-    received_at INTEGER,
-    UNIQUE (partition, sort)
-) STRICT;
-CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
-
-CREATE TABLE delivery_records (
-    delivery_id TEXT PRIMARY KEY,
-    record TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    body_key TEXT
-) STRICT;
-CREATE INDEX delivery_records_by_time ON delivery_records (received_at);
-CREATE INDEX delivery_records_by_expiry ON delivery_records (expires_at);
-
-CREATE TABLE forwarding (
-    position INTEGER PRIMARY KEY,
-    partition TEXT NOT NULL,
-    sort TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at INTEGER NOT NULL DEFAULT 0,
-    is_unanswered INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT,
-    given_up_at INTEGER
-) STRICT;
-CREATE INDEX forwarding_by_partition ON forwarding (partition, position) WHERE given_up_at IS NULL;
-
-CREATE TABLE forwarding_cursor (
-    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    position INTEGER NOT NULL
-) STRICT;
-";
-
-/// A message knows why it failed last, and whether it is a release from quarantine.
-const WITH_FAILURES: &str = "
-ALTER TABLE queue ADD COLUMN is_release INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE queue ADD COLUMN last_error TEXT;
-ALTER TABLE queue ADD COLUMN failed_at INTEGER;
-ALTER TABLE dead_letters ADD COLUMN is_release INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE dead_letters ADD COLUMN last_error TEXT;
-ALTER TABLE dead_letters ADD COLUMN failed_at INTEGER;
-";
-
-/// The ledger knows the order in which it recorded, and events wait to be forwarded. A replaced entry keeps its place.
-const WITH_FORWARDING: &str = "
-CREATE TABLE new_ledger (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    partition TEXT NOT NULL,
-    sort TEXT NOT NULL,
-    entry TEXT NOT NULL,
-    expires_at INTEGER,
-    provider TEXT NOT NULL,
-    outcome TEXT,
-    received_at INTEGER,
-    UNIQUE (partition, sort)
-) STRICT;
-INSERT INTO new_ledger (partition, sort, entry, expires_at, provider, outcome, received_at)
-    SELECT partition, sort, entry, expires_at, provider, outcome, received_at FROM ledger ORDER BY rowid;
-DROP TABLE ledger;
-ALTER TABLE new_ledger RENAME TO ledger;
-CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
-
-CREATE TABLE forwarding (
-    position INTEGER PRIMARY KEY,
-    partition TEXT NOT NULL,
-    sort TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at INTEGER NOT NULL DEFAULT 0,
-    is_unanswered INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT,
-    given_up_at INTEGER
-) STRICT;
-CREATE INDEX forwarding_by_partition ON forwarding (partition, position) WHERE given_up_at IS NULL;
-
-CREATE TABLE forwarding_cursor (
-    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    position INTEGER NOT NULL
-) STRICT;
-";
-
-/// An open database file. Clones share one connection.
+/// An open database file. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
-    connection: Arc<Mutex<Connection>>,
+    writer: Arc<Writer>,
+    readers: Readers,
     recorded: Arc<Notify>,
 }
 
@@ -180,6 +78,14 @@ pub enum OpenError {
         found: i64,
         /// The format that this release writes.
         known: i64,
+    },
+    /// There is no thread for it.
+    #[error("the database {} has no thread to be written by; end other programs, and start this one again", path.display())]
+    Thread {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: std::io::Error,
     },
     /// The file could not be created so that only its owner may read it.
     #[error("the database {} cannot be created; give yourself the right to, or choose another --data-directory", path.display())]
@@ -212,7 +118,8 @@ impl Database {
         if found != known {
             return Err(OpenError::UnknownFormat { path: path.to_owned(), found, known });
         }
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), recorded: Arc::default() })
+        let writer = Writer::start(connection).map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
+        Ok(Self { writer: Arc::new(writer), readers: Readers::of(path), recorded: Arc::default() })
     }
 
     /// Wakes whoever waits for what is recorded through this value or a clone of it.
@@ -225,95 +132,41 @@ impl Database {
         self.recorded.notified().await;
     }
 
-    /// Runs one immediate transaction on a blocking thread, and commits it if the work succeeds. Dropping the future does not
-    /// stop it.
+    /// Does work in a transaction, together with that of others who wait, and returns when that is on the disk. What fails is undone
+    /// alone. Work whose caller gives up before it is begun is not done; once begun, it is.
     pub(crate) async fn transaction<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
-        self.run(operation, TransactionBehavior::Immediate, work).await
+        self.writer.together(operation, work).await
     }
 
-    /// Runs work that only reads, which no writer waits for, however long it takes. What it reads is of one moment.
+    /// Does work that only reads, which no writer waits for, however long it takes. What it reads is of one moment.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
-        self.run(operation, TransactionBehavior::Deferred, work).await
+        self.readers.read(operation, work).await
     }
 
     /// Writes the file again without what was deleted or replaced in it, and empties the write-ahead log.
     pub(crate) async fn rewrite(&self, operation: &'static str) -> Result<(), PortError> {
-        let connection = Arc::clone(&self.connection);
-        let run = move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = |connection: &Connection| {
             connection.execute_batch("VACUUM")?;
             // The answer says whether a reader was in the way.
             let is_busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
             if is_busy == 0 { Ok(()) } else { Err(WorkError::Busy) }
         };
-        match tokio::task::spawn_blocking(run).await {
-            Ok(result) => result.map_err(|error: WorkError| PortError::new(operation, &error)),
-            Err(error) => Err(PortError::new(operation, &error)),
-        }
+        self.writer.alone(operation, work).await
     }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        operation: &'static str,
-        behavior: TransactionBehavior,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
-    ) -> Result<T, PortError> {
-        let connection = Arc::clone(&self.connection);
-        let run = move || {
-            // A panic in earlier work has rolled its transaction back, so the connection is still usable.
-            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        };
-        match tokio::task::spawn_blocking(run).await {
-            Ok(result) => result.map_err(|error: WorkError| PortError::new(operation, &error)),
-            Err(error) => Err(PortError::new(operation, &error)),
-        }
-    }
-}
-
-/// Why work in a transaction failed; the transaction is rolled back.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkError {
-    #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
-    /// serde's message may quote the entry, so only the place is reported.
-    #[error("the ledger's entry at {partition} {sort} is damaged ({place})")]
-    DamagedEntry { partition: String, sort: String, place: JsonPlace },
-    #[error("the record of delivery {delivery_id} is damaged ({place})")]
-    DamagedRecord { delivery_id: String, place: JsonPlace },
-    #[error("the entity at {partition} {sort} is missing")]
-    NoEntity { partition: String, sort: String },
-    #[error("the entry cannot be written as JSON: {0}")]
-    Unwritable(serde_json::Error),
-    #[error("one call puts two entries at {partition} {sort}")]
-    RepeatedKey { partition: String, sort: String },
-    #[error("the payload {0} is missing")]
-    NoPayload(String),
-    #[error(
-        "another process reads the file, which still holds what was erased; run the command again when that is done"
-    )]
-    Busy,
 }
 
 /// Sets up the connection, creates the tables in a new file, upgrades an earlier format, and returns the file's format.
 fn prepare(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<i64> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    set_up(connection)?;
     use_write_ahead_log(connection)?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    // On macOS only this makes the disk flush its own cache; elsewhere it has no effect.
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut format: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if format == 0 {
@@ -329,6 +182,29 @@ fn prepare(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<i64
     }
     transaction.commit()?;
     Ok(format)
+}
+
+/// Sets up a connection, whatever it is for.
+fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(wait_for_lock))?;
+    connection.set_prepared_statement_cache_capacity(MAX_PREPARED_STATEMENTS);
+    connection.pragma_update(None, "synchronous", "full")?;
+    // On macOS only this makes the disk flush its own cache; elsewhere it has no effect.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", MAX_LOG_PAGES)?;
+    connection.pragma_update(None, "cache_size", -MAX_CACHE_KIB)
+}
+
+/// Waits a moment for another process's lock, and returns whether it is worth while to try again. SQLite's own pauses grow so long that
+/// they would miss the moments between the transactions of a busy server.
+fn wait_for_lock(attempts: i32) -> bool {
+    thread_local!(static BEGUN: Cell<Option<Instant>> = const { Cell::new(None) });
+    if attempts == 0 {
+        BEGUN.set(Some(Instant::now()));
+    }
+    std::thread::sleep(LOCK_PAUSE);
+    BEGUN.get().is_some_and(|begun| begun.elapsed() < BUSY_TIMEOUT)
 }
 
 /// Switches the file to write-ahead mode, which is persistent. SQLite does not wait for the lock that the switch takes, so if
@@ -431,14 +307,16 @@ mod tests {
         assert!(error.contains("/nowhere/at/all.sqlite cannot be opened; check"), "{error}");
     }
 
-    #[test]
-    fn a_commit_waits_for_the_disk() {
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk() {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();
-        let connection = database.connection.lock().unwrap();
-        let journal_mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
-        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
-        assert_eq!((journal_mode.as_str(), synchronous), ("wal", 2));
+        let settings = database.transaction("read settings", |connection| {
+            let journal_mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+            Ok((journal_mode, synchronous))
+        });
+        assert_eq!(settings.await.unwrap(), ("wal".to_owned(), 2));
     }
 
     #[test]

@@ -27,8 +27,8 @@ impl SqliteDeadLetters {
             .transaction("sqlite redrive", move |transaction| {
                 let sql = "INSERT INTO queue (message_id, body, is_release, last_error, failed_at)
                      SELECT message_id, body, is_release, last_error, failed_at FROM dead_letters WHERE message_id = ?1";
-                let moved = transaction.execute(sql, [&message_id])?;
-                transaction.execute("DELETE FROM dead_letters WHERE message_id = ?1", [&message_id])?;
+                let moved = transaction.prepare_cached(sql)?.execute([&message_id])?;
+                transaction.prepare_cached("DELETE FROM dead_letters WHERE message_id = ?1")?.execute([&message_id])?;
                 Ok(moved > 0)
             })
             .await
@@ -40,10 +40,10 @@ impl DeadLetters for SqliteDeadLetters {
         let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
         let mut dead_letters: Vec<DeadLetter> = self
             .0
-            .transaction("sqlite list dead letters", move |transaction| {
+            .read("sqlite list dead letters", move |transaction| {
                 let sql = "SELECT message_id, body, receive_count, is_release, last_error, failed_at FROM dead_letters
                      ORDER BY message_id LIMIT ?1";
-                let mut statement = transaction.prepare(sql)?;
+                let mut statement = transaction.prepare_cached(sql)?;
                 Ok(statement.query_map([limit], dead_letter)?.collect::<Result<_, _>>()?)
             })
             .await?;

@@ -7,7 +7,7 @@ use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::database::{Database, WorkError};
 
@@ -33,7 +33,7 @@ impl SqliteDeliveryRecords {
                 let sql = "SELECT delivery_id, record FROM delivery_records
                      WHERE (?1 IS NULL OR provider = ?1) AND received_at >= ?2 AND received_at < ?3
                      ORDER BY received_at DESC, delivery_id DESC";
-                let mut statement = transaction.prepare(sql)?;
+                let mut statement = transaction.prepare_cached(sql)?;
                 let parameters = (
                     filter.provider.map(ProviderName::as_str),
                     filter.received.since.map_or(i64::MIN, Timestamp::unix_milliseconds),
@@ -63,7 +63,8 @@ impl SqliteDeliveryRecords {
         self.0
             .read("sqlite find delivery", move |transaction| {
                 let sql = "SELECT record FROM delivery_records WHERE delivery_id = ?1";
-                let text: Option<String> = transaction.query_row(sql, [&delivery_id], |row| row.get(0)).optional()?;
+                let text: Option<String> =
+                    transaction.prepare_cached(sql)?.query_row([&delivery_id], |row| row.get(0)).optional()?;
                 text.map(|text| parse(&delivery_id, &text)).transpose()
             })
             .await
@@ -72,43 +73,52 @@ impl SqliteDeliveryRecords {
 
 impl DeliveryRecords for SqliteDeliveryRecords {
     async fn put(&self, record: &DeliveryRecord) -> Result<(), PortError> {
-        let record = record.clone();
+        const OPERATION: &str = "sqlite put delivery";
+        // The thread that writes is spared what can be done before.
+        let text =
+            serde_json::to_string(record).map_err(|error| PortError::new(OPERATION, &WorkError::Unwritable(error)))?;
+        let delivery_id = record.delivery_id.to_string();
+        let (provider, received_at, expires_at) = (record.provider, record.received_at, record.expires_at);
+        let recorded_at = record.recorded_at;
+        let body_key = match &record.body {
+            RecordedBody::Payload { body_key } => Some(body_key.as_str().to_owned()),
+            _ => None,
+        };
         self.0
-            .transaction("sqlite put delivery", move |transaction| {
+            .transaction(OPERATION, move |transaction| {
                 // The record is new, so its time is the present.
-                delete_expired(transaction, record.recorded_at.unix_seconds())?;
-                let text = serde_json::to_string(&record).map_err(WorkError::Unwritable)?;
-                let body_key = match &record.body {
-                    RecordedBody::Payload { body_key } => Some(body_key.as_str()),
-                    _ => None,
-                };
-                transaction.execute(
-                    "INSERT OR REPLACE INTO delivery_records
+                delete_expired(transaction, recorded_at.unix_seconds())?;
+                let sql = "INSERT OR REPLACE INTO delivery_records
                          (delivery_id, record, provider, received_at, expires_at, body_key)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    (
-                        record.delivery_id.to_string(),
-                        text,
-                        record.provider.as_str(),
-                        record.received_at.unix_milliseconds(),
-                        record.expires_at,
-                        body_key,
-                    ),
-                )?;
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                transaction.prepare_cached(sql)?.execute((
+                    delivery_id,
+                    text,
+                    provider.as_str(),
+                    received_at.unix_milliseconds(),
+                    expires_at,
+                    body_key,
+                ))?;
                 Ok(())
             })
             .await
     }
 }
 
-fn delete_expired(transaction: &Transaction<'_>, now_seconds: i64) -> Result<(), WorkError> {
+fn delete_expired(transaction: &Connection, now_seconds: i64) -> Result<(), WorkError> {
+    // Most often there are none, and to find that out is less work than to delete nothing.
+    let sql = "SELECT EXISTS (SELECT 1 FROM delivery_records WHERE expires_at <= ?1)";
+    let has_expired: bool = transaction.prepare_cached(sql)?.query_row([now_seconds], |row| row.get(0))?;
+    if !has_expired {
+        return Ok(());
+    }
     let expired = "SELECT delivery_id FROM delivery_records WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2";
     let bodies = format!(
         "DELETE FROM payloads WHERE key IN (SELECT body_key FROM delivery_records WHERE delivery_id IN ({expired}))"
     );
-    transaction.execute(&bodies, (now_seconds, MAX_DELETED))?;
+    transaction.prepare_cached(&bodies)?.execute((now_seconds, MAX_DELETED))?;
     let records = format!("DELETE FROM delivery_records WHERE delivery_id IN ({expired})");
-    transaction.execute(&records, (now_seconds, MAX_DELETED))?;
+    transaction.prepare_cached(&records)?.execute((now_seconds, MAX_DELETED))?;
     Ok(())
 }
 

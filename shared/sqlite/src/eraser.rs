@@ -45,7 +45,7 @@ impl Eraser for SqliteEraser {
         let key = key.as_str().to_owned();
         self.database
             .transaction("sqlite delete payload", move |transaction| {
-                transaction.execute("DELETE FROM payloads WHERE key = ?1", [&key])?;
+                transaction.prepare_cached("DELETE FROM payloads WHERE key = ?1")?.execute([&key])?;
                 Ok(())
             })
             .await

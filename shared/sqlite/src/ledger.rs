@@ -11,7 +11,7 @@ use intake_pipeline::records::{EventFilter, Listing, RecordedEvent};
 use intake_providers::ProviderName;
 use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::database::{Database, WorkError};
 
@@ -38,7 +38,7 @@ impl SqliteLedger {
                      WHERE outcome IS NOT NULL AND (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR outcome = ?2)
                          AND received_at >= ?3 AND received_at < ?4
                      ORDER BY received_at DESC";
-                let mut statement = transaction.prepare(sql)?;
+                let mut statement = transaction.prepare_cached(sql)?;
                 let parameters = (
                     filter.provider.map(ProviderName::as_str),
                     filter.outcome.map(Outcome::as_str),
@@ -84,7 +84,8 @@ impl SqliteLedger {
     pub(crate) async fn entities(&self) -> Result<Listing<EntityEntry>, PortError> {
         self.0
             .read("sqlite list entities", |transaction| {
-                let mut statement = transaction.prepare("SELECT partition, entry FROM ledger WHERE sort = ?1")?;
+                let mut statement =
+                    transaction.prepare_cached("SELECT partition, entry FROM ledger WHERE sort = ?1")?;
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
                 let mut listing = Listing::default();
                 for row in statement.query_map((ENTITY_SORT,), read)? {
@@ -108,7 +109,7 @@ impl SqliteLedger {
             .read("sqlite list an entity's events", move |transaction| {
                 let sql = "SELECT sort, entry FROM ledger WHERE partition = ?1 AND sort >= 'event#' AND sort < 'event$'
                      ORDER BY sort";
-                let mut statement = transaction.prepare(sql)?;
+                let mut statement = transaction.prepare_cached(sql)?;
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
                 let mut listing = Listing::default();
                 for row in statement.query_map((&partition,), read)? {
@@ -145,11 +146,11 @@ impl LedgerReader for SqliteLedger {
 
 impl Ledger for SqliteLedger {
     async fn put(&self, now: Timestamp, puts: &[ConditionalPut]) -> Result<PutOutcome, PortError> {
-        let puts = puts.to_vec();
-        let outcome = self
-            .0
-            .transaction("sqlite put entries", move |transaction| put(transaction, now.unix_seconds(), &puts))
-            .await?;
+        const OPERATION: &str = "sqlite put entries";
+        // The thread that writes is spared what can be done before.
+        let rows = rows(puts).map_err(|error| PortError::new(OPERATION, &error))?;
+        let outcome =
+            self.0.transaction(OPERATION, move |transaction| put(transaction, now.unix_seconds(), &rows)).await?;
         if outcome == PutOutcome::Done {
             self.0.notify_recorded();
         }
@@ -163,31 +164,49 @@ fn keep_latest(events: &mut Vec<RecordedEvent>, most: usize) {
     events.drain(..events.len().saturating_sub(most));
 }
 
-fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut]) -> Result<PutOutcome, WorkError> {
+/// An entry to put, as a row.
+struct Row {
+    key: EntryKey,
+    condition: Condition,
+    entry: String,
+    columns: Columns,
+}
+
+fn rows(puts: &[ConditionalPut]) -> Result<Vec<Row>, WorkError> {
     let mut keys = HashSet::new();
     if let Some(put) = puts.iter().find(|put| !keys.insert(&put.key)) {
         // DynamoDB rejects such a transaction too; accepting it here would hide the mistake until deployment.
         let EntryKey { partition, sort } = put.key.clone();
         return Err(WorkError::RepeatedKey { partition, sort });
     }
-    let existing = puts.iter().map(|put| existing(transaction, now_seconds, put)).collect::<Result<Vec<_>, _>>()?;
+    let rows = puts.iter().map(|ConditionalPut { key, entry, condition }| {
+        Ok(Row {
+            key: key.clone(),
+            condition: condition.clone(),
+            entry: serde_json::to_string(entry).map_err(WorkError::Unwritable)?,
+            columns: Columns::of(entry),
+        })
+    });
+    rows.collect()
+}
+
+fn put(transaction: &Connection, now_seconds: i64, rows: &[Row]) -> Result<PutOutcome, WorkError> {
+    let existing = rows.iter().map(|row| existing(transaction, now_seconds, row)).collect::<Result<Vec<_>, _>>()?;
     if existing.iter().any(Option::is_some) {
         return Ok(PutOutcome::ConditionFailed(existing));
     }
-    let mut statement = transaction.prepare(
+    let mut statement = transaction.prepare_cached(
         // A replaced entry keeps its position.
         "INSERT INTO ledger (partition, sort, entry, expires_at, provider, outcome, received_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (partition, sort) DO UPDATE SET
              entry = ?3, expires_at = ?4, provider = ?5, outcome = ?6, received_at = ?7",
     )?;
-    for ConditionalPut { key, entry, .. } in puts {
-        let text = serde_json::to_string(entry).map_err(WorkError::Unwritable)?;
-        let columns = Columns::of(entry);
+    for Row { key, entry, columns, .. } in rows {
         statement.execute((
             &key.partition,
             &key.sort,
-            text,
+            entry,
             columns.expires_at,
             columns.provider.as_str(),
             columns.outcome.map(Outcome::as_str),
@@ -198,7 +217,7 @@ fn put(transaction: &Transaction<'_>, now_seconds: i64, puts: &[ConditionalPut])
 }
 
 /// The existing entry on which the put's condition fails.
-fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPut) -> Result<Option<Entry>, WorkError> {
+fn existing(transaction: &Connection, now_seconds: i64, put: &Row) -> Result<Option<Entry>, WorkError> {
     let found = at(transaction, &put.key)?;
     let gives_way = match (&put.condition, &found) {
         (Condition::Always, _) => true,
@@ -223,9 +242,9 @@ fn existing(transaction: &Transaction<'_>, now_seconds: i64, put: &ConditionalPu
 }
 
 /// The entry at a key, and when it expires.
-fn at(transaction: &Transaction<'_>, key: &EntryKey) -> Result<Option<(Entry, Option<i64>)>, WorkError> {
+fn at(transaction: &Connection, key: &EntryKey) -> Result<Option<(Entry, Option<i64>)>, WorkError> {
     let mut statement =
-        transaction.prepare("SELECT entry, expires_at FROM ledger WHERE partition = ?1 AND sort = ?2")?;
+        transaction.prepare_cached("SELECT entry, expires_at FROM ledger WHERE partition = ?1 AND sort = ?2")?;
     let found: Option<(String, Option<i64>)> =
         statement.query_row((&key.partition, &key.sort), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     found.map(|(text, expires_at)| Ok((parse(key, &text)?, expires_at))).transpose()

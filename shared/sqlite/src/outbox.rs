@@ -8,7 +8,7 @@ use intake_pipeline::forwarding::{
 use intake_pipeline::ledger::{Entry, EntryKey};
 use intake_pipeline::port_error::PortError;
 use intake_providers::timestamp::Timestamp;
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::database::{Database, WorkError};
 use crate::ledger::parse;
@@ -38,7 +38,9 @@ impl SqliteOutbox {
         let sql = "INSERT INTO forwarding_cursor (only_row, position)
              SELECT 1, coalesce((SELECT max(position) FROM ledger), 0) WHERE TRUE ON CONFLICT DO NOTHING";
         self.database
-            .transaction("sqlite begin forwarding", move |transaction| Ok(transaction.execute(sql, ())? > 0))
+            .transaction("sqlite begin forwarding", move |transaction| {
+                Ok(transaction.prepare_cached(sql)?.execute(())? > 0)
+            })
             .await
     }
 
@@ -51,12 +53,12 @@ impl SqliteOutbox {
             .read("sqlite count events to forward", |transaction| {
                 let sql = "SELECT count(*) - count(given_up_at), count(given_up_at) FROM forwarding";
                 let (taken_in, given_up): (i64, i64) =
-                    transaction.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                    transaction.prepare_cached(sql)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?)))?;
                 let sql =
                     "SELECT count(*) FROM ledger WHERE position > ?1 AND outcome IN ('stored', 'repeat', 'conflict')";
                 let cursor = cursor(transaction)?;
                 let behind: i64 = match cursor {
-                    Some(cursor) => transaction.query_row(sql, [cursor], |row| row.get(0))?,
+                    Some(cursor) => transaction.prepare_cached(sql)?.query_row([cursor], |row| row.get(0))?,
                     None => 0,
                 };
                 let waiting = (taken_in + behind).unsigned_abs();
@@ -91,7 +93,7 @@ impl Outbox for SqliteOutbox {
     async fn delivered(&self, position: Position) -> Result<(), PortError> {
         self.database
             .transaction("sqlite note forwarded event", move |transaction| {
-                transaction.execute("DELETE FROM forwarding WHERE position = ?1", [position.0])?;
+                transaction.prepare_cached("DELETE FROM forwarding WHERE position = ?1")?.execute([position.0])?;
                 Ok(())
             })
             .await
@@ -105,7 +107,7 @@ impl Outbox for SqliteOutbox {
                     "UPDATE forwarding SET attempts = ?2, last_error = ?3, is_unanswered = ?4, next_attempt_at = ?5
                      WHERE position = ?1";
                 let next_at = next_at.unix_milliseconds();
-                transaction.execute(sql, (position.0, attempts, reason, is_unanswered, next_at))?;
+                transaction.prepare_cached(sql)?.execute((position.0, attempts, reason, is_unanswered, next_at))?;
                 Ok(())
             })
             .await
@@ -116,7 +118,7 @@ impl Outbox for SqliteOutbox {
         self.database
             .transaction("sqlite give up event", move |transaction| {
                 let sql = "UPDATE forwarding SET attempts = ?2, last_error = ?3, given_up_at = ?4 WHERE position = ?1";
-                transaction.execute(sql, (position.0, attempts, reason, at.unix_milliseconds()))?;
+                transaction.prepare_cached(sql)?.execute((position.0, attempts, reason, at.unix_milliseconds()))?;
                 Ok(())
             })
             .await
@@ -125,7 +127,9 @@ impl Outbox for SqliteOutbox {
     async fn retry_unanswered(&self) -> Result<(), PortError> {
         self.database
             .transaction("sqlite retry unanswered events", |transaction| {
-                transaction.execute("UPDATE forwarding SET next_attempt_at = 0 WHERE is_unanswered", ())?;
+                transaction
+                    .prepare_cached("UPDATE forwarding SET next_attempt_at = 0 WHERE is_unanswered")?
+                    .execute(())?;
                 Ok(())
             })
             .await
@@ -144,7 +148,7 @@ impl UndeliveredEvents for SqliteOutbox {
                 let sql = "SELECT f.position, f.partition, f.sort, l.entry, f.attempts, f.last_error, f.given_up_at
                      FROM forwarding f LEFT JOIN ledger l USING (partition, sort)
                      WHERE f.given_up_at IS NOT NULL ORDER BY f.position LIMIT ?1";
-                let mut statement = transaction.prepare(sql)?;
+                let mut statement = transaction.prepare_cached(sql)?;
                 let rows = statement.query_map([most], |row| {
                     let key = EntryKey { partition: row.get(1)?, sort: row.get(2)? };
                     let reason: Option<String> = row.get(5)?;
@@ -168,7 +172,7 @@ impl UndeliveredEvents for SqliteOutbox {
                 let sql =
                     "UPDATE forwarding SET given_up_at = NULL, attempts = 0, next_attempt_at = 0, is_unanswered = 0
                      WHERE position = ?1 AND given_up_at IS NOT NULL";
-                let mut statement = transaction.prepare(sql)?;
+                let mut statement = transaction.prepare_cached(sql)?;
                 let mut moved = Vec::new();
                 for position in positions {
                     if statement.execute([position.0])? > 0 {
@@ -181,36 +185,40 @@ impl UndeliveredEvents for SqliteOutbox {
     }
 }
 
-fn cursor(transaction: &Transaction<'_>) -> Result<Option<i64>, WorkError> {
-    Ok(transaction.query_row("SELECT position FROM forwarding_cursor", (), |row| row.get(0)).optional()?)
+fn cursor(transaction: &Connection) -> Result<Option<i64>, WorkError> {
+    Ok(transaction
+        .prepare_cached("SELECT position FROM forwarding_cursor")?
+        .query_row((), |row| row.get(0))
+        .optional()?)
 }
 
 /// Takes in what the ledger recorded behind the cursor, as far as there is room.
-fn take_in(transaction: &Transaction<'_>) -> Result<(), WorkError> {
+fn take_in(transaction: &Connection) -> Result<(), WorkError> {
     let Some(cursor) = cursor(transaction)? else { return Ok(()) };
-    let last: i64 = transaction.query_row("SELECT coalesce(max(position), 0) FROM ledger", (), |row| row.get(0))?;
+    let last: i64 =
+        transaction.prepare_cached("SELECT coalesce(max(position), 0) FROM ledger")?.query_row((), |row| row.get(0))?;
     if last <= cursor {
         return Ok(());
     }
     let sql = "SELECT count(*) FROM forwarding WHERE given_up_at IS NULL";
-    let waiting: i64 = transaction.query_row(sql, (), |row| row.get(0))?;
+    let waiting: i64 = transaction.prepare_cached(sql)?.query_row((), |row| row.get(0))?;
     let room = (MAX_WAITING - waiting).max(0);
     let sql = "INSERT INTO forwarding (position, partition, sort)
          SELECT position, partition, sort FROM ledger
          WHERE position > ?1 AND outcome IN ('stored', 'repeat', 'conflict') ORDER BY position LIMIT ?2";
-    let taken = transaction.execute(sql, (cursor, room))?;
+    let taken = transaction.prepare_cached(sql)?.execute((cursor, room))?;
     let sql = if i64::try_from(taken).unwrap_or(i64::MAX) < room {
         "UPDATE forwarding_cursor SET position = (SELECT max(position) FROM ledger)"
     } else {
         "UPDATE forwarding_cursor SET position = max(position, (SELECT coalesce(max(position), 0) FROM forwarding))"
     };
-    transaction.execute(sql, ())?;
+    transaction.prepare_cached(sql)?.execute(())?;
     Ok(())
 }
 
 /// The first events of their partitions, and when the next one is due.
 fn due(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     now: Timestamp,
     most: usize,
     under_way: &BTreeSet<Position>,
@@ -222,7 +230,7 @@ fn due(
              SELECT 1 FROM forwarding e
              WHERE e.partition = f.partition AND e.position < f.position AND e.given_up_at IS NULL
          ) ORDER BY f.position";
-    let mut statement = transaction.prepare(sql)?;
+    let mut statement = transaction.prepare_cached(sql)?;
     let mut rows = statement.query([now])?;
     let mut events = Vec::new();
     while events.len() < most
@@ -237,7 +245,7 @@ fn due(
         events.push(Outgoing { position, entry, failed_attempts: row.get(4)? });
     }
     let sql = "SELECT min(next_attempt_at) FROM forwarding WHERE given_up_at IS NULL AND next_attempt_at > ?1";
-    let next_at: Option<i64> = transaction.query_row(sql, [now], |row| row.get(0))?;
+    let next_at: Option<i64> = transaction.prepare_cached(sql)?.query_row([now], |row| row.get(0))?;
     Ok(Due { events, next_at: next_at.and_then(|at| Timestamp::from_unix_milliseconds(at).ok()) })
 }
 

@@ -9,13 +9,25 @@ use intake_pipeline::queue::{BatchQueue, Queue, QueueRecord};
 use intake_pipeline::queue_message::QueueMessage;
 use intake_providers::delivery::DeliveryId;
 use intake_providers::timestamp::Timestamp;
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Notify;
 
-use crate::database::Database;
+use crate::database::{Database, WorkError};
 
 /// Maximum number of receives of a message before it becomes a dead letter.
 pub const MAX_RECEIVES: u32 = 5;
+
+/// Maximum size of the messages that one receive takes, in bytes, beyond the first one of them.
+const MAX_RECEIVED_BYTES: usize = 4 * 1024 * 1024;
+
+/// The messages whose time has come to be received again, the one that waited longest first.
+const AGAIN: &str = "SELECT message_id, body, receive_count, is_release FROM queue
+     WHERE visible_at > 0 AND visible_at <= ?1 ORDER BY visible_at, message_id LIMIT ?2";
+
+/// The messages that were not received yet, or were in work when a server ended, oldest first. Their time is 0, and the first
+/// parameter is there to be that of the other statement.
+const FRESH: &str = "SELECT message_id, body, receive_count, is_release FROM queue
+     WHERE visible_at = 0 AND ?1 >= 0 ORDER BY message_id LIMIT ?2";
 
 /// The queue in a database file. Clones share one waker.
 #[derive(Clone, Debug)]
@@ -70,33 +82,13 @@ impl SqliteQueue {
         let (records, given_up) = self
             .database
             .transaction("sqlite receive", move |transaction| {
-                let given_up = transaction.execute(
-                    "INSERT INTO dead_letters (message_id, body, receive_count, is_release, last_error, failed_at)
-                     SELECT message_id, body, receive_count, is_release, last_error, failed_at FROM queue
-                     WHERE visible_at <= ?1 AND receive_count >= ?2",
-                    (now, MAX_RECEIVES),
-                )?;
-                if given_up > 0 {
-                    let sql = "DELETE FROM queue WHERE visible_at <= ?1 AND receive_count >= ?2";
-                    transaction.execute(sql, (now, MAX_RECEIVES))?;
-                }
-                let mut statement = transaction.prepare(
-                    "UPDATE queue SET visible_at = ?1, receive_count = receive_count + 1 WHERE message_id IN
-                         (SELECT message_id FROM queue WHERE visible_at <= ?2 ORDER BY message_id LIMIT ?3)
-                     RETURNING message_id, body, receive_count, is_release",
-                )?;
-                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-                let mut rows: Vec<(i64, String, u32, bool)> =
-                    statement.query_map((hidden_until, now, most), read)?.collect::<Result<_, _>>()?;
-                // RETURNING does not guarantee an order.
-                rows.sort_unstable_by_key(|(message_id, ..)| *message_id);
-                let records = rows.into_iter().map(|(message_id, body, receive_count, is_release)| QueueRecord {
-                    message_id: message_id.to_string(),
-                    body,
-                    receive_count,
-                    is_release,
-                });
-                Ok((records.collect(), given_up))
+                let mut taking = Taking { most: most as usize, ..Taking::default() };
+                // What waited for another attempt is the older.
+                taking.take(transaction, AGAIN, now, hidden_until)?;
+                taking.take(transaction, FRESH, now, hidden_until)?;
+                taking.records.sort_unstable_by_key(|(message_id, _)| *message_id);
+                let records: Vec<QueueRecord> = taking.records.into_iter().map(|(_, record)| record).collect();
+                Ok((records, taking.given_up))
             })
             .await?;
         if given_up > 0 {
@@ -112,7 +104,7 @@ impl SqliteQueue {
     pub async fn delete(&self, message_ids: Vec<String>) -> Result<(), PortError> {
         self.database
             .transaction("sqlite delete", move |transaction| {
-                let mut statement = transaction.prepare("DELETE FROM queue WHERE message_id = ?1")?;
+                let mut statement = transaction.prepare_cached("DELETE FROM queue WHERE message_id = ?1")?;
                 for message_id in &message_ids {
                     statement.execute([message_id])?;
                 }
@@ -140,7 +132,7 @@ impl SqliteQueue {
             .transaction("sqlite change visibility", move |transaction| {
                 let sql = "UPDATE queue SET visible_at = ?1, last_error = ?4, failed_at = ?5
                      WHERE message_id = ?2 AND receive_count = ?3";
-                transaction.execute(sql, (hidden_until, message_id, receive_count, error, now))?;
+                transaction.prepare_cached(sql)?.execute((hidden_until, message_id, receive_count, error, now))?;
                 Ok(())
             })
             .await
@@ -153,7 +145,8 @@ impl SqliteQueue {
     pub async fn release_all(&self) -> Result<(), PortError> {
         self.database
             .transaction("sqlite release", |transaction| {
-                transaction.execute("UPDATE queue SET visible_at = 0", ())?;
+                // The others are visible, and there may be many.
+                transaction.prepare_cached("UPDATE queue SET visible_at = 0 WHERE visible_at > 0")?.execute(())?;
                 Ok(())
             })
             .await
@@ -166,7 +159,7 @@ impl SqliteQueue {
     pub async fn unprocessed(&self, delivery_id: DeliveryId) -> Result<Option<UnprocessedMessage>, PortError> {
         let delivery_id = delivery_id.to_string();
         self.database
-            .transaction("sqlite find message", move |transaction| {
+            .read("sqlite find message", move |transaction| {
                 // A message may be any text.
                 let sql = "SELECT receive_count, is_dead_letter FROM
                          (SELECT body, receive_count, 0 AS is_dead_letter FROM queue
@@ -175,7 +168,7 @@ impl SqliteQueue {
                 let read = |row: &rusqlite::Row<'_>| {
                     Ok(UnprocessedMessage { receive_count: row.get(0)?, is_dead_letter: row.get(1)? })
                 };
-                Ok(transaction.query_row(sql, [&delivery_id], read).optional()?)
+                Ok(transaction.prepare_cached(sql)?.query_row([&delivery_id], read).optional()?)
             })
             .await
     }
@@ -186,10 +179,10 @@ impl SqliteQueue {
     /// When the database doesn't answer.
     pub async fn depth(&self) -> Result<QueueDepth, PortError> {
         self.database
-            .transaction("sqlite queue depth", |transaction| {
+            .read("sqlite queue depth", |transaction| {
                 let sql = "SELECT (SELECT count(*) FROM queue), (SELECT count(*) FROM dead_letters)";
                 let (queued, dead_letters): (i64, i64) =
-                    transaction.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                    transaction.prepare_cached(sql)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?)))?;
                 Ok(QueueDepth { queued: queued.unsigned_abs(), dead_letters: dead_letters.unsigned_abs() })
             })
             .await
@@ -220,7 +213,8 @@ impl SqliteQueue {
     async fn insert_all(&self, messages: Vec<(String, bool)>) -> Result<(), PortError> {
         self.database
             .transaction("sqlite send", move |transaction| {
-                let mut statement = transaction.prepare("INSERT INTO queue (body, is_release) VALUES (?1, ?2)")?;
+                let mut statement =
+                    transaction.prepare_cached("INSERT INTO queue (body, is_release) VALUES (?1, ?2)")?;
                 for message in &messages {
                     statement.execute((&message.0, message.1))?;
                 }
@@ -232,6 +226,77 @@ impl SqliteQueue {
     }
 }
 
+/// A receive under way.
+#[derive(Default)]
+struct Taking {
+    most: usize,
+    records: Vec<(i64, QueueRecord)>,
+    bytes: usize,
+    given_up: usize,
+}
+
+impl Taking {
+    /// Takes what a statement finds, as far as there is room, and hides it. What was received too often becomes a dead letter.
+    fn take(&mut self, transaction: &Connection, sql: &str, now: i64, hidden_until: i64) -> Result<(), WorkError> {
+        loop {
+            let room = self.most.saturating_sub(self.records.len());
+            if room == 0 {
+                return Ok(());
+            }
+            let (found, is_last) = self.find(transaction, sql, now, room)?;
+            for (message_id, record) in found {
+                if record.receive_count > MAX_RECEIVES {
+                    give_up(transaction, message_id)?;
+                    self.given_up += 1;
+                    continue;
+                }
+                let sql = "UPDATE queue SET visible_at = ?1, receive_count = ?2 WHERE message_id = ?3";
+                transaction.prepare_cached(sql)?.execute((hidden_until, record.receive_count, message_id))?;
+                self.records.push((message_id, record));
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// At most so many messages, as they are handed out, and whether nothing behind them is to be taken.
+    fn find(
+        &mut self,
+        transaction: &Connection,
+        sql: &str,
+        now: i64,
+        room: usize,
+    ) -> Result<(Vec<(i64, QueueRecord)>, bool), WorkError> {
+        let mut found = Vec::new();
+        let mut statement = transaction.prepare_cached(sql)?;
+        let mut rows = statement.query((now, i64::try_from(room).unwrap_or(i64::MAX)))?;
+        while let Some(row) = rows.next()? {
+            let (message_id, body): (i64, String) = (row.get(0)?, row.get(1)?);
+            let size = self.bytes.saturating_add(body.len());
+            if size > MAX_RECEIVED_BYTES && self.bytes > 0 {
+                return Ok((found, true));
+            }
+            self.bytes = size;
+            let receive_count = row.get::<_, u32>(2)?.saturating_add(1);
+            let record =
+                QueueRecord { message_id: message_id.to_string(), body, receive_count, is_release: row.get(3)? };
+            found.push((message_id, record));
+        }
+        let is_last = found.len() < room;
+        Ok((found, is_last))
+    }
+}
+
+/// Makes a message a dead letter.
+fn give_up(transaction: &Connection, message_id: i64) -> Result<(), WorkError> {
+    let sql = "INSERT INTO dead_letters (message_id, body, receive_count, is_release, last_error, failed_at)
+         SELECT message_id, body, receive_count, is_release, last_error, failed_at FROM queue WHERE message_id = ?1";
+    transaction.prepare_cached(sql)?.execute([message_id])?;
+    transaction.prepare_cached("DELETE FROM queue WHERE message_id = ?1")?.execute([message_id])?;
+    Ok(())
+}
+
 impl Queue for SqliteQueue {
     async fn send(&self, document: &QueueMessage) -> Result<(), PortError> {
         self.insert_all(vec![(document.text().to_owned(), document.is_release())]).await
@@ -240,7 +305,8 @@ impl Queue for SqliteQueue {
 
 impl BatchQueue for SqliteQueue {
     async fn check(&self) -> Result<(), PortError> {
-        self.depth().await.map(|_| ())
+        // As a send does, without sending anything.
+        self.database.transaction("sqlite check queue", |_| Ok(())).await
     }
 
     /// One transaction: either all messages are on the queue or none.
@@ -345,6 +411,69 @@ mod tests {
         let taken = queue.receive(at(0), 2, MINUTE).await.unwrap();
         assert_eq!(taken.iter().map(|record| record.body.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(bodies(&queue, at(0)).await, [("c".to_owned(), 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_receive_reads_no_more_of_the_backlog_than_it_takes() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        for sql in [AGAIN, FRESH] {
+            let explain = move |connection: &Connection| {
+                let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let plan = statement.query_map((1, 1), |row| row.get(3))?.collect::<Result<Vec<String>, _>>()?;
+                Ok(plan)
+            };
+            let plan = queue.database.read("explain", explain).await.unwrap();
+            assert!(
+                matches!(plan.as_slice(), [step] if step.starts_with("SEARCH queue USING INDEX queue_by_visibility")),
+                "{plan:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_another_attempt_is_not_held_up_by_what_came_after_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        for body in ["a", "b", "c"] {
+            queue.insert(body.to_owned()).await.unwrap();
+        }
+        let failed = queue.receive(at(0), 1, MINUTE).await.unwrap().remove(0);
+        queue.retry_later(at(0), failed.message_id, 1, Duration::from_secs(2), "failed".to_owned()).await.unwrap();
+        let taken = queue.receive(at(2), 2, MINUTE).await.unwrap();
+        assert_eq!(taken.iter().map(|record| record.body.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_receive_takes_a_bounded_size_and_at_least_one_message() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        let sizes = [MAX_RECEIVED_BYTES + 1, MAX_RECEIVED_BYTES / 2, MAX_RECEIVED_BYTES / 2, 1];
+        for size in sizes {
+            queue.insert("x".repeat(size)).await.unwrap();
+        }
+        let mut taken = Vec::new();
+        for _ in 0..4 {
+            taken.push(bodies(&queue, at(0)).await.iter().map(|(body, _)| body.len()).collect::<Vec<_>>());
+        }
+        let [large, half, other_half, small] = sizes;
+        assert_eq!(taken, [vec![large], vec![half, other_half], vec![small], vec![]]);
+    }
+
+    #[tokio::test]
+    async fn what_was_received_too_often_makes_room_for_the_others_of_the_same_receive() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = queue(directory.path());
+        for _ in 0..3 {
+            queue.insert("poison".to_owned()).await.unwrap();
+        }
+        for receive in 1..=MAX_RECEIVES {
+            assert_eq!(bodies(&queue, at(i64::from(receive) * 60)).await.len(), 3);
+        }
+        queue.insert("good".to_owned()).await.unwrap();
+        let taken = queue.receive(at(360), 1, MINUTE).await.unwrap();
+        assert_eq!(taken.iter().map(|record| record.body.as_str()).collect::<Vec<_>>(), ["good"]);
+        assert_eq!(queue.depth().await.unwrap(), QueueDepth { queued: 1, dead_letters: 3 });
     }
 
     #[tokio::test]

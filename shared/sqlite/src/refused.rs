@@ -119,9 +119,9 @@ impl RefusedRequests {
 impl RefusedReader for RefusedRequests {
     async fn list(&self, limit: u32) -> Result<Vec<RefusedSummary>, PortError> {
         self.0
-            .transaction("sqlite list refused requests", move |transaction| {
+            .read("sqlite list refused requests", move |transaction| {
                 let sql = format!("SELECT {COLUMNS} FROM refused ORDER BY number DESC LIMIT ?1");
-                let mut statement = transaction.prepare(&sql)?;
+                let mut statement = transaction.prepare_cached(&sql)?;
                 let rows = statement.query_map((limit,), summary)?;
                 let mut summaries: Vec<RefusedSummary> =
                     rows.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?;
@@ -133,7 +133,7 @@ impl RefusedReader for RefusedRequests {
 
     async fn get(&self, id: DeliveryId) -> Result<Option<RefusedRequest>, PortError> {
         self.0
-            .transaction("sqlite get refused request", move |transaction| {
+            .read("sqlite get refused request", move |transaction| {
                 let sql = format!("SELECT {COLUMNS}, head, body FROM refused WHERE id = ?1");
                 let found = transaction
                     .query_row(&sql, (id.to_string(),), |row| {
