@@ -70,7 +70,7 @@ def _target(head: bytes) -> bytes:
 
 
 class _Late:
-    """Calls in order, each so many seconds late."""
+    """Calls in order, each delayed by a fixed number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -20,7 +20,7 @@ def cells_section(stack: Stack, levels: Sequence[float]) -> list[str]:
             f"""One account takes {approximately(stack.capacity(asked=False))} deliveries a second without asking AWS for
             anything, and {approximately(stack.capacity(asked=True))} if AWS raises each soft quota to
             {stack.assumed["raised_factor"]} times its default and one provider sends everything. Used to {100 * share:.0f} %, a
-            level needs so many accounts:"""
+            level needs these accounts:"""
         ),
         grid(["deliveries a second", "accounts with default quotas", "accounts with quotas raised"], rows),
         "\n".join(

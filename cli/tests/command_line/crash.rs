@@ -43,7 +43,7 @@ async fn so_it_is_when_the_server_is_killed_at_full_load() {
     kill_and_account(96, &[300, 600, 900]).await;
 }
 
-/// Kills a server each time that so many deliveries of so many senders were acknowledged, and then accounts for all of them.
+/// Kills a server whenever a given number of deliveries was acknowledged, and then accounts for all of them.
 async fn kill_and_account(senders: usize, kill_at: &[usize]) {
     let parent = tempfile::tempdir().unwrap();
     let data = DataDirectory::create(parent.path()).unwrap();

@@ -260,7 +260,7 @@ impl Taking {
         }
     }
 
-    /// At most so many messages, as they are handed out, and whether nothing behind them is to be taken.
+    /// The next messages up to `room`, as they are handed out, and whether nothing behind them is to be taken.
     fn find(
         &mut self,
         transaction: &Connection,
