@@ -263,7 +263,7 @@ def webhook_milliseconds(function: Resource, provider: str, delivery: Mapping[st
 
 
 def processor_milliseconds(function: Resource, delivery: Mapping[str, Any], records: float = 1) -> float:
-    """What a batch of such deliveries takes. They wait side by side, and compute one after the other."""
+    """What a batch of such deliveries takes. They wait side by side, compute one after the other, and share their reads."""
     latencies = {
         "GetItem": ASSUMED["dynamodb_item_milliseconds"],
         "PutItem": ASSUMED["dynamodb_item_milliseconds"],
@@ -271,7 +271,8 @@ def processor_milliseconds(function: Resource, delivery: Mapping[str, Any], reco
         "S3.GetObject": ASSUMED["s3_milliseconds"],
     }
     each = ASSUMED["cpu_milliseconds"]["processor_call"] / processor_share(function)
-    return sum(count * (latencies[name] + records * each) for name, count in delivery["processor_calls"].items())
+    calls = delivery["processor_calls"].items()
+    return sum(count * (latencies[name] + (1 if name == "GetItem" else records) * each) for name, count in calls)
 
 
 def publisher_milliseconds(function: Resource, events: float) -> float:
