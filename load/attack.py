@@ -25,6 +25,7 @@ class Attack:
         self._client = {
             "nothing": self._idle,
             "10,000 idle connections": self._idle,
+            "more connections than files": self._idle,
             "slow heads": self._slow_head,
             "slow bodies": self._slow_body,
             "flood of bad signatures": self._bad_signature,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from balance import Account, Attempt, Recorded, balance
-from disturbing import Disturber, Outage
+from disturbing import Disturbance, Disturber, Outage
 from publisher import publish
 from sending import Sender
 from stack.rabbitmq import RabbitMq
@@ -26,7 +26,7 @@ class World(Protocol):
     rabbitmq: RabbitMq
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]: ...
-    def disturbances(self) -> dict[str, Any]: ...
+    def disturbances(self) -> list[dict[str, Disturbance]]: ...
     def drain(self) -> None: ...
     def settle(self, timeout: float) -> int: ...
     def recorded(self) -> Mapping[str, Recorded]: ...
@@ -89,9 +89,10 @@ def run(title: str, world: World, keys: Keys, seconds: float, seed: int, rate: f
     started = time.monotonic()
     senders = [Sender(provider, keys, world.post, seed, rate, started) for provider in WEBHOOKS]
     publisher = Publisher(world, seed, rate)
-    disturber = Disturber(world.disturbances(), seed, started)
+    disturbers = [Disturber(kinds, seed, started) for kinds in world.disturbances()]
     time.sleep(seconds)
-    disturber.stop()
+    for disturber in disturbers:
+        disturber.stop()
     healed = time.monotonic()
     for sender in senders:
         sender.stop()
@@ -103,7 +104,7 @@ def run(title: str, world: World, keys: Keys, seconds: float, seed: int, rate: f
     account = balance(attempts, publisher.published, world.recorded(), world.dead_letters(), left)
     for sender in unfinished:
         account.problems.append(f"{sender.waiting} deliveries of {sender.provider} were still not accepted after all was put right")
-    return Run(title, healed - started, attempts, disturber.outages, account, settled)
+    return Run(title, healed - started, attempts, [outage for disturber in disturbers for outage in disturber.outages], account, settled)
 
 
 def as_json(each: Run) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import resource
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from balance import Recorded
+from disturbing import Disturbance
 from local_server import LocalServer
 from publisher import declare
 from stack.rabbitmq import RabbitMq
@@ -74,13 +77,11 @@ class ServerWorld:
 
     # Disturbances
 
-    def disturbances(self) -> dict[str, Any]:
-        return {
-            "server killed": self._kill,
-            "broker restarted": self._restart_broker,
-            "disk full": self._fill_disk,
-            "server stopped for a moment": self._freeze,
-        }
+    def disturbances(self) -> list[dict[str, Disturbance]]:
+        return [
+            {"server killed": self._kill, "disk full": self._fill_disk, "process stopped": self._freeze},
+            {"broker restarted": self._restart_broker},
+        ]
 
     def _kill(self) -> None:
         with self._lock:
@@ -97,9 +98,6 @@ class ServerWorld:
             time.sleep(3)
 
     def _freeze(self) -> None:
-        import os
-        import signal
-
         with self._lock:
             os.kill(self.server.pid, signal.SIGSTOP)
             time.sleep(1.5)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import json
 import random
-import signal
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from authority import put_authority
 from balance import Recorded
+from disturbing import Disturbance
 from nowcerts import NowCerts
 from nurturecloud_api import NurtureCloudApi
 from publisher import declare
@@ -54,9 +52,8 @@ class StackWorld:
             # What a killed processor had in hand comes again within a run.
             sqs, queue = self.stack.client("sqs"), self.stack.outputs["QueueUrl"]
             sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "20"})
-            self._lease = opened.enter_context(self.stack.settings("nowcerts", LEASE_SECONDS="5"))
+            opened.enter_context(self.stack.settings("nowcerts", LEASE_SECONDS="5"))
             self._opened = opened.pop_all()
-        self._lock = threading.Lock()
 
     def close(self) -> None:
         self._opened.close()
@@ -67,23 +64,19 @@ class StackWorld:
 
     # Disturbances
 
-    def disturbances(self) -> dict[str, Any]:
-        return {
-            "functions killed": self._kill,
-            "emulator away": self._freeze,
-            "faults of AWS": self._faults,
-            "broker restarted": self._restart_broker,
-        }
+    def disturbances(self) -> list[dict[str, Disturbance]]:
+        return [
+            {"functions killed": self._kill, "emulator away": self._freeze, "AWS at fault": self._faults},
+            {"broker restarted": self._restart_broker},
+        ]
 
     def _kill(self) -> None:
         for binary in [*WEBHOOKS, "processor", "publisher", "nowcerts"]:
             self.stack.kill(binary)
 
     def _freeze(self) -> None:
-        pid = self.stack._emulator._process.process.pid
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(4)
-        os.kill(pid, signal.SIGCONT)
+        with self.stack.emulator_away():
+            time.sleep(4)
 
     def _faults(self) -> None:
         operation, action = self._drawn.choice(FAULTS)
@@ -123,10 +116,8 @@ class StackWorld:
 
     def recorded(self) -> dict[str, Recorded]:
         """The records in the events table."""
-        records = self.stack._scan("EventsTableName", {"kind": "delivery"})
-        return {each["delivery_id"]: recorded(each) for each in records}
+        return {each["delivery_id"]: recorded(each) for each in self.stack.delivery_records()}
 
     def dead_letters(self) -> set[str]:
-        import json
-
+        """The deliveries in the dead-letter queue."""
         return {json.loads(text)["delivery_id"] for text in self.stack.peek("DeadLetterQueueUrl")}
