@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+
+mod checks;
+mod clock;
+mod dynamodb;
+mod entities;
+mod gateway;
+mod guarded;
+mod instance;
+pub mod invariant;
+mod keys;
+mod lambda;
+mod lease;
+mod log;
+mod mapping;
+pub mod marks;
+mod operator;
+mod outcomes;
+pub mod planted;
+mod platform;
+mod random;
+mod reference;
+pub mod run;
+mod s3;
+mod secrets_manager;
+mod senders;
+mod site;
+mod sqs;
+pub mod swarm;
+mod trace;
+mod world;
