@@ -68,7 +68,10 @@ impl<'a> Checks<'a> {
                         self.violate(Invariant::OneOutcomeForEachEvent, text);
                     }
                     Some(_) => {
-                        let text = format!("event {index} of delivery {delivery_id} was {:?}", self.outcomes.of_events.get(&place));
+                        let text = format!(
+                            "event {index} of delivery {delivery_id} was {:?}",
+                            self.outcomes.of_events.get(&place)
+                        );
                         self.violate(Invariant::OutcomesDoNotChange, text);
                     }
                 }
@@ -139,7 +142,10 @@ impl<'a> Checks<'a> {
         for (place, entry) in kept {
             let is_of_entity = entry.entity.is_some();
             if !is_of_entity && !explained.contains(&place) {
-                self.violate(Invariant::OutcomesEqualTheModel, format!("nobody sent what is kept of {}", self.told(place)));
+                self.violate(
+                    Invariant::OutcomesEqualTheModel,
+                    format!("nobody sent what is kept of {}", self.told(place)),
+                );
             }
             self.content_is_what_was_sent(place, entry);
         }
@@ -182,7 +188,10 @@ impl<'a> Checks<'a> {
             _ => false,
         };
         if !is_same {
-            self.violate(Invariant::ContentsEqualTheModel, format!("the data of {} are not what was sent", self.told(place)));
+            self.violate(
+                Invariant::ContentsEqualTheModel,
+                format!("the data of {} are not what was sent", self.told(place)),
+            );
         }
     }
 
@@ -240,7 +249,10 @@ impl<'a> Checks<'a> {
             }
         }
         for place in expected.symmetric_difference(&quarantined) {
-            self.violate(Invariant::OutcomesEqualTheModel, format!("{} is in quarantine, or should be", self.told(*place)));
+            self.violate(
+                Invariant::OutcomesEqualTheModel,
+                format!("{} is in quarantine, or should be", self.told(*place)),
+            );
         }
     }
 

@@ -85,7 +85,11 @@ impl Tables {
     /// The records of a shard of the stream from a place on, at most this number.
     pub(crate) fn stream(&self, shard: usize, from: usize, count: usize) -> Vec<StreamRecord> {
         let state = self.state.get();
-        state.streams.get(shard).map(|records| records.iter().skip(from).take(count).cloned().collect()).unwrap_or_default()
+        state
+            .streams
+            .get(shard)
+            .map(|records| records.iter().skip(from).take(count).cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Number of records in a shard of the stream.
@@ -106,7 +110,8 @@ impl Tables {
 
     /// Deletes an item whose time to live is over, if DynamoDB has come to it.
     fn expire(state: &mut State, key: &EntryKey) {
-        let is_gone = state.entries.get(key).and_then(|stored| stored.deleted_at).is_some_and(|at| Instant::now() >= at);
+        let is_gone =
+            state.entries.get(key).and_then(|stored| stored.deleted_at).is_some_and(|at| Instant::now() >= at);
         if is_gone {
             state.entries.remove(key);
         }
@@ -147,7 +152,9 @@ impl Tables {
             .map(|put| {
                 let existing = state.entries.get(&put.key);
                 // A condition on a version fails on an item that is not there, and then there is none to return.
-                existing.filter(|stored| !self.gives_way(&put.condition, &stored.entry, now)).map(|stored| stored.entry.clone())
+                existing
+                    .filter(|stored| !self.gives_way(&put.condition, &stored.entry, now))
+                    .map(|stored| stored.entry.clone())
             })
             .collect();
         if refused.iter().any(Option::is_some) {
@@ -194,7 +201,8 @@ impl Tables {
         };
         let deleted_at = expires_at.map(|expires_at| {
             let left = expires_at.saturating_sub(self.world.now().unix_seconds()).max(0);
-            let latest = if self.world.happens(FaultClass::PromptTimeToLive) { 1 } else { LATEST_TIME_TO_LIVE.as_secs() };
+            let latest =
+                if self.world.happens(FaultClass::PromptTimeToLive) { 1 } else { LATEST_TIME_TO_LIVE.as_secs() };
             Instant::now() + Duration::from_secs(left.unsigned_abs()) + self.world.random.seconds(1..=latest)
         });
         let stored = Stored { entry: put.entry.clone(), written_at: Instant::now(), former, deleted_at };
@@ -214,7 +222,8 @@ impl Tables {
             Entry::Event(event) => {
                 if let (Some(alias), Some(owner)) = (&event.alias, &event.repeat_of) {
                     marks.see(Mark::Repeat);
-                    let claimed = self.reference.model().claims.get(alias).and_then(|claims| claims.get(owner).copied());
+                    let claimed =
+                        self.reference.model().claims.get(alias).and_then(|claims| claims.get(owner).copied());
                     let oldest = self.world.swarm.repeat_window + OLDEST_DECISION;
                     let is_live = claimed.is_some_and(|at| {
                         let age = now.unix_milliseconds().saturating_sub(at);

@@ -38,10 +38,8 @@ pub(crate) const STERLING: &str = "sterling";
 pub(crate) const STERLING_TOKEN: &str = "sterling-token";
 pub(crate) const NOWCERTS: &str = "nowcerts";
 
-const ACCREDIT_PRIVATE: [&str; 2] = [
-    include_str!("../../events/keys/accredit-private.pem"),
-    include_str!("../keys/accredit-2-private.pem"),
-];
+const ACCREDIT_PRIVATE: [&str; 2] =
+    [include_str!("../../events/keys/accredit-private.pem"), include_str!("../keys/accredit-2-private.pem")];
 const ACCREDIT_PUBLIC: [&str; 2] =
     [include_str!("../keys/accredit-1-public.pem"), include_str!("../keys/accredit-2-public.pem")];
 
@@ -90,8 +88,12 @@ static SIGNATURES: Guarded<BTreeMap<(KeyNumber, Bytes), String>> = Guarded::new(
 
 /// Every secret text that must not be in any line of the log.
 pub(crate) fn secret_texts() -> Vec<String> {
-    let mut texts: Vec<String> =
-        MACHNET_SECRETS.into_iter().chain(PATH_SECRETS).chain([CLIENT_SECRET, BROKER_PASSWORD]).map(str::to_owned).collect();
+    let mut texts: Vec<String> = MACHNET_SECRETS
+        .into_iter()
+        .chain(PATH_SECRETS)
+        .chain([CLIENT_SECRET, BROKER_PASSWORD])
+        .map(str::to_owned)
+        .collect();
     texts.extend(SIGNING_KEYS.iter().flatten().cloned());
     for key in ACCREDIT_PRIVATE {
         texts.extend(key.lines().nth(1).map(str::to_owned));
@@ -167,10 +169,7 @@ pub(crate) fn sign_nurturecloud(key: KeyNumber, body: Bytes) -> SignedDelivery {
 
 /// The credentials of Sterling's client.
 pub(crate) fn client() -> intake_simulator::token::ClientCredentials {
-    intake_simulator::token::ClientCredentials {
-        client_id: CLIENT_ID.to_owned(),
-        client_secret: CLIENT_SECRET.into(),
-    }
+    intake_simulator::token::ClientCredentials { client_id: CLIENT_ID.to_owned(), client_secret: CLIENT_SECRET.into() }
 }
 
 /// A new authority with one key and Sterling's client.

@@ -158,7 +158,8 @@ impl<F: Send + Sync + 'static> Function<F> {
         let place = self.world.random.below(idle.len());
         let warm = idle.swap_remove(place);
         // A deployment ends with the last process of the old version.
-        if warm.instance.release != crate::instance::Release::New && self.world.release() == crate::instance::Release::New
+        if warm.instance.release != crate::instance::Release::New
+            && self.world.release() == crate::instance::Release::New
         {
             return None;
         }

@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+pub mod campaign;
 mod checks;
 mod clock;
+mod drains;
 mod dynamodb;
 mod entities;
+mod event_bridge;
 mod gateway;
 mod guarded;
 mod instance;
@@ -18,14 +21,17 @@ mod operator;
 mod outcomes;
 pub mod planted;
 mod platform;
+mod rabbitmq;
 mod random;
 mod reference;
 pub mod run;
 mod s3;
 mod secrets_manager;
 mod senders;
+pub mod shrink;
 mod site;
 mod sqs;
+mod stream_mapping;
 pub mod swarm;
 mod trace;
 mod world;

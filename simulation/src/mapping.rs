@@ -35,24 +35,23 @@ pub(crate) struct QueueMapping {
 impl QueueMapping {
     pub(crate) fn new(services: &Services) -> Self {
         let owned = services.clone();
-        let processors =
-            Function::new(&services.world, "processor", TIMEOUT, true, move |instance: Arc<Instance>| {
-                let services = owned.clone();
-                async move {
-                    start_up(&services.world).await;
-                    let repeat_window = services.world.swarm.repeat_window;
-                    let settings = Settings { machnet: machnet::Settings { repeat_window }, ..Settings::default() };
-                    Processor::new(
-                        services.ledger(&instance),
-                        services.payloads(&instance),
-                        services.ledger(&instance),
-                        settings,
-                        services.clock(&instance),
-                        ProcessorSettings::default(),
-                    )
-                }
-                .boxed()
-            });
+        let processors = Function::new(&services.world, "processor", TIMEOUT, true, move |instance: Arc<Instance>| {
+            let services = owned.clone();
+            async move {
+                start_up(&services.world).await;
+                let repeat_window = services.world.swarm.repeat_window;
+                let settings = Settings { machnet: machnet::Settings { repeat_window }, ..Settings::default() };
+                Processor::new(
+                    services.ledger(&instance),
+                    services.payloads(&instance),
+                    services.ledger(&instance),
+                    settings,
+                    services.clock(&instance),
+                    ProcessorSettings::default(),
+                )
+            }
+            .boxed()
+        });
         Self { services: services.clone(), processors }
     }
 

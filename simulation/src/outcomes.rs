@@ -31,7 +31,8 @@ impl Outcomes {
     pub(crate) fn read(log: &str) -> Self {
         let mut outcomes = Self::default();
         for line in log.lines() {
-            let is_meant = ["record processed", "cannot be written", "record failed"].iter().any(|part| line.contains(part));
+            let is_meant =
+                ["record processed", "cannot be written", "record failed"].iter().any(|part| line.contains(part));
             if is_meant && let Ok(line) = serde_json::from_str::<Line>(line) {
                 outcomes.note(&line);
             }

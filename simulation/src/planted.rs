@@ -49,8 +49,6 @@ pub enum Plant {
     PublishSkipped,
     /// Every event is published, duplicates and quarantined ones too.
     DuplicatesPublished,
-    /// The resume point is saved whatever is stored.
-    ResumePointOverwritten,
 }
 
 impl Plant {

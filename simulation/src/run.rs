@@ -10,6 +10,7 @@ use intake_pipeline::ledger::{Entry, EntryKey};
 use tokio::time::sleep;
 
 use crate::checks::Checks;
+use crate::dynamodb::STREAM_SHARDS;
 use crate::entities;
 use crate::invariant::{Invariant, Violation};
 use crate::keys;
@@ -115,6 +116,11 @@ async fn live(site: &Arc<Site>) {
         let operator = site.operator.clone();
         tokio::spawn(async move { operator.rotate_authority(document).await });
     }
+    for shard in 0..STREAM_SHARDS {
+        let site = Arc::clone(site);
+        tokio::spawn(async move { site.stream_mapping.follow(shard).await });
+    }
+    tokio::spawn(Arc::clone(&site.drains).run());
     let operator = site.operator.clone();
     tokio::spawn(async move { operator.redrive_at_times().await });
     let mut senders: FuturesUnordered<_> = senders::all(site).into_iter().map(tokio::spawn).collect();
@@ -128,10 +134,12 @@ async fn live(site: &Arc<Site>) {
     let checks = Checks::new(&site.services, &log);
     checks.run();
     entities::check(&site.services, &checks.entries);
+    site.stream_mapping.check();
     replay(site, &checks.entries).await;
     no_secret_is_logged(site, &log::lines());
     world.end();
     site.services.sqs.wake();
+    site.services.tables.streamed.notify_waiters();
 }
 
 /// Waits until everything is processed, for a bounded time.
@@ -139,12 +147,15 @@ async fn drain(site: &Site, since: Duration) {
     let world = &site.services.world;
     loop {
         site.services.sqs.redrive();
-        if site.services.sqs.is_empty() {
+        if site.is_drained() {
             return;
         }
         if world.at() > since + DRAINED_WITHIN {
             let (waiting, dead) = site.services.sqs.depth();
-            let text = format!("{waiting} messages and {dead} dead letters are left after {} h", DRAINED_WITHIN.as_secs() / 3_600);
+            let text = format!(
+                "{waiting} messages and {dead} dead letters are left after {} h",
+                DRAINED_WITHIN.as_secs() / 3_600
+            );
             return world.violate(Invariant::EverythingDrains, text);
         }
         sleep(Duration::from_secs(20)).await;

@@ -28,7 +28,7 @@ pub(crate) const MALFORMED: &str = "{\"keys\": [";
 struct LastRead {
     at: Instant,
     text: String,
-    failed_at: Option<Instant>,
+    failed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ impl SecretsManager {
         let state = self.state.get();
         let Some(last) = state.reads.get(&(instance.name.clone(), name)) else { return false };
         let is_due = last.at.elapsed() > refresh + Duration::from_secs(4);
-        last.text.contains(part) && (!is_due || last.failed_at.is_some())
+        last.text.contains(part) && (!is_due || last.failed)
     }
 
     /// The current version, or the one before it where that may be read.
@@ -73,31 +73,32 @@ impl SecretsManager {
         let (written_at, current) = versions.last()?;
         let former = versions.len().checked_sub(2).and_then(|place| versions.get(place));
         match former {
-            Some((_, former))
-                if written_at.elapsed() < STALE_FOR && self.world.happens(FaultClass::StaleSecrets) =>
-            {
+            Some((_, former)) if written_at.elapsed() < STALE_FOR && self.world.happens(FaultClass::StaleSecrets) => {
                 Some(former.clone())
             }
             _ => Some(current.clone()),
         }
     }
 
-    fn note(&self, instance: &Instance, name: &'static str, read: Result<&str, ()>) {
+    /// A process begins to read. Until it has the text, it may go on with what it read last.
+    fn note_attempt(&self, instance: &Instance, name: &'static str) {
+        if let Some(last) = self.state.get().reads.get_mut(&(instance.name.clone(), name)) {
+            last.failed = true;
+        }
+    }
+
+    fn note(&self, instance: &Instance, name: &'static str, read: Option<&String>) {
         let mut state = self.state.get();
         let key = (instance.name.clone(), name);
         match read {
-            Ok(text) => {
+            Some(text) => {
                 if text == MALFORMED {
                     self.world.marks.see(Mark::MalformedSecretRead);
                 }
-                state.reads.insert(key, LastRead { at: Instant::now(), text: text.to_owned(), failed_at: None });
+                state.reads.insert(key, LastRead { at: Instant::now(), text: text.to_owned(), failed: false });
             }
-            Err(()) => {
-                if let Some(last) = state.reads.get_mut(&key) {
-                    last.failed_at = Some(Instant::now());
-                    self.world.marks.see(Mark::CachedKeysInOutage);
-                }
-            }
+            None if state.reads.contains_key(&key) => self.world.marks.see(Mark::CachedKeysInOutage),
+            None => {}
         }
     }
 }
@@ -121,11 +122,12 @@ impl Secret {
 impl Secrets for Secret {
     async fn fetch(&self) -> Result<SecretText, PortError> {
         let call = Call { service: Service::SecretsManager, operation: GET_SECRET_VALUE, killed_after: None };
+        self.manager.note_attempt(&self.instance, self.name);
         let (manager, name) = (self.manager.clone(), self.name);
         // A text is read when the call takes effect, and counts as read when its answer arrives.
         let effect = move || manager.read(name).ok_or_else(|| PortError::of(GET_SECRET_VALUE, "no such secret"));
         let read = self.manager.world.call(&self.instance, call, || name.to_owned(), effect).await;
-        self.manager.note(&self.instance, self.name, read.as_ref().map(String::as_str).map_err(|_| ()));
+        self.manager.note(&self.instance, self.name, read.as_ref().ok());
         let mut text = read?;
         if self.manager.world.is_planted(Plant::RemovedKeyCached) {
             text = self.kept.get().get_or_insert(text).clone();

@@ -9,6 +9,7 @@ use crate::site::Site;
 
 mod accredit;
 mod machnet;
+mod nowcerts;
 mod nurturecloud;
 mod sterling;
 mod stranger;
@@ -19,6 +20,7 @@ pub(crate) fn all(site: &Arc<Site>) -> Vec<BoxFuture<'static, ()>> {
     vec![
         accredit::send(site()).boxed(),
         machnet::send(site()).boxed(),
+        nowcerts::send(site()).boxed(),
         nurturecloud::send(site()).boxed(),
         sterling::send(site()).boxed(),
         stranger::send(site()).boxed(),

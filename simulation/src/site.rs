@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use intake_pipeline::intake::IntakeSettings;
 
+use crate::drains::Drains;
 use crate::gateway::{Answer, Gateway, Sent};
 use crate::guarded::Guarded;
 use crate::invariant::Invariant;
@@ -11,6 +12,8 @@ use crate::keys::{self, KeyNumber};
 use crate::mapping::QueueMapping;
 use crate::operator::Operator;
 use crate::platform::Services;
+use crate::rabbitmq::RabbitMq;
+use crate::stream_mapping::StreamMapping;
 use crate::world::World;
 
 /// The whole site.
@@ -20,6 +23,9 @@ pub(crate) struct Site {
     pub(crate) gateway: Gateway,
     pub(crate) operator: Operator,
     pub(crate) queue_mapping: QueueMapping,
+    pub(crate) stream_mapping: StreamMapping,
+    pub(crate) broker: RabbitMq,
+    pub(crate) drains: Arc<Drains>,
     /// Genuine requests, as somebody on the way sees them.
     pub(crate) captured: Guarded<Vec<(&'static str, Sent)>>,
     /// Tokens that were issued, which must be in no line of the log.
@@ -30,14 +36,23 @@ impl Site {
     pub(crate) fn new(world: &World) -> Arc<Self> {
         let services = Services::new(world);
         let settings = IntakeSettings::default();
+        let broker = RabbitMq::new(world, &services.reference);
         Arc::new(Self {
             gateway: Gateway::new(&services, settings),
             operator: Operator::new(&services, settings.secret_refresh),
             queue_mapping: QueueMapping::new(&services),
+            stream_mapping: StreamMapping::new(&services),
+            drains: Arc::new(Drains::new(&services, &broker)),
+            broker,
             captured: Guarded::default(),
             tokens: Guarded::default(),
             services,
         })
+    }
+
+    /// Whether nothing is left to be processed.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.services.sqs.is_empty() && self.broker.is_empty() && self.stream_mapping.is_done()
     }
 
     /// The key that a provider signs with now.

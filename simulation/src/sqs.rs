@@ -149,7 +149,14 @@ impl Sqs {
             }
             message.receive_count += 1;
             let is_early = self.world.happens(FaultClass::EarlyVisibility);
-            let hidden = if is_early { self.world.random.milliseconds(20..=20_000) } else { VISIBILITY };
+            let hidden = if is_early {
+                {
+                    let most = self.world.random.between(20..=20_000);
+                    self.world.random.milliseconds(1..=most)
+                }
+            } else {
+                VISIBILITY
+            };
             message.visible_at = now + hidden;
             message.in_work += 1;
             if message.in_work > 1 {

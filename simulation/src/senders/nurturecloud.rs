@@ -37,7 +37,8 @@ fn body(site: &Site) -> Bytes {
     let is_malformed = world.happens(FaultClass::MalformedContent);
     let entity = || {
         let id = random.between(0..=2);
-        let mut entity = json!({"organisationName": "example-realty", "businessId": "business-1", "id": format!("c-{id}")});
+        let mut entity =
+            json!({"organisationName": "example-realty", "businessId": "business-1", "id": format!("c-{id}")});
         if let Some(entity) = entity.as_object_mut() {
             match state {
                 "Deleted" if random.permille(300) => {

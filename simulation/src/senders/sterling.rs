@@ -71,7 +71,8 @@ fn events(site: &Site) -> Vec<Value> {
     let event = |number| {
         let item = if is_long { number } else { random.between(0..=3) };
         let at = Timestamp::EPOCH.plus(Duration::from_secs(1_795_000_000 + random.between(0..=1)));
-        let event = Event::supply_change(&format!("item-{item}"), u32::try_from(random.between(0..=2)).unwrap_or(0), at);
+        let event =
+            Event::supply_change(&format!("item-{item}"), u32::try_from(random.between(0..=2)).unwrap_or(0), at);
         let mut event = serde_json::to_value(event).unwrap_or_default();
         if is_malformed
             && random.permille(300)
@@ -90,7 +91,8 @@ fn body(site: &Site, events: &[Value], channel: &str) -> Bytes {
     let batch = |events: &[Value]| json!({"channel": channel, "identifiers": [], "events": events});
     let cut = random.below(events.len());
     let (first, second) = events.split_at(cut.min(events.len()));
-    let batches = if first.is_empty() || random.permille(600) { vec![batch(events)] } else { vec![batch(first), batch(second)] };
+    let batches =
+        if first.is_empty() || random.permille(600) { vec![batch(events)] } else { vec![batch(first), batch(second)] };
     Bytes::from(json!({ "eventbatch": batches }).to_string())
 }
 
@@ -117,14 +119,22 @@ impl Tenant {
                 match answer.status {
                     200 => {
                         if answer.is_ours && age > token.lifetime + UNCERTAIN {
-                            let text = format!("a token of {} s was accepted after {} s", token.lifetime.as_secs(), age.as_secs());
+                            let text = format!(
+                                "a token of {} s was accepted after {} s",
+                                token.lifetime.as_secs(),
+                                age.as_secs()
+                            );
                             world.violate(Invariant::NothingForgedIsAccepted, text);
                         }
                         return;
                     }
                     401 if answer.is_ours => {
                         if age + UNCERTAIN < token.lifetime {
-                            let text = format!("a token of {} s was refused after {} s", token.lifetime.as_secs(), age.as_secs());
+                            let text = format!(
+                                "a token of {} s was refused after {} s",
+                                token.lifetime.as_secs(),
+                                age.as_secs()
+                            );
                             world.violate(Invariant::AnswersFollowTheContract, text);
                         }
                         world.marks.see(Mark::TokenExpired);

@@ -79,14 +79,17 @@ async fn use_removed_keys(site: &Site) {
             let sent = match name {
                 ACCREDIT => {
                     let body = Bytes::from_static(br#"{"Event":"Stolen.Key","Timestamp":"2026-11-21T09:30:00Z"}"#);
-                    keys::sign_accredit(KeyNumber::First, &body, "stolen", 0).map(|signed| Sent::delivery::<Accredit>(&signed))
+                    keys::sign_accredit(KeyNumber::First, &body, "stolen", 0)
+                        .map(|signed| Sent::delivery::<Accredit>(&signed))
                 }
                 MACHNET => {
                     let body = Bytes::from(format!(r#"{{"id":"stolen-{number}","event_name":"stolen"}}"#));
-                    keys::sign_machnet(KeyNumber::First, body, "stolen").map(|signed| Sent::delivery::<Machnet>(&signed))
+                    keys::sign_machnet(KeyNumber::First, body, "stolen")
+                        .map(|signed| Sent::delivery::<Machnet>(&signed))
                 }
                 _ => {
-                    let body = Bytes::from_static(br#"{"domainComponentName":"contact","state":"Deleted","payload":{}}"#);
+                    let body =
+                        Bytes::from_static(br#"{"domainComponentName":"contact","state":"Deleted","payload":{}}"#);
                     Some(Sent::delivery::<NurtureCloud>(&keys::sign_nurturecloud(KeyNumber::First, body)))
                 }
             };
