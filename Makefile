@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-tools test-build test-rules test-programs lint build digests deploy advisories sbom reproducible samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-sbom tools-node tools-bench bench load cost scale measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-tools test-build test-rules test-programs lint build digests deploy advisories sbom reproducible samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-sbom tools-node tools-bench bench load cost scale measure-cost exhaustive fuzz next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -30,6 +30,8 @@ help:
 	@echo "                 QUICK=1 a first look, BENCH_ARGS for bench/__main__.py"
 	@echo "make load        put stack and local server under load while things go wrong, then account for every id (docs/proof.md)"
 	@echo "                 MINUTES=1 how long each run sends, SEED=1 what is drawn, LOAD_ARGS for load/__main__.py"
+	@echo "make exhaustive  explore larger worlds of the ledger completely (docs/proof.md)"
+	@echo "make fuzz        run each fuzz test for MINUTES=1, guided by coverage (docs/proof.md); TARGET=part of a name, KEEP=1"
 	@echo "make clean       remove what was built and installed"
 
 # The command line as it is installed links the AWS SDK, and as `cargo run` starts it, it doesn't. The tests of a build without it
@@ -142,6 +144,13 @@ bench: check-tools tools-test tools-rabbitmq tools-bench
 load: check-tools tools-test tools-rabbitmq tools-sam
 	cargo test $(WORKSPACE) --lib --test '*' --no-run
 	@$(TOOLS)/tests/bin/python load --minutes "$${MINUTES:-1}" --seed "$${SEED:-1}" $(LOAD_ARGS)
+
+# Every way in which a small world can go, with more faults than in `make test`.
+exhaustive: check-tools
+	cargo test $(WORKSPACE) --lib exhaustive -- --include-ignored --nocapture --test-threads 1
+
+fuzz: check-tools
+	@fuzz/run $(if $(KEEP),--keep) "$${MINUTES:-1}" "$${TARGET:-}"
 
 local-aws: check-tools tools-test tools-sam tools-build
 	@$(PYTHON) deploy/local_aws up $(if $(PORT),--port $(PORT))
