@@ -66,6 +66,7 @@ pub async fn run_webhook<W: Webhook>() -> Result<(), Error> {
 /// # Errors
 /// When Lambda's runtime API is unavailable. Unusable settings are not an error: no token is issued then.
 pub async fn run_token_endpoint() -> Result<(), Error> {
+    let started = Instant::now();
     let telemetry = start_telemetry();
     let config = TokenEndpointConfig::from_environment(environment_variable);
     let problems = config.as_ref().err().cloned();
@@ -78,6 +79,8 @@ pub async fn run_token_endpoint() -> Result<(), Error> {
         Err(_) => (TokenEndpoint::unconfigured(SystemClock), None),
     };
     endpoint.prepare(MAX_PREPARATION).await;
+    let endpoint = endpoint.started_in(started.elapsed());
+
     let unreadable = endpoint.clone();
     serve(endpoint, keeper, move || unreadable.answer_unreadable(), problems, telemetry).await
 }

@@ -161,6 +161,8 @@ impl<P: Platform, B: Broker> Drain<P, B> {
         let work = AssertUnwindSafe(self.work(owner, end_by, met, &told_lost, counters)).catch_unwind();
         let mut work = std::pin::pin!(work);
         let outcome = tokio::select! {
+            // Work that is done has nothing to learn of a lease that is lost in the same moment.
+            biased;
             outcome = &mut work => outcome,
             () = self.keep_lease(owner) => {
                 let _ = tell_lost.send(true);

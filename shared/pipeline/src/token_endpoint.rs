@@ -76,6 +76,13 @@ impl<P: Platform> TokenEndpoint<P> {
         }
     }
 
+    /// Charges the first request with the time that the process has taken to start.
+    #[must_use]
+    pub fn started_in(self, start: Duration) -> Self {
+        self.0.guard.charge_start(start);
+        self
+    }
+
     /// The answer to a request that can't be parsed.
     #[must_use]
     pub fn answer_unreadable(&self) -> Response<Full<Bytes>> {

@@ -272,7 +272,7 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
             };
             tokio::select! {
                 biased;
-                _ = lease_lost.wait_for(|lost| *lost) => return StopReason::Failed(DrainFailure::LeaseLost),
+                () = until_lost(&mut lease_lost) => return StopReason::Failed(DrainFailure::LeaseLost),
                 () = sleep_until(stop_at) => return StopReason::TimeUp,
                 Some(sent) = progress.in_flight.next() => {
                     self.settle(sent, progress, &mut stop_reason).await;
@@ -591,6 +591,11 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
         tracing::error!(provider = %self.provider, queue = %self.from, %error, "the run broke off");
         fail(stop_reason, DrainFailure::BrokenOff(error.failure));
     }
+}
+
+/// Waits until the lease is lost. What the channel lends is not held, so that a run can be sent to another thread.
+async fn until_lost(lease_lost: &mut watch::Receiver<bool>) {
+    let _ = lease_lost.wait_for(|lost| *lost).await;
 }
 
 /// Keeps the first failure as the run's.

@@ -56,6 +56,18 @@ impl World {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_request_is_answered_within_what_starting_has_left_of_the_deadline() {
+    let mut world = world();
+    world.secrets.behave(crate::testing::Behaviour::Hang);
+    world.endpoint = world.endpoint.started_in(Duration::from_millis(1_200));
+    for milliseconds in [1_800, 3_000] {
+        let asked = tokio::time::Instant::now();
+        assert_eq!(world.ask(world.genuine()).await.0, 503);
+        assert_eq!(asked.elapsed(), Duration::from_millis(milliseconds));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_document_is_read_in_advance_and_a_store_that_hangs_is_asked_again_by_the_first_request() {
     let world = world();
     world.secrets.behave(crate::testing::Behaviour::Hang);

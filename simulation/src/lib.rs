@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+
+pub mod campaign;
+mod checks;
+mod clock;
+mod drains;
+mod dynamodb;
+mod entities;
+mod event_bridge;
+mod gateway;
+mod guarded;
+mod instance;
+pub mod invariant;
+mod keys;
+mod lambda;
+mod lease;
+mod log;
+mod mapping;
+pub mod marks;
+mod operator;
+mod outcomes;
+pub mod planted;
+mod platform;
+mod rabbitmq;
+mod random;
+mod reference;
+pub mod run;
+mod s3;
+mod secrets_manager;
+mod senders;
+pub mod shrink;
+mod site;
+mod sqs;
+mod stream_mapping;
+pub mod swarm;
+mod trace;
+mod world;
