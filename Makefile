@@ -147,9 +147,12 @@ exhaustive: check-tools
 fuzz: check-tools
 	@fuzz/run $(if $(KEEP),--keep) "$${MINUTES:-1}" "$${TARGET:-}"
 
-# The first of a hundred shards by default; all of them take days. It works in a copy of this folder.
+# The first of a hundred shards of the crates that decide and store; all of them take days. It works in a copy of this folder.
+MUTATED := --package intake-aws --package intake-pipeline --package intake-providers --package intake-sqlite
+
 mutants: check-tools tools-mutants
-	@PATH="$(TOOLS)/mutants/bin:$$PATH" cargo mutants --output target --no-shuffle --shard "$${SHARD:-0/100}" $(if $(FILE),--file "$$FILE")
+	@PATH="$(TOOLS)/mutants/bin:$$PATH" cargo mutants --output target --no-shuffle \
+		$(if $(FILE),--workspace --file "$$FILE",$(MUTATED)) $(if $(FILE)$(SHARD),$(if $(SHARD),--shard "$$SHARD"),--shard 0/100)
 
 local-aws: check-tools tools-test tools-sam tools-build
 	@$(PYTHON) deploy/local_aws up $(if $(PORT),--port $(PORT))
