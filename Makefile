@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-tools test-build test-rules test-programs lint build digests deploy advisories sbom reproducible samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-sbom tools-node tools-bench bench load cost scale measure-cost exhaustive fuzz next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-tools test-build test-rules test-programs lint build digests deploy advisories sbom reproducible samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-mutants tools-sbom tools-node tools-bench bench load cost scale measure-cost exhaustive fuzz mutants next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -32,6 +32,7 @@ help:
 	@echo "                 MINUTES=1 how long each run sends, SEED=1 what is drawn, LOAD_ARGS for load/__main__.py"
 	@echo "make exhaustive  explore larger worlds of the ledger completely (docs/proof.md)"
 	@echo "make fuzz        run each fuzz test for MINUTES=1, guided by coverage (docs/proof.md); TARGET=part of a name, KEEP=1"
+	@echo "make mutants     change the code in small ways, and list what no test notices (docs/proof.md); SHARD=0/100, FILE=one file"
 	@echo "make clean       remove what was built and installed"
 
 # The command line as it is installed links the AWS SDK, and as `cargo run` starts it, it doesn't. The tests of a build without it
@@ -152,6 +153,13 @@ exhaustive: check-tools
 fuzz: check-tools
 	@fuzz/run $(if $(KEEP),--keep) "$${MINUTES:-1}" "$${TARGET:-}"
 
+# The first of a hundred shards of the crates that decide and store; all of them take days. It works in a copy of this folder.
+MUTATED := --package intake-aws --package intake-pipeline --package intake-providers --package intake-sqlite
+
+mutants: check-tools tools-mutants
+	@PATH="$(TOOLS)/mutants/bin:$$PATH" cargo mutants --output target --no-shuffle \
+		$(if $(FILE),--workspace --file "$$FILE",$(MUTATED)) $(if $(FILE)$(SHARD),$(if $(SHARD),--shard "$$SHARD"),--shard 0/100)
+
 local-aws: check-tools tools-test tools-sam tools-build
 	@$(PYTHON) deploy/local_aws up $(if $(PORT),--port $(PORT))
 
@@ -194,6 +202,9 @@ tools-build:
 
 tools-lint:
 	@tests/install-tools lint tests/requirements-lint.txt
+
+tools-mutants:
+	@tests/install-cargo-tool mutants cargo-mutants 27.1.0 07072e7bcdeb425d5e5fdbfd9f15a2c749e23cb2edf5ef40aee5876760ae1cf9
 
 tools-sbom:
 	@tests/install-tools sbom tests/requirements-sbom.txt

@@ -88,7 +88,7 @@ fn split(provider: ProviderName, body: Bytes) -> Option<Vec<Decisive>> {
             }
         };
         assert!(is_part(&event.data));
-        assert_eq!(Json::read(&event.data).is_ok(), event.cloud_event.datacontenttype == "application/json");
+        assert!(event.cloud_event.datacontenttype != "application/json" || Json::read(&event.data).is_ok());
         assert!(event.envelope.is_none_or(|envelope| Json::read(&envelope.data).unwrap().is_object()));
         let cloud_event = event.cloud_event;
         assert!(!cloud_event.id.is_empty());

@@ -125,7 +125,9 @@ pub(crate) fn is_token(token: &str) -> bool {
     let Some((signed, tag)) = token.rsplit_once('.') else { return false };
     let Some((header, claims)) = signed.split_once('.') else { return false };
     let decoded = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
-    let json = |text: &str| decoded(text).and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    // A claim that is not looked at need not be UTF-8.
+    let text = |part: &str| decoded(part).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let json = |part: &str| text(part).and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
     let (Some(header), Some(claims), Some(tag)) = (json(header), json(claims), decoded(tag)) else { return false };
     let verification = &*keys::VERIFICATION;
     let kid = header["kid"].as_str().unwrap_or_default();
