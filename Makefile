@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-tools test-build test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node tools-bench bench cost scale measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-tools test-build test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node tools-bench bench cost scale simulate measure-cost next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -24,6 +24,7 @@ help:
 	@echo "make local-aws-down   stop the emulator"
 	@echo "make bench       measure functions, drain and local server beside others that do the same, as one table (docs/bench.md)"
 	@echo "                 QUICK=1 a first look, BENCH_ARGS for bench/__main__.py"
+	@echo "make simulate    run the simulated world (docs/simulation.md); SEEDS=1000000, FROM=1 a first seed"
 	@echo "make clean       remove what was built and installed"
 
 # The command line as it is installed links the AWS SDK, and as `cargo run` starts it, it doesn't. The tests of a build without it
@@ -122,6 +123,12 @@ bench: check-tools tools-test tools-rabbitmq tools-bench
 	cargo build --release --locked $(BENCH_FUNCTIONS)
 	$(if $(wildcard bench/server/Cargo.toml),cargo build --release --locked $(BENCH_SERVER))
 	@$(TOOLS)/tests/bin/python bench --python $(TOOLS)/bench/bin/python $(if $(QUICK),--quick) $(BENCH_ARGS)
+
+# In the tests' own profile, so that nothing is compiled for it alone.
+SEEDS ?= 10000
+
+simulate: check-tools
+	cargo run --locked --package simulation -- --seeds $(SEEDS) $(if $(FROM),--from $(FROM))
 
 local-aws: check-tools tools-test tools-sam tools-build
 	@$(PYTHON) deploy/local_aws up $(if $(PORT),--port $(PORT))

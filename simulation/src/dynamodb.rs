@@ -241,6 +241,7 @@ impl Tables {
                     _ => {}
                 }
             }
+            Entry::Progress(progress) if progress.next_index.0 > 0 => marks.see(Mark::LongDeliveryResumed),
             Entry::Conflict(_) => marks.see(Mark::Conflict),
             Entry::Quarantine(_) => marks.see(Mark::Quarantined),
             _ => {}
