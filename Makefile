@@ -3,16 +3,20 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-tools test-build test-rules test-programs lint build deploy advisories samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-node tools-bench bench cost scale simulate measure-cost next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-tools test-build test-rules test-programs lint build digests deploy advisories sbom reproducible samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-sbom tools-node tools-bench bench load cost scale simulate measure-cost exhaustive fuzz next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
-	@echo "make lint        formatting, clippy, licences and sources of dependencies, the template"
+	@echo "make lint        formatting, clippy, licences, sources and use of dependencies, the template"
 	@echo "make advisories  look the dependencies up in the RustSec database (needs the network)"
+	@echo "make sbom        write bills of materials of the functions and of the command line into target/sbom (CycloneDX)"
+	@echo "make reproducible build functions twice from the last commit, in two folders, and compare (docs/supply-chain.md)"
+	@echo "                 FUNCTION=machnet only that one; two builds from nothing take half an hour and more"
 	@echo "make samples     regenerate the samples in events/"
 	@echo "make schemas     regenerate the schemas and the examples in schemas/"
 	@echo "make generated   all of these and whatever else is written by a program (some minutes)"
-	@echo "make build       build the functions for Lambda"
+	@echo "make build       build the functions for Lambda, and print their digests as Lambda will report them"
+	@echo "make digests     print the digests of what is built already"
 	@echo "make deploy      build, then deploy the stack with the settings in samconfig.toml"
 	@echo "                 STACK=name another stack, PARAMETERS=\"Key=Value\" settings to keep, DEPLOY_ARGS for sam deploy"
 	@echo "make next-steps  what is left to do for a stack; STACK=name"
@@ -25,6 +29,10 @@ help:
 	@echo "make bench       measure functions, drain and local server beside others that do the same, as one table (docs/bench.md)"
 	@echo "                 QUICK=1 a first look, BENCH_ARGS for bench/__main__.py"
 	@echo "make simulate    run the simulated world (docs/simulation.md); SEEDS=1000000, FROM=1 a first seed"
+	@echo "make load        put stack and local server under load while things go wrong, then account for every id (docs/proof.md)"
+	@echo "                 MINUTES=1 how long each run sends, SEED=1 what is drawn, LOAD_ARGS for load/__main__.py"
+	@echo "make exhaustive  explore larger worlds of the ledger completely (docs/proof.md)"
+	@echo "make fuzz        run each fuzz test for MINUTES=1, guided by coverage (docs/proof.md); TARGET=part of a name, KEEP=1"
 	@echo "make clean       remove what was built and installed"
 
 # The command line as it is installed links the AWS SDK, and as `cargo run` starts it, it doesn't. The tests of a build without it
@@ -66,6 +74,7 @@ lint: check-tools tools-sam tools-lint
 	cargo clippy --workspace --all-targets --no-default-features --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(TOOLS)/lint/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	$(TOOLS)/lint/bin/cargo-shear --locked --deny-warnings
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 	$(TOOLS)/sam/bin/cfn-lint template.yaml
 	@# What neither knows, such as metric math, and what the functions really call and count.
@@ -73,6 +82,12 @@ lint: check-tools tools-sam tools-lint
 
 advisories: tools-lint
 	$(TOOLS)/lint/bin/cargo-deny --locked check advisories
+
+sbom: check-tools tools-sbom
+	@$(TOOLS)/sbom/bin/python deploy/sbom.py
+
+reproducible: check-tools tools-sam tools-build
+	@$(PYTHON) deploy/reproducible.py $(if $(FUNCTION),--function "$$FUNCTION")
 
 samples:
 	cargo run --locked -- sample-events
@@ -90,7 +105,10 @@ schemas:
 	UPDATE_SCHEMAS=1 cargo test --locked --package intake-pipeline --lib envelope::tests
 
 build: check-tools tools-sam tools-build
-	PATH="$(TOOLS)/build/bin:$$PATH" $(SAM) build
+	@$(PYTHON) deploy/build.py
+
+digests: tools-sam
+	@$(PYTHON) deploy/build.py --digests
 
 # What is given on the command line reaches the recipe in the environment too, so that the shell reads none of it.
 STACK_OPTION = $(if $(filter undefined,$(origin STACK)),,--stack "$$STACK")
@@ -130,6 +148,17 @@ SEEDS ?= 10000
 simulate: check-tools
 	cargo run --locked --package simulation -- --seeds $(SEEDS) $(if $(FROM),--from $(FROM))
 
+load: check-tools tools-test tools-rabbitmq tools-sam
+	cargo test $(WORKSPACE) --lib --test '*' --no-run
+	@$(TOOLS)/tests/bin/python load --minutes "$${MINUTES:-1}" --seed "$${SEED:-1}" $(LOAD_ARGS)
+
+# Every way in which a small world can go, with more faults than in `make test`.
+exhaustive: check-tools
+	cargo test $(WORKSPACE) --lib exhaustive -- --include-ignored --nocapture --test-threads 1
+
+fuzz: check-tools
+	@fuzz/run $(if $(KEEP),--keep) "$${MINUTES:-1}" "$${TARGET:-}"
+
 local-aws: check-tools tools-test tools-sam tools-build
 	@$(PYTHON) deploy/local_aws up $(if $(PORT),--port $(PORT))
 
@@ -165,8 +194,13 @@ tools-rabbitmq:
 tools-sam:
 	@tests/install-tools sam tests/requirements-sam.txt
 
+# cargo-auditable needs a compiler, which who builds functions has; nobody offers it compiled in a package.
 tools-build:
 	@tests/install-tools build tests/requirements-build.txt
+	@tests/install-cargo-tool auditable cargo-auditable 0.7.7 ccdd489bc94d1338cd04389a842e00661300331ec915fb376b4810ef7d480b5d
 
 tools-lint:
 	@tests/install-tools lint tests/requirements-lint.txt
+
+tools-sbom:
+	@tests/install-tools sbom tests/requirements-sbom.txt

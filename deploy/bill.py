@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,7 @@ def webhook_milliseconds(function: Resource, provider: str, delivery: Mapping[st
 
 
 def processor_milliseconds(function: Resource, delivery: Mapping[str, Any], records: float = 1) -> float:
-    """What a batch of such deliveries takes. They wait side by side, and compute one after the other."""
+    """What a batch of such deliveries takes. They wait side by side, compute one after the other, and share their reads."""
     latencies = {
         "GetItem": ASSUMED["dynamodb_item_milliseconds"],
         "PutItem": ASSUMED["dynamodb_item_milliseconds"],
@@ -270,7 +271,8 @@ def processor_milliseconds(function: Resource, delivery: Mapping[str, Any], reco
         "S3.GetObject": ASSUMED["s3_milliseconds"],
     }
     each = ASSUMED["cpu_milliseconds"]["processor_call"] / processor_share(function)
-    return sum(count * (latencies[name] + records * each) for name, count in delivery["processor_calls"].items())
+    calls = delivery["processor_calls"].items()
+    return sum(count * (latencies[name] + (1 if name == "GetItem" else records) * each) for name, count in calls)
 
 
 def publisher_milliseconds(function: Resource, events: float) -> float:
@@ -419,6 +421,38 @@ def further_event(template: ResolvedTemplate, provider: str) -> Bill:
         **{row: bill[row] for row in ["DynamoDB: writes", "DynamoDB: reads"]},
         "EventBridge": publishing(template, MILLION).get("EventBridge", Counter()),
     }
+
+
+@dataclass(frozen=True)
+class LongDelivery:
+    """What the processor uses for the events of one delivery."""
+
+    calls: float
+    write_units: float
+    read_units: float
+    seconds: float
+    dollars: float
+
+
+def long_delivery(template: ResolvedTemplate, provider: str, events: int) -> LongDelivery:
+    """A delivery of that many events, all of them new, without the webhook, the queue and the bus."""
+    event = MEASURED[f"further-event-{provider}"]
+    # A read names the version that the transaction depends on; other events are put without one.
+    is_entity = bool(event["read_half_units"])
+    reads = 1 / ASSUMED["entities_in_a_read"] if is_entity else 0
+    item = ASSUMED["dynamodb_item_milliseconds"]
+    latency = item + ASSUMED["dynamodb_transaction_milliseconds"] if is_entity else item
+    calls = events * (1 + reads) + 1
+    function = template.function("processor")
+    computing = calls * ASSUMED["cpu_milliseconds"]["processor_call"] / processor_share(function)
+    milliseconds = max(computing, events * latency / ASSUMED["events_at_once"])
+    writes = events * event["event_write_units"]
+    read_units = events * event["read_half_units"] / 2
+    bill = {
+        "Lambda": compute(function, milliseconds, 1),
+        "DynamoDB": units(dynamodb_write_unit=writes, dynamodb_read_unit=read_units),
+    }
+    return LongDelivery(calls, writes, read_units, milliseconds / 1000, dollars(bill))
 
 
 def batched_saving(template: ResolvedTemplate, batch: int = 10) -> Bill:

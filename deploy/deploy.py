@@ -18,6 +18,7 @@ from pathlib import Path
 
 import next_steps
 from account import Account, parameters
+from build_environment import UMASK, build_environment
 from problem import Problem, run
 from settings import Parameters, Settings, given
 
@@ -186,12 +187,8 @@ class Deployment:
                 *(arguments or []),
             ],
             cwd=ROOT,
-            env={
-                **os.environ,
-                "PATH": f"{TOOLS / 'build' / 'bin'}{os.pathsep}{os.environ['PATH']}",
-                "AWS_DEFAULT_REGION": self._account.region,
-                "SAM_CLI_TELEMETRY": "0",
-            },
+            env=build_environment(ROOT, TOOLS, os.environ) | {"AWS_DEFAULT_REGION": self._account.region},
+            umask=UMASK,
             check=False,
         )
         if done.returncode:

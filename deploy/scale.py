@@ -11,11 +11,12 @@ from bill import HOURS, MEASURED, MILLION, ROOT, dollars, dollars_by_volume, pub
 from cost import bullet, grid, paragraph
 from limits import QUOTAS, Effect, Limit, Stack, drained_messages
 from month import SECONDS, by_volume, month, secret_reads, stored_gigabytes
+from plot import svg
 from queue_simulation import Second
 from resolved_template import ResolvedTemplate
 from rounding import approximately, minutes, rate_text, round_dollars
 from scale_basis import basis_section, cells_section, quota_section
-from scale_plot import Panel, svg
+from scale_plot import Panel
 from scenarios import BURST_FACTOR, BURST_SECONDS, OUTAGE_SECONDS, Outcome, burst, outage, settings
 
 PAGE = ROOT / "docs" / "scale.md"
@@ -439,7 +440,7 @@ def plot(outcomes: Mapping[str, list[Outcome]]) -> str:
         for kind, found in [("burst", bursts), ("outage", outages)]
         for each in found
     )
-    return svg(panels, legend, description)
+    return svg([panel.diagram() for panel in panels], legend, description)
 
 
 def written(template: Path) -> dict[Path, str]:

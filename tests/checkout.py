@@ -73,6 +73,7 @@ class Checkout:
         for name, text in [("build/bin/cargo", CARGO), ("build/bin/cargo-lambda", nothing)]:
             self._write(f".tools/{name}", text)
         self._write("tests/install-tools", nothing)
+        self._write("tests/install-cargo-tool", nothing)
         (folder / ".tools" / "sam").symlink_to(SAM.parents[1])
 
     def _write(self, name: str, text: str) -> None:

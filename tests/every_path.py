@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from authority import Authority, Bearer, Client, SigningKey, put_authority
+from authority import (
+    Authority,
+    Bearer,
+    Client,
+    SigningKey,
+    put_authority,
+    sterling_batch,
+    sterling_delivery,
+    sterling_event,
+)
 from consumer import PUT_EVENTS, entries
 from notifications import agent, notification
 from nowcerts import SEND_BATCH, NowCerts
@@ -98,7 +107,7 @@ def _without_keys(stack: Stack, sender: Sender, authority: Authority) -> Iterato
         put(active=True)
 
 
-def processor(stack: Stack, machnet: Sender, nurturecloud: Sender) -> None:
+def processor(stack: Stack, machnet: Sender, nurturecloud: Sender, sterling: Sender) -> None:
     """Each outcome, contents and a body that are kept in the bucket, and a record that fails."""
     event_id, resource = new_id(), new_id()
     machnet.deliver(machnet_event(event_id, resource))
@@ -108,6 +117,8 @@ def processor(stack: Stack, machnet: Sender, nurturecloud: Sender) -> None:
     for state in ["Created", "Updated", "Deleted"]:
         nurturecloud.deliver(notification(state, agent(entity, note="x" * LARGE_BYTES)))
     nurturecloud.deliver_batch(notification("Created", *[agent(new_id(), note="x" * 20_000) for _ in range(5)]))
+    # Too large to be put before it is known whether they are there.
+    sterling.deliver_batch(sterling_delivery(sterling_batch(*[sterling_event(new_id(), note="x" * 5_000) for _ in range(5)])))
     failed = len(stack.lines("processor", "record failed"))
     stack.send_message("not a document")
     wait_until(lambda: len(stack.lines("processor", "record failed")) > failed, what="the failure")

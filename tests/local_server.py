@@ -18,6 +18,9 @@ from stack.wait import wait_until
 class LocalServer:
     """A development server."""
 
+    # More options of `subprocess.Popen`.
+    options: dict[str, Any] = {}
+
     def __init__(
         self,
         folder: Path,
@@ -53,6 +56,7 @@ class LocalServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=log,
+                **self.options,
             )
         self.address = wait_until(self._address, what="the address of the development server")
 

@@ -31,6 +31,17 @@ def test_the_documented_command_deploys_with_every_default(checkout: Checkout) -
     assert checkout.outputs()["MachnetWebhookUrl"] in printed.split("What to do next:")[1]
 
 
+def test_the_digests_of_what_is_built_are_those_that_lambda_reports(checkout: Checkout, account: Emulator) -> None:
+    printed = {name: digest for digest, name in map(str.split, checkout.run("make digests").splitlines())}
+
+    resources = client(account, "cloudformation").describe_stack_resources(StackName="webhook-intake")["StackResources"]
+    names = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
+    reported = {each["FunctionName"]: each["CodeSha256"] for each in client(account, "lambda").list_functions()["Functions"]}
+    assert printed.keys() == set(FUNCTIONS)
+    deployed = names.keys() & printed.keys()
+    assert {name: printed[name] for name in deployed} == {name: reported[names[name]] for name in deployed} != {}
+
+
 def test_a_second_deployment_without_changes_succeeds(checkout: Checkout) -> None:
     before = checkout.stack()["LastUpdatedTime"]
     assert "No changes to deploy" in checkout.run(DEPLOY)

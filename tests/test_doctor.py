@@ -16,8 +16,8 @@ from stack.wait import wait_until
 Checks = dict[str, dict[str, Any]]
 
 
-def doctor(stack: Stack) -> tuple[int, Checks]:
-    done = operator_commands.run(stack, "doctor", "--stack", STACK_NAME, "--json")
+def doctor(stack: Stack, since: str = "2h") -> tuple[int, Checks]:
+    done = operator_commands.run(stack, "doctor", "--since", since, "--stack", STACK_NAME, "--json")
     assert done.returncode in (0, 1) and not done.stderr, done.stderr
     checks = [json.loads(line) for line in done.stdout.splitlines()]
     return done.returncode, {check["subject"]: check for check in checks}
@@ -99,6 +99,7 @@ def test_what_is_broken_is_named_with_what_to_do(stack: Stack, machnet: Sender, 
         stack.client("sqs").purge_queue(QueueUrl=unpublished)
     broken = wrong(checks)
     assert code == 1
+    assert "in the last 2 hours" in checks["conflicts"]["finding"]
     assert "shorter than 16 bytes" in broken["keys of machnet"]
     assert f"keys add machnet --stack {STACK_NAME}" in checks["keys of machnet"]["remedy"]
     assert broken["subscribers of the alarms"] == "nobody gets the alarms"

@@ -48,7 +48,7 @@ class Keys:
         return done
 
     def list(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.must("list", "--json").stdout.splitlines()]
+        return [json.loads(line) for line in self.must("list", "--since", "1h", "--json").stdout.splitlines()]
 
     def check(self) -> str:
         return self.must("check").stdout

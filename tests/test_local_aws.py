@@ -73,7 +73,8 @@ class Checkout:
             shutil.copy(template.ROOT / name, folder)
         for name in ["deploy", "events"]:
             shutil.copytree(template.ROOT / name, folder / name)
-        scripts = {"tests/install-tools": "#!/bin/sh\n", "stand-in/cargo": CARGO, "stand-in/cargo-lambda": ""}
+        installed = dict.fromkeys(["tests/install-tools", "tests/install-cargo-tool"], "#!/bin/sh\n")
+        scripts = installed | {"stand-in/cargo": CARGO, "stand-in/cargo-lambda": ""}
         for name, text in scripts.items():
             file = folder / name
             file.parent.mkdir(exist_ok=True)

@@ -5,6 +5,7 @@ The process is invoked as Lambda would, on stand-ins for DynamoDB and S3 whose p
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,11 @@ def outcomes(processor: FunctionProcess, of: Record) -> Counter[str]:
 
 def sterling(count: int) -> bytes:
     return ("[" + ",".join(f'{{"code":"c{number}"}}' for number in range(count)) + "]").encode()
+
+
+def nurturecloud(count: int) -> bytes:
+    entities = [{"organisationName": "o", "businessId": "b", "id": str(number)} for number in range(count)]
+    return json.dumps({"domainComponentName": "agent", "state": "Updated", "payload": entities}).encode()
 
 
 HOSTILE = {
@@ -121,3 +127,24 @@ def test_a_long_delivery_that_ran_out_of_time_is_resumed_where_it_stopped(
     assert all(puts == 1 for key, puts in stand_in.accepted_puts.items() if key[2] == "event"), "each of them once"
     # The rest, the record of the delivery, and the progress of one that is done.
     assert stand_in.calls["PutItem"] - puts == events - line["recorded"] + 2
+
+
+def test_the_entities_of_a_long_delivery_are_read_several_in_a_call(stand_in: StandIn, processor: FunctionProcess) -> None:
+    events = 400
+    stand_in.latencies = Latencies(item=0.004, transaction=0.010)
+    delivery = record(stand_in, "nurturecloud", nurturecloud(events))
+
+    assert failed(processor.invoke(batch([delivery])), [delivery]) == []
+
+    assert outcomes(processor, delivery) == {"stored": events}
+    assert stand_in.calls["TransactWriteItems"] == events, "no version was out of date"
+    assert stand_in.calls["BatchGetItem"] + stand_in.calls["GetItem"] < events / 3
+
+
+def test_the_reads_of_a_batch_share_a_call(stand_in: StandIn, processor: FunctionProcess) -> None:
+    body = b'{"id":"%d","event_name":"e","resource_id":"%d"}'
+    records = [record(stand_in, "machnet", body % (number, number)) for number in range(10)]
+
+    assert failed(processor.invoke(batch(records)), records) == []
+
+    assert (stand_in.calls["BatchGetItem"], stand_in.calls["GetItem"]) == (1, 0)

@@ -310,7 +310,7 @@ def test_each_operating_command_works_with_both_policies_of_the_page(
     done("keys", "remove", "machnet", new)
 
     # What it finds is right; that nobody gets this stack's alarms is one of it.
-    done("doctor", code=1)
+    done("doctor", "--since", "1h", code=1)
 
 
 def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
@@ -365,7 +365,7 @@ def test_no_permission_to_operate_is_superfluous_and_what_is_missing_is_named(
 
     kept = [statement for statement in operating["Statement"] if statement["Sid"] not in of_doctor]
     operator.allow(reading | {"Statement": reading["Statement"] + kept})
-    found = operator.run("doctor").stdout.decode()
+    found = operator.run("doctor", "--since", "1h").stdout.decode()
     actions = {action for number, action in permissions(operating) if operating["Statement"][number]["Sid"] in of_doctor}
     assert {action for action in actions - unreachable if action not in found} == set(), found
     assert "credentials of the resync: secretsmanager GetSecretValue failed" in found, found

@@ -57,6 +57,7 @@ def test_the_others_do_all_that_they_do(
     began: Since,
     machnet: Sender,
     nurturecloud: Sender,
+    sterling: Sender,
     authority: Authority,
     nurturecloud_api: NurtureCloudApi,
     nowcerts: NowCerts,
@@ -64,7 +65,7 @@ def test_the_others_do_all_that_they_do(
     every_path.token_endpoint(began.stack, authority)
     every_path.resync(began.stack, nurturecloud_api)
     every_path.drain(began.stack, nowcerts)
-    every_path.processor(began.stack, machnet, nurturecloud)
+    every_path.processor(began.stack, machnet, nurturecloud, sterling)
     every_path.publisher(began.stack, machnet)
 
 

@@ -119,12 +119,12 @@ def test_a_quota_that_is_changed_changes_what_breaks_first(
 
 
 def test_a_parameter_that_is_turned_changes_what_breaks_first(stack_with: StackWith) -> None:
-    turned = stack_with(parameters={"ProcessorMaximumConcurrency": "92"}, dynamodb_new_table_write_units=40_000)
+    turned = stack_with(parameters={"ProcessorMaximumConcurrency": "87"}, dynamodb_new_table_write_units=40_000)
 
     first = turned.first_limit(10_000)
     assert first is not None
     assert first.name == "Lambda's invocations"
-    assert "`ProcessorMaximumConcurrency=92`" in knob(stack_with(), 10_000)
+    assert "`ProcessorMaximumConcurrency=87`" in knob(stack_with(), 10_000)
 
 
 def test_the_quotas_that_a_rate_asks_for_let_it_through(stack_with: StackWith) -> None:

@@ -113,6 +113,9 @@ class Tables:
         if operation == "GetItem":
             # Most reads find nothing or a small item. The answer's size is not looked at.
             return Counter(read_half_units=2 if document.get("ConsistentRead") else 1)
+        if operation == "BatchGetItem":
+            asked = document["RequestItems"].values()
+            return Counter(read_half_units=sum(len(each["Keys"]) * (2 if each.get("ConsistentRead") else 1) for each in asked))
         if operation == "PutItem":
             return self._put(document["TableName"], document["Item"], factor=1)
         if operation in {"UpdateItem", "DeleteItem"}:

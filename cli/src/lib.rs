@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod client;
 pub mod commands;
+mod connections;
 pub mod deployed_stack;
 pub mod doctor;
 pub mod drain;
@@ -12,6 +13,7 @@ pub mod kept_requests;
 pub mod key_files;
 pub mod key_store;
 pub mod key_uses;
+mod large_bodies;
 pub mod records;
 mod refused;
 pub mod repair;

@@ -24,7 +24,9 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::connections::{self, Limits};
 use crate::forwarding::Forwarding;
+use crate::large_bodies::{LargeBodies, bound};
 use crate::refused::keep_refused;
 use crate::worker::Worker;
 use intake_sqlite::private_file::{FileLock, replace_private_file};
@@ -76,9 +78,6 @@ pub enum ServerError {
     /// Ctrl-C can't be heard.
     #[error("the operating system does not let the server listen for ctrl-c")]
     Signal(#[source] io::Error),
-    /// The listener broke.
-    #[error("the server stopped; start it again")]
-    Serve(#[source] io::Error),
 }
 
 fn next_port(address: SocketAddr) -> SocketAddr {
@@ -180,10 +179,7 @@ impl Server {
     }
 
     /// Serves until `stop` is done; then takes no more connections, ends the requests that have begun and the batch in hand.
-    ///
-    /// # Errors
-    /// When the listener breaks.
-    pub async fn run(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send + 'static) {
         let router = self.router();
         let (tell_stop, told_stop) = watch::channel(false);
         let worker = tokio::spawn(Worker::new(self.queue.clone(), self.database.clone()).run(told_stop.clone()));
@@ -199,12 +195,11 @@ impl Server {
             let _ = tell_stop.send(true);
             tokio::time::sleep(GRACE).await;
         });
-        let serving = axum::serve(self.listener, router).with_graceful_shutdown(signal);
-        let served = tokio::select! {
-            served = serving => served.map_err(ServerError::Serve),
+        tokio::select! {
+            () = connections::serve(self.listener, router, Limits::of_this_process(), signal) => {}
             // A client that holds its connection open doesn't hold up the stop.
-            _ = stopping => Ok(()),
-        };
+            _ = stopping => {}
+        }
         if let Err(error) = worker.await {
             tracing::error!(%error, "the worker failed; unfinished messages will be redelivered at the next start");
         }
@@ -213,7 +208,6 @@ impl Server {
         {
             tracing::error!(%error, "the forwarding failed; what it did not note is sent again at the next start");
         }
-        served
     }
 
     fn router(&self) -> Router {
@@ -223,7 +217,8 @@ impl Server {
         let mut routes = Routes { server: self, router };
         visit_webhooks(&mut routes);
         let keep = from_fn_with_state(self.refused.clone(), keep_refused);
-        routes.router.method_not_allowed_fallback(wrong_method).layer(keep)
+        let bound = from_fn_with_state(LargeBodies::default(), bound);
+        routes.router.method_not_allowed_fallback(wrong_method).layer(keep).layer(bound)
     }
 
     fn token_endpoint(&self) -> TokenEndpoint<Sqlite> {

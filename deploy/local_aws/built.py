@@ -10,6 +10,7 @@ from pathlib import Path
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
+from build_environment import UMASK, build_environment
 from containers import HOST, HOST_GATEWAY
 from places import ARCHITECTURE, BUILD, ROOT, STATE, TOOLS
 from problem import Problem
@@ -38,12 +39,8 @@ def build() -> int:
 
 
 def _sam_build() -> int:
-    environment = os.environ | {
-        "PATH": f"{TOOLS / 'build' / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "SAM_CLI_TELEMETRY": "0",
-    }
     command = [TOOLS / "sam" / "bin" / "sam", "build", "--parameter-overrides", f"Architecture={ARCHITECTURE}"]
-    code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    code = subprocess.run(command, cwd=ROOT, env=build_environment(ROOT, TOOLS, os.environ), umask=UMASK).returncode
     if code == 0:
         print(f"\nThe functions are built for {ARCHITECTURE}. `make local-aws` prints the commands that run them here.")
     return code

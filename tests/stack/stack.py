@@ -248,6 +248,12 @@ class Stack:
             log.write(json.dumps([response.status, lower]).encode() + b"\n" + content + b"\n")
         return Answer(response.status, lower, content, time.monotonic() - started)
 
+    @contextlib.contextmanager
+    def emulator_away(self) -> Iterator[None]:
+        """The emulator answers nobody inside the `with` block, and forgets nothing."""
+        with self._emulator.stopped():
+            yield
+
     # As an operator
 
     def client(self, service: str) -> Any:
@@ -304,6 +310,10 @@ class Stack:
     def delivery_record(self, delivery_id: str) -> Item | None:
         """What the processor keeps of a delivery."""
         return next(iter(self._scan("EventsTableName", {"kind": "delivery", "delivery_id": delivery_id})), None)
+
+    def delivery_records(self) -> list[Item]:
+        """What the processor keeps of all deliveries."""
+        return self._scan("EventsTableName", {"kind": "delivery"})
 
     def body_of(self, record: Item) -> bytes:
         """The body that a delivery's record has, or refers to."""

@@ -84,6 +84,8 @@ class StandIn:
         if operation == "GetItem":
             found = self._find((request["TableName"], *_key(request["Key"])))
             return self.latencies.item, 200, json.dumps({"Item": found} if found else {}).encode()
+        if operation == "BatchGetItem":
+            return self.latencies.item, 200, json.dumps({"Responses": self._batch(request), "UnprocessedKeys": {}}).encode()
         if operation == "TransactWriteItems":
             return self.latencies.transaction, *self._transact(request)
         return 0, 400, _error("UnknownOperationException", operation)
@@ -96,6 +98,10 @@ class StandIn:
         if path in self.objects:
             return 200, self.objects[path]
         return 404, b"<Error><Code>NoSuchKey</Code><Message>no such key</Message></Error>"
+
+    def _batch(self, request: dict[str, Any]) -> dict[str, list[Item]]:
+        wanted = {table: [self._find((table, *_key(key))) for key in of["Keys"]] for table, of in request["RequestItems"].items()}
+        return {table: [item for item in items if item is not None] for table, items in wanted.items()}
 
     def _put_item(self, request: dict[str, Any], body: bytes) -> tuple[int, bytes]:
         key = (request["TableName"], *_key(request["Item"]))

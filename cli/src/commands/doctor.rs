@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use intake_providers::timestamp::Timestamp;
+
 use super::error::CommandError;
 use super::output::{print, print_json_lines};
 use super::place::{Place, StackOptions};
+use super::since;
 use crate::doctor::check::{Check, Verdict};
 use crate::doctor::{Call, directory};
 use crate::terminal::escape;
@@ -15,6 +18,10 @@ use crate::terminal::escape;
 pub(super) struct Arguments {
     #[command(flatten)]
     place: StackOptions,
+    /// How far back deliveries, quarantine and conflicts are looked at: how long ago, such as 30m, 2h or 7d, or a time such as
+    /// 2026-11-21T09:30:00Z. A stack is asked hour by hour, so less takes less time. [default: 7d]
+    #[arg(long, value_name = "WHEN", value_parser = since::parse)]
+    since: Option<Timestamp>,
     /// Print one JSON object for each check, one a line.
     #[arg(long)]
     json: bool,
@@ -24,8 +31,8 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
     let place = arguments.place.place(data_directory);
     let call = |command: &str| place.call(command);
     let checks = match &place {
-        Place::Directory(path) => directory::check(path, &call).await?,
-        Place::Stack { name, region } => of_stack(name, region.as_deref(), &call).await?,
+        Place::Directory(path) => directory::check(path, arguments.since, &call).await?,
+        Place::Stack { name, region } => of_stack(name, region.as_deref(), arguments.since, &call).await?,
     };
     if arguments.json {
         // Texts always serialise.
@@ -39,13 +46,23 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
 }
 
 #[cfg(feature = "aws")]
-async fn of_stack(name: &str, region: Option<&str>, call: Call<'_>) -> Result<Vec<Check>, CommandError> {
+async fn of_stack(
+    name: &str,
+    region: Option<&str>,
+    since: Option<Timestamp>,
+    call: Call<'_>,
+) -> Result<Vec<Check>, CommandError> {
     let stack = crate::deployed_stack::open(name, region).await?;
-    Ok(crate::doctor::stack::check(&stack, call).await)
+    Ok(crate::doctor::stack::check(&stack, since, call).await)
 }
 
 #[cfg(not(feature = "aws"))]
-async fn of_stack(name: &str, region: Option<&str>, _call: Call<'_>) -> Result<Vec<Check>, CommandError> {
+async fn of_stack(
+    name: &str,
+    region: Option<&str>,
+    _since: Option<Timestamp>,
+    _call: Call<'_>,
+) -> Result<Vec<Check>, CommandError> {
     match crate::deployed_stack::open(name, region).await? {}
 }
 

@@ -62,11 +62,10 @@ pub(super) async fn run(data_directory: &Path, arguments: Arguments) -> Result<E
         None => server,
     };
     let printing = lines.map(|lines| Printing::start(lines, server.database().clone()));
-    let served = server.run(stop).await;
+    server.run(stop).await;
     if let Some(printing) = printing {
         printing.finish().await;
     }
-    served?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ use intake_pipeline::queue_message::MessageOrigin;
 use intake_pipeline::secrets::SecretText;
 use intake_providers::ProviderName;
 use intake_providers::registry::key_ring;
+use intake_providers::timestamp::Timestamp;
 use intake_sqlite::private_file::read_if_present;
 use intake_sqlite::{
     DataDirectory, DataDirectoryError, Database, OpenError, OutboxDepth, SqliteOutbox, SqliteQueue, SqliteRecords,
@@ -17,6 +18,7 @@ use intake_sqlite::{
 
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
+use super::records::Period;
 use super::{Call, broker, records, version};
 use crate::server::VERSION_FILE;
 
@@ -27,7 +29,11 @@ const OLD: Duration = Duration::from_secs(10 * 60);
 ///
 /// # Errors
 /// When there is no data directory.
-pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DataDirectoryError> {
+pub async fn check(
+    path: &Path,
+    since: Option<Timestamp>,
+    call: Call<'_>,
+) -> Result<Vec<Check>, DataDirectoryError> {
     let directory = DataDirectory::existing(path)?;
     let mut checks = vec![version::program()];
     let is_served = is_served(&directory);
@@ -54,7 +60,7 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DataDirect
     match Database::open(&directory.database()) {
         Ok(database) => {
             checks.push(version::data());
-            checks.extend(recorded(database, is_served, call).await);
+            checks.extend(recorded(database, is_served, since, call).await);
         }
         // The error says what to do.
         Err(error @ OpenError::UnknownFormat { .. }) => checks.push(Check::wrong(version::DATA, error.to_string())),
@@ -64,16 +70,22 @@ pub async fn check(path: &Path, call: Call<'_>) -> Result<Vec<Check>, DataDirect
 }
 
 /// What the database says.
-async fn recorded(database: Database, is_served: bool, call: Call<'_>) -> Vec<Check> {
+async fn recorded(
+    database: Database,
+    is_served: bool,
+    since: Option<Timestamp>,
+    call: Call<'_>,
+) -> Vec<Check> {
     let now = SystemClock.now();
+    let period = Period::new(since, now);
     let recorded = SqliteRecords::new(database.clone());
     let mut checks = Vec::new();
     let mut last = None;
     for provider in ProviderName::ALL {
-        checks.push(match records::latest(&recorded, *provider, now).await {
+        checks.push(match records::latest(&recorded, *provider, period).await {
             Ok(latest) => {
                 last = last.max(latest);
-                records::silence(*provider, latest, None, now)
+                records::silence(*provider, latest, None, period)
             }
             Err(error) => Check::unknown(format!("deliveries of {provider}"), &error),
         });
@@ -94,7 +106,7 @@ async fn recorded(database: Database, is_served: bool, call: Call<'_>) -> Vec<Ch
         }
         (Err(error), _) | (_, Err(error)) => checks.push(Check::unknown("queue", &error)),
     }
-    match records::outcomes(&recorded, now).await {
+    match records::outcomes(&recorded, period).await {
         Ok(outcomes) => checks.extend(outcomes),
         Err(error) => checks.push(Check::unknown("quarantine", &error)),
     }

@@ -10,25 +10,53 @@ use intake_providers::timestamp::Timestamp;
 
 use super::check::Check;
 
-/// For how long back outcomes are looked at that somebody should see.
+/// For how long back deliveries and outcomes are looked at, unless something else is said.
 pub const LOOK_BACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Maximum number of quarantined or conflicting events that are counted.
 const MAX_COUNTED: u32 = 1_000;
 
+/// The time that is looked at: from a moment until now.
+#[derive(Clone, Copy, Debug)]
+pub struct Period {
+    since: Timestamp,
+    now: Timestamp,
+}
+
+impl Period {
+    /// The time since a moment, or [`LOOK_BACK`] from now.
+    #[must_use]
+    pub fn new(since: Option<Timestamp>, now: Timestamp) -> Self {
+        Self { since: since.unwrap_or_else(|| now.minus(LOOK_BACK)), now }
+    }
+
+    const fn range(self) -> TimeRange {
+        TimeRange { since: Some(self.since), until: None }
+    }
+
+    fn length(self) -> Duration {
+        self.age(self.since)
+    }
+
+    fn age(self, of: Timestamp) -> Duration {
+        let milliseconds = self.now.unix_milliseconds().saturating_sub(of.unix_milliseconds());
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+    }
+}
+
 /// How far a clock may be off. Beyond it a fresh token may look expired, and times in lists mislead.
 const CLOCK_TOLERANCE_SECONDS: u64 = 30;
 
-/// When the latest delivery of a provider arrived, if one did within [`LOOK_BACK`].
+/// When the latest delivery of a provider arrived, if one did within the period.
 ///
 /// # Errors
 /// When the records don't answer.
 pub async fn latest(
     records: &impl Records,
     provider: ProviderName,
-    now: Timestamp,
+    period: Period,
 ) -> Result<Option<Timestamp>, PortError> {
-    let received = since(now);
+    let received = period.range();
     let deliveries = DeliveryFilter { provider: Some(provider), received, most: Some(1), ..DeliveryFilter::default() };
     if let Some(delivery) = records.deliveries(&deliveries).await?.found.last() {
         return Ok(Some(delivery.received_at));
@@ -38,31 +66,22 @@ pub async fn latest(
     Ok(records.events(&events).await?.found.last().and_then(|event| event.made()).map(|(received_at, _)| received_at))
 }
 
-fn since(now: Timestamp) -> TimeRange {
-    let milliseconds = i64::try_from(LOOK_BACK.as_millis()).unwrap_or(i64::MAX);
-    let since = Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(milliseconds)).ok();
-    TimeRange { since, until: None }
-}
-
 /// Judges when the latest delivery arrived. A provider from which something is expected within a time is silent beyond it.
 #[must_use]
 pub fn silence(
     provider: ProviderName,
     latest: Option<Timestamp>,
     expected_within: Option<Duration>,
-    now: Timestamp,
+    period: Period,
 ) -> Check {
     let subject = format!("deliveries of {provider}");
-    let age = latest.map(|latest| {
-        let milliseconds = now.unix_milliseconds().saturating_sub(latest.unix_milliseconds());
-        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
-    });
+    let age = latest.map(|latest| period.age(latest));
     let finding = match age {
         Some(age) => format!("the latest arrived {} ago", in_words(age)),
-        None => format!("none arrived in the last {}", in_words(LOOK_BACK)),
+        None => format!("none arrived in the last {}", in_words(period.length())),
     };
     match (age, expected_within) {
-        (_, Some(within)) if age.unwrap_or(LOOK_BACK) > within => {
+        (_, Some(within)) if age.unwrap_or_else(|| period.length()) > within => {
             Check::wrong(subject, format!("{finding}, and one is expected every {}", in_words(within))).remedy(format!(
                 "look with `refused` whether requests of {provider} are refused, and at {provider} whether it sends"
             ))
@@ -76,7 +95,7 @@ pub fn silence(
 ///
 /// # Errors
 /// When the records don't answer.
-pub async fn outcomes(records: &impl Records, now: Timestamp) -> Result<Vec<Check>, PortError> {
+pub async fn outcomes(records: &impl Records, period: Period) -> Result<Vec<Check>, PortError> {
     let mut checks = Vec::new();
     for (outcome, subject, what, remedy) in [
         (
@@ -94,16 +113,16 @@ pub async fn outcomes(records: &impl Records, now: Timestamp) -> Result<Vec<Chec
     ] {
         let filter = EventFilter {
             outcome: Some(outcome),
-            received: since(now),
+            received: period.range(),
             most: Some(MAX_COUNTED),
             ..EventFilter::default()
         };
         let number = records.events(&filter).await?.found.len();
-        let period = in_words(LOOK_BACK);
+        let length = in_words(period.length());
         checks.push(match number {
-            0 => Check::well(subject, format!("nothing in the last {period}")),
-            1 => Check::notice(subject, format!("one in the last {period} {what}")).remedy(remedy),
-            number => Check::notice(subject, format!("{number} in the last {period} {what}")).remedy(remedy),
+            0 => Check::well(subject, format!("nothing in the last {length}")),
+            1 => Check::notice(subject, format!("one in the last {length} {what}")).remedy(remedy),
+            number => Check::notice(subject, format!("{number} in the last {length} {what}")).remedy(remedy),
         });
     }
     Ok(checks)
@@ -179,17 +198,20 @@ mod tests {
 
     #[test]
     fn a_provider_is_silent_only_when_something_was_expected() {
-        let day = at(86_400);
-        for (latest, expected, verdict) in [
-            (Some(at(86_000)), None, Verdict::Well),
-            (None, None, Verdict::Notice),
-            (Some(at(86_400 - 3_600)), Some(HOUR), Verdict::Well),
-            (Some(at(86_400 - 3_601)), Some(HOUR), Verdict::Wrong),
-            (None, Some(HOUR), Verdict::Wrong),
+        let week = Period::new(None, at(86_400));
+        let two_hours = Period::new(Some(at(86_400 - 7_200)), at(86_400));
+        for (period, latest, expected, verdict) in [
+            (week, Some(at(86_000)), None, Verdict::Well),
+            (week, None, None, Verdict::Notice),
+            (week, Some(at(86_400 - 3_600)), Some(HOUR), Verdict::Well),
+            (week, Some(at(86_400 - 3_601)), Some(HOUR), Verdict::Wrong),
+            (week, None, Some(HOUR), Verdict::Wrong),
+            (two_hours, None, Some(HOUR), Verdict::Wrong),
             // It has only looked as far as that.
-            (None, Some(LOOK_BACK), Verdict::Notice),
+            (week, None, Some(LOOK_BACK), Verdict::Notice),
+            (two_hours, None, Some(3 * HOUR), Verdict::Notice),
         ] {
-            let check = silence(ProviderName::Machnet, latest, expected, day);
+            let check = silence(ProviderName::Machnet, latest, expected, period);
             assert_eq!(check.verdict, verdict, "{latest:?} {expected:?} {check:?}");
             assert_eq!(check.remedy.is_some(), verdict == Verdict::Wrong);
         }

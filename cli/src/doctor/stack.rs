@@ -9,13 +9,15 @@ use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_providers::ProviderName;
 use intake_providers::nurturecloud::resync::Credentials;
 use intake_providers::registry::key_ring;
+use intake_providers::timestamp::Timestamp;
 
 use super::check::Check;
 use super::keys::{self, Judged, KeyText};
+use super::records::Period;
 use super::{Call, alarms, broker, functions, records, version};
 
 /// Checks a deployed stack. `call` says how to call the program for it.
-pub async fn check(stack: &Stack, call: Call<'_>) -> Vec<Check> {
+pub async fn check(stack: &Stack, since: Option<Timestamp>, call: Call<'_>) -> Vec<Check> {
     let mut checks = vec![version::program()];
     checks.push(state(stack.status()));
     checks.push(version::deployed(stack.output("Version")));
@@ -54,7 +56,7 @@ pub async fn check(stack: &Stack, call: Call<'_>) -> Vec<Check> {
         Ok(schedules) => checks.extend(schedules.iter().map(schedule)),
         Err(error) => checks.push(Check::unknown("schedules", &error)),
     }
-    checks.extend(recorded(stack, &enabled).await);
+    checks.extend(recorded(stack, &enabled, Period::new(since, SystemClock.now())).await);
     checks.push(match stack.queue_messages("Queue").await {
         Ok(0) => Check::well("queue", "nothing waits"),
         Ok(number) => {
@@ -180,8 +182,7 @@ fn schedule(schedule: &Schedule) -> Check {
 }
 
 /// What the tables say.
-async fn recorded(stack: &Stack, enabled: &[ProviderName]) -> Vec<Check> {
-    let now = SystemClock.now();
+async fn recorded(stack: &Stack, enabled: &[ProviderName], period: Period) -> Vec<Check> {
     let recorded = match StackRecords::new(stack) {
         Ok(recorded) => recorded,
         Err(error) => return vec![Check::unknown("records", &error)],
@@ -189,12 +190,12 @@ async fn recorded(stack: &Stack, enabled: &[ProviderName]) -> Vec<Check> {
     let mut checks = Vec::new();
     for provider in enabled {
         let expected_within = stack.parameter(&format!("{provider:?}Silence")).and_then(look_back);
-        checks.push(match records::latest(&recorded, *provider, now).await {
-            Ok(latest) => records::silence(*provider, latest, expected_within, now),
+        checks.push(match records::latest(&recorded, *provider, period).await {
+            Ok(latest) => records::silence(*provider, latest, expected_within, period),
             Err(error) => Check::unknown(format!("deliveries of {provider}"), &error),
         });
     }
-    match records::outcomes(&recorded, now).await {
+    match records::outcomes(&recorded, period).await {
         Ok(outcomes) => checks.extend(outcomes),
         Err(error) => checks.push(Check::unknown("quarantine", &error)),
     }

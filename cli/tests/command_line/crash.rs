@@ -40,7 +40,7 @@ async fn whatever_was_acknowledged_before_a_kill_is_recorded_exactly_once_after_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_when_the_server_is_killed_at_full_load() {
-    kill_and_account(96, &[300, 600, 900]).await;
+    kill_and_account(128, &[300, 600, 900]).await;
 }
 
 /// Kills a server whenever a given number of deliveries was acknowledged, and then accounts for all of them.

@@ -1,19 +1,21 @@
 //! The ledger on DynamoDB.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    AttributeValue, CancellationReason, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 use intake_pipeline::ledger::entity::EntityEntry;
 use intake_pipeline::ledger::{Condition, ConditionalPut, Entry, EntryKey, Ledger, LedgerReader, PutOutcome};
 use intake_pipeline::port_error::PortError;
 use intake_providers::timestamp::Timestamp;
 
+use crate::joined_reads::JoinedReads;
 use crate::pauses::Pauses;
 use crate::port_error::{message_without_quotations, port_error};
 use crate::throttling::hot_index;
@@ -23,6 +25,10 @@ use crate::timeouts::ContentionBudget;
 const PUT_ITEM: &str = "dynamodb PutItem";
 const TRANSACT_WRITE_ITEMS: &str = "dynamodb TransactWriteItems";
 const GET_ITEM: &str = "dynamodb GetItem";
+const BATCH_GET_ITEM: &str = "dynamodb BatchGetItem";
+
+/// Maximum number of keys in a call of `BatchGetItem`.
+const MAX_BATCH_KEYS: usize = 100;
 
 // Codes of cancellation reasons.
 const NOT_AT_FAULT: &str = "None";
@@ -31,6 +37,9 @@ const CONFLICT: &str = "TransactionConflict";
 const THROTTLED: [&str; 2] = ["ThrottlingError", "ProvisionedThroughputExceeded"];
 
 /// Two tables of DynamoDB with the string keys `pk` and `sk`: one for entities, and one for everything else.
+///
+/// Entries that are read at the same time are read by one `BatchGetItem`, a single one by `GetItem`. What that call does not read is read
+/// alone.
 ///
 /// One entry is put by `PutItem`, several by `TransactWriteItems`, each under its own condition; a failed
 /// condition returns the existing item, so no separate read is needed.
@@ -49,6 +58,17 @@ pub struct DynamoLedger {
     entities_table: String,
     shards: TimeShards,
     contention: ContentionBudget,
+    reads: Arc<Reads>,
+}
+
+/// What came of reading one entry.
+type Found = Result<Option<Entry>, PortError>;
+
+/// The reads under way. Those of a kind share calls.
+#[derive(Debug)]
+struct Reads {
+    events: JoinedReads<EntryKey, Found>,
+    entities: JoinedReads<EntryKey, Found>,
 }
 
 /// Result of an attempt.
@@ -70,7 +90,9 @@ impl DynamoLedger {
     ) -> Self {
         let client = TimeShards::client(config);
         let shards = TimeShards::new(client.clone(), events_table.clone());
-        Self { client, events_table, entities_table, shards, contention }
+        let reads =
+            Arc::new(Reads { events: JoinedReads::new(MAX_BATCH_KEYS), entities: JoinedReads::new(MAX_BATCH_KEYS) });
+        Self { client, events_table, entities_table, shards, contention, reads }
     }
 
     fn table(&self, entry: &Entry) -> &str {
@@ -80,18 +102,64 @@ impl DynamoLedger {
         }
     }
 
-    async fn get(&self, table: &str, key: &EntryKey, consistent: bool) -> Result<Option<Entry>, PortError> {
+    /// An entry, read alone.
+    async fn get(&self, table: &str, key: &EntryKey, consistent: bool) -> Found {
         let got = self
             .client
             .get_item()
             .table_name(table)
-            .key("pk", AttributeValue::S(key.partition.clone()))
-            .key("sk", AttributeValue::S(key.sort.clone()))
+            .set_key(Some(item_key(key)))
             .consistent_read(consistent)
             .send()
             .await
             .map_err(|error| port_error(GET_ITEM, &error))?;
         got.item().map(|item| to_entry(Some(item), key, GET_ITEM)).transpose()
+    }
+
+    /// Entries, each once and in their order. `None` is one for which the answer had no room or the table no capacity.
+    async fn get_together(&self, table: &str, keys: Vec<EntryKey>, consistent: bool) -> Vec<Option<Found>> {
+        if let [key] = keys.as_slice() {
+            return vec![Some(self.get(table, key, consistent).await)];
+        }
+        match self.batch_get(table, &keys, consistent).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, entries = keys.len(), "entries cannot be read together, so each is read alone");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn batch_get(
+        &self,
+        table: &str,
+        keys: &[EntryKey],
+        consistent: bool,
+    ) -> Result<Vec<Option<Found>>, PortError> {
+        // No key may be there twice.
+        let unique: HashSet<&EntryKey> = keys.iter().collect();
+        let asked = KeysAndAttributes::builder()
+            .set_keys(Some(unique.into_iter().map(item_key).collect()))
+            .consistent_read(consistent)
+            .build()
+            .map_err(|error| PortError::new(BATCH_GET_ITEM, &error))?;
+        let answer = self
+            .client
+            .batch_get_item()
+            .request_items(table, asked)
+            .send()
+            .await
+            .map_err(|error| port_error(BATCH_GET_ITEM, &error))?;
+        let unread = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|unread| unread.keys);
+        let unread: HashSet<EntryKey> = unread.filter_map(|key| key_of(&key)).collect();
+        let items = answer.responses.unwrap_or_default().into_values().flatten();
+        let items: HashMap<EntryKey, Item> = items.filter_map(|item| Some((key_of(&item)?, item))).collect();
+        let found = keys.iter().map(|key| match items.get(key) {
+            Some(item) => Some(to_entry(Some(item), key, BATCH_GET_ITEM).map(Some)),
+            None if unread.contains(key) => None,
+            None => Some(Ok(None)),
+        });
+        Ok(found.collect())
     }
 
     async fn put_one(&self, now: Timestamp, put: &ConditionalPut) -> Result<Attempt, PortError> {
@@ -178,7 +246,13 @@ impl DynamoLedger {
 
 impl LedgerReader for DynamoLedger {
     async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
-        match self.get(&self.entities_table, key, true).await? {
+        let table = &self.entities_table;
+        let together = self.reads.entities.read(key.clone(), |keys| self.get_together(table, keys, true)).await;
+        let found = match together {
+            Some(found) => found?,
+            None => self.get(table, key, true).await?,
+        };
+        match found {
             None => Ok(None),
             Some(Entry::Entity(entity)) => Ok(Some(*entity)),
             Some(_) => {
@@ -189,7 +263,12 @@ impl LedgerReader for DynamoLedger {
 
     /// An eventually consistent read, for half the price.
     async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
-        self.get(&self.events_table, key, false).await
+        let table = &self.events_table;
+        let together = self.reads.events.read(key.clone(), |keys| self.get_together(table, keys, false)).await;
+        match together {
+            Some(found) => found,
+            None => self.get(table, key, false).await,
+        }
     }
 }
 
@@ -291,6 +370,18 @@ fn to_item(put: &ConditionalPut, operation: &'static str) -> Result<Item, PortEr
     item.insert("pk".to_owned(), AttributeValue::S(put.key.partition.clone()));
     item.insert("sk".to_owned(), AttributeValue::S(put.key.sort.clone()));
     Ok(item)
+}
+
+/// A key as an item.
+fn item_key(key: &EntryKey) -> Item {
+    let text = |text: &String| AttributeValue::S(text.clone());
+    HashMap::from([("pk".to_owned(), text(&key.partition)), ("sk".to_owned(), text(&key.sort))])
+}
+
+/// The key of an item.
+fn key_of(item: &Item) -> Option<EntryKey> {
+    let text = |name: &str| item.get(name)?.as_s().ok().cloned();
+    Some(EntryKey { partition: text("pk")?, sort: text("sk")? })
 }
 
 /// Parses an item as an entry. serde's message is left out because it may quote the item.

@@ -5,6 +5,7 @@ mod delivery_records;
 mod dynamodb;
 #[cfg(feature = "event-bus")]
 mod event_bridge;
+mod joined_reads;
 mod lease;
 #[cfg(feature = "operator")]
 pub mod operator;

@@ -521,6 +521,8 @@ fn unexpected(key: &EntryKey) -> RecordingError {
 }
 
 #[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod write_units;

@@ -204,6 +204,19 @@ impl Secrets for MemorySecrets {
     }
 }
 
+/// Whether an entry makes room for one that is put on this condition.
+pub(crate) fn gives_way(existing: &Entry, condition: &Condition, now: Timestamp) -> bool {
+    match (condition, existing) {
+        (Condition::Claimable(owner), Entry::Alias(alias) | Entry::Hint(alias)) => {
+            alias.expires_at <= now.unix_seconds() || alias.owner == *owner
+        }
+        (Condition::Version(version), Entry::Entity(entity)) => entity.version == *version,
+        (Condition::NotReleased, Entry::Quarantine(entry)) => entry.released.is_none() && entry.erased_at().is_none(),
+        (Condition::Always, _) => true,
+        _ => false,
+    }
+}
+
 /// A ledger whose puts are atomic, and whose caller can be stopped around each of them.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryLedger {
@@ -253,20 +266,7 @@ impl Ledger for MemoryLedger {
             let mut entries = self.entries.lock().unwrap();
             let existing: Vec<Option<Entry>> = puts
                 .iter()
-                .map(|put| {
-                    let gives_way = |entry: &&Entry| match (&put.condition, entry) {
-                        (Condition::Claimable(owner), Entry::Alias(alias) | Entry::Hint(alias)) => {
-                            alias.expires_at <= now.unix_seconds() || alias.owner == *owner
-                        }
-                        (Condition::Version(version), Entry::Entity(entity)) => entity.version == *version,
-                        (Condition::NotReleased, Entry::Quarantine(entry)) => {
-                            entry.released.is_none() && entry.erased_at().is_none()
-                        }
-                        (Condition::Always, _) => true,
-                        _ => false,
-                    };
-                    entries.get(&put.key).filter(|entry| !gives_way(entry)).cloned()
-                })
+                .map(|put| entries.get(&put.key).filter(|entry| !gives_way(entry, &put.condition, now)).cloned())
                 .collect();
             if existing.iter().all(Option::is_none) {
                 entries.extend(puts.iter().map(|put| (put.key.clone(), put.entry.clone())));

@@ -13,12 +13,14 @@ use intake_pipeline::port_error::PortError;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::Notify;
 
+use self::checkpoints::Checkpoints;
 use self::readers::Readers;
 use self::schema::SCHEMA;
 pub(crate) use self::schema::Schema;
 pub(crate) use self::work_error::WorkError;
 use self::writer::Writer;
 
+mod checkpoints;
 mod readers;
 mod schema;
 mod work_error;
@@ -35,10 +37,6 @@ const MAX_PREPARED_STATEMENTS: usize = 64;
 
 /// Maximum size of a connection's cache of pages, in KiB.
 const MAX_CACHE_KIB: i32 = 16 * 1024;
-
-/// Size of the write-ahead log from which on it is copied to the file, in pages of 4 KiB. Writers wait meanwhile; a larger log holds more
-/// pages that were written more than once.
-const MAX_LOG_PAGES: i32 = 2048;
 
 /// Pause between two attempts to switch a new file to write-ahead mode.
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);
@@ -118,7 +116,10 @@ impl Database {
         if found != known {
             return Err(OpenError::UnknownFormat { path: path.to_owned(), found, known });
         }
-        let writer = Writer::start(connection).map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
+        let checkpoints = Checkpoints::of(&mut connection, path)
+            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        let writer = Writer::start(connection, checkpoints)
+            .map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
         Ok(Self { writer: Arc::new(writer), readers: Readers::of(path), recorded: Arc::default() })
     }
 
@@ -155,9 +156,16 @@ impl Database {
     pub(crate) async fn rewrite(&self, operation: &'static str) -> Result<(), PortError> {
         let work = |connection: &Connection| {
             connection.execute_batch("VACUUM")?;
-            // The answer says whether a reader was in the way.
-            let is_busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
-            if is_busy == 0 { Ok(()) } else { Err(WorkError::Busy) }
+            let began = Instant::now();
+            loop {
+                // The answer says whether a reader was in the way, or another checkpoint, which SQLite does not wait for.
+                let is_busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+                match is_busy {
+                    0 => return Ok(()),
+                    _ if began.elapsed() > BUSY_TIMEOUT => return Err(WorkError::Busy),
+                    _ => std::thread::sleep(LOCK_PAUSE),
+                }
+            }
         };
         self.writer.alone(operation, work).await
     }
@@ -192,7 +200,6 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     // On macOS only this makes the disk flush its own cache; elsewhere it has no effect.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", MAX_LOG_PAGES)?;
     connection.pragma_update(None, "cache_size", -MAX_CACHE_KIB)
 }
 

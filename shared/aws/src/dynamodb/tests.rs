@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::test_service::{CONTENTION, Received, Reply, TestService};
 
+mod reads;
+
 const STRANGE: &str = "\0 \u{7f} \u{feff} \u{fffe} \u{1f980} \" \\ ' {} \r\n é";
 
 fn now() -> Timestamp {

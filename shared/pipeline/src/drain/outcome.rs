@@ -285,3 +285,22 @@ impl DrainReport {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_refused_message_is_kept_if_it_has_at_most_256_kib() {
+        let counters = Counters::default();
+        let kept = || counters.refused_document.lock().unwrap().as_ref().map(|kept| kept.as_str().len());
+        for (size_bytes, expected) in
+            [(262_145, None), (262_144, Some(262_144)), (300, Some(300)), (262_144, Some(300)), (299, Some(299))]
+        {
+            counters.keep_refused(&"x".repeat(size_bytes));
+            assert_eq!(kept(), expected, "after {size_bytes} bytes");
+        }
+        counters.queue_accepted();
+        assert_eq!(kept(), None);
+    }
+}

@@ -26,12 +26,15 @@ impl<P: Platform> Recorder<P> {
     ) -> Result<Option<String>, RecordingError> {
         let Some(alias) = alias else { return Ok(None) };
         let key = EntryKey { partition: alias.name.partition_key(), sort: ALIAS_SORT.to_owned() };
-        let mut from = event.identity.partition_key();
+        let own = event.identity.partition_key();
+        let mut from = own.clone();
         for _ in 0..MAX_ROUNDS {
             let entry = Entry::Alias(self.claim(event, alias));
             let put = ConditionalPut { key: key.clone(), entry, condition: Condition::Claimable(from) };
             match self.put_one(put).await? {
                 None => return Ok(None),
+                // Another attempt at this event has taken the void claim, or this one has and lost the answer.
+                Some(Entry::Alias(found)) if found.owner == own => return Ok(None),
                 Some(Entry::Alias(found)) if self.is_void(&key, &found).await? => from = found.owner,
                 Some(Entry::Alias(found)) => return Ok(Some(found.owner_id)),
                 Some(_) => return Err(unexpected(&key)),

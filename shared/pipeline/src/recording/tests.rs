@@ -131,9 +131,9 @@ async fn an_answer_that_was_lost_does_not_change_the_outcome() {
 #[tokio::test]
 async fn large_data_goes_to_the_payload_store_and_small_data_stays() {
     let world = world();
-    let room = MAX_INLINE_DATA_BYTES - body("a", "r", "", 1).len();
+    let room = 16_384 - body("a", "r", "", 1).len();
     world.record(&delivery(1, body("a", "r", &"x".repeat(room), 1))).await;
-    assert!(matches!(&world.events()[0].data, EventData::Inline { data } if data.len() == MAX_INLINE_DATA_BYTES));
+    assert!(matches!(&world.events()[0].data, EventData::Inline { data } if data.len() == 16_384));
 
     let large = body("b", "r", &"x".repeat(room + 1), 1);
     world.record(&delivery(2, large.clone())).await;
@@ -166,6 +166,15 @@ async fn quarantined_content_is_kept_whole_with_its_reason_and_counted_once() {
         assert_eq!(kept, delivery);
     }
     assert_eq!(world.ledger.entries().len(), 2);
+}
+
+#[tokio::test]
+async fn a_quarantined_delivery_of_three_kib_is_kept_in_its_entry() {
+    let world = world();
+    let delivery = delivery(1, vec![b'x'; 3 * 1024]);
+    let recording = Recording::of(&delivery);
+    world.recorder().quarantine(&recording, EventIndex(0), &Malformed::NotAnObject, None).await.unwrap();
+    assert_eq!(world.payloads.puts(), 0);
 }
 
 /// What one processor does in a property run: it works on a delivery, and at its puts the ledger behaves so.

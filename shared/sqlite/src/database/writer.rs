@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::WorkError;
+use super::checkpoints::Checkpoints;
 
 /// Maximum number of requests that wait. Further callers wait until there is room, each within a deadline of its own.
 const MAX_WAITING: usize = 1024;
@@ -93,10 +94,10 @@ impl Writer {
     ///
     /// # Errors
     /// When the operating system has no thread left.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, mut checkpoints: Checkpoints) -> std::io::Result<Self> {
         let (requests, waiting) = mpsc::channel(MAX_WAITING);
         let thread = std::thread::Builder::new().name("database writer".to_owned()).spawn(move || {
-            serve(&connection, waiting);
+            serve(&connection, &mut checkpoints, waiting);
         })?;
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
@@ -144,7 +145,7 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, mut waiting: mpsc::Receiver<Request>) {
+fn serve(connection: &Connection, checkpoints: &mut Checkpoints, mut waiting: mpsc::Receiver<Request>) {
     let mut next = None;
     while let Some(request) = next.take().or_else(|| waiting.blocking_recv()) {
         match request {
@@ -155,6 +156,7 @@ fn serve(connection: &Connection, mut waiting: mpsc::Receiver<Request>) {
             }
             Request::Together(work) => next = commit_together(connection, work, &mut waiting),
         }
+        checkpoints.after_commit(connection);
     }
 }
 

@@ -245,6 +245,41 @@ async fn a_duplicate_keeps_no_second_copy_and_names_the_event_that_has_one() {
 }
 
 #[tokio::test]
+async fn the_same_deletion_again_is_a_duplicate_until_the_entity_exists_again() {
+    let world = World::default();
+    let deleted = |number: u8| delivery(number, number.into(), &notification("Deleted", &[entity_of("x", None)]));
+    let (first, second, after_revival) = (deleted(1), deleted(2), deleted(4));
+    world.process(&first).await.unwrap();
+    world.process(&second).await.unwrap();
+    assert_eq!(world.became(&first), (Outcome::Stored, "deleted"));
+    assert_eq!(world.became(&second), (Outcome::Duplicate, "unchanged"));
+    let first_id = format!("{}.0", first.id);
+    assert_eq!(world.history("x")[1].data, EventData::Elsewhere { same_data_as: first_id.clone() });
+    let existence = world.entity("x").unwrap().existence.unwrap();
+    assert_eq!((existence.arrival.delivery_id, existence.told_by), (second.id, first_id));
+
+    let revival = delivery(3, 3, &notification("Current", &[entity_of("x", None)]));
+    world.process(&revival).await.unwrap();
+    assert_eq!(world.became(&revival), (Outcome::Stored, "revived"));
+    let existence = world.entity("x").unwrap().existence.unwrap();
+    assert_eq!(existence.told_by, format!("{}.0", revival.id), "the same content, and another state");
+    world.process(&after_revival).await.unwrap();
+    assert_eq!(world.became(&after_revival), (Outcome::Stored, "deleted"));
+}
+
+#[tokio::test]
+async fn content_of_an_entity_is_kept_in_its_entry_up_to_four_kib() {
+    let room = 4_096 - entity_of("x", Some("")).to_string().len();
+    for (length, is_inline) in [(room, true), (room + 1, false)] {
+        let world = World::default();
+        let created = notification("Created", &[entity_of("x", Some(&"A".repeat(length)))]);
+        world.process(&delivery(1, 1, &created)).await.unwrap();
+        let data = world.entity("x").unwrap().content.unwrap().data;
+        assert_eq!(matches!(data, EventData::Inline { .. }), is_inline, "{length}");
+    }
+}
+
+#[tokio::test]
 async fn a_delivery_that_comes_again_changes_nothing_and_reports_what_was_recorded() {
     let world = World::default();
     let (first, second) = (

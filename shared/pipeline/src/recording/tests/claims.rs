@@ -203,6 +203,32 @@ async fn what_a_conflict_has_claimed_passes_to_the_next_event_with_that_state() 
     assert_eq!(world.named_by("d").as_deref(), Some("a"));
 }
 
+#[tokio::test]
+async fn what_takes_a_void_claim_twice_at_once_does_not_repeat_itself() {
+    for polls in 1.. {
+        let world = world();
+        let conflict = delivery(1, body("a", "other state", "u", 1));
+        world.claim_only(&conflict).await;
+        assert_eq!(world.record(&delivery(2, body("a", "r", "u", 1))).await, Outcome::Stored);
+
+        let next = delivery(3, body("b", "other state", "u", 2));
+        let (recorder, recording) = (world.recorder(), Recording::of(&next));
+        let attempt = || Box::pin(recorder.record(&recording, EventIndex(0), event(&next)));
+        let (mut first, mut second) = (attempt(), attempt());
+        assert!(killed_after(polls, first.as_mut()).await.is_none());
+        if world.events().iter().any(|event| event.cloud_event.id == "b") {
+            assert!(polls > 6, "two finds and two puts come before it");
+            break;
+        }
+        let puts = world.ledger.log.lock().unwrap().len();
+        while world.ledger.log.lock().unwrap().len() == puts {
+            assert!(killed_after(1, second.as_mut()).await.is_none());
+        }
+        assert_eq!(first.await.unwrap().outcome, Outcome::Stored, "after {polls} polls");
+        assert_eq!(world.named_by("b"), None);
+    }
+}
+
 /// Before, an event and its alias were put by one transaction, and the event did not say what its alias is.
 #[tokio::test]
 async fn an_alias_of_an_entry_that_does_not_name_it_holds() {

@@ -10,7 +10,8 @@ fn writer(path: &Path) -> Writer {
     set_up(&mut connection).unwrap();
     connection.pragma_update(None, "journal_mode", "wal").unwrap();
     connection.execute_batch("CREATE TABLE IF NOT EXISTS numbers (number INTEGER PRIMARY KEY) STRICT").unwrap();
-    Writer::start(connection).unwrap()
+    let checkpoints = Checkpoints::of(&mut connection, path).unwrap();
+    Writer::start(connection, checkpoints).unwrap()
 }
 
 fn numbers(path: &Path) -> Vec<i64> {
