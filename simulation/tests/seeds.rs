@@ -25,15 +25,14 @@ const ENOUGH_SEEDS: u64 = 5_000;
 /// Number of seeds within which a planted fault must be noticed.
 const SEEDS_OF_A_PLANT: u64 = 2_000;
 
-fn trace(seed: u64) -> Vec<u8> {
-    let seed = seed.to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_simulation")).args(["--seed", &seed]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    output.stdout
-}
-
 #[test]
 fn the_same_seed_in_two_processes_gives_the_same_trace_to_the_byte() {
+    let trace = |seed: u64| {
+        let program = env!("CARGO_BIN_EXE_simulation");
+        let output = Command::new(program).args(["--seed", &seed.to_string()]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        output.stdout
+    };
     for seed in 7..12 {
         let first = trace(seed);
         assert!(first.iter().filter(|byte| **byte == b'\n').count() > 100);
