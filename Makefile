@@ -3,7 +3,7 @@ SAM := $(TOOLS)/sam/bin/sam
 PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help generated test test-tools test-build test-rules test-programs lint build digests deploy advisories sbom reproducible samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-mutants tools-sbom tools-node tools-bench bench load cost scale measure-cost exhaustive fuzz mutants next-steps adopt local-aws local-aws-build local-aws-down
+.PHONY: help generated test test-tools test-build test-rules test-programs lint build digests deploy advisories sbom reproducible samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-mutants tools-sbom tools-node tools-bench bench load cost scale simulate measure-cost exhaustive fuzz mutants next-steps adopt local-aws local-aws-build local-aws-down
 
 help:
 	@echo "make test        build everything, run the tests of every crate and the end-to-end tests"
@@ -28,6 +28,7 @@ help:
 	@echo "make local-aws-down   stop the emulator"
 	@echo "make bench       measure functions, drain and local server beside others that do the same, as one table (docs/bench.md)"
 	@echo "                 QUICK=1 a first look, BENCH_ARGS for bench/__main__.py"
+	@echo "make simulate    run the simulated world (docs/simulation.md); SEEDS=1000000, FROM=1 a first seed"
 	@echo "make load        put stack and local server under load while things go wrong, then account for every id (docs/proof.md)"
 	@echo "                 MINUTES=1 how long each run sends, SEED=1 what is drawn, LOAD_ARGS for load/__main__.py"
 	@echo "make exhaustive  explore larger worlds of the ledger completely (docs/proof.md)"
@@ -141,6 +142,12 @@ bench: check-tools tools-test tools-rabbitmq tools-bench
 	cargo build --release --locked $(BENCH_FUNCTIONS)
 	$(if $(wildcard bench/server/Cargo.toml),cargo build --release --locked $(BENCH_SERVER))
 	@$(TOOLS)/tests/bin/python bench --python $(TOOLS)/bench/bin/python $(if $(QUICK),--quick) $(BENCH_ARGS)
+
+# In the tests' own profile, so that nothing is compiled for it alone.
+SEEDS ?= 10000
+
+simulate: check-tools
+	cargo run --locked --package simulation -- --seeds $(SEEDS) $(if $(FROM),--from $(FROM))
 
 load: check-tools tools-test tools-rabbitmq tools-sam
 	cargo test $(WORKSPACE) --lib --test '*' --no-run

@@ -59,15 +59,18 @@ impl<W: Write> Write for EscapedJsonLines<W> {
 
 /// Whether a terminal may do something else with a character than show it. An unassigned one may become anything.
 fn is_unsafe(character: char) -> bool {
-    matches!(
-        character.general_category(),
-        GeneralCategory::Control
-            | GeneralCategory::Format
-            | GeneralCategory::LineSeparator
-            | GeneralCategory::ParagraphSeparator
-            | GeneralCategory::Surrogate
-            | GeneralCategory::Unassigned
-    )
+    // Nearly all that is written are these, and the server writes two lines for each delivery.
+    let is_plain = matches!(character, ' '..='~');
+    !is_plain
+        && matches!(
+            character.general_category(),
+            GeneralCategory::Control
+                | GeneralCategory::Format
+                | GeneralCategory::LineSeparator
+                | GeneralCategory::ParagraphSeparator
+                | GeneralCategory::Surrogate
+                | GeneralCategory::Unassigned
+        )
 }
 
 fn escape_with(text: &str, escaped: impl Fn(char) -> bool, escape: impl Fn(&mut String, char)) -> Cow<'_, str> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use intake_pipeline::ledger::{Entry, EntryKey, EventData, EventEntry, Outcome};
 use intake_providers::ProviderName;
 use intake_providers::delivery::DeliveryId;
+use intake_providers::event::EventIndex;
 
 use crate::invariant::Invariant;
 use crate::marks::Mark;
@@ -38,16 +39,29 @@ impl<'a> Checks<'a> {
 
     /// Checks everything.
     pub(crate) fn run(&self) {
+        self.intakes_know_what_is_accepted();
         self.each_event_has_one_outcome();
         self.facts_equal_the_model();
         self.no_state_is_stored_twice();
         self.quarantine_equals_the_model();
         self.records_say_the_same();
-        if self.outcomes.is_resumed {
-            self.services.world.marks.see(Mark::LongDeliveryResumed);
-        }
         if !self.outcomes.without_record.is_empty() {
             self.services.world.marks.see(Mark::RecordGivenUp);
+        }
+    }
+
+    /// What an intake calls accepted is in the queue, and what it calls rejected never was.
+    fn intakes_know_what_is_accepted(&self) {
+        for (delivery_id, outcome) in &self.outcomes.of_intake {
+            let is_wrong = match outcome.as_str() {
+                "accepted" => !self.accepted.contains_key(delivery_id),
+                "rejected" => self.accepted.contains_key(delivery_id),
+                _ => false,
+            };
+            if is_wrong {
+                let text = format!("delivery {delivery_id} is called {outcome}");
+                self.violate(Invariant::IntakesKnowWhatIsAccepted, text);
+            }
         }
     }
 
@@ -67,6 +81,8 @@ impl<'a> Checks<'a> {
                         let text = format!("event {index} of delivery {delivery_id} has no outcome");
                         self.violate(Invariant::OneOutcomeForEachEvent, text);
                     }
+                    // It was released, and read by another version.
+                    Some(2) if self.is_released(place) => self.services.world.marks.see(Mark::ReleasedAndRead),
                     Some(_) => {
                         let text = format!(
                             "event {index} of delivery {delivery_id} was {:?}",
@@ -76,6 +92,13 @@ impl<'a> Checks<'a> {
                     }
                 }
             }
+        }
+    }
+
+    fn is_released(&self, (delivery_id, index): Place) -> bool {
+        match self.entries.get(&EntryKey::of_quarantine(delivery_id, EventIndex(index))) {
+            Some(Entry::Quarantine(entry)) => entry.released.is_some(),
+            _ => false,
         }
     }
 
@@ -235,7 +258,9 @@ impl<'a> Checks<'a> {
     fn quarantine_equals_the_model(&self) {
         let mut quarantined = BTreeSet::new();
         for entry in self.entries.values() {
-            if let Entry::Quarantine(entry) = entry {
+            if let Entry::Quarantine(entry) = entry
+                && entry.released.is_none()
+            {
                 quarantined.insert((entry.occurrence.delivery_id, entry.occurrence.index.0));
             }
         }

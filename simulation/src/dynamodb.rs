@@ -229,6 +229,9 @@ impl Tables {
                         let age = now.unix_milliseconds().saturating_sub(at);
                         u128::from(age.unsigned_abs()) <= oldest.as_millis()
                     });
+                    if *owner == event.cloud_event.id {
+                        self.world.violate(Invariant::RepeatsHaveAReason, format!("{owner} repeats itself"));
+                    }
                     let is_of_a_window = event.provider == intake_providers::ProviderName::Machnet;
                     if claimed.is_none() || (is_of_a_window && !is_live) {
                         let text = format!("{} repeats {owner}, which holds no live claim", event.cloud_event.id);
@@ -241,6 +244,7 @@ impl Tables {
                     _ => {}
                 }
             }
+            Entry::Progress(progress) if progress.next_index.0 > 0 => marks.see(Mark::LongDeliveryResumed),
             Entry::Conflict(_) => marks.see(Mark::Conflict),
             Entry::Quarantine(_) => marks.see(Mark::Quarantined),
             _ => {}

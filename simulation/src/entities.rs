@@ -10,9 +10,12 @@ use crate::invariant::Invariant;
 use crate::platform::Services;
 use crate::reference::{EntityEvent, Expected};
 
+/// When an event arrived, in milliseconds since 1970, in which delivery, and where in it.
+type Arrival = (i64, String, u32);
+
 /// Compares every entity with the model.
 pub(crate) fn check(services: &Services, entries: &BTreeMap<EntryKey, Entry>) {
-    let mut events: BTreeMap<String, Vec<((i64, String, u32), EntityEvent)>> = BTreeMap::new();
+    let mut events: BTreeMap<String, Vec<(Arrival, EntityEvent)>> = BTreeMap::new();
     for (delivery_id, accepted) in &services.reference.model().accepted {
         for (index, event) in (0..).zip(&accepted.events) {
             if let Expected::Entity(event) = event {

@@ -10,6 +10,8 @@ use strum::IntoStaticStr;
 pub enum Invariant {
     /// No success is answered before the queue has the delivery.
     NoAcknowledgementBeforeDurability,
+    /// What an intake calls accepted is in the queue, and what it calls rejected is not.
+    IntakesKnowWhatIsAccepted,
     /// No message is acknowledged to the broker before our queue has it.
     NoBrokerAcknowledgementBeforeQueue,
     /// The broker drops no message because we returned it too often.
@@ -34,7 +36,7 @@ pub enum Invariant {
     NothingForgedIsAccepted,
     /// A removed key is out once no cache may hold it.
     RemovedKeysAreOut,
-    /// No secret is in a line of the log.
+    /// No secret is in a line of the log, in a message or in a record.
     NoSecretInTheLog,
     /// The bus has exactly the events that are stored, repeats and conflicts.
     PublishedEqualsRecorded,

@@ -3,6 +3,7 @@
 pub mod campaign;
 mod checks;
 mod clock;
+mod data_api;
 mod drains;
 mod dynamodb;
 mod entities;
@@ -24,6 +25,7 @@ mod platform;
 mod rabbitmq;
 mod random;
 mod reference;
+mod resyncs;
 pub mod run;
 mod s3;
 mod secrets_manager;

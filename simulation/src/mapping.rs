@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use intake_pipeline::processor::{Processor, ProcessorSettings};
 use intake_pipeline::queue::QueueRecord;
-use intake_providers::machnet;
 use intake_providers::registry::Settings;
+use intake_providers::{machnet, nurturecloud};
 use tokio::time::sleep;
 
-use crate::instance::Instance;
+use crate::instance::{Instance, Release};
 use crate::lambda::{Ended, Function, start_up};
 use crate::marks::Mark;
 use crate::planted::Plant;
@@ -22,6 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The reserve of an invocation for its answer.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// The only organisation that the version that is being replaced takes.
+const ORGANISATION: &str = "example-realty";
 
 type Processes = Function<Processor<Simulated, Settings>>;
 
@@ -40,7 +43,13 @@ impl QueueMapping {
             async move {
                 start_up(&services.world).await;
                 let repeat_window = services.world.swarm.repeat_window;
-                let settings = Settings { machnet: machnet::Settings { repeat_window }, ..Settings::default() };
+                // What the version that is being replaced cannot read, the new one can.
+                let organisation = (instance.release == Release::Old).then(|| ORGANISATION.to_owned());
+                let settings = Settings {
+                    machnet: machnet::Settings { repeat_window },
+                    nurturecloud: nurturecloud::Settings { organisation, ..nurturecloud::Settings::default() },
+                    ..Settings::default()
+                };
                 Processor::new(
                     services.ledger(&instance),
                     services.payloads(&instance),

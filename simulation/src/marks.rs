@@ -92,13 +92,15 @@ pub enum Mark {
     Repeat,
     /// Content could not be read.
     Quarantined,
+    /// Content that one version could not read was released, and another version read it.
+    ReleasedAndRead,
     /// An entity was merged into another one.
     EntityMerged,
     /// An entity was deleted, and exists again.
     EntityRevived,
     /// A body did not fit into its message.
     Offloaded,
-    /// A long delivery was continued by another receive.
+    /// The progress of a long delivery was saved, for another receive to go on from there.
     LongDeliveryResumed,
     /// A delivery had to do without its record.
     RecordGivenUp,

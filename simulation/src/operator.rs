@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use intake_pipeline::ledger::Entry;
+use intake_pipeline::queue_message::QueueMessage;
 use intake_providers::oauth::authority::{Authority, ROTATION_MARGIN};
 use tokio::time::sleep;
 
@@ -113,6 +115,19 @@ impl Operator {
         if authority.activate_key(world.now()).is_ok() {
             world.line("operator", || "activates the new signing key".to_owned());
             let _unless_it_is_unreadable = self.write_authority(&authority);
+        }
+    }
+
+    /// Releases everything that is in quarantine, as an operator does once the version that can read it is deployed.
+    pub(crate) fn release(&self) {
+        for entry in self.services.tables.entries().values() {
+            if let Entry::Quarantine(entry) = entry
+                && entry.released.is_none()
+                && let Some(message) = QueueMessage::release(entry)
+            {
+                self.services.world.line("operator", || format!("releases delivery {}", entry.occurrence.delivery_id));
+                self.services.sqs.accept(message.text(), true);
+            }
         }
     }
 

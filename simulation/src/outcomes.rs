@@ -14,8 +14,8 @@ pub(crate) struct Outcomes {
     pub(crate) processed: BTreeSet<DeliveryId>,
     /// Whether a delivery was acknowledged without its record.
     pub(crate) without_record: BTreeSet<DeliveryId>,
-    /// Whether a long delivery was continued.
-    pub(crate) is_resumed: bool,
+    /// What the intakes and the drain say of deliveries: accepted, rejected or unknown.
+    pub(crate) of_intake: BTreeMap<DeliveryId, String>,
 }
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct Line {
     message: String,
     delivery_id: Option<String>,
     outcomes: Option<String>,
-    error: Option<String>,
+    outcome: Option<String>,
 }
 
 impl Outcomes {
@@ -31,8 +31,8 @@ impl Outcomes {
     pub(crate) fn read(log: &str) -> Self {
         let mut outcomes = Self::default();
         for line in log.lines() {
-            let is_meant =
-                ["record processed", "cannot be written", "record failed"].iter().any(|part| line.contains(part));
+            let meant = ["\"message\":\"delivery\"", "record processed", "cannot be written"];
+            let is_meant = meant.iter().any(|part| line.contains(part));
             if is_meant && let Ok(line) = serde_json::from_str::<Line>(line) {
                 outcomes.note(&line);
             }
@@ -53,10 +53,11 @@ impl Outcomes {
                     }
                 }
             }
-            "record failed" => {
-                self.is_resumed |= line.error.as_ref().is_some_and(|error| error.contains("continues from there"));
+            "delivery" => {
+                self.of_intake.insert(delivery_id, line.outcome.clone().unwrap_or_default());
             }
             _ => {
+                // Its record cannot be written.
                 self.without_record.insert(delivery_id);
             }
         }

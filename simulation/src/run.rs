@@ -121,6 +121,7 @@ async fn live(site: &Arc<Site>) {
         tokio::spawn(async move { site.stream_mapping.follow(shard).await });
     }
     tokio::spawn(Arc::clone(&site.drains).run());
+    let resyncs = tokio::spawn(Arc::clone(&site.resyncs).run());
     let operator = site.operator.clone();
     tokio::spawn(async move { operator.redrive_at_times().await });
     let mut senders: FuturesUnordered<_> = senders::all(site).into_iter().map(tokio::spawn).collect();
@@ -129,14 +130,18 @@ async fn live(site: &Arc<Site>) {
     world.heal();
     let healed_at = world.at();
     while senders.next().await.is_some() {}
+    let _it_ends = resyncs.await;
+    site.resyncs.complete().await;
     drain(site, healed_at).await;
+    site.operator.release();
+    drain(site, world.at()).await;
     let log = log::lines();
     let checks = Checks::new(&site.services, &log);
     checks.run();
     entities::check(&site.services, &checks.entries);
     site.stream_mapping.check();
     replay(site, &checks.entries).await;
-    no_secret_is_logged(site, &log::lines());
+    no_secret_is_kept(site, &log::lines());
     world.end();
     site.services.sqs.wake();
     site.services.tables.streamed.notify_waiters();
@@ -162,10 +167,10 @@ async fn drain(site: &Site, since: Duration) {
     }
 }
 
-/// Sends every message again, and compares the ledger with what it was.
+/// Sends messages again, and compares the ledger with what it was.
 async fn replay(site: &Site, before: &BTreeMap<EntryKey, Entry>) {
     let world = &site.services.world;
-    world.line("operator", || "sends every message again".to_owned());
+    world.line("operator", || "sends messages again".to_owned());
     site.services.sqs.replay();
     drain(site, world.at()).await;
     let after = site.services.tables.entries();
@@ -179,13 +184,17 @@ async fn replay(site: &Site, before: &BTreeMap<EntryKey, Entry>) {
     }
 }
 
-fn no_secret_is_logged(site: &Site, log: &str) {
-    let tokens = site.tokens.get().clone();
+/// Searches the log and every message for what must be in neither.
+fn no_secret_is_kept(site: &Site, log: &str) {
+    let (tokens, messages) = (site.tokens.get().clone(), site.services.sqs.texts());
     for secret in keys::secret_texts().into_iter().chain(tokens) {
         if let Some(place) = log.find(&secret) {
             let line = log.get(..place).map_or(0, |before| before.lines().count());
             let text = format!("line {line} of the log holds a secret");
             site.services.world.violate(Invariant::NoSecretInTheLog, text);
+        }
+        if messages.iter().any(|message| message.contains(&secret)) {
+            site.services.world.violate(Invariant::NoSecretInTheLog, "a message holds a secret");
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::mapping::QueueMapping;
 use crate::operator::Operator;
 use crate::platform::Services;
 use crate::rabbitmq::RabbitMq;
+use crate::resyncs::Resyncs;
 use crate::stream_mapping::StreamMapping;
 use crate::world::World;
 
@@ -26,6 +27,7 @@ pub(crate) struct Site {
     pub(crate) stream_mapping: StreamMapping,
     pub(crate) broker: RabbitMq,
     pub(crate) drains: Arc<Drains>,
+    pub(crate) resyncs: Arc<Resyncs>,
     /// Genuine requests, as somebody on the way sees them.
     pub(crate) captured: Guarded<Vec<(&'static str, Sent)>>,
     /// Tokens that were issued, which must be in no line of the log.
@@ -43,6 +45,7 @@ impl Site {
             queue_mapping: QueueMapping::new(&services),
             stream_mapping: StreamMapping::new(&services),
             drains: Arc::new(Drains::new(&services, &broker)),
+            resyncs: Arc::new(Resyncs::new(&services)),
             broker,
             captured: Guarded::default(),
             tokens: Guarded::default(),

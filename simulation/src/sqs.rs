@@ -211,12 +211,20 @@ impl Sqs {
         count
     }
 
-    /// Sends every message again that was ever accepted.
+    /// Sends a third of the messages again that were ever accepted.
     pub(crate) fn replay(&self) {
         let sent = self.state.get().sent.clone();
         for (text, is_release) in sent {
-            self.accept(&text, is_release);
+            // Releasing something again is noted in its quarantine, and so is no replay.
+            if !is_release && self.world.random.permille(333) {
+                self.accept(&text, is_release);
+            }
         }
+    }
+
+    /// The texts of all messages that were ever accepted.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.state.get().sent.iter().map(|(text, _)| text.clone()).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -101,15 +101,15 @@ impl FaultClass {
             | Self::Rotations
             | Self::Strangers
             | Self::MixedVersions
-            | Self::LongPauses
-            | Self::LargeDeliveries => 1_000,
+            | Self::LongPauses => 1_000,
+            Self::LargeDeliveries => 250,
         }
     }
 
     /// In how many of a thousand seeds it is on.
     const fn seeds_permille(self) -> u32 {
         match self {
-            Self::LargeDeliveries => 12,
+            Self::LargeDeliveries => 40,
             Self::LongPauses => 250,
             _ => 500,
         }

@@ -99,7 +99,7 @@ impl QueueMessage {
 
     /// A message that was refused before, to be sent again. `None` if the text is not a message of the version that this release
     /// writes.
-    pub(crate) fn refused(text: &str) -> Option<(Self, Vec<KeptHeader>, Sha256Digest)> {
+    pub(crate) fn refused(text: &str) -> Option<(Self, DeliveryId, Vec<KeptHeader>, Sha256Digest)> {
         let document: MessageV1 = serde_json::from_str(text).ok()?;
         if document.version != VERSION {
             return None;
@@ -111,7 +111,7 @@ impl QueueMessage {
         let headers = headers.collect::<Option<_>>()?;
         let offloaded = matches!(document.body, BodyV1::Payload { .. });
         let message = Self { text: text.to_owned(), provider: document.provider, offloaded, is_release: false };
-        Some((message, headers, document.sha256))
+        Some((message, document.delivery_id, headers, document.sha256))
     }
 
     /// A delivery that was quarantined, to be processed again. The quarantine keeps it as the message that it was.

@@ -46,7 +46,7 @@ fn event(site: &Site) -> Event {
     let random = &world.random;
     let payload = match () {
         () if world.happens(FaultClass::LargeDeliveries) => "p".repeat(1024 * 1024 + 200),
-        () if random.permille(60) => "p".repeat(17 * 1024),
+        () if random.permille(50) => "p".repeat(17 * 1024),
         () => String::new(),
     };
     Event {

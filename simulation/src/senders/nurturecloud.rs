@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use http::{HeaderName, HeaderValue};
 use intake_providers::nurturecloud::NurtureCloud;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -23,9 +24,13 @@ pub(super) async fn send(site: Arc<Site>) {
     let mut deliveries = FuturesUnordered::new();
     for at in world.schedule(world.swarm.events) {
         sleep(at.saturating_sub(world.at())).await;
-        let body = body(&site);
-        let site = Arc::clone(&site);
-        deliveries.push(tokio::spawn(async move { deliver(&site, body).await }));
+        // Several at once, so that processors meet at one entity.
+        let burst = if world.random.permille(300) { world.random.between(2..=4) } else { 1 };
+        for _ in 0..burst {
+            let body = body(&site);
+            let site = Arc::clone(&site);
+            deliveries.push(tokio::spawn(async move { deliver(&site, body).await }));
+        }
     }
     while deliveries.next().await.is_some() {}
 }
@@ -37,8 +42,8 @@ fn body(site: &Site) -> Bytes {
     let is_malformed = world.happens(FaultClass::MalformedContent);
     let entity = || {
         let id = random.between(0..=2);
-        let mut entity =
-            json!({"organisationName": "example-realty", "businessId": "business-1", "id": format!("c-{id}")});
+        let organisation = if random.permille(150) { "another-realty" } else { "example-realty" };
+        let mut entity = json!({"organisationName": organisation, "businessId": "business-1", "id": format!("c-{id}")});
         if let Some(entity) = entity.as_object_mut() {
             match state {
                 "Deleted" if random.permille(300) => {
@@ -76,7 +81,13 @@ pub(super) async fn deliver(site: &Site, body: Bytes) {
     let retries = if world.random.permille(700) { RETRIES } else { 0 };
     for _ in 0..=retries {
         let key = site.signing_key(NURTURECLOUD);
-        let sent = Sent::delivery::<NurtureCloud>(&keys::sign_nurturecloud(key, body.clone()));
+        let mut sent = Sent::delivery::<NurtureCloud>(&keys::sign_nurturecloud(key, body.clone()));
+        if world.random.permille(200)
+            && let Ok(path) = HeaderValue::from_str(&sent.path)
+        {
+            // As a proxy adds it, which knows nothing of the secret in it.
+            sent.headers.insert(HeaderName::from_static("x-original-uri"), path);
+        }
         if let Some(answer) = site.post(NURTURECLOUD, key, &sent).await {
             site.check_status(NURTURECLOUD, &answer, &[200, 503]);
             if answer.status == 200 {

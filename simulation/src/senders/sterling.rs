@@ -111,7 +111,13 @@ impl Tenant {
                 sleep(world.random.seconds(5..=30)).await;
                 continue;
             };
-            let sent = Sent::delivery::<Sterling>(&SignedDelivery::with_bearer_token(&token.text, body.clone()));
+            let mut sent = Sent::delivery::<Sterling>(&SignedDelivery::with_bearer_token(&token.text, body.clone()));
+            if world.random.permille(200)
+                && let Ok(copy) = HeaderValue::from_str(&token.text)
+            {
+                // As a proxy adds it.
+                sent.headers.insert(HeaderName::from_static("x-forwarded-grant"), copy);
+            }
             let answer = self.site.gateway.post(STERLING, &sent, None).await;
             let age = token.issued_at.elapsed();
             if let Some(answer) = answer {

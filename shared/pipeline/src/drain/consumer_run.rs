@@ -429,9 +429,10 @@ impl<'a, P: Platform> ConsumerRun<'a, P> {
     ) {
         let redelivered = received.message.properties.redelivered;
         let (number, delivery) = self.keep(received, progress);
-        if redelivered && self.proof.is_of(&delivery) {
-            let accepted = progress.settled(number).into_iter().collect();
-            self.acknowledge(accepted, progress, stop_reason).await;
+        let sent_as = if redelivered { self.proof.sent_as(&delivery) } else { None };
+        if let Some(delivery_id) = sent_as {
+            let accepted = progress.settled(number).map(|message| Outstanding { delivery_id, ..message });
+            self.acknowledge(accepted.into_iter().collect(), progress, stop_reason).await;
         } else if progress.queue_failed {
             progress.release_body(number);
         } else {

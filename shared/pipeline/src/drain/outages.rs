@@ -180,11 +180,19 @@ async fn a_message_that_was_sent_as_the_proof_is_acknowledged_and_not_sent_twice
     assert_eq!(run(&drain).await.outcome, DrainOutcome::Failed(DrainFailure::QueueUnavailable));
     heal(&drain);
     drain.lease.lift_pause();
+    let lines = crate::testing::Lines::record();
     let report = run(&drain).await;
     assert_eq!((report.outcome, report.acknowledged), (DrainOutcome::Drained, 3));
     let mut sent = drain.queue.bodies();
     sent.sort();
     assert_eq!(sent, ["other", "twin", "twin"]);
+    let reported = lines.of("delivery").into_iter().map(|line| line["delivery_id"].to_string());
+    let documents = drain.queue.documents.lock().unwrap().clone();
+    let in_our_queue = documents
+        .iter()
+        .map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap()["delivery_id"].to_string());
+    let (reported, in_our_queue) = (BTreeSet::from_iter(reported), BTreeSet::from_iter(in_our_queue));
+    assert_eq!(reported, in_our_queue, "the proof is reported as the delivery that our queue has");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use intake_providers::ProviderName;
 use intake_providers::amqp::{DELIVERY_COUNT_HEADER, REDELIVERED_HEADER};
 use intake_providers::authentic::KeptHeader;
-use intake_providers::delivery::VerifiedDelivery;
+use intake_providers::delivery::{DeliveryId, VerifiedDelivery};
 use intake_providers::digest::Sha256Digest;
 
 use super::outcome::Counters;
@@ -26,18 +26,18 @@ const PROOF_BODY: &[u8] = b"webhook-intake asks whether bodies can be stored her
 /// What our queue accepted as a proof: a document whose message is still on the provider's queue.
 #[derive(Debug, Default)]
 pub(super) struct SentProof {
-    message: Option<(Vec<KeptHeader>, Sha256Digest)>,
+    message: Option<(DeliveryId, Vec<KeptHeader>, Sha256Digest)>,
     is_found: AtomicBool,
 }
 
 impl SentProof {
-    /// Whether this is the message that was sent as the proof. It is found once: of two messages that are alike, one was sent.
-    pub(super) fn is_of(&self, delivery: &VerifiedDelivery) -> bool {
-        let Some((headers, sha256)) = &self.message else { return false };
+    /// The delivery as which our queue has this message, if it is the one that was sent as the proof. It is found once: of two
+    /// messages that are alike, one was sent.
+    pub(super) fn sent_as(&self, delivery: &VerifiedDelivery) -> Option<DeliveryId> {
+        let (delivery_id, headers, sha256) = self.message.as_ref()?;
         let delivery = delivery.as_delivery();
-        *sha256 == delivery.sha256
-            && lasting(headers).eq(lasting(&delivery.headers))
-            && !self.is_found.swap(true, Ordering::Relaxed)
+        let is_alike = *sha256 == delivery.sha256 && lasting(headers).eq(lasting(&delivery.headers));
+        (is_alike && !self.is_found.swap(true, Ordering::Relaxed)).then_some(*delivery_id)
     }
 }
 
@@ -63,8 +63,8 @@ pub(super) async fn prove(
         counters.payloads_proven.store(true, Ordering::Relaxed);
     }
     let refused = pause.refused.as_ref().and_then(|refused| QueueMessage::refused(refused.as_str()));
-    let Some((document, headers, sha256)) = refused else { return Ok(SentProof::default()) };
+    let Some((document, delivery_id, headers, sha256)) = refused else { return Ok(SentProof::default()) };
     queue.send_batch(&[document]).await?.into_iter().collect::<Result<(), _>>()?;
     counters.queue_accepted();
-    Ok(SentProof { message: Some((headers, sha256)), is_found: AtomicBool::new(false) })
+    Ok(SentProof { message: Some((delivery_id, headers, sha256)), is_found: AtomicBool::new(false) })
 }

@@ -1,0 +1,63 @@
+//! The simulation as a test: seeds that once failed, then random ones for a while; and whether the simulation itself can be trusted.
+
+use std::process::Command;
+use std::time::Duration;
+
+use simulation::campaign::{Campaign, catch, run_all};
+use simulation::planted::Plant;
+use simulation::run::{Options, run};
+
+/// Seeds that once failed, each with what it found.
+const REGRESSIONS: &[(u64, &str)] = &[
+    (446, "the token endpoint did not count its start into its deadline"),
+    (
+        126,
+        "a read of the keys that is cut off by the deadline leaves the former ones in use, which the check has to know",
+    ),
+];
+
+/// How long random seeds are run, unless `SIMULATION_SECONDS` says otherwise.
+const SECONDS: u64 = 60;
+
+/// Number of random seeds that are enough.
+const ENOUGH_SEEDS: u64 = 5_000;
+
+/// Number of seeds within which a planted fault must be noticed.
+const SEEDS_OF_A_PLANT: u64 = 2_000;
+
+#[test]
+fn the_same_seed_in_two_processes_gives_the_same_trace_to_the_byte() {
+    let trace = |seed: u64| {
+        let program = env!("CARGO_BIN_EXE_simulation");
+        let output = Command::new(program).args(["--seed", &seed.to_string()]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        output.stdout
+    };
+    for seed in 7..12 {
+        let first = trace(seed);
+        assert!(first.iter().filter(|byte| **byte == b'\n').count() > 100);
+        assert!(first == trace(seed), "the traces of seed {seed} differ");
+    }
+}
+
+#[test]
+fn every_planted_fault_is_noticed() {
+    for plant in Plant::ALL {
+        let caught = catch(*plant, 1, SEEDS_OF_A_PLANT);
+        let caught = caught.unwrap_or_else(|| panic!("{} is not noticed", plant.as_str()));
+        println!("{:<26} {:>5} seeds  {}", plant.as_str(), caught.seeds, caught.violation);
+    }
+}
+
+#[test]
+fn seeds_that_once_failed_and_random_ones_hold_every_invariant() {
+    for (seed, found) in REGRESSIONS {
+        let report = run(&Options { seed: *seed, ..Options::default() });
+        assert!(report.violations.is_empty(), "seed {seed} ({found}): {:?}", report.violations);
+    }
+    let seconds = std::env::var("SIMULATION_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let (from, time) = (fastrand::u64(..1_000_000_000), Some(Duration::from_secs(seconds)));
+    let summary = run_all(Campaign { from, count: ENOUGH_SEEDS, time, plant: None });
+    println!("seeds from {from} on\n{summary}");
+    assert!(summary.is_success(), "seeds from {from} on\n{summary}");
+}
