@@ -135,6 +135,7 @@ async fn live(site: &Arc<Site>) {
     drain(site, healed_at).await;
     site.operator.release();
     drain(site, world.at()).await;
+    site.stream_mapping.publish_set_aside().await;
     let log = log::lines();
     let checks = Checks::new(&site.services, &log);
     checks.run();
