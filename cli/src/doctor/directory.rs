@@ -29,11 +29,7 @@ const OLD: Duration = Duration::from_secs(10 * 60);
 ///
 /// # Errors
 /// When there is no data directory.
-pub async fn check(
-    path: &Path,
-    since: Option<Timestamp>,
-    call: Call<'_>,
-) -> Result<Vec<Check>, DataDirectoryError> {
+pub async fn check(path: &Path, since: Option<Timestamp>, call: Call<'_>) -> Result<Vec<Check>, DataDirectoryError> {
     let directory = DataDirectory::existing(path)?;
     let mut checks = vec![version::program()];
     let is_served = is_served(&directory);
@@ -70,12 +66,7 @@ pub async fn check(
 }
 
 /// What the database says.
-async fn recorded(
-    database: Database,
-    is_served: bool,
-    since: Option<Timestamp>,
-    call: Call<'_>,
-) -> Vec<Check> {
+async fn recorded(database: Database, is_served: bool, since: Option<Timestamp>, call: Call<'_>) -> Vec<Check> {
     let now = SystemClock.now();
     let period = Period::new(since, now);
     let recorded = SqliteRecords::new(database.clone());
