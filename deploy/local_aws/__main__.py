@@ -9,6 +9,10 @@ import argparse
 import json
 import shutil
 import sys
+from pathlib import Path
+
+# What a build for Lambda shares with one for this machine is in the folder above.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import built
 import emulator
