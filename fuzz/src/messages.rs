@@ -96,7 +96,7 @@ fn broker_messages() {
 fn assert_round_trip(id: DeliveryId, body: &Bytes) {
     let signed = intake_simulator::machnet::Key::new(&keys::MACHNET_SECRET).unwrap().sign(body.clone(), None);
     let secret = keys::secret(ProviderName::Machnet);
-    let delivery = signed.verified::<intake_providers::machnet::Machnet>(secret, id, keys::now()).unwrap();
+    let delivery = signed.verified::<intake_providers::machnet::Machnet>(&secret, id, keys::now()).unwrap();
     assert_read_back(&delivery);
 }
 
