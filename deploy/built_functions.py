@@ -22,7 +22,8 @@ def code_digests(build: Path) -> dict[str, str]:
     functions = {
         name: build / resource["Properties"]["CodeUri"]
         for name, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::Function"
+        # One that was not built has none of its own.
+        if resource["Type"] == "AWS::Serverless::Function" and "CodeUri" in resource["Properties"]
     }
     return {name: _code_digest(folder) for name, folder in sorted(functions.items()) if (folder / "bootstrap").is_file()}
 
