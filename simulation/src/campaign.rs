@@ -150,7 +150,7 @@ pub struct Caught {
     pub violation: String,
 }
 
-/// Runs seeds with a planted fault until one of them fails; `None` if none of so many does.
+/// Runs seeds with a planted fault until one of them fails; `None` if none of that number does.
 #[must_use]
 pub fn catch(plant: Plant, from: u64, max_seeds: u64) -> Option<Caught> {
     (0..max_seeds).find_map(|number| {

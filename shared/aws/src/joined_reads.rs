@@ -40,7 +40,7 @@ struct Read<K, A> {
 }
 
 impl<K, A> JoinedReads<K, A> {
-    /// Reads of which a call takes at most so many keys.
+    /// Reads of which a call takes at most this number of keys.
     pub(crate) const fn new(max_keys: usize) -> Self {
         let waiting = Mutex::new(Waiting { asked: 0, reads: VecDeque::new() });
         Self { waiting, turn: Semaphore::const_new(1), max_keys }
