@@ -22,7 +22,7 @@ class Outage:
 
 
 class Disturber:
-    """Draws disturbances until it is stopped; each kind once before any comes again."""
+    """Draws disturbances until it is stopped; each kind once before any is repeated."""
 
     def __init__(self, kinds: Mapping[str, Disturbance], seed: int, started: float, pause_seconds: float = 2.0) -> None:
         self.outages: list[Outage] = []

@@ -49,7 +49,7 @@ class StackWorld:
             opened.callback(self.rabbitmq.close)
             declare(self.rabbitmq, QUEUE)
             self.nowcerts = NowCerts(self.stack, self.rabbitmq, QUEUE)
-            # What a killed processor had in hand comes again within a run.
+            # What a killed processor had in hand is redelivered within a run.
             sqs, queue = self.stack.client("sqs"), self.stack.outputs["QueueUrl"]
             sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "20"})
             opened.enter_context(self.stack.settings("nowcerts", LEASE_SECONDS="5"))

@@ -25,7 +25,7 @@ from measure import Server, queued, wal_mib
 
 
 def under_load(server: Server, load: Path, connections: int, seconds: float) -> tuple[set[str], float]:
-    """Kills the server after so many seconds. Returns the ids of the events that it acknowledged, and the size of its log in MiB."""
+    """Kills the server after this number of seconds. Returns the ids of the events that it acknowledged, and the size of its log in MiB."""
     server.start()
     acknowledged = server.directory / "acknowledged"
     command = [load, "--address", server.address, "--keys", server.keys, "--connections", connections]

@@ -28,7 +28,7 @@ pub(crate) enum Expected {
 /// An event of an identity of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fact {
-    /// What makes it the same event when it comes again.
+    /// What makes it the same event when it is redelivered.
     pub(crate) identity: String,
     /// Its id as consumers see it.
     pub(crate) id: String,

@@ -18,7 +18,7 @@ use crate::swarm::FaultClass;
 /// Number of retries.
 const RETRIES: u32 = 5;
 
-/// Number of files that events are about, so that the same event comes again.
+/// Number of files that events are about, so that the same event is sent more than once.
 const FILES: u64 = 8;
 
 /// Sends its events.
