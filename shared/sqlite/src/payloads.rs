@@ -23,11 +23,11 @@ impl PayloadReader for SqlitePayloads {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
         let key = key.as_str().to_owned();
         self.0
-            .read("sqlite get payload", move |transaction| {
+            .look_up("sqlite get payload", move |transaction| {
                 let sql = "SELECT bytes FROM payloads WHERE key = ?1";
                 let bytes: Option<Vec<u8>> =
                     transaction.prepare_cached(sql)?.query_row([&key], |row| row.get(0)).optional()?;
-                bytes.map(Bytes::from).ok_or(WorkError::NoPayload(key))
+                bytes.map(Bytes::from).ok_or_else(|| WorkError::NoPayload(key.clone()))
             })
             .await
     }
@@ -40,7 +40,7 @@ impl Payloads for SqlitePayloads {
             .transaction("sqlite put payload", move |transaction| {
                 let sql =
                     "INSERT INTO payloads (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET bytes = ?2";
-                transaction.prepare_cached(sql)?.execute((key, &*bytes))?;
+                transaction.prepare_cached(sql)?.execute((&key, &*bytes))?;
                 Ok(())
             })
             .await
