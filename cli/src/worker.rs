@@ -1,6 +1,7 @@
 //! Feeds the processor from the queue.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use intake_pipeline::port_error::PortError;
 use intake_pipeline::processor::{Processor, ProcessorSettings};
 use intake_providers::registry::Settings;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use intake_sqlite::{Database, Sqlite, SqliteDeliveryRecords, SqliteLedger, SqlitePayloads, SqliteQueue};
@@ -58,9 +59,19 @@ impl Worker {
         Self { queue, processor, pause: PAUSE }
     }
 
-    /// Works until asked to stop, and finishes the batches in hand. There must be no other worker on the same file: messages that
-    /// are hidden at the start are taken for left behind by one that is gone.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Starts a thread that works until asked to stop, and finishes the batches in hand. A thread of its own gets its share of the
+    /// processors, however many deliveries come in, so that they are recorded as well as taken. There must be no other worker on the same
+    /// file: messages that are hidden at the start are taken for left behind by one that is gone.
+    pub fn start(self, stop: watch::Receiver<bool>) -> JoinHandle<io::Result<()>> {
+        tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+            runtime.block_on(self.run(stop));
+            Ok(())
+        })
+    }
+
+    /// Works until asked to stop.
+    async fn run(self, mut stop: watch::Receiver<bool>) {
         while let Err(error) = self.queue.release_all().await {
             tracing::error!(%error, "messages that were in work at the last stop cannot be taken over; trying again");
             pause(&mut stop, self.pause).await;
@@ -251,12 +262,12 @@ mod tests {
         queue.receive(SystemClock.now(), 2, VISIBILITY).await.unwrap();
 
         let (tell_stop, stop) = watch::channel(false);
-        let running = tokio::spawn(Worker::new(queue.clone(), database.clone()).run(stop));
+        let running = Worker::new(queue.clone(), database.clone()).start(stop);
         while queue.depth().await.unwrap().queued > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tell_stop.send(true).unwrap();
-        running.await.unwrap();
+        running.await.unwrap().unwrap();
         let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap().found;
         let deliveries: BTreeSet<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
         assert_eq!(deliveries.len(), 5);
