@@ -27,6 +27,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// The server takes memory in one thread and gives it back in another, at which the allocator of glibc is slow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the command of this process's arguments, and prints why it failed if it did.
 pub async fn main() -> ExitCode {
     match commands::run(commands::CommandLine::parse()).await.map_err(anyhow::Error::from) {

@@ -19,7 +19,7 @@ use intake_sqlite::{Database, Sqlite, SqliteDeliveryRecords, SqliteLedger, Sqlit
 const BATCH: u32 = 128;
 
 /// Number of batches at a time. While one of them waits for the disk or for its last message, the others go on.
-const LANES: usize = 4;
+const LANES: usize = 8;
 
 /// Maximum number of events of a batch that are recorded at once.
 const EVENT_CONCURRENCY: usize = 128;

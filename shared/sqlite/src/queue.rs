@@ -12,7 +12,10 @@ use intake_providers::timestamp::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Notify;
 
+use self::backlog::Backlog;
 use crate::database::{Database, WorkError};
+
+mod backlog;
 
 /// Maximum number of receives of a message before it becomes a dead letter.
 pub const MAX_RECEIVES: u32 = 5;
@@ -29,11 +32,12 @@ const AGAIN: &str = "SELECT message_id, body, receive_count, is_release FROM que
 const FRESH: &str = "SELECT message_id, body, receive_count, is_release FROM queue
      WHERE visible_at = 0 AND ?1 >= 0 ORDER BY message_id LIMIT ?2";
 
-/// The queue in a database file. Clones share one waker.
+/// The queue in a database file. Clones share one waker, and one number of messages.
 #[derive(Clone, Debug)]
 pub struct SqliteQueue {
     database: Database,
     sent: Arc<Notify>,
+    backlog: Arc<Backlog>,
 }
 
 /// Number of messages.
@@ -58,7 +62,7 @@ impl SqliteQueue {
     /// The queue in this file.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database, sent: Arc::new(Notify::new()) }
+        Self { database, sent: Arc::new(Notify::new()), backlog: Arc::default() }
     }
 
     /// Waits until a message is sent through this value or a clone of it, including one sent since the last wait.
@@ -92,6 +96,7 @@ impl SqliteQueue {
             })
             .await?;
         if given_up > 0 {
+            self.backlog.shrink(given_up);
             tracing::error!(messages = given_up, "given up after {MAX_RECEIVES} receives; they are dead letters now");
         }
         Ok(records)
@@ -102,15 +107,16 @@ impl SqliteQueue {
     /// # Errors
     /// When the database doesn't answer; the messages are then redelivered.
     pub async fn delete(&self, message_ids: Vec<String>) -> Result<(), PortError> {
-        self.database
+        let deleted = self
+            .database
             .transaction("sqlite delete", move |transaction| {
                 let mut statement = transaction.prepare_cached("DELETE FROM queue WHERE message_id = ?1")?;
-                for message_id in &message_ids {
-                    statement.execute([message_id])?;
-                }
-                Ok(())
+                let deleted = message_ids.iter().map(|message_id| statement.execute([message_id]));
+                Ok(deleted.sum::<rusqlite::Result<usize>>()?)
             })
-            .await
+            .await?;
+        self.backlog.shrink(deleted);
+        Ok(())
     }
 
     /// Hides a received message that failed until `visibility` has passed from now, whatever was left of its timeout, and keeps
@@ -149,7 +155,9 @@ impl SqliteQueue {
                 transaction.prepare_cached("UPDATE queue SET visible_at = 0 WHERE visible_at > 0")?.execute(())?;
                 Ok(())
             })
-            .await
+            .await?;
+        self.backlog.set(self.depth().await?.queued);
+        Ok(())
     }
 
     /// The message of a delivery, on the queue or among the dead letters.
@@ -211,6 +219,7 @@ impl SqliteQueue {
 
     /// Inserts texts, each with whether it is a release, in one transaction.
     async fn insert_all(&self, messages: Vec<(String, bool)>) -> Result<(), PortError> {
+        let count = messages.len();
         self.database
             .transaction("sqlite send", move |transaction| {
                 let mut statement =
@@ -221,6 +230,7 @@ impl SqliteQueue {
                 Ok(())
             })
             .await?;
+        self.backlog.grow(count);
         self.sent.notify_one();
         Ok(())
     }
@@ -298,7 +308,9 @@ fn give_up(transaction: &Connection, message_id: i64) -> Result<(), WorkError> {
 }
 
 impl Queue for SqliteQueue {
+    /// Takes a little longer while there are very many messages, so that recording keeps up with taking.
     async fn send(&self, document: &QueueMessage) -> Result<(), PortError> {
+        self.backlog.wait_for_room().await;
         self.insert_all(vec![(document.text().to_owned(), document.is_release())]).await
     }
 }
