@@ -368,6 +368,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_sent_and_deleted_is_counted_and_a_start_counts_what_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = queue(directory.path());
+        for body in ["a", "b", "c"] {
+            first.insert(body.to_owned()).await.unwrap();
+        }
+        assert_eq!(first.backlog.messages(), 3);
+        let taken = first.receive(at(1), 1, MINUTE).await.unwrap();
+        let ids = || vec![taken[0].message_id.clone()];
+        first.delete(ids()).await.unwrap();
+        first.delete(ids()).await.unwrap();
+        assert_eq!(first.backlog.messages(), 2);
+        let second = queue(directory.path());
+        second.release_all().await.unwrap();
+        assert_eq!(second.backlog.messages(), 2);
+    }
+
+    #[tokio::test]
     async fn the_message_of_a_delivery_is_found_until_it_is_deleted() {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("intake.sqlite")).unwrap();

@@ -27,6 +27,11 @@ impl Default for Backlog {
 }
 
 impl Backlog {
+    /// Number of messages.
+    pub(super) fn messages(&self) -> i64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
     /// Notes how many messages there are.
     pub(super) fn set(&self, messages: u64) {
         self.messages.store(i64::try_from(messages).unwrap_or(i64::MAX), Ordering::Relaxed);
@@ -50,7 +55,7 @@ impl Backlog {
     /// Waits while there are too many messages, but not for long.
     pub(super) async fn wait_for_room(&self) {
         let until = Instant::now() + MAX_WAIT;
-        while self.messages.load(Ordering::Relaxed) >= self.max {
+        while self.messages() >= self.max {
             if timeout_at(until, self.shrunk.notified()).await.is_err() {
                 return;
             }
