@@ -274,7 +274,7 @@ mod tests {
         let [refused, unmentioned, accepted] = &results[..] else { panic!("three results") };
         let refused = refused.as_ref().unwrap_err().to_string();
         assert_eq!(refused, "sqs SendMessageBatch failed: InvalidMessageContents: Value …");
-        assert!(unmentioned.as_ref().unwrap_err().may_have_taken_effect);
+        assert!(unmentioned.as_ref().unwrap_err().may_have_taken_effect());
         assert!(accepted.is_ok());
     }
 
