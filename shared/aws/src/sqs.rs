@@ -286,6 +286,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_failure_of_the_service_itself_leaves_open_what_became_of_the_call() {
+        for (status, is_open) in [(400, false), (403, false), (500, true), (503, true)] {
+            let answer = json!({"__type": "com.amazonaws.sqs#SomeException", "message": "sorry"});
+            let error = send_batch_to(&TestService::replying(&[Reply::json(status, &answer)]), 1).await.unwrap_err();
+            assert_eq!(error.may_have_taken_effect(), is_open, "{status}: {error}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_queue_that_is_connected_to_has_been_asked_for_an_attribute() {
         let service = TestService::replying(&[Reply::json(200, &json!({"Attributes": {"QueueArn": "arn"}}))]);
         Queue::connect(&service.clients().queue("http://queue.test/1/deliveries".to_owned())).await.unwrap();
