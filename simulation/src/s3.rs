@@ -45,7 +45,7 @@ impl PayloadReader for S3 {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
         let call = Call { service: Service::S3, operation: "s3 GetObject", killed_after: None };
         let (bucket, name) = (self.bucket.clone(), key.as_str().to_owned());
-        let effect = move || bucket.get(&name).ok_or_else(|| PortError::of("s3 GetObject", "no such key"));
+        let effect = move || bucket.get(&name).ok_or_else(|| PortError::of("s3 GetObject", "no such key").missing());
         self.world.call(&self.instance, call, || key.as_str().to_owned(), effect).await
     }
 }

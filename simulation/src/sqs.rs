@@ -346,7 +346,7 @@ impl BatchQueue for SqsQueue {
         };
         let about = || format!("{} messages", messages.len());
         let sent = world.call(&self.instance, self.call(SEND_MESSAGE_BATCH), about, effect).await;
-        if sent.as_ref().is_err_and(|error: &PortError| error.may_have_taken_effect) {
+        if sent.as_ref().is_err_and(|error: &PortError| error.may_have_taken_effect()) {
             world.marks.see(Mark::BatchAnswerLost);
         }
         sent

@@ -15,8 +15,9 @@ impl Trace {
     }
 
     /// Writes a line: when, who, and what.
-    pub(crate) fn line(&self, at: Duration, who: &str, what: impl FnOnce() -> String) {
+    pub(crate) fn line(&self, at: impl FnOnce() -> Duration, who: &str, what: impl FnOnce() -> String) {
         if let Some(lines) = &self.0 {
+            let at = at();
             let (seconds, milliseconds) = (at.as_secs(), at.subsec_millis());
             // Writing to a string does not fail.
             let _ = writeln!(lines.get(), "{seconds:>6}.{milliseconds:03}  {who:<16} {}", what());

@@ -387,6 +387,6 @@ impl State {
 
     /// Writes a line of the trace.
     pub(crate) fn line(&self, who: &str, what: impl FnOnce() -> String) {
-        self.trace.line(self.at(), who, what);
+        self.trace.line(|| self.at(), who, what);
     }
 }

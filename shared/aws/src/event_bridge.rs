@@ -111,7 +111,7 @@ mod tests {
         let Err(Refusal::Invalid(error)) = malformed else { panic!("{malformed:?}") };
         assert_eq!(error.message, "MalformedDetail: Detail is malformed: …");
         let Err(Refusal::Busy(error)) = unknown else { panic!("{unknown:?}") };
-        assert!(error.may_have_taken_effect);
+        assert!(error.may_have_taken_effect());
     }
 
     #[tokio::test]

@@ -28,7 +28,8 @@ where
                 error.message.push_str("; throttled by ");
                 error.message.push_str(&printable(&reasons));
             }
-            error
+            // A service that fails does not say how far it came.
+            if status >= 500 { error.undecided() } else { error }
         }
         SdkError::ResponseError(context) => unreadable(operation, context.raw().status().as_u16()).undecided(),
         SdkError::TimeoutError(_) => PortError::new(operation, error).undecided(),

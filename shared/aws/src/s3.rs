@@ -77,6 +77,7 @@ impl S3Payloads {
                 key.as_str()
             ),
         )
+        .missing()
     }
 
     /// Without the permission to list the bucket, S3 also denies access to a missing object.
@@ -91,6 +92,7 @@ impl S3Payloads {
                 self.bucket
             ),
         )
+        .missing()
     }
 }
 

@@ -274,7 +274,7 @@ mod tests {
         let [refused, unmentioned, accepted] = &results[..] else { panic!("three results") };
         let refused = refused.as_ref().unwrap_err().to_string();
         assert_eq!(refused, "sqs SendMessageBatch failed: InvalidMessageContents: Value …");
-        assert!(unmentioned.as_ref().unwrap_err().may_have_taken_effect);
+        assert!(unmentioned.as_ref().unwrap_err().may_have_taken_effect());
         assert!(accepted.is_ok());
     }
 
@@ -283,6 +283,15 @@ mod tests {
         let rejection = json!({"__type": "com.amazonaws.sqs#BatchRequestTooLong", "message": "Too long."});
         let error = send_batch_to(&TestService::replying(&[Reply::json(400, &rejection)]), 2).await.unwrap_err();
         assert!(error.to_string().contains("BatchRequestTooLong: Too long."), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_the_service_itself_leaves_open_what_became_of_the_call() {
+        for (status, is_open) in [(400, false), (403, false), (500, true), (503, true)] {
+            let answer = json!({"__type": "com.amazonaws.sqs#SomeException", "message": "sorry"});
+            let error = send_batch_to(&TestService::replying(&[Reply::json(status, &answer)]), 1).await.unwrap_err();
+            assert_eq!(error.may_have_taken_effect(), is_open, "{status}: {error}");
+        }
     }
 
     #[tokio::test]

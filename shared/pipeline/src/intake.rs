@@ -235,7 +235,7 @@ impl<W: Webhook, P: Platform> Inner<W, P> {
         progress.offloaded.store(document.offloaded(), Ordering::Relaxed);
         progress.undecided.store(true, Ordering::Relaxed);
         let sent = parts.queue.send(&document).await;
-        let undecided = sent.as_ref().is_err_and(|error| error.may_have_taken_effect);
+        let undecided = sent.as_ref().is_err_and(|error| error.may_have_taken_effect());
         progress.undecided.store(undecided, Ordering::Relaxed);
         sent.map_err(unavailable)
     }

@@ -8,8 +8,19 @@ pub struct PortError {
     pub operation: &'static str,
     /// What came back, on one line, with no body or secret in it.
     pub message: String,
-    /// Whether the call may have taken effect all the same: it was sent, and no answer was understood.
-    pub may_have_taken_effect: bool,
+    /// What is known of the call.
+    pub failure: CallFailure,
+}
+
+/// What is known of a call that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallFailure {
+    /// It had no effect.
+    WithoutEffect,
+    /// It may have taken effect: it was sent, and no answer says what became of it.
+    Undecided,
+    /// What was asked for is not there, or not for this caller. The same call fails until somebody changes that.
+    Missing,
 }
 
 impl PortError {
@@ -27,18 +38,30 @@ impl PortError {
             }
             cause = error.source();
         }
-        Self { operation, message, may_have_taken_effect: false }
+        Self { operation, message, failure: CallFailure::WithoutEffect }
     }
 
     /// An error of this operation with the given message.
     #[must_use]
     pub fn of(operation: &'static str, message: impl Into<String>) -> Self {
-        Self { operation, message: message.into(), may_have_taken_effect: false }
+        Self { operation, message: message.into(), failure: CallFailure::WithoutEffect }
     }
 
     /// The same error of a call that may have taken effect.
     #[must_use]
     pub fn undecided(self) -> Self {
-        Self { may_have_taken_effect: true, ..self }
+        Self { failure: CallFailure::Undecided, ..self }
+    }
+
+    /// The same error of a call for what is not there.
+    #[must_use]
+    pub fn missing(self) -> Self {
+        Self { failure: CallFailure::Missing, ..self }
+    }
+
+    /// Whether the call may have taken effect all the same.
+    #[must_use]
+    pub fn may_have_taken_effect(&self) -> bool {
+        self.failure == CallFailure::Undecided
     }
 }

@@ -5,8 +5,9 @@
 //! may not expect is an event that never comes. A record that can never be published stays the first one until the stream's
 //! own rules set it aside, which is for the caller to arrange and to watch.
 //!
-//! A batch of entries is put at a time. Entries that are throttled, and all of a call that fails, are put again until the time is up:
-//! so the stream's tries are used up as slowly as the time passes while the bus is away. An entry that the bus does not take is put
+//! A batch of entries is put at a time. Entries that are throttled, and all of a call that fails, are put again until the time is up,
+//! and data that cannot be fetched are asked for again: so the stream's tries are used up as slowly as the time passes while the bus
+//! or the payload store is away. What is missing from the store fails at once, because waiting does not bring it back. An entry that the bus does not take is put
 //! again with its data as bytes, because EventBridge takes no integer beyond 64 bits and no deep nesting.
 
 use std::time::Duration;
@@ -18,11 +19,11 @@ pub use self::bus::{Bus, BusEntry, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Refusal};
 use crate::envelope::{EnvelopeError, EnvelopeWriter, JsonForm, PayloadLocation, WrittenEnvelope};
 use crate::ledger::Entry;
 use crate::payloads::PayloadReader;
-use crate::port_error::PortError;
+use crate::port_error::{CallFailure, PortError};
 
 mod bus;
 
-/// The first pause before throttled entries are put again. It doubles each time.
+/// The first pause before a call is made again. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Maximum pause.
@@ -196,7 +197,14 @@ impl<S: PayloadReader, B: Bus> Publisher<S, B> {
                     Err(Failure { sequence_number, event: None, error })
                 }
                 StreamItem::Entry(entry) => {
-                    self.write(Waiting { place: 0, sequence_number, entry }, JsonForm::Value, stop_at).await
+                    let waiting = Waiting { place: 0, sequence_number, entry };
+                    let mut written = self.write_once(&waiting, JsonForm::Value, stop_at).await;
+                    if written.as_ref().is_err_and(PublishError::may_pass) {
+                        // Those before it do not wait with it.
+                        self.put(std::mem::take(&mut batch), stop_at, counts).await?;
+                        written = self.write(&waiting, JsonForm::Value, stop_at).await;
+                    }
+                    waiting.with(written)
                 }
             };
             match written {
@@ -216,17 +224,33 @@ impl<S: PayloadReader, B: Bus> Publisher<S, B> {
         self.put(batch, stop_at, counts).await
     }
 
-    /// The entry of an event for the bus; `None` for an entry that consumers don't receive.
+    /// The entry of an event for the bus, as [`write_once`](Self::write_once) makes it. What may pass is tried again until the time
+    /// is up.
     async fn write(
         &self,
-        waiting: Waiting,
+        waiting: &Waiting,
         form: JsonForm,
         stop_at: Instant,
-    ) -> Result<Option<(Waiting, BusEntry)>, Failure> {
+    ) -> Result<Option<BusEntry>, PublishError> {
+        let mut pauses = Pauses::until(stop_at);
+        loop {
+            let written = self.write_once(waiting, form, stop_at).await;
+            if !written.as_ref().is_err_and(PublishError::may_pass) || !pauses.pause().await {
+                return written;
+            }
+        }
+    }
+
+    /// The entry of an event for the bus; `None` for an entry that consumers don't receive.
+    async fn write_once(
+        &self,
+        waiting: &Waiting,
+        form: JsonForm,
+        stop_at: Instant,
+    ) -> Result<Option<BusEntry>, PublishError> {
         match timeout_at(stop_at, self.envelopes.write(&waiting.entry, form)).await {
-            Ok(Ok(envelope)) => Ok(envelope.map(|envelope| (waiting, bus_entry(envelope)))),
-            Ok(Err(error)) => Err(waiting.failed(error.into())),
-            Err(_elapsed) => Err(waiting.failed(PublishError::TimeUp)),
+            Ok(written) => Ok(written?.map(bus_entry)),
+            Err(_elapsed) => Err(PublishError::TimeUp),
         }
     }
 
@@ -234,7 +258,8 @@ impl<S: PayloadReader, B: Bus> Publisher<S, B> {
     async fn put(&self, batch: Batch, stop_at: Instant, counts: &mut Counts) -> Result<(), Failure> {
         for (waiting, _) in self.put_until_settled(batch, stop_at, counts).await? {
             let mut alone = Batch::default();
-            if let Some((waiting, entry)) = self.write(waiting, JsonForm::Base64, stop_at).await? {
+            let written = self.write(&waiting, JsonForm::Base64, stop_at).await;
+            if let Some((waiting, entry)) = waiting.with(written)? {
                 alone.push(waiting, entry);
             }
             if let Some((waiting, error)) = self.put_until_settled(alone, stop_at, counts).await?.pop() {
@@ -254,7 +279,7 @@ impl<S: PayloadReader, B: Bus> Publisher<S, B> {
     ) -> Result<Vec<Refused>, Failure> {
         let Batch { waiting: mut left, mut entries, size_bytes: _ } = batch;
         let mut refused = Vec::new();
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::until(stop_at);
         while !left.is_empty() {
             let mut results = match timeout_at(stop_at, self.bus.put(&entries)).await {
                 Ok(Ok(results)) => results.into_iter(),
@@ -278,12 +303,9 @@ impl<S: PayloadReader, B: Bus> Publisher<S, B> {
             if left.is_empty() {
                 break;
             }
-            let again_at = Instant::now() + pause;
-            if again_at >= stop_at {
+            if !pauses.pause().await {
                 return fail_first(left, refused, first_refusal.map_or(PublishError::TimeUp, PublishError::Refused));
             }
-            sleep_until(again_at).await;
-            pause = (pause * 2).min(MAX_PAUSE);
         }
         refused.sort_by_key(|(waiting, _)| waiting.place);
         Ok(refused)
@@ -303,7 +325,48 @@ fn fail_first(left: Vec<Waiting>, refused: Vec<Refused>, error: PublishError) ->
     }
 }
 
+impl PublishError {
+    /// Whether the same may succeed a moment later.
+    const fn may_pass(&self) -> bool {
+        match self {
+            Self::Envelope(EnvelopeError::Port(error)) => !matches!(error.failure, CallFailure::Missing),
+            _ => false,
+        }
+    }
+}
+
+/// Growing pauses between attempts, none of which ends after a deadline.
+struct Pauses {
+    next: Duration,
+    stop_at: Instant,
+}
+
+impl Pauses {
+    const fn until(stop_at: Instant) -> Self {
+        Self { next: FIRST_PAUSE, stop_at }
+    }
+
+    /// Pauses, unless there would be no time left afterwards. Returns whether there is.
+    async fn pause(&mut self) -> bool {
+        let again_at = Instant::now() + self.next;
+        if again_at >= self.stop_at {
+            return false;
+        }
+        sleep_until(again_at).await;
+        self.next = (self.next * 2).min(MAX_PAUSE);
+        true
+    }
+}
+
 impl Waiting {
+    /// Goes on with what was written of it, if anything.
+    fn with(self, written: Result<Option<BusEntry>, PublishError>) -> Result<Option<(Self, BusEntry)>, Failure> {
+        match written {
+            Ok(entry) => Ok(entry.map(|entry| (self, entry))),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
     fn failed(self, error: PublishError) -> Failure {
         let event = match *self.entry {
             Entry::Event(event) | Entry::Conflict(event) => Some(EventName {

@@ -154,7 +154,8 @@ impl MemoryPayloads {
 
 impl PayloadReader for MemoryPayloads {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        self.0.lock().unwrap().get(key.as_str()).cloned().ok_or(PortError::of("payload get", "the payload is missing"))
+        let missing = || PortError::of("payload get", "the payload is missing").missing();
+        self.0.lock().unwrap().get(key.as_str()).cloned().ok_or_else(missing)
     }
 }
 

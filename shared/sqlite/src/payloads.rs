@@ -5,7 +5,9 @@ use intake_pipeline::payloads::{PayloadKey, PayloadReader, Payloads};
 use intake_pipeline::port_error::PortError;
 use rusqlite::OptionalExtension as _;
 
-use crate::database::{Database, WorkError};
+use crate::database::Database;
+
+const GET: &str = "sqlite get payload";
 
 /// The payload store in a database file.
 #[derive(Clone, Debug)]
@@ -21,15 +23,14 @@ impl SqlitePayloads {
 
 impl PayloadReader for SqlitePayloads {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
-        let key = key.as_str().to_owned();
-        self.0
-            .look_up("sqlite get payload", move |transaction| {
-                let sql = "SELECT bytes FROM payloads WHERE key = ?1";
-                let bytes: Option<Vec<u8>> =
-                    transaction.prepare_cached(sql)?.query_row([&key], |row| row.get(0)).optional()?;
-                bytes.map(Bytes::from).ok_or_else(|| WorkError::NoPayload(key.clone()))
-            })
-            .await
+        let name = key.as_str().to_owned();
+        let found = self.0.look_up(GET, move |transaction| {
+            let sql = "SELECT bytes FROM payloads WHERE key = ?1";
+            let bytes: Option<Vec<u8>> =
+                transaction.prepare_cached(sql)?.query_row([&name], |row| row.get(0)).optional()?;
+            Ok(bytes.map(Bytes::from))
+        });
+        found.await?.ok_or_else(|| PortError::of(GET, format!("the payload {} is missing", key.as_str())).missing())
     }
 }
 

@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 use crate::envelope::MAX_ENVELOPE_BYTES;
 use crate::envelope::tests::stories::World;
+use crate::payloads::PayloadKey;
 use crate::testing::{Lines, MemoryPayloads, killed_after};
 
 const MACHNET: ProviderName = ProviderName::Machnet;
@@ -288,11 +290,83 @@ async fn large_entries_do_not_exceed_a_call_and_the_largest_go_as_references() {
     assert_eq!(bus.calls(), [2, 2, 2]);
     assert!(parsed(&bus.taken.lock().unwrap()[5])["dataref"].is_string());
 
-    // The store is away.
+    // An object that is missing is not waited for.
     world.payloads.0.lock().unwrap().clear();
-    let bus = MemoryBus::default();
+    let (bus, began) = (MemoryBus::default(), Instant::now());
     assert_eq!(publisher(&world, &bus).publish(records, later()).await.as_deref(), Some("0"));
-    assert_eq!(bus.calls(), Vec::<usize>::new());
+    assert_eq!((bus.calls(), Instant::now()), (Vec::new(), began));
+}
+
+/// A store that fails so often before it answers.
+#[derive(Clone)]
+struct FailingPayloads(MemoryPayloads, Arc<Mutex<usize>>);
+
+impl PayloadReader for FailingPayloads {
+    async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
+        {
+            let mut left = self.1.lock().unwrap();
+            if *left > 0 {
+                *left -= 1;
+                return Err(PortError::of("payload get", "SlowDown"));
+            }
+        }
+        self.0.get(key).await
+    }
+}
+
+/// Four events with a large one behind the second, and a publisher whose store fails so often.
+async fn with_failing_store(
+    bus: &MemoryBus,
+    failures: usize,
+) -> (Vec<StreamRecord>, Publisher<FailingPayloads, MemoryBus>) {
+    let mut world = World::default();
+    let mut bodies = bodies(4);
+    bodies[2] = body("2", "done", &format!(",\"a\":\"{}\"", "x".repeat(100_000)));
+    let records = stream(&mut world, &bodies).await;
+    let payloads = FailingPayloads(world.payloads.clone(), Arc::new(Mutex::new(failures)));
+    (records, Publisher::new(payloads, PayloadLocation::below("s3://payloads/"), bus.clone()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_that_cannot_be_fetched_are_waited_for_and_those_before_do_not_wait_with_them() {
+    let bus = MemoryBus::default();
+    let (records, publisher) = with_failing_store(&bus, 3).await;
+    assert_eq!(publisher.publish(records, later()).await, None);
+    assert_eq!((bus.calls(), bus.ids()), (vec![2, 2], ["0", "1", "2", "3"].map(str::to_owned).to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_until_the_time_is_up_leaves_its_event_as_the_place_to_go_on() {
+    let (bus, lines) = (MemoryBus::default(), Lines::record());
+    let (records, publisher) = with_failing_store(&bus, usize::MAX).await;
+    let began = Instant::now();
+    let stop_at = began + Duration::from_secs(59);
+    assert_eq!(publisher.publish(records, stop_at).await.as_deref(), Some("2"));
+    // An outage costs the stream a try a minute.
+    let took = Instant::now() - began;
+    assert!(took > Duration::from_secs(50) && took <= Duration::from_secs(59), "{took:?}");
+    assert_eq!(bus.ids(), ["0", "1"]);
+    assert_eq!(lines.of("an event is not published").remove(0)["error"], "payload get failed: SlowDown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_that_cannot_be_fetched_again_for_the_form_as_bytes_are_waited_for_too() {
+    let mut world = World::default();
+    let huge = format!(",\"n\":{HUGE_NUMBER},\"a\":\"{}\"", "x".repeat(100_000));
+    let records = stream(&mut world, &[body("0", "done", &huge)]).await;
+    let failures = Arc::new(Mutex::new(0));
+    let payloads = FailingPayloads(world.payloads.clone(), failures.clone());
+    let bus = MemoryBus::default();
+    let publisher = Publisher::new(payloads, PayloadLocation::below("s3://payloads/"), bus.clone());
+    let publish = publisher.publish(records, later());
+    let fail_after_the_first_call = async {
+        while bus.calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        *failures.lock().unwrap() = 2;
+    };
+    let (result, ()) = tokio::join!(publish, fail_after_the_first_call);
+    assert_eq!((result, bus.ids()), (None, vec!["0".to_owned()]));
 }
 
 /// A stream of forty events, some large, some poison, some that no JSON parser of a bus takes.

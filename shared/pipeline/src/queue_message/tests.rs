@@ -66,7 +66,7 @@ fn a_document_that_cannot_be_written_is_an_error_and_not_an_empty_text() {
     // JSON has no member names but strings.
     let unwritable = std::collections::BTreeMap::from([((), "confidential")]);
     let error = PortError::from(serialize(id, &unwritable).unwrap_err());
-    assert!(!error.may_have_taken_effect);
+    assert!(!error.may_have_taken_effect());
     let words = error.to_string();
     assert!(words.contains(&id.to_string()) && words.contains("cannot be written"), "{words}");
     assert!(!words.contains("confidential"), "{words}");

@@ -18,8 +18,6 @@ pub(crate) enum WorkError {
     Unwritable(serde_json::Error),
     #[error("one call puts two entries at {partition} {sort}")]
     RepeatedKey { partition: String, sort: String },
-    #[error("the payload {0} is missing")]
-    NoPayload(String),
     #[error(
         "another process reads the file, which still holds what was erased; run the command again when that is done"
     )]
