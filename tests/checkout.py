@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,9 +19,15 @@ from stack.wait import wait_until
 
 
 def client(account: Emulator, service: str) -> Any:
+    return _client(account.endpoint, service)
+
+
+# A client costs more than ten calls of it.
+@functools.cache
+def _client(endpoint: str, service: str) -> Any:
     return boto3.client(
         service,
-        endpoint_url=account.endpoint,
+        endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],

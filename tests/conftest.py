@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stack.quick_start.sitecustomize  # noqa: F401
 from authority import Authority, FreshTokens, put_authority
 from bill import WEBHOOKS
 from checkout import Checkout

@@ -89,8 +89,7 @@ class NowCerts:
     def events(self) -> list[dict[str, Any]]:
         """What was recorded of this queue, once all of it is."""
         wait_until(lambda: self.stack.messages() == 0, timeout=240, interval=0.5, what="the processing")
-        recorded = self.stack.events(provider="nowcerts")
-        return [event for event in recorded if event["attributes"]["queue"] == self.queue]
+        return self.stack.events(**{"provider": "nowcerts", "attributes.queue": self.queue})
 
     def depth(self) -> tuple[int, int]:
         return self.rabbitmq.depth(self.queue)

@@ -300,12 +300,12 @@ def test_each_operating_command_works_with_both_policies_of_the_page(
     nurturecloud.deliver(notification("Created", agent(person), component="contact"))
     again = done("replay", "--since", "1h", "--subject", "contact/" + person, "--json")
     assert json.loads(again.stdout)["sent"] == 1
-    for target in [["--event", event], ["--entity", "contact", person], ["--before", "100d", "--since", "101d"]]:
+    for target in [["--event", event], ["--entity", "contact", person], ["--before", "100d", "--since", "2401h"]]:
         erased = json.loads(done("erase", *target, "--yes", "--json").stdout)
         assert erased["events"] == (0 if "--before" in target else 1), erased
 
     new = generated(done("keys", "add", "machnet", "--generate", "--json"))
-    assert new.encode() in done("keys", "list", "machnet").stdout
+    assert new.encode() in done("keys", "list", "machnet", "--since", "1h").stdout
     done("keys", "check", "machnet")
     done("keys", "remove", "machnet", new)
 

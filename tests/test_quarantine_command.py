@@ -15,7 +15,7 @@ ON_STACK = ["--stack", STACK_NAME]
 
 def quarantined(stack: Stack, *arguments: str) -> dict[str, list[Item]]:
     """What the command lists, by delivery."""
-    done = run(stack, "quarantine", "list", "--limit", "1000", "--json", *arguments, *ON_STACK)
+    done = run(stack, "quarantine", "list", "--since", "1h", "--limit", "1000", "--json", *arguments, *ON_STACK)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[Any]] = {}
     for line in done.stdout.splitlines():

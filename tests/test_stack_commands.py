@@ -312,13 +312,13 @@ def test_an_event_is_found_by_its_own_id_and_the_search_says_how_far_it_looked(
 ) -> None:
     first, _, conflict, quarantined = posted.on_stack[:4]
     [stored] = lines(commands.on_stack("events", "show", first, "--json"))
-    shown = commands.on_stack("events", "show", stored["id"], "--outcome", "conflict").decode()
+    shown = commands.on_stack("events", "show", stored["id"], "--since", "1h", "--outcome", "conflict").decode()
     assert f"conflict: event {first}.0 came first" in shown
     assert f"webhook-intake deliveries show {conflict} --stack {STACK_NAME}" in shown
     listed = commands.on_stack("events", "--delivery", quarantined, "--reason", "utf-8").decode()
     assert f"{quarantined}.0" in listed
 
-    both = operator_commands.run(stack, "events", "show", stored["id"], "--stack", STACK_NAME)
+    both = operator_commands.run(stack, "events", "show", stored["id"], "--since", "1h", "--stack", STACK_NAME)
     assert both.returncode == 1
     assert f"{first}.0" in both.stdout and f"{conflict}.0" in both.stdout
     unknown = operator_commands.run(stack, "events", "show", "evt_none", "--stack", STACK_NAME)

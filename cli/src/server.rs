@@ -182,7 +182,7 @@ impl Server {
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send + 'static) {
         let router = self.router();
         let (tell_stop, told_stop) = watch::channel(false);
-        let worker = tokio::spawn(Worker::new(self.queue.clone(), self.database.clone()).run(told_stop.clone()));
+        let worker = Worker::new(self.queue.clone(), self.database.clone()).start(told_stop.clone());
         let forwarding = self.forwarding.take().map(|forwarding| tokio::spawn(forwarding.run(told_stop.clone())));
         let signal = {
             let mut told_stop = told_stop.clone();
@@ -200,7 +200,7 @@ impl Server {
             // A client that holds its connection open doesn't hold up the stop.
             _ = stopping => {}
         }
-        if let Err(error) = worker.await {
+        if let Err(error) = worker.await.map_err(io::Error::other).flatten() {
             tracing::error!(%error, "the worker failed; unfinished messages will be redelivered at the next start");
         }
         if let Some(forwarding) = forwarding

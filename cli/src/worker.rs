@@ -1,6 +1,7 @@
 //! Feeds the processor from the queue.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use intake_pipeline::port_error::PortError;
 use intake_pipeline::processor::{Processor, ProcessorSettings};
 use intake_providers::registry::Settings;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use intake_sqlite::{Database, Sqlite, SqliteDeliveryRecords, SqliteLedger, SqlitePayloads, SqliteQueue};
@@ -40,6 +41,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Worker {
     queue: SqliteQueue,
     processor: Processor<Sqlite, Settings>,
+    pause: Duration,
 }
 
 impl Worker {
@@ -54,14 +56,28 @@ impl Worker {
             SystemClock,
             ProcessorSettings { event_concurrency: EVENT_CONCURRENCY, ..ProcessorSettings::default() },
         );
-        Self { queue, processor }
+        Self { queue, processor, pause: PAUSE }
     }
 
-    /// Works until asked to stop, and finishes the batches in hand. There must be no other worker on the same file: messages that
-    /// are hidden at the start are taken for left behind by one that is gone.
-    pub async fn run(self, stop: watch::Receiver<bool>) {
-        if let Err(error) = self.queue.release_all().await {
-            tracing::error!(%error, "messages in work at the last stop come again when their time is up");
+    /// Starts a thread that works until asked to stop, and finishes the batches in hand. A thread of its own gets its share of the
+    /// processors, however many deliveries come in, so that they are recorded as well as taken. There must be no other worker on the same
+    /// file: messages that are hidden at the start are taken for left behind by one that is gone.
+    pub fn start(self, stop: watch::Receiver<bool>) -> JoinHandle<io::Result<()>> {
+        tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+            runtime.block_on(self.run(stop));
+            Ok(())
+        })
+    }
+
+    /// Works until asked to stop.
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        while let Err(error) = self.queue.release_all().await {
+            tracing::error!(%error, "messages that were in work at the last stop cannot be taken over; trying again");
+            pause(&mut stop, self.pause).await;
+            if *stop.borrow() {
+                return;
+            }
         }
         let worker = Arc::new(self);
         let mut lanes = JoinSet::new();
@@ -78,12 +94,12 @@ impl Worker {
     /// Works on one batch after the other until asked to stop.
     async fn run_lane(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            let wait = match self.work_once().await {
+            let wait = match self.work_once(&mut stop).await {
                 Ok(0) => POLL,
                 Ok(_) => continue,
                 Err(error) => {
                     tracing::error!(%error, "the queue does not answer; it is asked again");
-                    PAUSE
+                    self.pause
                 }
             };
             tokio::select! {
@@ -94,8 +110,8 @@ impl Worker {
         }
     }
 
-    /// Works on one batch, and returns how many messages it held.
-    async fn work_once(&self) -> Result<usize, PortError> {
+    /// Works on one batch until the queue knows what became of it, and returns how many messages it held.
+    async fn work_once(&self, stop: &mut watch::Receiver<bool>) -> Result<usize, PortError> {
         let records = self.queue.receive(SystemClock.now(), BATCH, VISIBILITY).await?;
         if records.is_empty() {
             return Ok(0);
@@ -104,17 +120,57 @@ impl Worker {
             records.iter().map(|record| (record.message_id.clone(), record.receive_count)).collect();
         let failed = self.processor.process(records, Instant::now() + BATCH_TIME).await;
         let count = received.len();
-        let mut failed: HashMap<String, String> =
-            failed.into_iter().map(|record| (record.message_id, record.error)).collect();
-        let (again, done): (Vec<_>, Vec<_>) =
-            received.into_iter().partition(|(message_id, _)| failed.contains_key(message_id));
-        self.queue.delete(done.into_iter().map(|(message_id, _)| message_id).collect()).await?;
-        for (message_id, receive_count) in again {
-            let error = failed.remove(&message_id).unwrap_or_default();
-            let now = SystemClock.now();
-            self.queue.retry_later(now, message_id, receive_count, backoff(receive_count), error).await?;
+        let failed = failed.into_iter().map(|record| (record.message_id, record.error)).collect();
+        let mut unsettled = Unsettled::of(received, failed);
+        // A message of which nothing is noted stays hidden for long. While the queue does not answer there is nothing else to do anyway.
+        while let Err(error) = unsettled.settle(&self.queue).await {
+            if *stop.borrow() {
+                return Err(error);
+            }
+            tracing::error!(%error, "what was worked on cannot be noted in the queue; trying again");
+            pause(stop, self.pause).await;
         }
         Ok(count)
+    }
+}
+
+/// Messages of a batch that was worked on, of which the queue does not know yet what became of them.
+struct Unsettled {
+    done: Vec<String>,
+    /// Each with its number of receives and the reason for which it failed.
+    again: Vec<(String, u32, String)>,
+}
+
+impl Unsettled {
+    /// The received messages, with those that failed, and why, by id.
+    fn of(received: Vec<(String, u32)>, mut failed: HashMap<String, String>) -> Self {
+        let (mut done, mut again) = (Vec::new(), Vec::new());
+        for (message_id, receive_count) in received {
+            match failed.remove(&message_id) {
+                Some(error) => again.push((message_id, receive_count, error)),
+                None => done.push(message_id),
+            }
+        }
+        Self { done, again }
+    }
+
+    /// Deletes what is done, and has what failed rest. After an error it may be called again.
+    async fn settle(&mut self, queue: &SqliteQueue) -> Result<(), PortError> {
+        queue.delete(self.done.clone()).await?;
+        self.done.clear();
+        while let Some((message_id, receive_count, error)) = self.again.last().cloned() {
+            queue.retry_later(SystemClock.now(), message_id, receive_count, backoff(receive_count), error).await?;
+            self.again.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Waits, unless asked to stop meanwhile.
+async fn pause(stop: &mut watch::Receiver<bool>, time: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 
@@ -176,9 +232,10 @@ mod tests {
         queue.insert("no document".to_owned()).await.unwrap();
         queue.insert(documents[1].clone()).await.unwrap();
 
-        assert_eq!(worker.work_once().await.unwrap(), 3);
+        let (_running, mut stop) = watch::channel(false);
+        assert_eq!(worker.work_once(&mut stop).await.unwrap(), 3);
         assert_eq!(queue.depth().await.unwrap().queued, 1);
-        assert_eq!(worker.work_once().await.unwrap(), 0, "the failed record must rest first");
+        assert_eq!(worker.work_once(&mut stop).await.unwrap(), 0, "the failed record must rest first");
         let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap().found;
         let outcomes: Vec<Outcome> = events
             .iter()
@@ -205,15 +262,50 @@ mod tests {
         queue.receive(SystemClock.now(), 2, VISIBILITY).await.unwrap();
 
         let (tell_stop, stop) = watch::channel(false);
-        let running = tokio::spawn(Worker::new(queue.clone(), database.clone()).run(stop));
+        let running = Worker::new(queue.clone(), database.clone()).start(stop);
         while queue.depth().await.unwrap().queued > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tell_stop.send(true).unwrap();
-        running.await.unwrap();
+        running.await.unwrap().unwrap();
         let events = SqliteRecords::new(database).events(&EventFilter::default()).await.unwrap().found;
         let deliveries: BTreeSet<DeliveryId> = events.iter().filter_map(|event| event.delivery_id()).collect();
         assert_eq!(deliveries.len(), 5);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_noted_in_the_queue_is_noted_as_soon_as_it_can_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("intake.sqlite");
+        let database = Database::open(&path).unwrap();
+        let queue = SqliteQueue::new(database.clone());
+        queue.insert(documents().await[0].clone()).await.unwrap();
+        queue.insert("no document".to_owned()).await.unwrap();
+        let full = rusqlite::Connection::open(&path).unwrap();
+        let statements = ["DELETE", "UPDATE OF last_error"].map(|change| {
+            let name = change.replace(' ', "_");
+            format!("CREATE TRIGGER no_{name} BEFORE {change} ON queue BEGIN SELECT RAISE(ABORT, 'full'); END;")
+        });
+        full.execute_batch(&statements.concat()).unwrap();
+
+        let worker = Worker { pause: Duration::from_millis(1), ..Worker::new(queue.clone(), database.clone()) };
+        let (_running, mut stop) = watch::channel(false);
+        let mut work = Box::pin(worker.work_once(&mut stop));
+        let records = SqliteRecords::new(database);
+        let recorded = async {
+            while records.events(&EventFilter::default()).await.unwrap().found.is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            ended = &mut work => panic!("{ended:?}"),
+            () = recorded => {}
+        }
+        full.execute_batch("DROP TRIGGER no_DELETE; DROP TRIGGER no_UPDATE_OF_last_error").unwrap();
+        assert_eq!(work.await.unwrap(), 2);
+        assert_eq!(queue.depth().await.unwrap().queued, 1);
+        let rested = SystemClock.now().plus(backoff(1));
+        assert_eq!(queue.receive(rested, 10, VISIBILITY).await.unwrap()[0].body, "no document");
     }
 
     #[test]

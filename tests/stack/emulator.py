@@ -74,7 +74,7 @@ class Emulator:
         }
         with self.log.open("wb") as log:
             self._process = ProcessGroup(
-                [Path(sys.executable).with_name("ministack")],
+                [sys.executable, Path(__file__).with_name("quick_start") / "emulator.py"],
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,

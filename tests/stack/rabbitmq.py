@@ -112,7 +112,10 @@ class RabbitMq:
             "RABBITMQ_PID_FILE": str(folder / "pid"),
             "ERL_EPMD_PORT": str(epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                # One scheduler, which sleeps when it has nothing to do instead of looking for work.
+                "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
+            ),
         }
         self._epmd = ProcessGroup(["epmd"], env=self.environment, stdout=subprocess.DEVNULL)
         self._server: ProcessGroup | None = None

@@ -304,7 +304,8 @@ class Stack:
         return json.loads(content)
 
     def items(self, **attributes: Any) -> list[Item]:
-        """The items of the events table that have these attributes, but for the records of deliveries."""
+        """The items of the events table that have these attributes, but for the records of deliveries. A name may be a path, as
+        `attributes.queue`."""
         return [item for item in self._scan("EventsTableName", attributes) if item.get("kind") != "delivery"]
 
     def delivery_record(self, delivery_id: str) -> Item | None:
@@ -339,10 +340,15 @@ class Stack:
         serialize, deserialize = TypeSerializer().serialize, TypeDeserializer().deserialize
         wanted: dict[str, Any] = {}
         if attributes:
+            paths = {name: name.split(".") for name in attributes}
             wanted = {
-                "FilterExpression": " AND ".join(f"#{name} = :{name}" for name in attributes),
-                "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
-                "ExpressionAttributeValues": {f":{name}": serialize(value) for name, value in attributes.items()},
+                "FilterExpression": " AND ".join(
+                    ".".join(f"#{part}" for part in path) + f" = :{'_'.join(path)}" for path in paths.values()
+                ),
+                "ExpressionAttributeNames": {f"#{part}": part for path in paths.values() for part in path},
+                "ExpressionAttributeValues": {
+                    f":{'_'.join(path)}": serialize(attributes[name]) for name, path in paths.items()
+                },
             }
         pages = self.client("dynamodb").get_paginator("scan")
         return [

@@ -9,7 +9,9 @@ holds this to be all.
 from __future__ import annotations
 
 import copy
+import functools
 import json
+import pickle
 import platform
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,14 @@ Template = dict[str, Any]
 
 
 def original() -> Template:
-    """template.yaml with its intrinsic functions in their long form."""
+    """template.yaml with its intrinsic functions in their long form; who gets it may change it."""
+    return pickle.loads(_parsed())
+
+
+@functools.cache
+def _parsed() -> bytes:
     with TEMPLATE.open() as file:
-        return yaml_parse(file)
+        return pickle.dumps(yaml_parse(file))
 
 
 def binaries(template: Template) -> dict[str, str]:
@@ -86,11 +93,15 @@ def translate(template: Template, parameters: dict[str, str] | None = None) -> T
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
-    session = boto3.Session(region_name="us-east-1")
     values = PARAMETERS | (parameters or {})
-    translated = Translator({}, Parser(), boto_session=session).translate(template, parameter_values=values)
+    translated = Translator({}, Parser(), boto_session=_session()).translate(template, parameter_values=values)
     # The translator's own kinds of dictionaries become ordinary ones.
     return json.loads(json.dumps(translated))
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    return boto3.Session(region_name="us-east-1")
 
 
 def routes(translated: Template) -> dict[str, str]:

@@ -135,10 +135,10 @@ pub(super) fn summary(report: &DrainReport) -> String {
 /// Works off the queue, until only what failed and rests is left.
 async fn process(queue: &SqliteQueue, database: Database) -> Result<(), CommandError> {
     let (stop, stopped) = watch::channel(false);
-    let working = tokio::spawn(Worker::new(queue.clone(), database).run(stopped));
+    let working = Worker::new(queue.clone(), database).start(stopped);
     let mut left = wait_until_drained(queue, Instant::now() + PATIENCE).await?;
     let _ = stop.send(true);
-    if working.await.is_err() {
+    if !matches!(working.await, Ok(Ok(()))) {
         left = queue.depth().await?.queued;
     }
     let left = if left == 0 { "Nothing".to_owned() } else { left.to_string() };

@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::Notify;
 
 use self::checkpoints::Checkpoints;
+use self::look_ups::LookUps;
 use self::readers::Readers;
 use self::schema::SCHEMA;
 pub(crate) use self::schema::Schema;
@@ -21,6 +22,8 @@ pub(crate) use self::work_error::WorkError;
 use self::writer::Writer;
 
 mod checkpoints;
+mod job;
+mod look_ups;
 mod readers;
 mod schema;
 mod work_error;
@@ -45,6 +48,7 @@ const SWITCH_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub struct Database {
     writer: Arc<Writer>,
+    look_ups: Arc<LookUps>,
     readers: Readers,
     recorded: Arc<Notify>,
 }
@@ -118,9 +122,15 @@ impl Database {
         }
         let checkpoints = Checkpoints::of(&mut connection, path)
             .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
-        let writer = Writer::start(connection, checkpoints)
-            .map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
-        Ok(Self { writer: Arc::new(writer), readers: Readers::of(path), recorded: Arc::default() })
+        let no_thread = |source| OpenError::Thread { path: path.to_owned(), source };
+        let writer = Writer::start(connection, checkpoints).map_err(no_thread)?;
+        let look_ups = LookUps::start(path.to_owned()).map_err(no_thread)?;
+        Ok(Self {
+            writer: Arc::new(writer),
+            look_ups: Arc::new(look_ups),
+            readers: Readers::of(path),
+            recorded: Arc::default(),
+        })
     }
 
     /// Wakes whoever waits for what is recorded through this value or a clone of it.
@@ -134,13 +144,23 @@ impl Database {
     }
 
     /// Does work in a transaction, together with that of others who wait, and returns when that is on the disk. What fails is undone
-    /// alone. Work whose caller gives up before it is begun is not done; once begun, it is.
+    /// alone. Work whose caller gives up before it is begun is not done; once begun, it is. It may be undone and done again.
     pub(crate) async fn transaction<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, WorkError> + Send + 'static,
+        work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
         self.writer.together(operation, work).await
+    }
+
+    /// Does work that reads what is found by a key, together with that of others who wait. What it reads is of one moment, and includes
+    /// what was committed before the call.
+    pub(crate) async fn look_up<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        self.look_ups.read(operation, work).await
     }
 
     /// Does work that only reads, which no writer waits for, however long it takes. What it reads is of one moment.

@@ -61,7 +61,7 @@ impl SqliteDeliveryRecords {
     pub(crate) async fn find(&self, delivery_id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         let delivery_id = delivery_id.to_string();
         self.0
-            .read("sqlite find delivery", move |transaction| {
+            .look_up("sqlite find delivery", move |transaction| {
                 let sql = "SELECT record FROM delivery_records WHERE delivery_id = ?1";
                 let text: Option<String> =
                     transaction.prepare_cached(sql)?.query_row([&delivery_id], |row| row.get(0)).optional()?;
@@ -92,12 +92,12 @@ impl DeliveryRecords for SqliteDeliveryRecords {
                          (delivery_id, record, provider, received_at, expires_at, body_key)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
                 transaction.prepare_cached(sql)?.execute((
-                    delivery_id,
-                    text,
+                    &delivery_id,
+                    &text,
                     provider.as_str(),
                     received_at.unix_milliseconds(),
                     expires_at,
-                    body_key,
+                    &body_key,
                 ))?;
                 Ok(())
             })

@@ -130,17 +130,17 @@ impl LedgerReader for SqliteLedger {
     async fn entity(&self, key: &EntryKey) -> Result<Option<EntityEntry>, PortError> {
         let key = key.clone();
         self.0
-            .read("sqlite get entity", move |transaction| match at(transaction, &key)? {
+            .look_up("sqlite get entity", move |transaction| match at(transaction, &key)? {
                 None => Ok(None),
                 Some((Entry::Entity(entity), _)) => Ok(Some(*entity)),
-                Some(_) => Err(WorkError::NoEntity { partition: key.partition, sort: key.sort }),
+                Some(_) => Err(WorkError::NoEntity { partition: key.partition.clone(), sort: key.sort.clone() }),
             })
             .await
     }
 
     async fn find(&self, key: &EntryKey) -> Result<Option<Entry>, PortError> {
         let key = key.clone();
-        self.0.read("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry))).await
+        self.0.look_up("sqlite find entry", move |transaction| Ok(at(transaction, &key)?.map(|(entry, _)| entry))).await
     }
 }
 

@@ -107,7 +107,7 @@ impl Outbox for SqliteOutbox {
                     "UPDATE forwarding SET attempts = ?2, last_error = ?3, is_unanswered = ?4, next_attempt_at = ?5
                      WHERE position = ?1";
                 let next_at = next_at.unix_milliseconds();
-                transaction.prepare_cached(sql)?.execute((position.0, attempts, reason, is_unanswered, next_at))?;
+                transaction.prepare_cached(sql)?.execute((position.0, attempts, &reason, is_unanswered, next_at))?;
                 Ok(())
             })
             .await
@@ -118,7 +118,7 @@ impl Outbox for SqliteOutbox {
         self.database
             .transaction("sqlite give up event", move |transaction| {
                 let sql = "UPDATE forwarding SET attempts = ?2, last_error = ?3, given_up_at = ?4 WHERE position = ?1";
-                transaction.prepare_cached(sql)?.execute((position.0, attempts, reason, at.unix_milliseconds()))?;
+                transaction.prepare_cached(sql)?.execute((position.0, attempts, &reason, at.unix_milliseconds()))?;
                 Ok(())
             })
             .await
@@ -174,9 +174,9 @@ impl UndeliveredEvents for SqliteOutbox {
                      WHERE position = ?1 AND given_up_at IS NOT NULL";
                 let mut statement = transaction.prepare_cached(sql)?;
                 let mut moved = Vec::new();
-                for position in positions {
+                for position in &positions {
                     if statement.execute([position.0])? > 0 {
-                        moved.push(position);
+                        moved.push(*position);
                     }
                 }
                 Ok(moved)

@@ -24,13 +24,13 @@ impl SqlitePayloads {
 impl PayloadReader for SqlitePayloads {
     async fn get(&self, key: &PayloadKey) -> Result<Bytes, PortError> {
         let name = key.as_str().to_owned();
-        let read = self.0.read(GET, move |transaction| {
+        let found = self.0.look_up(GET, move |transaction| {
             let sql = "SELECT bytes FROM payloads WHERE key = ?1";
             let bytes: Option<Vec<u8>> =
                 transaction.prepare_cached(sql)?.query_row([&name], |row| row.get(0)).optional()?;
             Ok(bytes.map(Bytes::from))
         });
-        read.await?.ok_or_else(|| PortError::of(GET, format!("the payload {} is missing", key.as_str())).missing())
+        found.await?.ok_or_else(|| PortError::of(GET, format!("the payload {} is missing", key.as_str())).missing())
     }
 }
 
@@ -41,7 +41,7 @@ impl Payloads for SqlitePayloads {
             .transaction("sqlite put payload", move |transaction| {
                 let sql =
                     "INSERT INTO payloads (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET bytes = ?2";
-                transaction.prepare_cached(sql)?.execute((key, &*bytes))?;
+                transaction.prepare_cached(sql)?.execute((&key, &*bytes))?;
                 Ok(())
             })
             .await

@@ -132,7 +132,7 @@ impl SqliteQueue {
             .transaction("sqlite change visibility", move |transaction| {
                 let sql = "UPDATE queue SET visible_at = ?1, last_error = ?4, failed_at = ?5
                      WHERE message_id = ?2 AND receive_count = ?3";
-                transaction.prepare_cached(sql)?.execute((hidden_until, message_id, receive_count, error, now))?;
+                transaction.prepare_cached(sql)?.execute((hidden_until, &message_id, receive_count, &error, now))?;
                 Ok(())
             })
             .await

@@ -1,4 +1,5 @@
-"""What Python runs at its start, in the tools that a test starts: they read YAML with libyaml, and collect garbage less often.
+"""What Python runs at its start, in the tools that a test starts and in the tests: they read YAML with libyaml, and collect garbage
+less often.
 
 SAM reads a template seven times in a deployment, and makes some hundred thousand objects of its modules: this takes a quarter of
 its processor time away, and nothing of what it does.

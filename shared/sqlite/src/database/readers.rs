@@ -1,4 +1,4 @@
-//! The connections that read, for which no writer waits and which wait for none.
+//! The connections that read for long, for which no writer waits and which wait for none.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,14 +53,19 @@ impl Readers {
         if let Some(connection) = self.lock().pop() {
             return Ok(connection);
         }
-        let mut connection = Connection::open(&*self.path)?;
-        set_up(&mut connection)?;
-        connection.pragma_update(None, "query_only", true)?;
-        Ok(connection)
+        Ok(open(&self.path)?)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         // A list is whole after each of its calls.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A connection that only reads.
+pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    set_up(&mut connection)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
 }

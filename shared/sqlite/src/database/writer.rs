@@ -1,19 +1,19 @@
 //! The one thread that writes, and commits for all who wait.
 //!
-//! What waits is run in one transaction, each request in a savepoint of its own, and then one commit brings all of it to the disk. The
-//! answers are given after the commit, so nobody hears of a change, of his own or of another, that is not durable. More requests gather
-//! meanwhile: the more that wait, the fewer syncs each of them costs.
+//! What waits is run in one transaction, and then one commit brings all of it to the disk. If a request fails, all of them are undone and
+//! run again, each in a savepoint of its own. The answers are given after the commit, so nobody hears of a change, of his own or of
+//! another, that is not durable. More requests gather meanwhile: the more that wait, the fewer syncs each of them costs.
 
-use std::panic::AssertUnwindSafe;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use intake_pipeline::port_error::PortError;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::WorkError;
 use super::checkpoints::Checkpoints;
+use super::job::{Work, job};
 
 /// Maximum number of requests that wait. Further callers wait until there is room, each within a deadline of its own.
 const MAX_WAITING: usize = 1024;
@@ -37,58 +37,6 @@ enum Request {
     Alone(Box<dyn Work>),
 }
 
-/// A caller's work, and the caller who waits for it.
-trait Work: Send {
-    /// Whether the caller still waits.
-    fn is_awaited(&self) -> bool;
-
-    /// Does the work.
-    ///
-    /// # Errors
-    /// The reason for which what it changed must not stay.
-    fn run(&mut self, connection: &Connection) -> Result<(), String>;
-
-    /// Answers with what came of the work, or with the reason for which all of it was lost.
-    fn answer(self: Box<Self>, lost: Option<&str>);
-}
-
-struct Job<T, F> {
-    operation: &'static str,
-    work: Option<F>,
-    result: Option<Result<T, PortError>>,
-    answer: oneshot::Sender<Result<T, PortError>>,
-}
-
-impl<T, F> Work for Job<T, F>
-where
-    T: Send,
-    F: FnOnce(&Connection) -> Result<T, WorkError> + Send,
-{
-    fn is_awaited(&self) -> bool {
-        !self.answer.is_closed()
-    }
-
-    fn run(&mut self, connection: &Connection) -> Result<(), String> {
-        let Some(work) = self.work.take() else { return Ok(()) };
-        let result = match std::panic::catch_unwind(AssertUnwindSafe(|| work(connection))) {
-            Ok(result) => result.map_err(|error| PortError::new(self.operation, &error)),
-            Err(_panic) => Err(PortError::of(self.operation, "a defect of the database's work, caught")),
-        };
-        self.result.insert(result).as_ref().map(drop).map_err(|error| error.message.clone())
-    }
-
-    fn answer(self: Box<Self>, lost: Option<&str>) {
-        let result = match (self.result, lost) {
-            (Some(Err(error)), _) => Err(error),
-            (_, Some(lost)) => Err(PortError::of(self.operation, lost)),
-            (Some(done), None) => done,
-            (None, None) => Err(PortError::of(self.operation, "it was not begun")),
-        };
-        // Who no longer waits needs no answer.
-        let _ = self.answer.send(result);
-    }
-}
-
 impl Writer {
     /// Starts the thread on a connection.
     ///
@@ -107,7 +55,7 @@ impl Writer {
     pub(super) async fn together<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, WorkError> + Send + 'static,
+        work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
         self.ask(operation, work, Request::Together).await
     }
@@ -116,7 +64,7 @@ impl Writer {
     pub(super) async fn alone<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, WorkError> + Send + 'static,
+        work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
         self.ask(operation, work, Request::Alone).await
     }
@@ -124,11 +72,10 @@ impl Writer {
     async fn ask<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, WorkError> + Send + 'static,
+        work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
         request: fn(Box<dyn Work>) -> Request,
     ) -> Result<T, PortError> {
-        let (answer, answered) = oneshot::channel();
-        let job = Box::new(Job { operation, work: Some(work), result: None, answer });
+        let (job, answered) = job(operation, work);
         let gone = || PortError::of(operation, "the thread that writes has ended");
         self.requests.as_ref().ok_or_else(gone)?.send(request(job)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
@@ -160,23 +107,37 @@ fn serve(connection: &Connection, checkpoints: &mut Checkpoints, mut waiting: mp
     }
 }
 
+/// Why a transaction can't be committed as it is.
+enum Trouble {
+    /// A request failed, and may have changed something before.
+    Failed,
+    /// The reason for which the whole transaction is lost, such as a full disk.
+    Lost(String),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
 /// Runs what waits in one transaction, commits it, and answers. Returns a request that cannot take part.
 fn commit_together(
     connection: &Connection,
     first: Box<dyn Work>,
     waiting: &mut mpsc::Receiver<Request>,
 ) -> Option<Request> {
-    let begun = execute(connection, "BEGIN IMMEDIATE");
+    let mut so_far = execute(connection, "BEGIN IMMEDIATE").map_err(Trouble::from);
     let started = Instant::now();
-    let (mut done, mut other, mut lost) = (Vec::new(), None, begun.err().map(|error| error.to_string()));
+    let (mut together, mut other) = (Vec::new(), None);
     let mut next = Some(first);
     while let Some(mut work) = next.take() {
         // Without a transaction all who wait already get the reason, instead of waiting for the same again one after the other.
-        if lost.is_none() && work.is_awaited() {
-            lost = run_in_savepoint(connection, work.as_mut()).err();
+        if so_far.is_ok() && work.is_awaited() {
+            so_far = run(connection, work.as_mut());
         }
-        done.push(work);
-        if done.len() >= MAX_WAITING || started.elapsed() >= MAX_GATHERING {
+        together.push(work);
+        if together.len() >= MAX_WAITING || started.elapsed() >= MAX_GATHERING {
             break;
         }
         match waiting.try_recv() {
@@ -185,34 +146,46 @@ fn commit_together(
             Err(_none_waits) => {}
         }
     }
-    if lost.is_none() {
-        lost = execute(connection, "COMMIT").err().map(|error| error.to_string());
+    if matches!(so_far, Err(Trouble::Failed)) {
+        so_far = run_apart(connection, &mut together);
     }
+    let lost = match so_far.and_then(|()| Ok(execute(connection, "COMMIT")?)) {
+        Ok(()) => None,
+        Err(Trouble::Lost(reason)) => Some(reason),
+        Err(Trouble::Failed) => Some("a request failed".to_owned()),
+    };
     if lost.is_some() && !connection.is_autocommit() {
         // If this fails too, the next transaction can't begin and says so.
         let _ = execute(connection, "ROLLBACK");
     }
-    for work in done {
+    for work in together {
         work.answer(lost.as_deref());
     }
     other
 }
 
-/// Runs work so that only its own changes are undone if it fails.
-///
-/// # Errors
-/// The reason for which the whole transaction is lost, such as a full disk.
-fn run_in_savepoint(connection: &Connection, work: &mut dyn Work) -> Result<(), String> {
-    let execute = |sql| execute(connection, sql).map_err(|error| error.to_string());
-    execute("SAVEPOINT request")?;
-    if let Err(reason) = work.run(connection) {
+fn run(connection: &Connection, work: &mut dyn Work) -> Result<(), Trouble> {
+    work.run(connection).map_err(|reason| match connection.is_autocommit() {
         // After some errors SQLite has rolled all of it back already.
-        if connection.is_autocommit() {
-            return Err(reason);
+        true => Trouble::Lost(reason),
+        false => Trouble::Failed,
+    })
+}
+
+/// Runs work from the beginning in another transaction, so that only the changes of what fails are undone. This costs each request a
+/// savepoint, which copies every page that it changes, and which it was spared before.
+fn run_apart(connection: &Connection, together: &mut [Box<dyn Work>]) -> Result<(), Trouble> {
+    execute(connection, "ROLLBACK")?;
+    execute(connection, "BEGIN IMMEDIATE")?;
+    for work in together.iter_mut().filter(|work| work.is_awaited()) {
+        execute(connection, "SAVEPOINT request")?;
+        match run(connection, work.as_mut()) {
+            Err(Trouble::Failed) => execute(connection, "ROLLBACK TO request")?,
+            ran => ran?,
         }
-        execute("ROLLBACK TO request")?;
+        execute(connection, "RELEASE request")?;
     }
-    execute("RELEASE request")
+    Ok(())
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {

@@ -20,7 +20,7 @@ fn numbers(path: &Path) -> Vec<i64> {
     statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
-fn insert(number: i64) -> impl FnOnce(&Connection) -> Result<i64, WorkError> + Send + 'static {
+fn insert(number: i64) -> impl FnMut(&Connection) -> Result<i64, WorkError> + Send + 'static {
     move |connection| {
         connection.execute("INSERT INTO numbers VALUES (?1)", [number])?;
         Ok(number)
