@@ -46,7 +46,9 @@ impl Backlog {
     pub(super) fn shrink(&self, messages: usize) {
         let gone = i64::try_from(messages).unwrap_or(i64::MAX);
         // Another process may have sent some of them.
-        self.messages.update(Ordering::Relaxed, Ordering::Relaxed, |messages| messages.saturating_sub(gone).max(0));
+        let shrink = |messages: i64| Some(messages.saturating_sub(gone).max(0));
+        // It does not refuse.
+        let _ = self.messages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shrink);
         for _ in 0..messages {
             self.shrunk.notify_one();
         }
