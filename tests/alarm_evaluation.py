@@ -9,6 +9,7 @@ What the guide leaves open is a parameter here, and a story should hold for each
 from __future__ import annotations
 
 import bisect
+import functools
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -123,8 +124,8 @@ class Alarm:
 
     def evaluate(self, metrics: Metrics, now: float) -> str:
         """Evaluates the periods until now."""
-        evaluated = self.properties["EvaluationPeriods"]
-        ends = [now - number * self.period for number in reversed(range(evaluated + self.further_points))]
+        evaluated, period = self.properties["EvaluationPeriods"], self.period
+        ends = [now - number * period for number in reversed(range(evaluated + self.further_points))]
         compare = COMPARISONS[self.properties["ComparisonOperator"]]
         threshold = self.properties["Threshold"]
         self.state = state(
@@ -146,7 +147,7 @@ class Alarm:
             if "MetricStat" in query:
                 stat = query["MetricStat"]
                 series[query["Id"]] = metrics.points(metric_id(stat["Metric"]), stat["Stat"], ends, self.period)
-        trees = {query["Id"]: metric_math.parse(query["Expression"]).tree for query in self._expressions()}
+        trees = {query["Id"]: _tree(query["Expression"]) for query in self._expressions()}
         [result] = [query["Id"] for query in self._expressions() if query.get("ReturnData", True)]
         return Calculation(series, trees, len(ends), self.fills_empty_series).of(result)
 
@@ -163,6 +164,11 @@ class Alarm:
                 changes.append((now, self.state))
             now += self.interval
         return changes
+
+
+@functools.cache
+def _tree(expression: str) -> Node:
+    return metric_math.parse(expression).tree
 
 
 def alarms_raised(history: Iterable[tuple[float, str]]) -> list[float]:

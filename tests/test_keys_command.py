@@ -282,7 +282,7 @@ def test_the_permissions_of_the_page_are_enough_and_the_one_that_is_missing_is_n
 
 
 def test_all_keys_of_a_stack_are_listed_and_what_may_not_be_read_is_said(stack: Stack) -> None:
-    listed = operator_commands.run(stack, "keys", "--stack", STACK_NAME, "--json")
+    listed = operator_commands.run(stack, "keys", "--since", "1h", "--stack", STACK_NAME, "--json")
     assert listed.returncode == 0, listed.stderr
     providers = {json.loads(line)["provider"] for line in listed.stdout.splitlines()}
     assert {"accredit", "machnet", "nurturecloud", "sterling"} <= providers

@@ -321,10 +321,10 @@ def test_an_event_is_found_by_its_own_id_and_the_search_says_how_far_it_looked(
     both = operator_commands.run(stack, "events", "show", stored["id"], "--since", "1h", "--stack", STACK_NAME)
     assert both.returncode == 1
     assert f"{first}.0" in both.stdout and f"{conflict}.0" in both.stdout
-    unknown = operator_commands.run(stack, "events", "show", "evt_none", "--stack", STACK_NAME)
+    unknown = operator_commands.run(stack, "events", "show", "evt_none", "--provider", "machnet", "--stack", STACK_NAME)
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert unknown.stderr.startswith("Looked back to 20") and "; --since looks further.\n" in unknown.stderr
-    assert "Looked back to 20" in commands.on_stack("events", "--subject", "nobody").decode()
+    assert "Looked back to 20" in commands.on_stack("events", "--provider", "machnet", "--subject", "nobody").decode()
     assert "queue" not in commands.on_stack("events").decode()
 
 

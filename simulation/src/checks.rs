@@ -25,12 +25,16 @@ pub(crate) struct Checks<'a> {
     accepted: BTreeMap<DeliveryId, Accepted>,
     pub(crate) entries: BTreeMap<EntryKey, Entry>,
     outcomes: Outcomes,
+    /// The deliveries that expired before they were processed. Some of them may be recorded, and nothing has to be.
+    pub(crate) expired: BTreeSet<DeliveryId>,
 }
 
 impl<'a> Checks<'a> {
     pub(crate) fn new(services: &'a Services, log: &str) -> Self {
         let accepted = services.reference.model().accepted.clone();
-        Self { services, accepted, entries: services.tables.entries(), outcomes: Outcomes::read(log) }
+        let (entries, outcomes) = (services.tables.entries(), Outcomes::read(log));
+        let expired = services.sqs.expired().difference(&outcomes.processed).copied().collect();
+        Self { services, accepted, entries, outcomes, expired }
     }
 
     fn violate(&self, invariant: Invariant, text: String) {
@@ -67,6 +71,10 @@ impl<'a> Checks<'a> {
 
     fn each_event_has_one_outcome(&self) {
         for (delivery_id, accepted) in &self.accepted {
+            if self.expired.contains(delivery_id) {
+                self.services.world.marks.see(Mark::MessageExpired);
+                continue;
+            }
             if !self.outcomes.processed.contains(delivery_id) {
                 let text = format!("delivery {delivery_id} of {} was accepted and never processed", accepted.provider);
                 self.violate(Invariant::OneOutcomeForEachEvent, text);
@@ -102,6 +110,10 @@ impl<'a> Checks<'a> {
         }
     }
 
+    fn is_expired(&self, (delivery_id, _): Place) -> bool {
+        self.expired.contains(&delivery_id)
+    }
+
     /// The entries of events and conflicts by what made them.
     fn kept(&self) -> BTreeMap<Place, &EventEntry> {
         let entries = self.entries.values().filter_map(|entry| match entry {
@@ -133,7 +145,11 @@ impl<'a> Checks<'a> {
             let first = events.iter().filter(|(place, _)| {
                 kept.get(place).is_some_and(|entry| matches!(entry.outcome, Outcome::Stored | Outcome::Repeat))
             });
-            let [(first_place, first)] = first.collect::<Vec<_>>()[..] else {
+            let first: Vec<_> = first.collect();
+            if first.is_empty() && events.iter().all(|(place, _)| self.is_expired(*place)) {
+                continue;
+            }
+            let [(first_place, first)] = first[..] else {
                 let places: Vec<_> = events.iter().map(|(place, _)| self.told(*place)).collect();
                 let text = format!("not exactly one of these is stored: {}", places.join(", "));
                 self.violate(Invariant::OutcomesEqualTheModel, text);
@@ -150,6 +166,7 @@ impl<'a> Checks<'a> {
                         explained.insert(*place);
                         "conflict"
                     }
+                    (None, false) if self.is_expired(*place) => continue,
                     (None, false) => {
                         conflicts.entry(&fact.content).or_default();
                         "duplicate"
@@ -164,6 +181,9 @@ impl<'a> Checks<'a> {
         }
         for (place, entry) in kept {
             let is_of_entity = entry.entity.is_some();
+            if self.is_expired(place) {
+                self.services.world.marks.see(Mark::ExpiredHalfRecorded);
+            }
             if !is_of_entity && !explained.contains(&place) {
                 self.violate(
                     Invariant::OutcomesEqualTheModel,
@@ -243,8 +263,11 @@ impl<'a> Checks<'a> {
             let first = contents.next();
             contents.any(|content| Some(content) != first)
         });
-        // A claim may be of content that turned out to be a conflict, and a repeat of it stays one.
-        let is_certain = !is_any_disputed && disputed.is_empty();
+        let is_any_expired =
+            facts.values().flatten().any(|(place, fact)| fact.alias.is_some() && self.is_expired(*place));
+        // A claim may be of content that turned out to be a conflict, and a repeat of it stays one. One of a delivery that expired may
+        // be of an event that was never put.
+        let is_certain = !is_any_disputed && disputed.is_empty() && !is_any_expired;
         let is_remembered = world.at() < world.swarm.repeat_window;
         for (alias, (stored, all)) in stored {
             let is_wrong = if is_certain && is_remembered { stored != 1 } else { is_certain && stored == 0 };
@@ -273,7 +296,7 @@ impl<'a> Checks<'a> {
                 }
             }
         }
-        for place in expected.symmetric_difference(&quarantined) {
+        for place in expected.symmetric_difference(&quarantined).filter(|place| !self.is_expired(**place)) {
             self.violate(
                 Invariant::OutcomesEqualTheModel,
                 format!("{} is in quarantine, or should be", self.told(*place)),
@@ -286,7 +309,7 @@ impl<'a> Checks<'a> {
         let records = self.services.tables.records();
         for delivery_id in self.accepted.keys() {
             let Some(record) = records.get(delivery_id) else {
-                if !self.outcomes.without_record.contains(delivery_id) {
+                if !self.outcomes.without_record.contains(delivery_id) && !self.expired.contains(delivery_id) {
                     let text = format!("delivery {delivery_id} has no record");
                     self.violate(Invariant::OneOutcomeForEachEvent, text);
                 }

@@ -16,6 +16,7 @@ use crate::lambda::{Function, start_up};
 use crate::marks::Mark;
 use crate::platform::{Services, Simulated};
 use crate::rabbitmq::{Client, RabbitMq};
+use crate::swarm::FaultClass;
 
 /// The function's timeout.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,24 +35,25 @@ pub(crate) struct Drains {
 impl Drains {
     pub(crate) fn new(services: &Services, broker: &RabbitMq) -> Self {
         let (owned, broker_of_processes) = (services.clone(), broker.clone());
-        let drains = Function::new(&services.world, "nowcerts", TIMEOUT, true, move |instance: Arc<Instance>| {
-            let (services, broker) = (owned.clone(), broker_of_processes.clone());
-            async move {
-                start_up(&services.world).await;
-                Drain {
-                    provider: ProviderName::NowCerts,
-                    broker: Client::new(&broker, &instance),
-                    queue: services.queue(&instance, Mark::KilledAfterDrainSend),
-                    payloads: services.payloads(&instance),
-                    secrets: services.secret(keys::NOWCERTS, &instance),
-                    read_account: NowCerts::read_account,
-                    lease: services.lease(&instance),
-                    clock: services.clock(&instance),
-                    settings: DrainSettings::default(),
+        let drains =
+            Function::new(&services.world, "nowcerts", TIMEOUT, FaultClass::Freezes, move |instance: Arc<Instance>| {
+                let (services, broker) = (owned.clone(), broker_of_processes.clone());
+                async move {
+                    start_up(&services.world).await;
+                    Drain {
+                        provider: ProviderName::NowCerts,
+                        broker: Client::new(&broker, &instance),
+                        queue: services.queue(&instance, Mark::KilledAfterDrainSend),
+                        payloads: services.payloads(&instance),
+                        secrets: services.secret(keys::NOWCERTS, &instance),
+                        read_account: NowCerts::read_account,
+                        lease: services.lease(&instance),
+                        clock: services.clock(&instance),
+                        settings: DrainSettings::default(),
+                    }
                 }
-            }
-            .boxed()
-        });
+                .boxed()
+            });
         Self { services: services.clone(), broker: broker.clone(), drains }
     }
 

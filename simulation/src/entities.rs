@@ -1,9 +1,10 @@
 //! The check of entities: each is what the greatest arrivals say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use intake_pipeline::ledger::entity::EntityEntry;
 use intake_pipeline::ledger::{Entry, EntryKey, EventData};
+use intake_providers::delivery::DeliveryId;
 use intake_providers::entity::EntityReference;
 
 use crate::invariant::Invariant;
@@ -13,12 +14,16 @@ use crate::reference::{EntityEvent, Expected};
 /// When an event arrived, in milliseconds since 1970, in which delivery, and where in it.
 type Arrival = (i64, String, u32);
 
-/// Compares every entity with the model.
-pub(crate) fn check(services: &Services, entries: &BTreeMap<EntryKey, Entry>) {
+/// Compares every entity with the model, except those of which an event expired.
+pub(crate) fn check(services: &Services, entries: &BTreeMap<EntryKey, Entry>, expired: &BTreeSet<DeliveryId>) {
+    let mut uncertain = BTreeSet::new();
     let mut events: BTreeMap<String, Vec<(Arrival, EntityEvent)>> = BTreeMap::new();
     for (delivery_id, accepted) in &services.reference.model().accepted {
         for (index, event) in (0..).zip(&accepted.events) {
             if let Expected::Entity(event) = event {
+                if expired.contains(delivery_id) {
+                    uncertain.insert(event.entity.clone());
+                }
                 let arrival = (accepted.received_at.unix_milliseconds(), delivery_id.to_string(), index);
                 events.entry(event.entity.clone()).or_default().push((arrival, event.clone()));
             }
@@ -34,7 +39,7 @@ pub(crate) fn check(services: &Services, entries: &BTreeMap<EntryKey, Entry>) {
     for unknown in entities.keys().filter(|name| !events.contains_key(*name)) {
         violate(format!("nobody sent {unknown}"));
     }
-    for (name, mut events) in events {
+    for (name, mut events) in events.into_iter().filter(|(name, _)| !uncertain.contains(name)) {
         events.sort_by(|(one, _), (other, _)| one.cmp(other));
         let Some(entity) = entities.get(&name) else {
             violate(format!("{name} is missing"));

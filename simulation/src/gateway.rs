@@ -69,6 +69,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// Whether our code gave it, and not the API in its place.
     pub(crate) is_ours: bool,
+    /// How long the process stood still that gave it.
+    stood_still: Duration,
 }
 
 /// The API and its functions.
@@ -105,7 +107,13 @@ impl Gateway {
             sleep(NO_ANSWER).await;
             return None;
         }
+        let asked_at = Instant::now();
         let answer = self.answer(function, sent, key_part).await;
+        if !answer.stood_still.is_zero() && asked_at.elapsed() > NO_ANSWER {
+            world.marks.see(Mark::AnsweredTooLate);
+            world.line(function, || format!("nobody waits for the answer {} any more", answer.status));
+            return None;
+        }
         if is_lost {
             if answer.status == 200 {
                 world.marks.see(Mark::AcceptedTwice);
@@ -119,7 +127,8 @@ impl Gateway {
 
     async fn answer(&self, name: &'static str, sent: &Sent, key_part: Option<&str>) -> Answer {
         let world = &self.services.world;
-        let in_place_of_ours = |status| Answer { status, body: Bytes::new(), is_ours: false };
+        let in_place_of_ours =
+            |status| Answer { status, body: Bytes::new(), is_ours: false, stood_still: Duration::ZERO };
         let Some(function) = self.functions.get(name) else { return in_place_of_ours(404) };
         let began = Instant::now();
         let mut request = Request::new(Full::new(sent.body.clone()));
@@ -139,6 +148,7 @@ impl Gateway {
                 .boxed()
             })
             .await;
+        let stood_still = invocation.instance.stood_still();
         let Ended::Done((mut status, body)) = invocation.ended else {
             world.line(name, || "API Gateway answers 502 in our place".to_owned());
             return in_place_of_ours(502);
@@ -156,18 +166,21 @@ impl Gateway {
             status = 200;
         }
         world.line(name, || format!("{} answers {status}", invocation.instance.name));
-        if began.elapsed() > DEADLINE {
+        if began.elapsed() > DEADLINE + stood_still {
             let text = format!("{name} answered {status} after {} ms", began.elapsed().as_millis());
             world.violate(Invariant::AnswersAreInTime, text);
         }
-        if status == 200 && name != keys::STERLING_TOKEN {
-            self.observe_accepted(name, &body, &invocation.instance, key_part);
+        if status == 200 {
+            if name != keys::STERLING_TOKEN {
+                self.observe_accepted(name, &body);
+            }
+            self.observe_key(name, &invocation.instance, key_part);
         }
-        Answer { status, body, is_ours: true }
+        Answer { status, body, is_ours: true, stood_still }
     }
 
     /// What an observer beside the API checks when a delivery is acknowledged.
-    fn observe_accepted(&self, name: &'static str, body: &Bytes, instance: &Instance, key_part: Option<&str>) {
+    fn observe_accepted(&self, name: &'static str, body: &Bytes) {
         let world = &self.services.world;
         let receipt: Option<serde_json::Value> = serde_json::from_slice(body).ok();
         let delivery_id = receipt.as_ref().and_then(|receipt| {
@@ -181,8 +194,14 @@ impl Gateway {
                 format!("{name} was acknowledged, and our queue does not have it: {receipt:?}"),
             ),
         }
+    }
+
+    /// What it checks of the key, or of the client, by which a request was accepted.
+    fn observe_key(&self, name: &'static str, instance: &Instance, key_part: Option<&str>) {
+        let world = &self.services.world;
+        let allowance = self.secret_refresh + instance.stood_still();
         if let Some(part) = key_part
-            && !self.services.secrets.may_use(instance, name, part, self.secret_refresh)
+            && !self.services.secrets.may_use(instance, name, part, allowance)
         {
             let text = format!("{} accepted a request of {name} under a key that is not in its secret", instance.name);
             world.violate(Invariant::RemovedKeysAreOut, text);
@@ -192,55 +211,68 @@ impl Gateway {
 
 fn webhook<W: Webhook>(services: &Services, settings: IntakeSettings) -> Function<Handler> {
     let owned = services.clone();
-    Function::new(&services.world, W::NAME.as_str(), TIMEOUT, false, move |instance: Arc<Instance>| {
-        let services = owned.clone();
-        async move {
-            start_up(&services.world).await;
-            let began = Instant::now();
-            let intake: Intake<W, Simulated> = Intake::new(
-                services.queue(&instance, Mark::KilledAfterSend),
-                services.payloads(&instance),
-                services.secret(W::NAME.as_str(), &instance),
-                services.clock(&instance),
-                settings,
-            );
-            intake.prepare(MAX_PREPARATION).await;
-            let intake = intake.started_in(began.elapsed());
-            let handler: Handler = Box::new(move |request| {
-                let mut intake = intake.clone();
-                async move {
-                    let Ok(response) = intake.call(request).await;
-                    response
-                }
-                .boxed()
-            });
-            handler
-        }
-        .boxed()
-    })
+    Function::new(
+        &services.world,
+        W::NAME.as_str(),
+        TIMEOUT,
+        FaultClass::FrozenRequests,
+        move |instance: Arc<Instance>| {
+            let services = owned.clone();
+            async move {
+                start_up(&services.world).await;
+                let began = Instant::now();
+                let intake: Intake<W, Simulated> = Intake::new(
+                    services.queue(&instance, Mark::KilledAfterSend),
+                    services.payloads(&instance),
+                    services.secret(W::NAME.as_str(), &instance),
+                    services.clock(&instance),
+                    settings,
+                );
+                intake.prepare(MAX_PREPARATION).await;
+                let intake = intake.started_in(began.elapsed());
+                let handler: Handler = Box::new(move |request| {
+                    let mut intake = intake.clone();
+                    async move {
+                        let Ok(response) = intake.call(request).await;
+                        response
+                    }
+                    .boxed()
+                });
+                handler
+            }
+            .boxed()
+        },
+    )
 }
 
 fn token_endpoint(services: &Services, settings: IntakeSettings) -> Function<Handler> {
     let owned = services.clone();
-    Function::new(&services.world, keys::STERLING_TOKEN, TIMEOUT, false, move |instance: Arc<Instance>| {
-        let services = owned.clone();
-        async move {
-            start_up(&services.world).await;
-            let began = Instant::now();
-            let secret = services.secret(keys::STERLING_TOKEN, &instance);
-            let endpoint: TokenEndpoint<Simulated> = TokenEndpoint::new(secret, services.clock(&instance), settings);
-            endpoint.prepare(MAX_PREPARATION).await;
-            let endpoint = endpoint.started_in(began.elapsed());
-            let handler: Handler = Box::new(move |request| {
-                let mut endpoint = endpoint.clone();
-                async move {
-                    let Ok(response) = endpoint.call(request).await;
-                    response
-                }
-                .boxed()
-            });
-            handler
-        }
-        .boxed()
-    })
+    Function::new(
+        &services.world,
+        keys::STERLING_TOKEN,
+        TIMEOUT,
+        FaultClass::FrozenRequests,
+        move |instance: Arc<Instance>| {
+            let services = owned.clone();
+            async move {
+                start_up(&services.world).await;
+                let began = Instant::now();
+                let secret = services.secret(keys::STERLING_TOKEN, &instance);
+                let endpoint: TokenEndpoint<Simulated> =
+                    TokenEndpoint::new(secret, services.clock(&instance), settings);
+                endpoint.prepare(MAX_PREPARATION).await;
+                let endpoint = endpoint.started_in(began.elapsed());
+                let handler: Handler = Box::new(move |request| {
+                    let mut endpoint = endpoint.clone();
+                    async move {
+                        let Ok(response) = endpoint.call(request).await;
+                        response
+                    }
+                    .boxed()
+                });
+                handler
+            }
+            .boxed()
+        },
+    )
 }

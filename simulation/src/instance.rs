@@ -1,11 +1,12 @@
 //! A process of a function, or somebody outside who makes calls.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::guarded::Guarded;
+use crate::swarm::FaultClass;
 
 /// Which version of the code a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,18 +22,21 @@ pub(crate) enum Release {
 pub(crate) struct Instance {
     pub(crate) name: String,
     pub(crate) release: Release,
-    /// Whether it may stand still in the middle of its work.
-    can_freeze: bool,
+    /// The class of faults by which it stands still in the middle of its work.
+    freezes_by: Option<FaultClass>,
     /// Whether it can be killed: nobody outside can.
     is_process: bool,
     clock_offset_milliseconds: AtomicI64,
     is_killed: AtomicBool,
     frozen_until: Guarded<Option<Instant>>,
+    /// How long it stood still in its last invocation.
+    stood_still: Guarded<Duration>,
+    invocations: AtomicU32,
 }
 
 impl Instance {
-    pub(crate) fn process(name: String, release: Release, can_freeze: bool) -> Self {
-        Self { release, can_freeze, is_process: true, ..Self::outside(name) }
+    pub(crate) fn process(name: String, release: Release, freezes_by: FaultClass) -> Self {
+        Self { release, freezes_by: Some(freezes_by), is_process: true, ..Self::outside(name) }
     }
 
     /// Somebody outside, such as an operator.
@@ -40,11 +44,13 @@ impl Instance {
         Self {
             name,
             release: Release::New,
-            can_freeze: false,
+            freezes_by: None,
             is_process: false,
             clock_offset_milliseconds: AtomicI64::new(0),
             is_killed: AtomicBool::new(false),
             frozen_until: Guarded::new(None),
+            stood_still: Guarded::new(Duration::ZERO),
+            invocations: AtomicU32::new(0),
         }
     }
 
@@ -52,8 +58,24 @@ impl Instance {
         self.is_process
     }
 
-    pub(crate) const fn can_freeze(&self) -> bool {
-        self.can_freeze
+    pub(crate) const fn freezes_by(&self) -> Option<FaultClass> {
+        self.freezes_by
+    }
+
+    /// An invocation begins.
+    pub(crate) fn begin(&self) {
+        self.invocations.fetch_add(1, Ordering::Relaxed);
+        *self.stood_still.get() = Duration::ZERO;
+    }
+
+    /// Number of invocations that have begun.
+    pub(crate) fn invocations(&self) -> u32 {
+        self.invocations.load(Ordering::Relaxed)
+    }
+
+    /// How long it stood still in its last invocation.
+    pub(crate) fn stood_still(&self) -> Duration {
+        *self.stood_still.get()
     }
 
     /// How far its clock is ahead, in milliseconds.
@@ -79,8 +101,10 @@ impl Instance {
         *self.frozen_until.get() = Some(Instant::now() + duration);
     }
 
-    /// When it goes on, if it stands still.
+    /// When it goes on, if it stands still from now on.
     pub(crate) fn take_freeze(&self) -> Option<Instant> {
-        self.frozen_until.get().take()
+        let until = self.frozen_until.get().take()?;
+        *self.stood_still.get() += until.saturating_duration_since(Instant::now());
+        Some(until)
     }
 }

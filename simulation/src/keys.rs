@@ -54,6 +54,10 @@ const PATH_SECRETS: [&str; 2] =
 
 const CLIENT_SECRET: &str = "kJ8hG7fD6sA5pO4iU3yT2rE1wQ0zX9cV8bN7mM6lK5j";
 
+/// A client that may be removed, and its secret.
+pub(crate) const FORMER_CLIENT_ID: &str = "former-tenant";
+const FORMER_CLIENT_SECRET: &str = "pQ7rS2tU9vW4xY1zA6bC3dE8fG5hI0jK7lM2nO9pQ4r";
+
 /// The id of Sterling's client.
 pub(crate) const CLIENT_ID: &str = "sterling-tenant";
 
@@ -91,7 +95,7 @@ pub(crate) fn secret_texts() -> Vec<String> {
     let mut texts: Vec<String> = MACHNET_SECRETS
         .into_iter()
         .chain(PATH_SECRETS)
-        .chain([CLIENT_SECRET, BROKER_PASSWORD])
+        .chain([CLIENT_SECRET, FORMER_CLIENT_SECRET, BROKER_PASSWORD])
         .map(str::to_owned)
         .collect();
     texts.extend(SIGNING_KEYS.iter().flatten().cloned());
@@ -172,7 +176,13 @@ pub(crate) fn client() -> intake_simulator::token::ClientCredentials {
     intake_simulator::token::ClientCredentials { client_id: CLIENT_ID.to_owned(), client_secret: CLIENT_SECRET.into() }
 }
 
-/// A new authority with one key and Sterling's client.
+/// The credentials of the client that may be removed.
+pub(crate) fn former_client() -> intake_simulator::token::ClientCredentials {
+    let (client_id, client_secret) = (FORMER_CLIENT_ID.to_owned(), FORMER_CLIENT_SECRET.into());
+    intake_simulator::token::ClientCredentials { client_id, client_secret }
+}
+
+/// A new authority with one key, Sterling's client and the one that may be removed.
 pub(crate) fn authority(token_lifetime: Duration, secret_refresh: Duration, now: Timestamp) -> Option<Authority> {
     let document = json!({
         "issuer": "https://intake.example/oauth/token",
@@ -185,6 +195,7 @@ pub(crate) fn authority(token_lifetime: Duration, secret_refresh: Duration, now:
     });
     let mut authority: Authority = serde_json::from_value(document).ok()?;
     authority.add_client_secret(CLIENT_ID, None, &ClientSecret::new(CLIENT_SECRET)).ok()?;
+    authority.add_client_secret(FORMER_CLIENT_ID, None, &ClientSecret::new(FORMER_CLIENT_SECRET)).ok()?;
     Some(authority)
 }
 

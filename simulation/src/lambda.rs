@@ -30,7 +30,7 @@ pub(crate) struct Function<F> {
     world: World,
     name: &'static str,
     timeout: Duration,
-    can_freeze: bool,
+    freezes_by: FaultClass,
     start: Start<F>,
     idle: Guarded<Vec<Warm<F>>>,
     started: Guarded<u32>,
@@ -64,19 +64,19 @@ pub(crate) struct Invocation<T> {
 }
 
 impl<F: Send + Sync + 'static> Function<F> {
-    /// A function whose invocations take at most `timeout`, and whose processes begin with `start`.
+    /// A function whose invocations take at most `timeout`, and whose processes begin with `start` and stand still by a class of faults.
     pub(crate) fn new(
         world: &World,
         name: &'static str,
         timeout: Duration,
-        can_freeze: bool,
+        freezes_by: FaultClass,
         start: impl Fn(Arc<Instance>) -> BoxFuture<'static, F> + Send + Sync + 'static,
     ) -> Self {
         Self {
             world: world.clone(),
             name,
             timeout,
-            can_freeze,
+            freezes_by,
             start: Box::new(start),
             idle: Guarded::default(),
             started: Guarded::default(),
@@ -104,6 +104,7 @@ impl<F: Send + Sync + 'static> Function<F> {
             let ahead = i64::try_from(self.world.random.between(0..=24_000)).unwrap_or(0);
             instance.set_clock_offset(ahead - 12_000);
         }
+        instance.begin();
         let end_by = Instant::now() + self.timeout;
         let (start, process) = (&self.start, Arc::clone(&instance));
         let future = async move {
@@ -138,7 +139,7 @@ impl<F: Send + Sync + 'static> Function<F> {
         let mut started = self.started.get();
         *started += 1;
         let name = format!("{}-{started}", self.name);
-        Arc::new(Instance::process(name, self.world.release(), self.can_freeze))
+        Arc::new(Instance::process(name, self.world.release(), self.freezes_by))
     }
 
     fn take_idle(&self) -> Option<Warm<F>> {

@@ -16,6 +16,7 @@ use crate::marks::Mark;
 use crate::planted::Plant;
 use crate::platform::{Services, Simulated};
 use crate::sqs::{is_newer_than, readable_by};
+use crate::swarm::FaultClass;
 
 /// The function's timeout.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,29 +39,35 @@ pub(crate) struct QueueMapping {
 impl QueueMapping {
     pub(crate) fn new(services: &Services) -> Self {
         let owned = services.clone();
-        let processors = Function::new(&services.world, "processor", TIMEOUT, true, move |instance: Arc<Instance>| {
-            let services = owned.clone();
-            async move {
-                start_up(&services.world).await;
-                let repeat_window = services.world.swarm.repeat_window;
-                // What the version that is being replaced cannot read, the new one can.
-                let organisation = (instance.release == Release::Old).then(|| ORGANISATION.to_owned());
-                let settings = Settings {
-                    machnet: machnet::Settings { repeat_window },
-                    nurturecloud: nurturecloud::Settings { organisation, ..nurturecloud::Settings::default() },
-                    ..Settings::default()
-                };
-                Processor::new(
-                    services.ledger(&instance),
-                    services.payloads(&instance),
-                    services.ledger(&instance),
-                    settings,
-                    services.clock(&instance),
-                    ProcessorSettings::default(),
-                )
-            }
-            .boxed()
-        });
+        let processors = Function::new(
+            &services.world,
+            "processor",
+            TIMEOUT,
+            FaultClass::Freezes,
+            move |instance: Arc<Instance>| {
+                let services = owned.clone();
+                async move {
+                    start_up(&services.world).await;
+                    let repeat_window = services.world.swarm.repeat_window;
+                    // What the version that is being replaced cannot read, the new one can.
+                    let organisation = (instance.release == Release::Old).then(|| ORGANISATION.to_owned());
+                    let settings = Settings {
+                        machnet: machnet::Settings { repeat_window },
+                        nurturecloud: nurturecloud::Settings { organisation, ..nurturecloud::Settings::default() },
+                        ..Settings::default()
+                    };
+                    Processor::new(
+                        services.ledger(&instance),
+                        services.payloads(&instance),
+                        services.ledger(&instance),
+                        settings,
+                        services.clock(&instance),
+                        ProcessorSettings::default(),
+                    )
+                }
+                .boxed()
+            },
+        );
         Self { services: services.clone(), processors }
     }
 

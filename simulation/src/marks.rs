@@ -26,6 +26,10 @@ pub enum Mark {
     DeadLettered,
     /// A dead letter was put back.
     Redriven,
+    /// A message expired in the queue before its delivery was processed.
+    MessageExpired,
+    /// A message expired in the queue, and some of its delivery had been recorded.
+    ExpiredHalfRecorded,
     /// Some messages of a batch were refused.
     PartialBatch,
     /// A batch of messages was accepted and its answer lost.
@@ -34,6 +38,10 @@ pub enum Mark {
     RotationInFlight,
     /// A request under a removed key was refused.
     RemovedKeyRefused,
+    /// A client that was removed was refused with a token of its own.
+    RemovedClientRefused,
+    /// A client that was removed got no more token.
+    RemovedClientGotNoToken,
     /// A function met a secret that cannot be read.
     MalformedSecretRead,
     /// A function worked with cached keys while the secret could not be read.
@@ -62,6 +70,10 @@ pub enum Mark {
     KilledAfterDrainSend,
     /// A process stood still in the middle of its work.
     FrozenDuringWork,
+    /// A process stood still in the middle of a request.
+    FrozenDuringRequest,
+    /// A process had stood still in the middle of a request, and its answer came when nobody waited for it any more.
+    AnsweredTooLate,
     /// A process was reused.
     WarmStart,
     /// A processor met a message of a newer version.
@@ -120,6 +132,8 @@ pub enum Mark {
     PublishedTwice,
     /// The publisher was killed in the middle of a batch.
     PublisherKilled,
+    /// The publisher could not read an object, and read it later in the same invocation.
+    PublisherWaitedForObject,
     /// The bus refused some entries of a call.
     PartialPublish,
     /// A resync was cut off, and the next run went on.

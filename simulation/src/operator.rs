@@ -33,11 +33,15 @@ pub(crate) struct Operator {
     services: Services,
     states: Arc<Guarded<std::collections::BTreeMap<&'static str, KeyState>>>,
     secret_refresh: Duration,
+    /// The authority's document as it was written last.
+    authority: Arc<Guarded<serde_json::Value>>,
+    is_client_removed: Arc<Guarded<bool>>,
 }
 
 impl Operator {
     pub(crate) fn new(services: &Services, secret_refresh: Duration) -> Self {
-        Self { services: services.clone(), states: Arc::default(), secret_refresh }
+        let (states, authority, is_client_removed) = (Arc::default(), Arc::default(), Arc::default());
+        Self { services: services.clone(), states, secret_refresh, authority, is_client_removed }
     }
 
     /// Which keys are in use for a provider.
@@ -46,8 +50,13 @@ impl Operator {
         self.states.get().get(name).copied().unwrap_or(unchanged)
     }
 
-    /// Writes the first version of every secret. Returns Sterling's authority.
-    pub(crate) fn set_up(&self) -> Option<Authority> {
+    /// Whether the client that may be removed was.
+    pub(crate) fn is_client_removed(&self) -> bool {
+        *self.is_client_removed.get()
+    }
+
+    /// Writes the first version of every secret.
+    pub(crate) fn set_up(&self) -> Option<()> {
         let world = &self.services.world;
         for name in [keys::ACCREDIT, keys::MACHNET, keys::NURTURECLOUD] {
             let has_label = world.random.permille(300);
@@ -55,8 +64,7 @@ impl Operator {
         }
         self.services.secrets.write(keys::NOWCERTS, keys::broker_secret());
         let authority = keys::authority(world.swarm.token_lifetime, self.secret_refresh, world.now())?;
-        self.write_authority(&authority)?;
-        Some(authority)
+        self.write_authority(&authority)
     }
 
     /// The verification first, so that nobody has a token that it does not know.
@@ -64,6 +72,7 @@ impl Operator {
         let verification = serde_json::to_string(&authority.verification().ok()?).ok()?;
         self.services.secrets.write(keys::STERLING, verification);
         self.services.secrets.write(keys::STERLING_TOKEN, serde_json::to_string(authority).ok()?);
+        *self.authority.get() = serde_json::to_value(authority).ok()?;
         Some(())
     }
 
@@ -98,23 +107,41 @@ impl Operator {
     }
 
     /// Adds a signing key to the authority, and activates it when no cache can be older than it.
-    pub(crate) async fn rotate_authority(&self, mut document: serde_json::Value) {
+    pub(crate) async fn rotate_authority(&self) {
         let world = &self.services.world;
         if !world.happens(FaultClass::Rotations) {
             return;
         }
         sleep(world.random.seconds(1..=120)).await;
         let Some(key) = keys::signing_key(KeyNumber::Second, world.now(), false) else { return };
+        let mut document = self.authority.get().clone();
         if let Some(list) = document.get_mut("keys").and_then(serde_json::Value::as_array_mut) {
             list.push(key);
         }
-        let Ok(mut authority) = serde_json::from_value::<Authority>(document) else { return };
+        let Ok(authority) = serde_json::from_value::<Authority>(document) else { return };
         let _unless_it_is_unreadable = self.write_authority(&authority);
         world.marks.see(Mark::RotationInFlight);
         sleep(self.secret_refresh + ROTATION_MARGIN + world.random.seconds(1..=60)).await;
+        let Some(mut authority) = self.current_authority() else { return };
         if authority.activate_key(world.now()).is_ok() {
             world.line("operator", || "activates the new signing key".to_owned());
             let _unless_it_is_unreadable = self.write_authority(&authority);
+        }
+    }
+
+    fn current_authority(&self) -> Option<Authority> {
+        serde_json::from_value(self.authority.get().clone()).ok()
+    }
+
+    /// Removes the client that may be removed.
+    pub(crate) async fn remove_client(&self) {
+        let world = &self.services.world;
+        let window = u64::try_from(world.swarm.window.as_millis()).unwrap_or(0);
+        sleep(world.random.milliseconds(window / 8..=window / 2)).await;
+        let Some(mut authority) = self.current_authority() else { return };
+        if authority.remove_client(keys::FORMER_CLIENT_ID).is_ok() && self.write_authority(&authority).is_some() {
+            world.line("operator", || "removes a client".to_owned());
+            *self.is_client_removed.get() = true;
         }
     }
 

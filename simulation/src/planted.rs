@@ -29,12 +29,16 @@ pub enum Plant {
     FailuresDeleted,
     /// A removed key stays in use.
     RemovedKeyCached,
+    /// A removed client of the token endpoint stays known.
+    RemovedClientCached,
     /// A secret is written to the log.
     SecretLogged,
     /// A process's clock stands still, so that nothing expires.
     StoppedClock,
     /// Two deliveries of one second get the same id.
     RepeatedIds,
+    /// The queue loses a message that is not old enough to expire.
+    MessageLost,
     /// The queue cuts white space off a body.
     TrimmedBody,
     /// The store for large bodies loses one.

@@ -128,7 +128,7 @@ impl Reference {
 }
 
 /// The delivery that a message names, without reading all of it.
-fn delivery_id_in(text: &str) -> Option<DeliveryId> {
+pub(crate) fn delivery_id_in(text: &str) -> Option<DeliveryId> {
     let (_, rest) = text.split_once("\"delivery_id\":\"")?;
     rest.split('"').next()?.parse().ok()
 }

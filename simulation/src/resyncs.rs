@@ -16,6 +16,7 @@ use crate::invariant::Invariant;
 use crate::lambda::{Ended, Function, start_up};
 use crate::marks::Mark;
 use crate::platform::Services;
+use crate::swarm::FaultClass;
 
 /// The function's timeout.
 const TIMEOUT: Duration = Duration::from_secs(900);
@@ -42,16 +43,17 @@ pub(crate) struct Resyncs {
 impl Resyncs {
     pub(crate) fn new(services: &Services) -> Self {
         let (owned, data) = (services.clone(), DataService::default());
-        let functions = Function::new(&services.world, "resync", TIMEOUT, true, move |instance: Arc<Instance>| {
-            let (services, data) = (owned.clone(), data.clone());
-            async move {
-                start_up(&services.world).await;
-                let api = DataApi::new(&services.world, &data, &instance);
-                let clock = services.clock(&instance);
-                Resync::new(api.clone(), api, clock, "api.example".to_owned(), ResyncSettings::default())
-            }
-            .boxed()
-        });
+        let functions =
+            Function::new(&services.world, "resync", TIMEOUT, FaultClass::Freezes, move |instance: Arc<Instance>| {
+                let (services, data) = (owned.clone(), data.clone());
+                async move {
+                    start_up(&services.world).await;
+                    let api = DataApi::new(&services.world, &data, &instance);
+                    let clock = services.clock(&instance);
+                    Resync::new(api.clone(), api, clock, "api.example".to_owned(), ResyncSettings::default())
+                }
+                .boxed()
+            });
         let is_run = services.world.random.permille(SEEDS_PERMILLE);
         Self { services: services.clone(), functions, plan: plan().filter(|_| is_run) }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use intake_pipeline::ledger::{Entry, EntryKey};
+use intake_pipeline::ledger::Entry;
 use tokio::time::sleep;
 
 use crate::checks::Checks;
@@ -69,7 +69,7 @@ pub fn run(options: &Options) -> Report {
     let random = Random::new(options.seed);
     // What the simulator makes up is drawn from the thread's own generator.
     fastrand::seed(options.seed);
-    let mut swarm = Swarm::draw(&random);
+    let mut swarm = Swarm::draw(&random, &Random::new(!options.seed));
     options.without.iter().for_each(|class| swarm.remove(*class));
     if let Some(events) = options.events {
         swarm.events = events;
@@ -101,9 +101,9 @@ fn no_runtime() -> Vec<Violation> {
 
 async fn live(site: &Arc<Site>) {
     let world = &site.services.world;
-    let Some(authority) = site.operator.set_up() else {
+    if site.operator.set_up().is_none() {
         return world.violate(Invariant::TheSimulationWorks, "the secrets cannot be made");
-    };
+    }
     for _ in 0..world.swarm.processors {
         let site = Arc::clone(site);
         tokio::spawn(async move { site.queue_mapping.poll().await });
@@ -112,9 +112,11 @@ async fn live(site: &Arc<Site>) {
         let operator = site.operator.clone();
         tokio::spawn(async move { operator.rotate(name).await });
     }
-    if let Ok(document) = serde_json::to_value(&authority) {
+    let operator = site.operator.clone();
+    tokio::spawn(async move { operator.rotate_authority().await });
+    if world.swarm.has(FaultClass::RemovedClients) {
         let operator = site.operator.clone();
-        tokio::spawn(async move { operator.rotate_authority(document).await });
+        tokio::spawn(async move { operator.remove_client().await });
     }
     for shard in 0..STREAM_SHARDS {
         let site = Arc::clone(site);
@@ -135,13 +137,12 @@ async fn live(site: &Arc<Site>) {
     drain(site, healed_at).await;
     site.operator.release();
     drain(site, world.at()).await;
-    site.stream_mapping.publish_set_aside().await;
     let log = log::lines();
     let checks = Checks::new(&site.services, &log);
     checks.run();
-    entities::check(&site.services, &checks.entries);
+    entities::check(&site.services, &checks.entries, &checks.expired);
     site.stream_mapping.check();
-    replay(site, &checks.entries).await;
+    replay(site, &checks).await;
     no_secret_is_kept(site, &log::lines());
     world.end();
     site.services.sqs.wake();
@@ -169,15 +170,15 @@ async fn drain(site: &Site, since: Duration) {
 }
 
 /// Sends messages again, and compares the ledger with what it was.
-async fn replay(site: &Site, before: &BTreeMap<EntryKey, Entry>) {
+async fn replay(site: &Site, checks: &Checks<'_>) {
     let world = &site.services.world;
     world.line("operator", || "sends messages again".to_owned());
-    site.services.sqs.replay();
+    site.services.sqs.replay(&checks.expired);
     drain(site, world.at()).await;
     let after = site.services.tables.entries();
     let is_kept = |entry: &Entry| !matches!(entry, Entry::Progress(_));
     for (key, entry) in after.iter().filter(|(_, entry)| is_kept(entry)) {
-        match before.get(key) {
+        match checks.entries.get(key) {
             Some(earlier) if earlier == entry => {}
             Some(_) => world.violate(Invariant::ReplaysChangeNothing, format!("{key:?} was changed by a replay")),
             None => world.violate(Invariant::ReplaysChangeNothing, format!("{key:?} was added by a replay")),

@@ -33,11 +33,33 @@ pub(crate) struct S3 {
     world: World,
     bucket: Bucket,
     instance: Arc<Instance>,
+    /// What is seen when an object is read that could not be read before in the same invocation.
+    waited: Option<Mark>,
+    /// What could not be read, and in which invocation.
+    unread: Arc<Guarded<BTreeMap<String, u32>>>,
 }
 
 impl S3 {
     pub(crate) fn new(world: &World, bucket: &Bucket, instance: &Arc<Instance>) -> Self {
-        Self { world: world.clone(), bucket: bucket.clone(), instance: Arc::clone(instance) }
+        let (world, bucket, instance) = (world.clone(), bucket.clone(), Arc::clone(instance));
+        Self { world, bucket, instance, waited: None, unread: Arc::default() }
+    }
+
+    /// The same with a mark for an object that was waited for.
+    pub(crate) fn with_waiting(self, mark: Mark) -> Self {
+        Self { waited: Some(mark), ..self }
+    }
+
+    fn note(&self, key: &PayloadKey, is_read: bool) {
+        let invocation = self.instance.invocations();
+        let mut unread = self.unread.get();
+        if !is_read {
+            unread.insert(key.as_str().to_owned(), invocation);
+        } else if let (Some(mark), Some(before)) = (self.waited, unread.remove(key.as_str()))
+            && before == invocation
+        {
+            self.world.marks.see(mark);
+        }
     }
 }
 
@@ -46,7 +68,9 @@ impl PayloadReader for S3 {
         let call = Call { service: Service::S3, operation: "s3 GetObject", killed_after: None };
         let (bucket, name) = (self.bucket.clone(), key.as_str().to_owned());
         let effect = move || bucket.get(&name).ok_or_else(|| PortError::of("s3 GetObject", "no such key").missing());
-        self.world.call(&self.instance, call, || key.as_str().to_owned(), effect).await
+        let read = self.world.call(&self.instance, call, || key.as_str().to_owned(), effect).await;
+        self.note(key, read.is_ok());
+        read
     }
 }
 

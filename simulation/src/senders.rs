@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use crate::site::Site;
 
 mod accredit;
+mod former_client;
 mod machnet;
 mod nowcerts;
 mod nurturecloud;
@@ -24,5 +25,6 @@ pub(crate) fn all(site: &Arc<Site>) -> Vec<BoxFuture<'static, ()>> {
         nurturecloud::send(site()).boxed(),
         sterling::send(site()).boxed(),
         stranger::send(site()).boxed(),
+        former_client::send(site()).boxed(),
     ]
 }

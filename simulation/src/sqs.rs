@@ -1,12 +1,13 @@
 //! SQS: a standard queue with a dead-letter queue. At least once, in any order, also after a message was deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::queue::{BatchQueue, Queue, QueueRecord};
 use intake_pipeline::queue_message::QueueMessage;
+use intake_providers::delivery::DeliveryId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,7 +16,7 @@ use crate::instance::{Instance, Release};
 use crate::invariant::Invariant;
 use crate::marks::Mark;
 use crate::planted::Plant;
-use crate::reference::Reference;
+use crate::reference::{Reference, delivery_id_in};
 use crate::s3::Bucket;
 use crate::swarm::FaultClass;
 use crate::world::{Call, Service, World};
@@ -26,8 +27,8 @@ const SEND_MESSAGE_BATCH: &str = "sqs SendMessageBatch";
 /// The queue's `VisibilityTimeout`.
 const VISIBILITY: Duration = Duration::from_secs(180);
 
-/// The queue's `MessageRetentionPeriod`.
-const RETENTION: Duration = Duration::from_secs(4 * 24 * 60 * 60);
+/// How many times as long as the queue its dead-letter queue keeps a message, in halves: 14 days to 4.
+const HALVES_OF_DEAD: u32 = 7;
 
 /// What a message of this version begins with, and of the one that a release to come writes.
 const THIS_VERSION: &str = "{\"version\":1,";
@@ -52,6 +53,8 @@ struct State {
     dead: BTreeMap<u64, Message>,
     /// Every message that was ever accepted, to be sent again.
     sent: Vec<(String, bool)>,
+    /// The deliveries of which a message expired.
+    expired: BTreeSet<DeliveryId>,
 }
 
 /// The queue and its dead-letter queue.
@@ -123,9 +126,31 @@ impl Sqs {
         }
     }
 
+    /// Removes the messages that are older than the queue keeps them.
+    fn expire(&self, state: &mut State) {
+        let of_source = self.world.swarm.retention();
+        let of_dead = of_source * HALVES_OF_DEAD / 2;
+        let is_old = |message: &Message, retention| message.sent_at.elapsed() > retention;
+        let old: Vec<_> = state.source.extract_if(.., |_, message| is_old(message, of_source)).collect();
+        let dead = state.dead.extract_if(.., |_, message| is_old(message, of_dead)).collect::<Vec<_>>();
+        for (number, message) in old.into_iter().chain(dead) {
+            self.world.line("sqs", || format!("message {number} expired"));
+            if !self.world.swarm.has(FaultClass::ExpiringMessages) {
+                self.world.violate(Invariant::EverythingDrains, format!("message {number} expired in the queue"));
+            }
+            state.expired.extend(delivery_id_in(&message.text));
+        }
+    }
+
+    /// The deliveries of which a message expired.
+    pub(crate) fn expired(&self) -> BTreeSet<DeliveryId> {
+        self.state.get().expired.clone()
+    }
+
     fn take(&self) -> Vec<QueueRecord> {
         let now = Instant::now();
         let mut state = self.state.get();
+        self.expire(&mut state);
         let mut visible: Vec<u64> =
             state.source.iter().filter(|(_, message)| message.visible_at <= now).map(|(number, _)| *number).collect();
         self.world.random.shuffle(&mut visible);
@@ -142,8 +167,7 @@ impl Sqs {
                 }
                 continue;
             }
-            if message.sent_at.elapsed() > RETENTION {
-                self.world.violate(Invariant::EverythingDrains, format!("message {number} expired in the queue"));
+            if self.world.is_planted(Plant::MessageLost) && self.world.random.permille(20) {
                 state.source.remove(&number);
                 continue;
             }
@@ -197,10 +221,13 @@ impl Sqs {
     /// Puts every dead letter back, as an operator does. Returns how many.
     pub(crate) fn redrive(&self) -> usize {
         let mut state = self.state.get();
+        self.expire(&mut state);
         let dead = std::mem::take(&mut state.dead);
         let count = dead.len();
         for (number, message) in dead {
-            state.source.insert(number, Message { visible_at: Instant::now(), ..message });
+            // Moving it back counts as sending it.
+            let now = Instant::now();
+            state.source.insert(number, Message { visible_at: now, sent_at: now, ..message });
             self.world.marks.see(Mark::Redriven);
         }
         drop(state);
@@ -211,12 +238,13 @@ impl Sqs {
         count
     }
 
-    /// Sends a third of the messages again that were ever accepted.
-    pub(crate) fn replay(&self) {
+    /// Sends a third of the messages again that were ever accepted, except those of deliveries that were lost.
+    pub(crate) fn replay(&self, lost: &BTreeSet<DeliveryId>) {
         let sent = self.state.get().sent.clone();
         for (text, is_release) in sent {
             // Releasing something again is noted in its quarantine, and so is no replay.
-            if !is_release && self.world.random.permille(333) {
+            let is_lost = delivery_id_in(&text).is_some_and(|delivery_id| lost.contains(&delivery_id));
+            if !is_release && self.world.random.permille(333) && !is_lost {
                 self.accept(&text, is_release);
             }
         }

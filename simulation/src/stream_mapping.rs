@@ -21,6 +21,7 @@ use crate::marks::Mark;
 use crate::planted::Plant;
 use crate::platform::Services;
 use crate::s3::S3;
+use crate::swarm::FaultClass;
 
 /// The function's timeout.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,30 +43,29 @@ pub(crate) struct StreamMapping {
     publishers: Function<Publisher<S3, EventBridge>>,
     /// How far each shard is published.
     positions: Guarded<[usize; STREAM_SHARDS]>,
-    /// What the stream's tries were used up for. An operator has it published once the cause is gone.
-    set_aside: Guarded<Vec<StreamRecord>>,
 }
 
 impl StreamMapping {
     pub(crate) fn new(services: &Services) -> Self {
         let taken = Taken::default();
         let (owned, taken_by_processes) = (services.clone(), taken.clone());
-        let publishers = Function::new(&services.world, "publisher", TIMEOUT, true, move |instance: Arc<Instance>| {
-            let (services, taken) = (owned.clone(), taken_by_processes.clone());
-            async move {
-                start_up(&services.world).await;
-                let bus = EventBridge::new(&services.world, &taken, &instance);
-                Publisher::new(services.payloads(&instance), PayloadLocation::below("s3://bucket/"), bus)
-            }
-            .boxed()
-        });
-        Self {
-            services: services.clone(),
-            taken,
-            publishers,
-            positions: Guarded::default(),
-            set_aside: Guarded::default(),
-        }
+        let publishers = Function::new(
+            &services.world,
+            "publisher",
+            TIMEOUT,
+            FaultClass::Freezes,
+            move |instance: Arc<Instance>| {
+                let (services, taken) = (owned.clone(), taken_by_processes.clone());
+                async move {
+                    start_up(&services.world).await;
+                    let bus = EventBridge::new(&services.world, &taken, &instance);
+                    let payloads = services.payloads(&instance).with_waiting(Mark::PublisherWaitedForObject);
+                    Publisher::new(payloads, PayloadLocation::below("s3://bucket/"), bus)
+                }
+                .boxed()
+            },
+        );
+        Self { services: services.clone(), taken, publishers, positions: Guarded::default() }
     }
 
     /// Follows a shard of the stream until the run is over.
@@ -94,9 +94,9 @@ impl StreamMapping {
             }
             (size, tries) = ((records.len() / 2).max(1), tries + 1);
             if tries >= MAX_TRIES {
-                world.line("publisher", || format!("{} records are set aside after {tries} tries", records.len()));
+                let text = format!("{} records of the stream are set aside after {tries} tries", records.len());
+                world.violate(Invariant::EverythingDrains, text);
                 self.advance(shard, records.len());
-                self.set_aside.get().extend(records);
                 (size, tries) = (BATCH, 0);
             }
             sleep(world.random.milliseconds(200..=5_000)).await;
@@ -153,14 +153,6 @@ impl StreamMapping {
             event.data = EventData::Inline { data: "{}".to_owned() };
         }
         record
-    }
-
-    /// Publishes what was set aside, as an operator does.
-    pub(crate) async fn publish_set_aside(&self) {
-        let records = std::mem::take(&mut *self.set_aside.get());
-        for record in records {
-            self.publish(&[record]).await;
-        }
     }
 
     /// Whether everything in the stream is published.

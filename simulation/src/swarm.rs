@@ -72,11 +72,21 @@ pub enum FaultClass {
     LongPauses,
     /// Bodies that do not fit into a message, and deliveries of hundreds of events.
     LargeDeliveries,
+    /// A process stands still in the middle of a request.
+    FrozenRequests,
+    /// The queue keeps messages for minutes only, so that some expire.
+    ExpiringMessages,
+    /// A client of the token endpoint is removed, and goes on.
+    RemovedClients,
 }
 
 impl FaultClass {
     /// Every class.
     pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// Classes that came later than the seeds that are kept because they once failed. They are drawn from a generator of their own, so
+    /// that a seed without them is what it was.
+    pub const ADDED: &[Self] = &[Self::FrozenRequests, Self::ExpiringMessages, Self::RemovedClients];
 
     /// The class as the command line names it.
     #[must_use]
@@ -90,7 +100,7 @@ impl FaultClass {
             Self::RefusedCalls | Self::ThrottledCalls | Self::LostAnswers | Self::RetriedCalls => 80,
             Self::LateEffects | Self::HangingCalls => 25,
             Self::KillsAtCalls => 25,
-            Self::SlowCalls | Self::KillsAnywhere | Self::Freezes => 150,
+            Self::SlowCalls | Self::KillsAnywhere | Self::Freezes | Self::FrozenRequests => 150,
             Self::ColdStarts | Self::DuplicateMessages | Self::EarlyVisibility | Self::PartialBatches => 400,
             Self::TransactionConflicts | Self::StaleReads | Self::LostRequests | Self::BrokerDrops => 200,
             Self::StaleSecrets | Self::MalformedContent => 300,
@@ -101,7 +111,9 @@ impl FaultClass {
             | Self::Rotations
             | Self::Strangers
             | Self::MixedVersions
-            | Self::LongPauses => 1_000,
+            | Self::LongPauses
+            | Self::ExpiringMessages
+            | Self::RemovedClients => 1_000,
             Self::LargeDeliveries => 250,
         }
     }
@@ -110,7 +122,7 @@ impl FaultClass {
     const fn seeds_permille(self) -> u32 {
         match self {
             Self::LargeDeliveries => 40,
-            Self::LongPauses => 250,
+            Self::LongPauses | Self::ExpiringMessages => 250,
             _ => 500,
         }
     }
@@ -133,14 +145,20 @@ pub struct Swarm {
     pub(crate) processors: u64,
     /// Number of receives after which a message is a dead letter.
     pub(crate) max_receives: u32,
+    /// How long the queue keeps a message if messages expire.
+    short_retention: Duration,
 }
 
+/// The queue's `MessageRetentionPeriod`.
+const RETENTION: Duration = Duration::from_secs(4 * 24 * 60 * 60);
+
 impl Swarm {
-    /// Draws from the seed.
-    pub(crate) fn draw(random: &Random) -> Self {
+    /// Draws from the seed. The classes that were added are drawn from `of_added`.
+    pub(crate) fn draw(random: &Random, of_added: &Random) -> Self {
         let is_calm = random.permille(40);
         let mut permille = BTreeMap::new();
         for class in FaultClass::ALL {
+            let random = if FaultClass::ADDED.contains(class) { of_added } else { random };
             // Drawn whether the class is on or not, so that a seed stays what it is when a class changes.
             let is_on = random.permille(class.seeds_permille());
             let chance = random.between(1..=u64::from(class.max_permille()));
@@ -157,7 +175,13 @@ impl Swarm {
             token_lifetime: Duration::from_secs(pick(&[180, 900, 2 * 60 * 60])),
             processors: random.between(1..=3),
             max_receives: u32::try_from(pick(&[3, 6, 25])).unwrap_or(25),
+            short_retention: Duration::from_secs(of_added.between(200..=900)),
         }
+    }
+
+    /// How long the queue keeps a message.
+    pub(crate) fn retention(&self) -> Duration {
+        if self.has(FaultClass::ExpiringMessages) { self.short_retention } else { RETENTION }
     }
 
     /// How often a fault of a class happens, in a thousand of the cases in which it can.
@@ -194,6 +218,9 @@ impl fmt::Display for Swarm {
             self.repeat_window.as_secs(),
             self.token_lifetime.as_secs()
         )?;
+        if self.has(FaultClass::ExpiringMessages) {
+            write!(f, ", messages kept {} s", self.short_retention.as_secs())?;
+        }
         write!(f, "; faults in a thousand:")?;
         if self.permille.is_empty() {
             write!(f, " none")?;

@@ -227,9 +227,12 @@ impl State {
         if let Some(outage) = self.outage(service) {
             return if outage.hangs { Fate::Hang { has_effect: false } } else { Fate::Refused };
         }
-        if caller.is_process() && caller.can_freeze() && self.happens_rarely(FaultClass::Freezes, 10) {
-            self.marks.see(Mark::FrozenDuringWork);
-            let duration = self.random.seconds(1..=25);
+        if let Some(class) = caller.freezes_by()
+            && self.happens_rarely(class, 10)
+        {
+            let is_request = class == FaultClass::FrozenRequests;
+            self.marks.see(if is_request { Mark::FrozenDuringRequest } else { Mark::FrozenDuringWork });
+            let duration = self.random.seconds(if is_request { 1..=11 } else { 1..=25 });
             self.line(&caller.name, || format!("stands still for {} s", duration.as_secs()));
             caller.freeze(duration);
         }

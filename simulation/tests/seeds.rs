@@ -1,11 +1,13 @@
 //! The simulation as a test: seeds that once failed, then random ones for a while; and whether the simulation itself can be trusted.
 
+use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
 use simulation::campaign::{Campaign, catch, run_all};
 use simulation::planted::Plant;
 use simulation::run::{Options, run};
+use simulation::swarm::FaultClass;
 
 /// Seeds that once failed, each with what it found.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -14,10 +16,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
         126,
         "a read of the keys that is cut off by the deadline leaves the former ones in use, which the check has to know",
     ),
-    (
-        920_723_641,
-        "an outage of S3 uses up the stream's tries for a large event, which an operator has published afterwards",
-    ),
+    (920_723_641, "an outage of S3 used up the stream's tries for a large event"),
 ];
 
 /// How long random seeds are run, unless `SIMULATION_SECONDS` says otherwise.
@@ -56,12 +55,19 @@ fn every_planted_fault_is_noticed() {
 #[test]
 fn seeds_that_once_failed_and_random_ones_hold_every_invariant() {
     for (seed, found) in REGRESSIONS {
-        let report = run(&Options { seed: *seed, ..Options::default() });
+        let report = run(&Options { seed: *seed, without: FaultClass::ADDED.to_vec(), ..Options::default() });
         assert!(report.violations.is_empty(), "seed {seed} ({found}): {:?}", report.violations);
     }
     let seconds = std::env::var("SIMULATION_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
     let (from, time) = (fastrand::u64(..1_000_000_000), Some(Duration::from_secs(seconds)));
     let summary = run_all(Campaign { from, count: ENOUGH_SEEDS, time, plant: None });
     println!("seeds from {from} on\n{summary}");
+    // Past the tests' capture: how much was tried is to be seen whenever it is.
+    let (seeds, deliveries, seconds) = (summary.seeds, summary.deliveries, summary.took.as_secs());
+    let _ = writeln!(
+        std::io::stderr(),
+        "simulation: {seeds} seeds from {from} on, {deliveries} deliveries in {seconds} s, on {} processors",
+        std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    );
     assert!(summary.is_success(), "seeds from {from} on\n{summary}");
 }

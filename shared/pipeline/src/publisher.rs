@@ -7,8 +7,8 @@
 //!
 //! A batch of entries is put at a time. Entries that are throttled, and all of a call that fails, are put again until the time is up,
 //! and data that cannot be fetched are asked for again: so the stream's tries are used up as slowly as the time passes while the bus
-//! or the payload store is away. What is missing from the store fails at once, because waiting does not bring it back. An entry that the bus does not take is put
-//! again with its data as bytes, because EventBridge takes no integer beyond 64 bits and no deep nesting.
+//! or the payload store is away. What is missing from the store fails at once, because waiting does not bring it back. An entry that
+//! the bus does not take is put again with its data as bytes, because EventBridge takes no integer beyond 64 bits and no deep nesting.
 
 use std::time::Duration;
 

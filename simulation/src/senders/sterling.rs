@@ -11,11 +11,11 @@ use intake_providers::sterling::Sterling;
 use intake_providers::timestamp::Timestamp;
 use intake_simulator::signed_delivery::SignedDelivery;
 use intake_simulator::sterling::Event;
-use intake_simulator::token::TokenRequest;
+use intake_simulator::token::{ClientCredentials, TokenRequest};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::gateway::Sent;
+use crate::gateway::{Answer, Sent};
 use crate::guarded::Guarded;
 use crate::invariant::Invariant;
 use crate::keys::{self, STERLING, STERLING_TOKEN};
@@ -96,6 +96,26 @@ fn body(site: &Site, events: &[Value], channel: &str) -> Bytes {
     Bytes::from(json!({ "eventbatch": batches }).to_string())
 }
 
+/// A client's request for a token.
+pub(super) fn token_request(client: &ClientCredentials) -> Option<Sent> {
+    let request = TokenRequest::of(client);
+    let mut headers = HeaderMap::new();
+    for (name, value) in request.headers() {
+        headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).ok()?);
+    }
+    let body = Bytes::from_static(TokenRequest::BODY.as_bytes());
+    Some(Sent { path: TokenRequest::PATH.to_owned(), headers, body })
+}
+
+/// The token in an answer, and its lifetime.
+pub(super) fn issued(site: &Site, answer: &Answer) -> Option<(String, Duration)> {
+    let document: Value = serde_json::from_slice(&answer.body).ok()?;
+    let text = document.get("access_token")?.as_str()?.to_owned();
+    let lifetime = Duration::from_secs(document.get("expires_in")?.as_u64()?);
+    site.tokens.get().push(text.clone());
+    Some((text, lifetime))
+}
+
 impl Tenant {
     /// Delivers events until they are accepted, or are given up into the tenant's failed queue.
     async fn deliver(&self, events: Vec<Value>) {
@@ -172,20 +192,11 @@ impl Tenant {
                 return Some(token);
             }
         }
-        let request = TokenRequest::of(&keys::client());
-        let mut headers = HeaderMap::new();
-        for (name, value) in request.headers() {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).ok()?);
-        }
-        let body = Bytes::from_static(TokenRequest::BODY.as_bytes());
-        let sent = Sent { path: TokenRequest::PATH.to_owned(), headers, body };
+        let sent = token_request(&keys::client())?;
         let issued_at = Instant::now();
         let answer = self.site.gateway.post(STERLING_TOKEN, &sent, None).await?;
         self.site.check_status(STERLING_TOKEN, &answer, &[200, 503]);
-        let document: Value = serde_json::from_slice(&answer.body).ok()?;
-        let text = document.get("access_token")?.as_str()?.to_owned();
-        let lifetime = Duration::from_secs(document.get("expires_in")?.as_u64()?);
-        self.site.tokens.get().push(text.clone());
+        let (text, lifetime) = issued(&self.site, &answer)?;
         let token = Token { text, issued_at, lifetime };
         *self.token.get() = Some(token.clone());
         Some(token)

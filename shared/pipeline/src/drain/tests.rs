@@ -318,6 +318,25 @@ async fn a_lease_is_renewed_while_the_run_lasts_and_a_run_that_loses_it_ends_in_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_that_cannot_be_renewed_is_kept_until_it_would_have_ended() {
+    let drain = with_messages(10_000);
+    drain.queue.behave([Batching::Slow(Duration::from_millis(500))]);
+    let mut running = std::pin::pin!(drain.run(Instant::now() + 4 * TIME));
+    let until_next_renewal = drain.settings.lease / 3;
+    let mut go_on_for = async |duration| tokio::time::timeout(duration, &mut running).await.ok();
+    assert!(go_on_for(Duration::from_secs(1)).await.is_none());
+    // The first renewal fails, and the next does not.
+    *drain.lease.is_down.lock().unwrap() = true;
+    assert!(go_on_for(until_next_renewal * 3 / 2).await.is_none());
+    *drain.lease.is_down.lock().unwrap() = false;
+    assert!(go_on_for(until_next_renewal).await.is_none());
+    *drain.lease.is_down.lock().unwrap() = true;
+    assert!(go_on_for(drain.settings.lease * 2 / 3).await.is_none(), "another could not have taken it by now");
+    let report = go_on_for(drain.settings.lease).await.unwrap();
+    assert_eq!(report.outcome, DrainOutcome::Failed(DrainFailure::LeaseLost));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_cannot_be_asked_for_or_a_secret_that_cannot_be_used_is_a_failure() {
     let drain = with_messages(3);
     *drain.lease.is_down.lock().unwrap() = true;

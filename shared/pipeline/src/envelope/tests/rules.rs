@@ -238,3 +238,16 @@ async fn json_can_be_written_as_bytes_for_a_bus_that_does_not_take_it() {
     assert!(envelope.text.ends_with(r#""data_base64":"eyJpZCI6ImUxIiwiZXZlbnRfbmFtZSI6ImRvbmUiLCJuIjoxZTQwMH0="}"#));
     assert!(envelope.text.contains(r#""datacontenttype":"application/json""#));
 }
+
+#[test]
+fn a_message_is_named_after_source_and_id_alone_and_by_every_release_alike() {
+    let named = |source: &str, id: &str| {
+        let (source, id) = (source.to_owned(), id.to_owned());
+        let (event_type, text) = ("machnet.done".to_owned(), String::new());
+        WrittenEnvelope { provider: MACHNET, source, id, event_type, entity: None, text }.message_id()
+    };
+    // Receivers drop what they know, so another name would be another event for them.
+    assert_eq!(named("/webhooks/machnet/main", "e1"), "evt_83f397fc89128bea4625f78bf5ac8e7e");
+    assert_ne!(named("/webhooks/machnet/main", "e2"), named("/webhooks/machnet/main", "e1"));
+    assert_ne!(named("/webhooks/machnet/maine", "1"), named("/webhooks/machnet/main", "e1"));
+}
