@@ -7,6 +7,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+/// Shorter than what hyper waits where nothing is said.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+
 const REQUEST: &[u8] = b"GET /quick HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// A server whose answer at `/slow` waits until `release` is notified, and at `/quick` for nothing.
@@ -33,7 +36,7 @@ async fn served(max_connections: usize) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let limits = Limits { max_connections, head_timeout: Duration::from_secs(30) };
+    let limits = Limits { max_connections, head_timeout: HEAD_TIMEOUT };
     let task = tokio::spawn(serve(listener, router, limits, async move {
         let _ = stopped.await;
     }));
@@ -50,11 +53,13 @@ async fn exchanged(stream: &mut TcpStream, request: &[u8]) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_ends_the_head_of_its_request_is_disconnected() {
     let served = served(10).await;
+    let began = tokio::time::Instant::now();
     let mut slow = TcpStream::connect(served.address).await.unwrap();
     slow.write_all(b"GET /quick HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     let mut answer = Vec::new();
     slow.read_to_end(&mut answer).await.unwrap();
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(began.elapsed().as_secs(), HEAD_TIMEOUT.as_secs());
 }
 
 #[tokio::test]
