@@ -184,7 +184,8 @@ fn schedule(schedule: &Schedule) -> Check {
 /// What the tables say.
 async fn recorded(stack: &Stack, enabled: &[ProviderName], period: Period) -> Vec<Check> {
     let recorded = match StackRecords::new(stack) {
-        Ok(recorded) => recorded,
+        // Each of the checks below asks about the same hours.
+        Ok(recorded) => recorded.of_this_moment(),
         Err(error) => return vec![Check::unknown("records", &error)],
     };
     let mut checks = Vec::new();

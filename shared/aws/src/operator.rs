@@ -1,6 +1,7 @@
 //! What the operator's commands ask of a deployed stack. The functions are built without it.
 
 mod dead_letters;
+mod empty_buckets;
 mod entities;
 mod eraser;
 mod failures;

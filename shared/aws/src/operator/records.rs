@@ -12,7 +12,9 @@ use intake_pipeline::payloads::{PayloadKey, PayloadReader};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::records::{DeliveryFilter, EventFilter, Listing, RecordedEvent, Records};
 use intake_providers::delivery::DeliveryId;
+use intake_providers::timestamp::Timestamp;
 
+use super::empty_buckets::EmptyBuckets;
 use super::search::{EventsTable, Search};
 use super::stack::Stack;
 use super::stack_error::StackError;
@@ -32,6 +34,8 @@ const GET_ITEM: &str = "dynamodb GetItem";
 #[derive(Debug)]
 pub struct StackRecords<C = SystemClock> {
     clock: C,
+    /// When the questions are asked, if all of them are of one moment.
+    moment: Option<Timestamp>,
     events: EventsTable,
     entities_table: String,
     ledger: DynamoLedger,
@@ -66,11 +70,27 @@ impl<C> StackRecords<C> {
         let client = Client::new(config);
         Self {
             clock,
+            moment: None,
             ledger: DynamoLedger::new(config, events_table.clone(), entities_table.clone(), throttling),
-            events: EventsTable { client, name: events_table, throttling },
+            events: EventsTable { client, name: events_table, throttling, empty: None },
             entities_table,
             payloads: S3Payloads::new(config.clone(), payloads, bucket),
         }
+    }
+}
+
+impl<C: Clock> StackRecords<C> {
+    /// For several questions about one period: all are asked as of this moment, and an hour of a provider in which one of them found
+    /// nothing is not asked again. What is recorded later is not seen.
+    #[must_use]
+    pub fn of_this_moment(mut self) -> Self {
+        self.moment = Some(self.clock.now());
+        self.events.empty = Some(EmptyBuckets::default());
+        self
+    }
+
+    fn now(&self) -> Timestamp {
+        self.moment.unwrap_or_else(|| self.clock.now())
     }
 }
 
@@ -111,7 +131,7 @@ impl<C: Clock> Records for StackRecords<C> {
             filter.may_match(&key.key) && place.as_ref().is_none_or(|place| key.order.ends_with(place.as_str()))
         };
         let mut listing =
-            self.events.search(self.clock.now(), &search, may_match, read, |event| filter.matches(event)).await?;
+            self.events.search(self.now(), &search, may_match, read, |event| filter.matches(event)).await?;
         listing.found.sort_by_key(RecordedEvent::made);
         Ok(listing)
     }
@@ -128,7 +148,7 @@ impl<C: Clock> Records for StackRecords<C> {
         let read = |item| serde_dynamo::from_item(item).ok();
         let may_match = |key: &IndexedKey| filter.may_match(key.provider, &key.order);
         let mut listing =
-            self.events.search(self.clock.now(), &search, may_match, read, |record| filter.matches(record)).await?;
+            self.events.search(self.now(), &search, may_match, read, |record| filter.matches(record)).await?;
         listing.found.sort_by_key(|record: &DeliveryRecord| (record.received_at, record.delivery_id));
         Ok(listing)
     }

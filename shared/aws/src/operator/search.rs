@@ -12,6 +12,7 @@ use intake_providers::delivery::DeliveryId;
 use intake_providers::event::EventIndex;
 use intake_providers::timestamp::Timestamp;
 
+use super::empty_buckets::EmptyBuckets;
 use super::hours::HourGroups;
 use super::items::{self, Item, MAX_ITEMS};
 use super::time_index::{Bucket, IndexedKey, Walk, widened_hours};
@@ -46,6 +47,8 @@ pub(super) struct EventsTable {
     pub(super) client: Client,
     pub(super) name: String,
     pub(super) throttling: ContentionBudget,
+    /// Buckets that earlier searches found empty, if they are not asked again.
+    pub(super) empty: Option<EmptyBuckets>,
 }
 
 impl EventsTable {
@@ -66,8 +69,10 @@ impl EventsTable {
         let mut bundle = most.clamp(1, MAX_ITEMS);
         let widened = widened_hours(&self.client, &self.name, scope.first, scope.last).await?;
         for hours in HourGroups::between(scope.first, scope.last) {
-            let buckets = hours.iter().flat_map(|hour| search.buckets(*hour, &widened)).collect();
-            let mut walk = Walk::new(&self.client, &self.name, &scope.orders, buckets);
+            let may_hold =
+                |bucket: &Bucket| self.empty.as_ref().is_none_or(|empty| !empty.has(bucket.name(), &scope.orders));
+            let buckets = hours.iter().flat_map(|hour| search.buckets(*hour, &widened)).filter(may_hold).collect();
+            let mut walk = Walk::new(&self.client, &self.name, &scope.orders, buckets, self.empty.as_ref());
             while listing.found.len() < most
                 && let Some(mut keys) = walk.next().await?
             {

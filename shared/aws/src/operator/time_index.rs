@@ -10,6 +10,7 @@ use intake_pipeline::port_error::PortError;
 use intake_providers::ProviderName;
 use intake_providers::timestamp::Timestamp;
 
+use super::empty_buckets::EmptyBuckets;
 use crate::port_error::port_error;
 use crate::time_shards::{self, NOTES};
 
@@ -55,6 +56,10 @@ impl Bucket {
         Self { provider, name, pending: Vec::new(), next: NextPage::First }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The place below which there may be keys that were not read.
     fn unread_below(&self) -> Option<&str> {
         match self.next {
@@ -72,6 +77,8 @@ pub(super) struct Walk<'a> {
     /// The least and the greatest place, both included.
     within: &'a (String, String),
     buckets: Vec<Bucket>,
+    /// Where buckets are remembered in which it finds nothing.
+    empty: Option<&'a EmptyBuckets>,
 }
 
 impl<'a> Walk<'a> {
@@ -80,8 +87,9 @@ impl<'a> Walk<'a> {
         table: &'a str,
         within: &'a (String, String),
         buckets: Vec<Bucket>,
+        empty: Option<&'a EmptyBuckets>,
     ) -> Self {
-        Self { client, table, within, buckets }
+        Self { client, table, within, buckets, empty }
     }
 
     /// The next keys, or none at the end.
@@ -107,6 +115,7 @@ impl<'a> Walk<'a> {
     /// Reads a bucket on if all that was read of it is handed out.
     async fn load(&self, mut bucket: Bucket) -> Result<Bucket, PortError> {
         while bucket.pending.is_empty() {
+            let is_first = matches!(bucket.next, NextPage::First);
             let start = match bucket.next {
                 NextPage::First => None,
                 NextPage::After(last) => Some(last),
@@ -132,8 +141,16 @@ impl<'a> Walk<'a> {
                 Some(last) if !last.is_empty() => NextPage::After(last),
                 _ => NextPage::None,
             };
+            let items = page.items.unwrap_or_default();
+            if let Some(empty) = self.empty
+                && is_first
+                && items.is_empty()
+                && matches!(bucket.next, NextPage::None)
+            {
+                empty.remember(&bucket.name, self.within);
+            }
             let read = |item| indexed_key(bucket.provider, item);
-            bucket.pending = page.items.unwrap_or_default().into_iter().filter_map(read).collect();
+            bucket.pending = items.into_iter().filter_map(read).collect();
         }
         Ok(bucket)
     }

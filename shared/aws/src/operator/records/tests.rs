@@ -17,6 +17,8 @@ use crate::operator::LOOK_BACK;
 use crate::test_service::{BUDGET, CONTENTION, Received, Reply, TestService};
 use crate::time_shards::NOTES;
 
+mod one_moment;
+
 const NOW: &str = "2026-11-21T10:30:00.000Z";
 /// Buckets of an hour: five providers with four shards each.
 const BUCKETS: usize = 20;
