@@ -297,7 +297,7 @@ async fn large_entries_do_not_exceed_a_call_and_the_largest_go_as_references() {
     assert_eq!((bus.calls(), Instant::now()), (Vec::new(), began));
 }
 
-/// A store that fails so often before it answers.
+/// A store that fails a number of times before it answers.
 #[derive(Clone)]
 struct FailingPayloads(MemoryPayloads, Arc<Mutex<usize>>);
 
@@ -314,7 +314,7 @@ impl PayloadReader for FailingPayloads {
     }
 }
 
-/// Four events with a large one behind the second, and a publisher whose store fails so often.
+/// Four events with a large one behind the second, and a publisher whose store fails this number of times.
 async fn with_failing_store(
     bus: &MemoryBus,
     failures: usize,

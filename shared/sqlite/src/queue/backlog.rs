@@ -27,7 +27,7 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// No messages yet. From so many on, senders wait.
+    /// No messages yet. Senders wait once there are this many.
     pub(super) fn of_at_most(max: i64) -> Self {
         Self { messages: AtomicI64::new(0), max, shrunk: Notify::new() }
     }
