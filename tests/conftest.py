@@ -16,6 +16,7 @@ from checkout import Checkout
 from confidential import secrets_so_far
 from nowcerts import LEASE, NowCerts
 from nurturecloud_api import NurtureCloudApi
+from operator_policies import POLICY, USER, Operator, Policy, policies_of_the_page
 from publisher import declare
 from secrecy import Report, in_the_emulator, logs, search
 from senders import Sender
@@ -49,31 +50,37 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One process if files are named or tests selected; otherwise more than there are processors, since most tests wait."""
     names_files = any(not Path(argument).is_dir() for argument in config.args)
     narrows = any(config.getoption(option, False) for option in ["keyword", "markexpr", "lf", "stepwise"])
-    # More than six would only wait for the slowest file.
-    return 0 if names_files or narrows else min(2 * len(os.sched_getaffinity(0)), 6)
+    # More than eight would only wait for the slowest file.
+    return 0 if names_files or narrows else min(3 * len(os.sched_getaffinity(0)), 8)
 
 
-# Started first, in this order. Each of the others takes less than half a minute.
+# Started first, in this order. Each of the others takes less than twenty seconds.
 SLOWEST_FILES = [
     "test_nowcerts_cut_off.py",
-    "test_nowcerts_broker_away.py",
     "test_nowcerts_failures.py",
+    "test_operating_permissions.py",
     "test_sterling.py",
-    "test_publisher_stack.py",
-    "test_recordings.py",
-    "test_template_check.py",
-    "test_nowcerts.py",
     "test_deploy.py",
+    "test_nowcerts_broker_away.py",
+    "test_publisher_stack.py",
+    "test_nowcerts.py",
+    "test_operator_permissions.py",
+    "test_dead_letters_command.py",
+    "test_nurturecloud.py",
+    "test_stack_commands.py",
+    "test_failures.py",
+    "test_seven_requests.py",
+    "test_recordings.py",
+    "test_rotation.py",
     "test_deleted_stacks.py",
+    "test_delivery_records.py",
+    "test_local_aws.py",
+    "test_resync.py",
+    "test_erase_and_replay.py",
+    "test_cost.py",
+    "test_template_check.py",
     "test_examples.py",
     "test_next_steps.py",
-    "test_cost.py",
-    "test_failures.py",
-    "test_nurturecloud.py",
-    "test_rotation.py",
-    "test_local_aws.py",
-    "test_operator_permissions.py",
-    "test_seven_requests.py",
 ]
 
 
@@ -271,3 +278,20 @@ def sender_of(stack: Stack, request: pytest.FixtureRequest) -> Callable[[str], S
         return request.getfixturevalue(provider)
 
     return sender
+
+
+@pytest.fixture(scope="module")
+def operator(stack: Stack) -> Iterator[Operator]:
+    iam = stack.client("iam")
+    iam.create_user(UserName=USER)
+    key = iam.create_access_key(UserName=USER)["AccessKey"]
+    yield Operator(stack, {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]})
+    iam.delete_user_policy(UserName=USER, PolicyName=POLICY)
+    iam.delete_access_key(UserName=USER, AccessKeyId=key["AccessKeyId"])
+    iam.delete_user(UserName=USER)
+
+
+@pytest.fixture(scope="module")
+def policies(stack: Stack) -> list[Policy]:
+    """The policies of docs/operator-permissions.md, for reading and for operating."""
+    return policies_of_the_page(stack)
