@@ -329,6 +329,39 @@ mod tests {
     }
 
     #[test]
+    fn entries_keep_their_positions_when_a_file_is_brought_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("former.sqlite");
+        drop(Database::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "DROP TABLE ledger;
+                 CREATE TABLE ledger (
+                     position INTEGER PRIMARY KEY AUTOINCREMENT, partition TEXT NOT NULL, sort TEXT NOT NULL, entry TEXT NOT NULL,
+                     expires_at INTEGER, provider TEXT NOT NULL, outcome TEXT, received_at INTEGER, UNIQUE (partition, sort)
+                 ) STRICT;
+                 CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
+                 INSERT INTO ledger VALUES (3, 'a', 'event', '{}', NULL, 'machnet', 'stored', 5), (7, 'b', 'alias', '{}', 9, 'machnet', NULL, NULL);
+                 PRAGMA user_version = 4",
+            )
+            .unwrap();
+        drop(connection);
+
+        drop(Database::open(&path).unwrap());
+
+        let connection = Connection::open(&path).unwrap();
+        let insert = "INSERT INTO ledger (partition, sort, entry, provider) VALUES ('c', 'event', '{}', 'machnet')";
+        connection.execute(insert, ()).unwrap();
+        let mut statement =
+            connection.prepare("SELECT position, partition, sort FROM ledger ORDER BY position").unwrap();
+        let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        let rows: Vec<(i64, String, String)> = rows.map(Result::unwrap).collect();
+        let expected = [(3, "a", "event"), (7, "b", "alias"), (8, "c", "event")];
+        assert_eq!(rows, expected.map(|(position, partition, sort)| (position, partition.to_owned(), sort.to_owned())));
+    }
+
+    #[test]
     fn a_file_that_cannot_be_opened_is_named_with_a_remedy() {
         let error = Database::open(Path::new("/nowhere/at/all.sqlite")).unwrap_err().to_string();
         assert!(error.contains("/nowhere/at/all.sqlite cannot be opened; check"), "{error}");

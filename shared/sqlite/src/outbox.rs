@@ -146,7 +146,7 @@ impl UndeliveredEvents for SqliteOutbox {
         self.database
             .read("sqlite list events that were given up", move |transaction| {
                 let sql = "SELECT f.position, f.partition, f.sort, l.entry, f.attempts, f.last_error, f.given_up_at
-                     FROM forwarding f LEFT JOIN ledger l USING (partition, sort)
+                     FROM forwarding f LEFT JOIN ledger l ON l.position = f.position
                      WHERE f.given_up_at IS NOT NULL ORDER BY f.position LIMIT ?1";
                 let mut statement = transaction.prepare_cached(sql)?;
                 let rows = statement.query_map([most], |row| {
@@ -225,7 +225,7 @@ fn due(
 ) -> Result<Due, WorkError> {
     let now = now.unix_milliseconds();
     let sql = "SELECT f.position, f.partition, f.sort, l.entry, f.attempts
-         FROM forwarding f LEFT JOIN ledger l USING (partition, sort)
+         FROM forwarding f LEFT JOIN ledger l ON l.position = f.position
          WHERE f.given_up_at IS NULL AND f.next_attempt_at <= ?1 AND NOT EXISTS (
              SELECT 1 FROM forwarding e
              WHERE e.partition = f.partition AND e.position < f.position AND e.given_up_at IS NULL

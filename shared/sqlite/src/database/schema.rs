@@ -11,7 +11,7 @@ pub(crate) struct Schema {
 }
 
 pub(super) const SCHEMA: Schema =
-    Schema { format: 4, tables: TABLES, upgrades: &[(2, WITH_FAILURES), (3, WITH_FORWARDING)] };
+    Schema { format: 5, tables: TABLES, upgrades: &[(2, WITH_FAILURES), (3, WITH_FORWARDING), (4, WITH_SHORT_KEYS)] };
 
 const TABLES: &str = "
 CREATE TABLE queue (
@@ -47,9 +47,9 @@ CREATE TABLE ledger (
     expires_at INTEGER,
     provider TEXT NOT NULL,
     outcome TEXT,
-    received_at INTEGER,
-    UNIQUE (partition, sort)
+    received_at INTEGER
 ) STRICT;
+CREATE INDEX ledger_by_key ON ledger (substr(partition, -12), sort);
 CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
 
 CREATE TABLE delivery_records (
@@ -126,4 +126,24 @@ CREATE TABLE forwarding_cursor (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     position INTEGER NOT NULL
 ) STRICT;
+";
+
+/// An entry is found by the end of its partition, which is a third as long as the whole. Entries keep their positions.
+const WITH_SHORT_KEYS: &str = "
+CREATE TABLE new_ledger (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    partition TEXT NOT NULL,
+    sort TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    expires_at INTEGER,
+    provider TEXT NOT NULL,
+    outcome TEXT,
+    received_at INTEGER
+) STRICT;
+INSERT INTO new_ledger (position, partition, sort, entry, expires_at, provider, outcome, received_at)
+    SELECT position, partition, sort, entry, expires_at, provider, outcome, received_at FROM ledger ORDER BY position;
+DROP TABLE ledger;
+ALTER TABLE new_ledger RENAME TO ledger;
+CREATE INDEX ledger_by_key ON ledger (substr(partition, -12), sort);
+CREATE INDEX ledger_by_time ON ledger (received_at) WHERE outcome IS NOT NULL;
 ";
