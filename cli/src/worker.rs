@@ -60,10 +60,12 @@ impl Worker {
     }
 
     /// Starts a thread that works until asked to stop, and finishes the batches in hand. A thread of its own gets its share of the
-    /// processors, however many deliveries come in, so that they are recorded as well as taken. There must be no other worker on the same
-    /// file: messages that are hidden at the start are taken for left behind by one that is gone.
+    /// processors, however many deliveries come in, so that they are recorded as well as taken; a smaller share where there is not enough for
+    /// all, because recording can wait and senders can't. There must be no other worker on the same file: messages that are hidden at the
+    /// start are taken for left behind by one that is gone.
     pub fn start(self, stop: watch::Receiver<bool>) -> JoinHandle<io::Result<()>> {
         tokio::task::spawn_blocking(move || {
+            give_way_to_senders();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             runtime.block_on(self.run(stop));
             Ok(())
@@ -185,6 +187,15 @@ pub async fn wait_until_drained(queue: &SqliteQueue, until: Instant) -> Result<u
             return Ok(depth.queued);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Gives this thread a third of the share that another thread gets. On Linux niceness is a thread's own; elsewhere it is the process's, and
+/// stays as it is.
+fn give_way_to_senders() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(5) {
+        tracing::debug!(%error, "recording has the same share of the processors as taking");
     }
 }
 

@@ -19,7 +19,7 @@ use self::readers::Readers;
 use self::schema::SCHEMA;
 pub(crate) use self::schema::Schema;
 pub(crate) use self::work_error::WorkError;
-use self::writer::Writer;
+use self::writer::{Urgency, Writer};
 
 mod checkpoints;
 mod job;
@@ -150,7 +150,16 @@ impl Database {
         operation: &'static str,
         work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
-        self.writer.together(operation, work).await
+        self.writer.together(Urgency::Other, operation, work).await
+    }
+
+    /// Does work in a transaction as [`Self::transaction`] does, before what else waits: someone outside waits for its end.
+    pub(crate) async fn urgent_transaction<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        self.writer.together(Urgency::Urgent, operation, work).await
     }
 
     /// Does work that reads what is found by a key, together with that of others who wait. What it reads is of one moment, and includes

@@ -221,7 +221,7 @@ impl SqliteQueue {
     async fn insert_all(&self, messages: Vec<(String, bool)>) -> Result<(), PortError> {
         let count = messages.len();
         self.database
-            .transaction("sqlite send", move |transaction| {
+            .urgent_transaction("sqlite send", move |transaction| {
                 let mut statement =
                     transaction.prepare_cached("INSERT INTO queue (body, is_release) VALUES (?1, ?2)")?;
                 for message in &messages {
@@ -318,7 +318,7 @@ impl Queue for SqliteQueue {
 impl BatchQueue for SqliteQueue {
     async fn check(&self) -> Result<(), PortError> {
         // As a send does, without sending anything.
-        self.database.transaction("sqlite check queue", |_| Ok(())).await
+        self.database.urgent_transaction("sqlite check queue", |_| Ok(())).await
     }
 
     /// One transaction: either all messages are on the queue or none.

@@ -2,7 +2,8 @@
 //!
 //! What waits is run in one transaction, and then one commit brings all of it to the disk. If a request fails, all of them are undone and
 //! run again, each in a savepoint of its own. The answers are given after the commit, so nobody hears of a change, of his own or of
-//! another, that is not durable. More requests gather meanwhile: the more that wait, the fewer syncs each of them costs.
+//! another, that is not durable. More requests gather meanwhile: the more that wait, the fewer syncs each of them costs. What someone
+//! outside waits for, which is that a delivery is taken, goes before what is done about those that were taken.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -22,11 +23,23 @@ const MAX_WAITING: usize = 1024;
 /// process for the file.
 const MAX_GATHERING: Duration = Duration::from_millis(10);
 
+/// How long a transaction with urgent requests takes in others.
+const MAX_GATHERING_WHILE_URGENT: Duration = Duration::from_millis(4);
+
 /// The thread that writes. Dropping it finishes what waits.
 #[derive(Debug)]
 pub(super) struct Writer {
-    requests: Option<mpsc::Sender<Request>>,
+    lanes: Option<Lanes<mpsc::Sender<Request>>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Where requests wait.
+#[derive(Debug)]
+struct Lanes<T> {
+    /// What someone outside waits for.
+    urgent: T,
+    /// What is done in its own time.
+    other: T,
 }
 
 /// What a caller asks for.
@@ -37,27 +50,41 @@ enum Request {
     Alone(Box<dyn Work>),
 }
 
+/// Whether a request is done before others that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Someone outside waits for it.
+    Urgent,
+    /// It is done in its own time, which everything urgent makes longer.
+    Other,
+}
+
 impl Writer {
     /// Starts the thread on a connection.
     ///
     /// # Errors
     /// When the operating system has no thread left.
     pub(super) fn start(connection: Connection, mut checkpoints: Checkpoints) -> std::io::Result<Self> {
-        let (requests, waiting) = mpsc::channel(MAX_WAITING);
+        let (urgent, urgent_waiting) = mpsc::channel(MAX_WAITING);
+        let (other, other_waiting) = mpsc::channel(MAX_WAITING);
+        let mut waiting = Lanes { urgent: urgent_waiting, other: other_waiting };
+        // It only waits for two lanes at once.
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let thread = std::thread::Builder::new().name("database writer".to_owned()).spawn(move || {
-            serve(&connection, &mut checkpoints, waiting);
+            serve(&connection, &mut checkpoints, &mut waiting, &runtime);
         })?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+        Ok(Self { lanes: Some(Lanes { urgent, other }), thread: Some(thread) })
     }
 
     /// Does work in a transaction, and returns when that is on the disk. Work whose caller gives up before it is begun is not done;
     /// once begun, it is.
     pub(super) async fn together<T: Send + 'static>(
         &self,
+        urgency: Urgency,
         operation: &'static str,
         work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
-        self.ask(operation, work, Request::Together).await
+        self.ask(urgency, operation, work, Request::Together).await
     }
 
     /// Does work outside any transaction, while nobody else of this process writes.
@@ -66,25 +93,31 @@ impl Writer {
         operation: &'static str,
         work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, PortError> {
-        self.ask(operation, work, Request::Alone).await
+        self.ask(Urgency::Other, operation, work, Request::Alone).await
     }
 
     async fn ask<T: Send + 'static>(
         &self,
+        urgency: Urgency,
         operation: &'static str,
         work: impl FnMut(&Connection) -> Result<T, WorkError> + Send + 'static,
         request: fn(Box<dyn Work>) -> Request,
     ) -> Result<T, PortError> {
         let (job, answered) = job(operation, work);
         let gone = || PortError::of(operation, "the thread that writes has ended");
-        self.requests.as_ref().ok_or_else(gone)?.send(request(job)).await.map_err(|_| gone())?;
+        let lanes = self.lanes.as_ref().ok_or_else(gone)?;
+        let lane = match urgency {
+            Urgency::Urgent => &lanes.urgent,
+            Urgency::Other => &lanes.other,
+        };
+        lane.send(request(job)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.requests = None;
+        self.lanes = None;
         if let Some(thread) = self.thread.take() {
             // Its panics are caught.
             let _ = thread.join();
@@ -92,16 +125,39 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, checkpoints: &mut Checkpoints, mut waiting: mpsc::Receiver<Request>) {
+impl Lanes<mpsc::Receiver<Request>> {
+    /// Waits for a request, and returns none when no caller is left.
+    async fn next(&mut self) -> Option<(Urgency, Request)> {
+        tokio::select! {
+            biased;
+            Some(request) = self.urgent.recv() => Some((Urgency::Urgent, request)),
+            Some(request) = self.other.recv() => Some((Urgency::Other, request)),
+            else => None,
+        }
+    }
+
+    /// A request that waits already.
+    fn try_next(&mut self) -> Option<(Urgency, Request)> {
+        let urgent = self.urgent.try_recv().map(|request| (Urgency::Urgent, request));
+        urgent.or_else(|_| self.other.try_recv().map(|request| (Urgency::Other, request))).ok()
+    }
+}
+
+fn serve(
+    connection: &Connection,
+    checkpoints: &mut Checkpoints,
+    waiting: &mut Lanes<mpsc::Receiver<Request>>,
+    runtime: &tokio::runtime::Runtime,
+) {
     let mut next = None;
-    while let Some(request) = next.take().or_else(|| waiting.blocking_recv()) {
+    while let Some((urgency, request)) = next.take().or_else(|| runtime.block_on(waiting.next())) {
         match request {
             Request::Alone(mut work) => {
                 // The work keeps its own error for its answer.
                 let _ = work.run(connection);
                 work.answer(None);
             }
-            Request::Together(work) => next = commit_together(connection, work, &mut waiting),
+            Request::Together(work) => next = commit_together(connection, (urgency, work), waiting),
         }
         checkpoints.after_commit(connection);
     }
@@ -124,26 +180,28 @@ impl From<rusqlite::Error> for Trouble {
 /// Runs what waits in one transaction, commits it, and answers. Returns a request that cannot take part.
 fn commit_together(
     connection: &Connection,
-    first: Box<dyn Work>,
-    waiting: &mut mpsc::Receiver<Request>,
-) -> Option<Request> {
+    first: (Urgency, Box<dyn Work>),
+    waiting: &mut Lanes<mpsc::Receiver<Request>>,
+) -> Option<(Urgency, Request)> {
     let mut so_far = execute(connection, "BEGIN IMMEDIATE").map_err(Trouble::from);
-    let started = Instant::now();
-    let (mut together, mut other) = (Vec::new(), None);
+    let (started, mut max_gathering) = (Instant::now(), MAX_GATHERING);
+    let (mut together, mut cannot_take_part) = (Vec::new(), None);
     let mut next = Some(first);
-    while let Some(mut work) = next.take() {
+    while let Some((urgency, mut work)) = next.take() {
+        if urgency == Urgency::Urgent {
+            max_gathering = MAX_GATHERING_WHILE_URGENT;
+        }
         // Without a transaction all who wait already get the reason, instead of waiting for the same again one after the other.
         if so_far.is_ok() && work.is_awaited() {
             so_far = run(connection, work.as_mut());
         }
         together.push(work);
-        if together.len() >= MAX_WAITING || started.elapsed() >= MAX_GATHERING {
+        if together.len() >= MAX_WAITING || started.elapsed() >= max_gathering {
             break;
         }
-        match waiting.try_recv() {
-            Ok(Request::Together(work)) => next = Some(work),
-            Ok(alone) => other = Some(alone),
-            Err(_none_waits) => {}
+        match waiting.try_next() {
+            Some((urgency, Request::Together(work))) => next = Some((urgency, work)),
+            alone => cannot_take_part = alone,
         }
     }
     if matches!(so_far, Err(Trouble::Failed)) {
@@ -161,7 +219,7 @@ fn commit_together(
     for work in together {
         work.answer(lost.as_deref());
     }
-    other
+    cannot_take_part
 }
 
 fn run(connection: &Connection, work: &mut dyn Work) -> Result<(), Trouble> {

@@ -77,10 +77,10 @@ async fn what_waits_together_is_committed_together_and_one_that_fails_is_undone_
     };
     let all = async {
         tokio::join!(
-            writer.together("first", insert(1)),
-            writer.together("second", insert(2)),
-            writer.together("twice", twice),
-            writer.together("last", last)
+            writer.together(Urgency::Other, "first", insert(1)),
+            writer.together(Urgency::Other, "second", insert(2)),
+            writer.together(Urgency::Other, "twice", twice),
+            writer.together(Urgency::Other, "last", last)
         )
     };
     let (first, second, twice, last) = held(&writer, all).await;
@@ -101,7 +101,12 @@ async fn a_panic_is_the_error_of_its_own_request() {
         insert(1)(connection)?;
         panic!("a defect");
     };
-    let all = async { tokio::join!(writer.together("panics", panics), writer.together("works", insert(2))) };
+    let all = async {
+        tokio::join!(
+            writer.together(Urgency::Other, "panics", panics),
+            writer.together(Urgency::Other, "works", insert(2))
+        )
+    };
     let (panicked, works) = held(&writer, all).await;
     assert!(panicked.unwrap_err().message.contains("a defect"));
     assert_eq!((works.unwrap(), numbers(&path)), (2, vec![2]));
@@ -119,9 +124,9 @@ async fn when_the_transaction_is_lost_everyone_in_it_hears_why_and_the_next_one_
     };
     let all = async {
         tokio::join!(
-            writer.together("before", insert(1)),
-            writer.together("loses", loses),
-            writer.together("after", insert(2))
+            writer.together(Urgency::Other, "before", insert(1)),
+            writer.together(Urgency::Other, "loses", loses),
+            writer.together(Urgency::Other, "after", insert(2))
         )
     };
     let (before, lost, after) = held(&writer, all).await;
@@ -129,7 +134,7 @@ async fn when_the_transaction_is_lost_everyone_in_it_hears_why_and_the_next_one_
         assert!(error.message.contains("full"), "{error}");
     }
     assert_eq!(numbers(&path), [0; 0]);
-    writer.together("later", insert(3)).await.unwrap();
+    writer.together(Urgency::Other, "later", insert(3)).await.unwrap();
     assert_eq!(numbers(&path), [3]);
 }
 
@@ -144,16 +149,21 @@ async fn a_commit_that_fails_is_an_error_for_all_who_wait_for_it() {
         )?;
         Ok(())
     };
-    writer.together("table", deferred).await.unwrap();
+    writer.together(Urgency::Other, "table", deferred).await.unwrap();
     writer.alone("keys", |connection| Ok(connection.pragma_update(None, "foreign_keys", true)?)).await.unwrap();
     let dangling = |connection: &Connection| Ok(connection.execute("INSERT INTO names VALUES (9)", ())?);
-    let all = async { tokio::join!(writer.together("good", insert(1)), writer.together("dangling", dangling)) };
+    let all = async {
+        tokio::join!(
+            writer.together(Urgency::Other, "good", insert(1)),
+            writer.together(Urgency::Other, "dangling", dangling)
+        )
+    };
     let (good, dangling) = held(&writer, all).await;
     for error in [good.unwrap_err(), dangling.unwrap_err()] {
         assert!(error.message.contains("FOREIGN KEY"), "{error}");
     }
     assert_eq!(numbers(&path), [0; 0]);
-    writer.together("later", insert(3)).await.unwrap();
+    writer.together(Urgency::Other, "later", insert(3)).await.unwrap();
     assert_eq!(numbers(&path), [3]);
 }
 
@@ -163,10 +173,10 @@ async fn work_whose_caller_gave_up_before_it_was_begun_is_not_done() {
     let path = directory.path().join("numbers.sqlite");
     let writer = writer(&path);
     let all = async {
-        let mut given_up = Box::pin(writer.together("given up", insert(1)));
+        let mut given_up = Box::pin(writer.together(Urgency::Other, "given up", insert(1)));
         assert!(futures_poll(given_up.as_mut()).await.is_none());
         drop(given_up);
-        writer.together("awaited", insert(2)).await
+        writer.together(Urgency::Other, "awaited", insert(2)).await
     };
     held(&writer, all).await.unwrap();
     assert_eq!(numbers(&path), [2]);
@@ -180,7 +190,7 @@ async fn what_waits_is_done_before_the_writer_is_gone() {
     let tasks: Vec<_> = (0..100)
         .map(|number| {
             let writer = std::sync::Arc::clone(&writer);
-            tokio::spawn(async move { writer.together("insert", insert(number)).await.unwrap() })
+            tokio::spawn(async move { writer.together(Urgency::Other, "insert", insert(number)).await.unwrap() })
         })
         .collect();
     drop(writer);
@@ -188,4 +198,48 @@ async fn what_waits_is_done_before_the_writer_is_gone() {
         task.await.unwrap();
     }
     assert_eq!(numbers(&path).len(), 100);
+}
+
+#[tokio::test]
+async fn what_is_urgent_goes_before_what_waits_already() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("numbers.sqlite");
+    let writer = writer(&path);
+    let count = |connection: &Connection| {
+        connection.execute("INSERT INTO numbers SELECT count(*) FROM numbers", ())?;
+        Ok(connection.last_insert_rowid())
+    };
+    let order = held(&writer, async {
+        tokio::join!(
+            writer.together(Urgency::Other, "first", count),
+            writer.together(Urgency::Other, "second", count),
+            writer.together(Urgency::Urgent, "urgent", count)
+        )
+    });
+    let (first, second, urgent) = order.await;
+    assert_eq!((urgent.unwrap(), first.unwrap(), second.unwrap()), (0, 1, 2));
+}
+
+#[tokio::test]
+async fn what_is_urgent_waits_for_no_long_queue() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = writer(&directory.path().join("numbers.sqlite"));
+    let slow = |number: i64| {
+        move |connection: &Connection| {
+            std::thread::sleep(Duration::from_millis(3));
+            insert(number)(connection)
+        }
+    };
+    let others = (0..4).map(|number| writer.together(Urgency::Other, "other", slow(number)));
+    let urgent = async {
+        let urgent = writer.together(Urgency::Urgent, "urgent", insert(100)).await;
+        urgent.map(|_| Instant::now())
+    };
+    let others = futures_util::future::join_all(others.map(|other| async { other.await.map(|_| Instant::now()) }));
+    let (others, urgent) = held(&writer, async { tokio::join!(others, urgent) }).await;
+    let others: Vec<Instant> = others.into_iter().map(Result::unwrap).collect();
+    let urgent = urgent.unwrap();
+    // Its transaction took in two of them at most, and the next one takes longer than this.
+    let later = others.iter().filter(|other| **other > urgent + Duration::from_millis(2)).count();
+    assert!(later >= 2, "{later} of four came later");
 }
