@@ -32,8 +32,13 @@ class Subscriber:
         }
         policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
         self._sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"Policy": policy})
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+        subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, ReturnSubscriptionArn=True)
+        self._unsubscribe = lambda: sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
         self._received: list[dict[str, Any]] = []
+
+    def close(self) -> None:
+        self._unsubscribe()
+        self._sqs.delete_queue(QueueUrl=self.url)
 
     def raised(self, alarm: str) -> list[dict[str, Any]]:
         """The messages so far that say of an alarm that it was raised."""
@@ -56,8 +61,13 @@ def single_metric_alarms() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def subscriber(stack: Stack) -> Subscriber:
-    return Subscriber(stack)
+def subscriber(stack: Stack) -> Iterator[Subscriber]:
+    subscriber = Subscriber(stack)
+    yield subscriber
+    # Other tests ask the same stack how it is.
+    subscriber.close()
+    for name in single_metric_alarms():
+        stack.client("cloudwatch").set_alarm_state(AlarmName=stack.resources[name], StateValue="OK", StateReason="the tests end")
 
 
 @pytest.fixture(scope="module")
