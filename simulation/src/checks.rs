@@ -196,7 +196,9 @@ impl<'a> Checks<'a> {
 
     fn expect(&self, place: Place, expected: &str) {
         let told = self.outcomes.of_events.get(&place);
-        if told.is_some_and(|told| !told.contains(expected)) {
+        // Of a message that expired, the last to record something may have ended before it told, also after another had told something else.
+        let may_be_untold = self.services.sqs.expired().contains(&place.0);
+        if !may_be_untold && told.is_some_and(|told| !told.contains(expected)) {
             let text = format!("{} is expected to be {expected}", self.told(place));
             self.violate(Invariant::OutcomesEqualTheModel, text);
         }
