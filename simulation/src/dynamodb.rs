@@ -347,7 +347,10 @@ impl DeliveryRecords for DynamoLedger {
         let call = Call { service: Service::DynamoDb, operation: PUT_ITEM, killed_after };
         let (tables, owned) = (self.tables.clone(), record.clone());
         let effect = move || {
-            tables.state.get().records.insert(owned.delivery_id, owned.clone());
+            let records = &mut tables.state.get().records;
+            if records.get(&owned.delivery_id).is_none_or(|standing| owned.replaces(standing)) {
+                records.insert(owned.delivery_id, owned.clone());
+            }
             Ok(())
         };
         let about = || format!("record of delivery {}", record.delivery_id);

@@ -17,6 +17,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "a read of the keys that is cut off by the deadline leaves the former ones in use, which the check has to know",
     ),
     (920_723_641, "an outage of S3 used up the stream's tries for a large event"),
+    (2_010_863, "a processor that stood still overwrote the record of a delivery with what it had known before"),
 ];
 
 /// How long random seeds are run, unless `SIMULATION_SECONDS` says otherwise.

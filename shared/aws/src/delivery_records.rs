@@ -2,6 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use intake_pipeline::delivery_record::{DeliveryRecord, DeliveryRecords};
 use intake_pipeline::ledger::EntryKey;
@@ -41,8 +42,17 @@ impl DeliveryRecords for DynamoDeliveryRecords {
             item.insert("sk".to_owned(), AttributeValue::S(sort.clone()));
             self.shards.spread(&mut item);
             let bucket = time_bucket(&item).map(str::to_owned);
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
-            let Err(error) = put else { return Ok(()) };
+            let mut put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+            if record.has_quarantined() {
+                // What `DeliveryRecord::replaces` says. The order in the time index has all outcomes.
+                put = put
+                    .condition_expression("attribute_not_exists(pk) OR contains(time_order, :quarantined)")
+                    .expression_attribute_values(":quarantined", AttributeValue::S("quarantined=".to_owned()));
+            }
+            let Err(error) = put.send().await else { return Ok(()) };
+            if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) {
+                return Ok(());
+            }
             let reasons = error.as_service_error().and_then(|failed| hot_index(failed));
             let (Some(reasons), Some(bucket)) = (reasons, bucket) else { return Err(port_error(PUT_ITEM, &error)) };
             self.shards.widen(&bucket, &reasons).await;
@@ -142,6 +152,20 @@ mod tests {
             assert_eq!(item[name], value, "{name}");
         }
         assert_eq!(item.get("further_outcomes"), None, "what says nothing costs nothing");
+    }
+
+    #[tokio::test]
+    async fn a_record_with_events_in_quarantine_does_not_take_the_place_of_one_without() {
+        let failed =
+            json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "no"});
+        let service = TestService::replying(&[Reply::json(400, &failed)]);
+        let further_outcomes = OutcomeCounts { quarantined: 2, ..OutcomeCounts::default() };
+        let record = DeliveryRecord { further_outcomes, ..record() };
+        service.clients().delivery_records("events".to_owned()).put(&record).await.unwrap();
+        let [request] = &service.received()[..] else { panic!("one request was expected") };
+        let request = request.json();
+        assert_eq!(request["ConditionExpression"], "attribute_not_exists(pk) OR contains(time_order, :quarantined)");
+        assert_eq!(request["ExpressionAttributeValues"], json!({":quarantined": {"S": "quarantined="}}));
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Records of deliveries: what was received, byte for byte, and what became of it.
 //!
 //! The processor writes one record for each delivery once all its events have outcomes. A redelivered message writes it again: the outcomes
-//! are found in the ledger, and the record replaces itself. A record is evidence and nothing decides by it, so it may expire.
+//! are found in the ledger, and the record replaces itself, unless it knows less ([`DeliveryRecord::replaces`]). A record is evidence and nothing decides by it, so it may expire.
 
 use intake_providers::ProviderName;
 use intake_providers::account::AccountName;
@@ -139,6 +139,20 @@ impl DeliveryRecord {
         let mut counts = self.further_outcomes;
         self.outcomes.iter().for_each(|event| counts.add(event.outcome));
         counts
+    }
+
+    /// Whether it takes the place of an earlier one of its delivery. An attempt that was held up may write after another that could read
+    /// more, and what was read once has its outcome for good: a record that tells of events in quarantine does not take the place of one
+    /// that tells of none.
+    #[must_use]
+    pub fn replaces(&self, standing: &Self) -> bool {
+        !self.has_quarantined() || standing.has_quarantined()
+    }
+
+    /// Whether it tells of events in quarantine.
+    #[must_use]
+    pub fn has_quarantined(&self) -> bool {
+        self.counts().quarantined > 0
     }
 
     /// The delivery that brought the first duplicate or conflict among the listed events before.

@@ -309,7 +309,9 @@ impl DeliveryRecords for MemoryDeliveryRecords {
         self.puts.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
         behaviour.before("delivery record put").await?;
-        self.records.lock().unwrap().insert(record.delivery_id, record.clone());
+        if self.of(record.delivery_id).is_none_or(|standing| record.replaces(&standing)) {
+            self.records.lock().unwrap().insert(record.delivery_id, record.clone());
+        }
         tokio::task::yield_now().await;
         behaviour.after("delivery record put")
     }

@@ -60,14 +60,7 @@ impl SqliteDeliveryRecords {
     /// The record of a delivery.
     pub(crate) async fn find(&self, delivery_id: DeliveryId) -> Result<Option<DeliveryRecord>, PortError> {
         let delivery_id = delivery_id.to_string();
-        self.0
-            .look_up("sqlite find delivery", move |transaction| {
-                let sql = "SELECT record FROM delivery_records WHERE delivery_id = ?1";
-                let text: Option<String> =
-                    transaction.prepare_cached(sql)?.query_row([&delivery_id], |row| row.get(0)).optional()?;
-                text.map(|text| parse(&delivery_id, &text)).transpose()
-            })
-            .await
+        self.0.look_up("sqlite find delivery", move |transaction| find(transaction, &delivery_id)).await
     }
 }
 
@@ -80,6 +73,7 @@ impl DeliveryRecords for SqliteDeliveryRecords {
         let delivery_id = record.delivery_id.to_string();
         let (provider, received_at, expires_at) = (record.provider, record.received_at, record.expires_at);
         let recorded_at = record.recorded_at;
+        let yielding = record.has_quarantined().then(|| record.clone());
         let body_key = match &record.body {
             RecordedBody::Payload { body_key } => Some(body_key.as_str().to_owned()),
             _ => None,
@@ -88,6 +82,11 @@ impl DeliveryRecords for SqliteDeliveryRecords {
             .transaction(OPERATION, move |transaction| {
                 // The record is new, so its time is the present.
                 delete_expired(transaction, recorded_at.unix_seconds())?;
+                if let Some(record) = &yielding
+                    && matches!(find(transaction, &delivery_id), Ok(Some(standing)) if !record.replaces(&standing))
+                {
+                    return Ok(());
+                }
                 let sql = "INSERT OR REPLACE INTO delivery_records
                          (delivery_id, record, provider, received_at, expires_at, body_key)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -103,6 +102,13 @@ impl DeliveryRecords for SqliteDeliveryRecords {
             })
             .await
     }
+}
+
+fn find(transaction: &Connection, delivery_id: &str) -> Result<Option<DeliveryRecord>, WorkError> {
+    let sql = "SELECT record FROM delivery_records WHERE delivery_id = ?1";
+    let text: Option<String> =
+        transaction.prepare_cached(sql)?.query_row([delivery_id], |row| row.get(0)).optional()?;
+    text.map(|text| parse(delivery_id, &text)).transpose()
 }
 
 fn delete_expired(transaction: &Connection, now_seconds: i64) -> Result<(), WorkError> {
@@ -247,6 +253,19 @@ mod tests {
             records.put(record).await.unwrap();
         }
         assert_eq!(records.list(&DeliveryFilter::default()).await.unwrap().found, [again]);
+    }
+
+    #[tokio::test]
+    async fn what_left_the_quarantine_is_not_told_to_be_in_it_by_an_attempt_that_was_held_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let records = SqliteDeliveryRecords::new(Database::open(&directory.path().join("intake.sqlite")).unwrap());
+        let read = record(1, ProviderName::Machnet, 10, text());
+        let further_outcomes = OutcomeCounts { quarantined: 1, ..OutcomeCounts::default() };
+        let quarantined = DeliveryRecord { further_outcomes, ..read.clone() };
+        for (put, kept) in [(&quarantined, &quarantined), (&read, &read), (&quarantined, &read)] {
+            records.put(put).await.unwrap();
+            assert_eq!(records.find(read.delivery_id).await.unwrap().as_ref(), Some(kept));
+        }
     }
 
     #[tokio::test]

@@ -46,6 +46,32 @@ fn the_time_index_has_hours_of_its_own_and_ends_with_the_outcomes_and_the_only_t
 }
 
 #[test]
+fn only_a_record_with_events_in_quarantine_gives_way_and_only_to_one_without() {
+    let delivery = delivery(1, "{}");
+    let of = |outcomes: &[Outcome]| {
+        let mut settled = DeliveryOutcomes::default();
+        settled.begin(outcomes.len());
+        for (index, outcome) in (0..).zip(outcomes) {
+            settled.settle(EventIndex(index), recorded(*outcome, "a"));
+        }
+        record(&delivery, settled)
+    };
+    let read = of(&[Outcome::Stored, Outcome::Duplicate]);
+    let quarantined = of(&[Outcome::Stored, Outcome::Quarantined]);
+    // The condition of DynamoDB reads it there.
+    assert!(quarantined.time_index.time_order.contains("quarantined="));
+    assert!(!read.time_index.time_order.contains("quarantined="));
+    for (later, earlier, replaces) in [
+        (&read, &read, true),
+        (&read, &quarantined, true),
+        (&quarantined, &quarantined, true),
+        (&quarantined, &read, false),
+    ] {
+        assert_eq!(later.replaces(earlier), replaces);
+    }
+}
+
+#[test]
 fn deliveries_of_one_body_are_spread_over_the_shards() {
     let bucket = |number| record(&delivery(number, "{}"), DeliveryOutcomes::default()).time_index.time_bucket;
     let buckets: std::collections::BTreeSet<String> = (0..40).map(bucket).collect();
