@@ -18,8 +18,13 @@ use intake_sqlite::{Database, Sqlite, SqliteDeliveryRecords, SqliteLedger, Sqlit
 /// Maximum number of messages in a batch. They are recorded side by side, so that many of their writes share one sync.
 const BATCH: u32 = 128;
 
-/// Number of batches at a time. While one of them waits for the disk or for its last message, the others go on.
-const LANES: usize = 8;
+/// Number of batches at a time. While one of them waits for the disk or for its last message, the others go on. More would record more
+/// while senders push, and answer them later: what is in work at once pushes everything else out of the processors' caches.
+const LANES: usize = 3;
+
+/// By how much the thread that records gives way to others, which leaves it a tenth of another one's share where there is not enough for all.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 
 /// Maximum number of events of a batch that are recorded at once.
 const EVENT_CONCURRENCY: usize = 128;
@@ -190,11 +195,10 @@ pub async fn wait_until_drained(queue: &SqliteQueue, until: Instant) -> Result<u
     }
 }
 
-/// Gives this thread a third of the share that another thread gets. On Linux niceness is a thread's own; elsewhere it is the process's, and
-/// stays as it is.
+/// Makes this thread give way. On Linux niceness is a thread's own; elsewhere it is the process's, and stays as it is.
 fn give_way_to_senders() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(5) {
+    if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "recording has the same share of the processors as taking");
     }
 }
@@ -317,6 +321,19 @@ mod tests {
         assert_eq!(queue.depth().await.unwrap().queued, 1);
         let rested = SystemClock.now().plus(backoff(1));
         assert_eq!(queue.receive(rested, 10, VISIBILITY).await.unwrap()[0].body, "no document");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_thread_that_records_gives_way_and_no_other_one_does() {
+        let niceness = || rustix::process::nice(0).unwrap();
+        let before = niceness();
+        let recording = std::thread::spawn(move || {
+            give_way_to_senders();
+            niceness()
+        });
+        assert_eq!(recording.join().unwrap(), before + NICENESS);
+        assert_eq!(niceness(), before);
     }
 
     #[test]
