@@ -203,38 +203,24 @@ fn put(transaction: &Connection, now_seconds: i64, rows: &[Row]) -> Result<PutOu
         return Ok(PutOutcome::ConditionFailed(in_the_way));
     }
     for (row, position) in rows.iter().zip(positions) {
-        match position {
-            Some(position) => replace(transaction, position, row)?,
-            None => insert(transaction, row)?,
-        }
+        write(transaction, position, row)?;
     }
     Ok(PutOutcome::Done)
 }
 
-/// Inserts an entry of which none has the key. No other transaction can insert it meanwhile, because this one may write.
-fn insert(transaction: &Connection, row: &Row) -> Result<(), WorkError> {
-    let sql = "INSERT INTO ledger (partition, sort, entry, expires_at, provider, outcome, received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let columns = &row.columns;
-    transaction.prepare_cached(sql)?.execute((
-        &row.key.partition,
-        &row.key.sort,
-        &row.entry,
-        columns.expires_at,
-        columns.provider.as_str(),
-        columns.outcome.map(Outcome::as_str),
-        columns.received_at.map(Timestamp::unix_milliseconds),
-    ))?;
-    Ok(())
-}
-
-/// Replaces an entry, which keeps its position.
-fn replace(transaction: &Connection, position: i64, row: &Row) -> Result<(), WorkError> {
-    let sql = "UPDATE ledger SET entry = ?2, expires_at = ?3, provider = ?4, outcome = ?5, received_at = ?6
-         WHERE position = ?1";
+/// Replaces the entry at a position, which keeps it, or inserts one of which none has the key: no other transaction can insert it
+/// meanwhile, because this one may write.
+fn write(transaction: &Connection, position: Option<i64>, row: &Row) -> Result<(), WorkError> {
+    let sql = "INSERT INTO ledger (position, partition, sort, entry, expires_at, provider, outcome, received_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (position) DO UPDATE SET
+             (entry, expires_at, provider, outcome, received_at)
+             = (excluded.entry, excluded.expires_at, excluded.provider, excluded.outcome, excluded.received_at)";
     let columns = &row.columns;
     transaction.prepare_cached(sql)?.execute((
         position,
+        &row.key.partition,
+        &row.key.sort,
         &row.entry,
         columns.expires_at,
         columns.provider.as_str(),
