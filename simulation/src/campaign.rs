@@ -30,6 +30,30 @@ pub struct Campaign {
     pub plant: Option<Plant>,
 }
 
+/// Who watches a campaign, which may take hours.
+pub trait Watcher: Sync {
+    /// A seed has failed.
+    fn failed(&self, report: &Report);
+    /// So many seeds are done after this time, which is told about once a minute.
+    fn goes_on(&self, seeds: u64, after: Duration);
+    /// Whether the campaign is to end with what it has.
+    fn is_enough(&self) -> bool;
+}
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwatched;
+
+impl Watcher for Unwatched {
+    fn failed(&self, _report: &Report) {}
+
+    fn goes_on(&self, _seeds: u64, _after: Duration) {}
+
+    fn is_enough(&self) -> bool {
+        false
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -110,15 +134,15 @@ impl fmt::Display for Summary {
 
 /// Runs a campaign.
 #[must_use]
-pub fn run_all(campaign: Campaign) -> Summary {
+pub fn run_all(campaign: Campaign, watcher: &impl Watcher) -> Summary {
     let began = Instant::now();
-    let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (next, is_over, minutes) = (AtomicU64::new(0), AtomicBool::new(false), AtomicU64::new(0));
     let summary = Guarded::new(Summary::default());
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
+                while !is_over.load(Ordering::Relaxed) && !watcher.is_enough() {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let is_late = campaign.time.is_some_and(|time| began.elapsed() >= time);
                     if number >= campaign.count || is_late {
@@ -126,8 +150,15 @@ pub fn run_all(campaign: Campaign) -> Summary {
                     }
                     let seed = campaign.from.wrapping_add(number);
                     let report = run(&Options { seed, plant: campaign.plant, ..Options::default() });
+                    if !report.violations.is_empty() {
+                        watcher.failed(&report);
+                    }
                     let mut summary = summary.get();
                     summary.add(report);
+                    let after = began.elapsed();
+                    if minutes.fetch_max(after.as_secs() / 60, Ordering::Relaxed) < after.as_secs() / 60 {
+                        watcher.goes_on(summary.seeds, after);
+                    }
                     if summary.failures.len() >= MAX_FAILURES {
                         is_over.store(true, Ordering::Relaxed);
                     }

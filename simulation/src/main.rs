@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use simulation::campaign::{Campaign, catch, run_all};
+use simulation::campaign::{Campaign, Watcher, catch, run_all};
 use simulation::planted::Plant;
 use simulation::run::{Options, Report, run};
 use simulation::shrink::shrink;
@@ -90,13 +92,51 @@ fn main() -> anyhow::Result<ExitCode> {
             }
             let from = arguments.from.unwrap_or_else(|| fastrand::u64(..1_000_000_000));
             let count = arguments.seeds.unwrap_or(u64::MAX);
-            let summary = run_all(Campaign { from, count, time: arguments.time, plant: None });
+            let console = Console::new()?;
+            let summary = run_all(Campaign { from, count, time: arguments.time, plant: None }, &console);
             print(&format!("seeds from {from} on\n{summary}"))?;
             summary.is_success()
         }
         (None, plants) => planted(plants, arguments.from.unwrap_or(1))?,
     };
     Ok(if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whoever waits for a campaign at a terminal.
+struct Console {
+    is_interrupted: Arc<AtomicBool>,
+}
+
+impl Console {
+    /// Ends the campaign at the first interrupt, and the program at the second.
+    fn new() -> anyhow::Result<Self> {
+        let is_interrupted = Arc::new(AtomicBool::new(false));
+        let interrupted = Arc::clone(&is_interrupted);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        std::thread::spawn(move || {
+            while runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+                if interrupted.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+            }
+        });
+        Ok(Self { is_interrupted })
+    }
+}
+
+impl Watcher for Console {
+    fn failed(&self, report: &Report) {
+        let first = report.violations.first().map(ToString::to_string).unwrap_or_default();
+        eprintln!("seed {} failed: {first}", report.seed);
+    }
+
+    fn goes_on(&self, seeds: u64, after: Duration) {
+        eprintln!("{seeds} seeds after {} min", after.as_secs() / 60);
+    }
+
+    fn is_enough(&self) -> bool {
+        self.is_interrupted.load(Ordering::Relaxed)
+    }
 }
 
 /// Writes to standard output, where a reader may have gone.

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use simulation::campaign::{Campaign, catch, run_all};
+use simulation::campaign::{Campaign, Unwatched, Watcher, catch, run_all};
 use simulation::planted::Plant;
-use simulation::run::{Options, run};
+use simulation::run::{Options, Report, run};
 use simulation::swarm::FaultClass;
 
 /// Seeds that once failed, each with what it found.
@@ -44,6 +45,36 @@ fn the_same_seed_in_two_processes_gives_the_same_trace_to_the_byte() {
     }
 }
 
+/// Hears of the first failed seed, and has enough then.
+#[derive(Default)]
+struct UntilOneFails(Mutex<Vec<u64>>);
+
+impl Watcher for UntilOneFails {
+    fn failed(&self, report: &Report) {
+        self.0.lock().unwrap().push(report.seed);
+    }
+
+    fn goes_on(&self, _seeds: u64, _after: Duration) {}
+
+    fn is_enough(&self) -> bool {
+        !self.0.lock().unwrap().is_empty()
+    }
+}
+
+#[test]
+fn who_watches_a_campaign_hears_of_a_failed_seed_at_once_and_can_end_it() {
+    let watcher = UntilOneFails::default();
+    let campaign = Campaign { from: 1, count: SEEDS_OF_A_PLANT, time: None, plant: Some(Plant::AckBeforeSend) };
+    let summary = run_all(campaign, &watcher);
+    let mut failed = watcher.0.into_inner().unwrap();
+    failed.sort_unstable();
+    assert_eq!(summary.failures.iter().map(|report| report.seed).collect::<Vec<_>>(), failed);
+    // Each thread has at most one seed under way when the first one fails.
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    assert!((1..=threads).contains(&failed.len()), "{failed:?}");
+    assert!(summary.seeds < SEEDS_OF_A_PLANT);
+}
+
 #[test]
 fn every_planted_fault_is_noticed() {
     for plant in Plant::ALL {
@@ -61,7 +92,7 @@ fn seeds_that_once_failed_and_random_ones_hold_every_invariant() {
     }
     let seconds = std::env::var("SIMULATION_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
     let (from, time) = (fastrand::u64(..1_000_000_000), Some(Duration::from_secs(seconds)));
-    let summary = run_all(Campaign { from, count: ENOUGH_SEEDS, time, plant: None });
+    let summary = run_all(Campaign { from, count: ENOUGH_SEEDS, time, plant: None }, &Unwatched);
     println!("seeds from {from} on\n{summary}");
     // Past the tests' capture: how much was tried is to be seen whenever it is.
     let (seeds, deliveries, seconds) = (summary.seeds, summary.deliveries, summary.took.as_secs());
