@@ -1,6 +1,7 @@
 //! The event bus on EventBridge.
 
 use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::error::ProvideErrorMetadata as _;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::publisher::{Bus, BusEntry, Refusal};
@@ -11,6 +12,9 @@ const PUT_EVENTS: &str = "eventbridge PutEvents";
 
 /// Codes of entries that may be put again (EventBridge, `PutEventsResultEntry`). All others stay.
 const BUSY: [&str; 4] = ["InternalException", "InternalFailure", "ServiceUnavailable", "ThrottlingException"];
+
+/// Codes of calls to a bus that is not there, or not for this caller (EventBridge, common errors and `PutEvents`).
+const MISSING: [&str; 3] = ["AccessDenied", "AccessDeniedException", "ResourceNotFoundException"];
 
 /// An event bus of EventBridge, by its name or ARN.
 #[derive(Clone, Debug)]
@@ -35,13 +39,11 @@ impl Bus for EventBridge {
                 .detail(&entry.detail)
                 .build()
         });
-        let answer = self
-            .client
-            .put_events()
-            .set_entries(Some(entries.collect()))
-            .send()
-            .await
-            .map_err(|error| port_error(PUT_EVENTS, &error))?;
+        let answer = self.client.put_events().set_entries(Some(entries.collect())).send().await.map_err(|error| {
+            let code = error.code().unwrap_or_default();
+            let failed = port_error(PUT_EVENTS, &error);
+            if MISSING.contains(&code) { failed.missing() } else { failed }
+        })?;
         Ok(answer.entries().iter().map(result).collect())
     }
 }
@@ -63,6 +65,7 @@ fn result(entry: &PutEventsResultEntry) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use intake_pipeline::port_error::CallFailure;
     use serde_json::json;
 
     use super::*;
@@ -112,6 +115,17 @@ mod tests {
         assert_eq!(error.message, "MalformedDetail: Detail is malformed: …");
         let Err(Refusal::Busy(error)) = unknown else { panic!("{unknown:?}") };
         assert!(error.may_have_taken_effect());
+    }
+
+    #[tokio::test]
+    async fn a_bus_that_is_not_there_or_not_for_us_is_called_missing() {
+        for code in MISSING {
+            let denied = Reply::json(400, &json!({"__type": code, "message": "not authorized"}));
+            let service = TestService::replying(&[denied]);
+            let error = put_to(&service, 1).await.unwrap_err();
+            assert_eq!(error.failure, CallFailure::Missing, "{error}");
+            assert_eq!(service.received().len(), 1);
+        }
     }
 
     #[tokio::test]

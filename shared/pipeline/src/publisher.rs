@@ -122,17 +122,20 @@ struct Counts {
 pub struct Publisher<S, B> {
     envelopes: EnvelopeWriter<S>,
     bus: B,
+    /// Whether it waits for a bus that is not there, or not for this caller. A stream's tries are few, and somebody may change that
+    /// meanwhile; a person who waits wants to know.
+    waits_for_changes: bool,
 }
 
 impl<S: PayloadReader, B: Bus> Publisher<S, B> {
     /// A publisher on these ports, and where consumers find what is in the payload store.
     pub const fn new(payloads: S, location: PayloadLocation, bus: B) -> Self {
-        Self::with(EnvelopeWriter::new(payloads, location), bus)
+        Self { envelopes: EnvelopeWriter::new(payloads, location), bus, waits_for_changes: true }
     }
 
-    /// A publisher of these envelopes.
-    pub(crate) const fn with(envelopes: EnvelopeWriter<S>, bus: B) -> Self {
-        Self { envelopes, bus }
+    /// A publisher of these envelopes, for which somebody waits.
+    pub(crate) const fn attended(envelopes: EnvelopeWriter<S>, bus: B) -> Self {
+        Self { envelopes, bus, waits_for_changes: false }
     }
 
     /// Publishes as [`publish`](Self::publish) does, and returns how many events were published. It logs nothing.
@@ -283,6 +286,9 @@ impl<S: PayloadReader, B: Bus> Publisher<S, B> {
         while !left.is_empty() {
             let mut results = match timeout_at(stop_at, self.bus.put(&entries)).await {
                 Ok(Ok(results)) => results.into_iter(),
+                Ok(Err(error)) if error.failure == CallFailure::Missing && !self.waits_for_changes => {
+                    return fail_first(left, refused, Refusal::Busy(error).into());
+                }
                 Ok(Err(error)) => vec![Err(Refusal::Busy(error))].into_iter(),
                 Err(_elapsed) => return fail_first(left, refused, PublishError::TimeUp),
             };

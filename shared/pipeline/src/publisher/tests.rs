@@ -19,6 +19,8 @@ enum Call {
     /// Throttles the entries at these places.
     Throttles(BTreeSet<usize>),
     Fails,
+    /// Is not there for this caller.
+    IsMissing,
     /// Takes everything, and its answer is lost.
     FailsAfterwards,
     Hangs,
@@ -72,6 +74,7 @@ impl Bus for MemoryBus {
         let mut throttled = BTreeSet::new();
         match &call {
             Call::Fails => return Err(error("out of order")),
+            Call::IsMissing => return Err(error("AccessDeniedException").missing()),
             Call::Hangs => std::future::pending().await,
             Call::Throttles(places) => throttled.clone_from(places),
             Call::Takes | Call::FailsAfterwards | Call::AnswersForOne => {}
@@ -222,6 +225,29 @@ async fn a_bus_that_fails_or_hangs_until_the_time_is_up_leaves_the_first_of_its_
         assert!(bus.calls().len() < 20, "{:?}", bus.calls());
         assert_eq!(lines.of("an event is not published").len(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_hears_at_once_of_a_bus_that_is_not_there_and_a_stream_waits_for_it() {
+    let mut world = World::default();
+    let records = stream(&mut world, &bodies(3)).await;
+    let missing = || MemoryBus::that([Call::Takes, Call::IsMissing]);
+
+    let bus = missing();
+    let envelopes = EnvelopeWriter::new(world.payloads.clone(), PayloadLocation::below("s3://payloads/"));
+    let attended = Publisher::attended(envelopes, bus.clone());
+    let began = Instant::now();
+    assert_eq!(attended.publish_quietly(records.clone(), later()).await.unwrap(), 3);
+    let failed = attended.publish_quietly(records.clone(), later()).await.unwrap_err();
+    assert_eq!((failed.published, failed.sequence_number.as_str()), (0, "0"));
+    assert_eq!(failed.reason, "bus put failed: AccessDeniedException");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+
+    let bus = missing();
+    for _ in 0..2 {
+        assert_eq!(publisher(&world, &bus).publish(records.clone(), later()).await, None);
+    }
+    assert_eq!(bus.calls(), [3, 3, 3]);
 }
 
 #[tokio::test(start_paused = true)]

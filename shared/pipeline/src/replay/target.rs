@@ -49,7 +49,7 @@ pub struct BusTarget<S, B>(Publisher<S, B>);
 impl<S: PayloadReader, B: Bus> BusTarget<S, B> {
     /// A bus, to which envelopes of a replay of this name are put.
     pub fn new(payloads: S, location: PayloadLocation, bus: B, replay: String) -> Self {
-        Self(Publisher::with(EnvelopeWriter::new(payloads, location).in_replay(replay), bus))
+        Self(Publisher::attended(EnvelopeWriter::new(payloads, location).in_replay(replay), bus))
     }
 }
 
