@@ -9,7 +9,7 @@ use intake_pipeline::clock::{Clock as _, SystemClock};
 use intake_pipeline::port_error::PortError;
 use intake_pipeline::processor::{Processor, ProcessorSettings};
 use intake_providers::registry::Settings;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -18,9 +18,13 @@ use intake_sqlite::{Database, Sqlite, SqliteDeliveryRecords, SqliteLedger, Sqlit
 /// Maximum number of messages in a batch. They are recorded side by side, so that many of their writes share one sync.
 const BATCH: u32 = 128;
 
-/// Number of batches at a time. While one of them waits for the disk or for its last message, the others go on. More would record more
-/// while senders push, and answer them later: what is in work at once pushes everything else out of the processors' caches.
-const LANES: usize = 3;
+/// Number of batches at a time. While one of them waits for the disk or for its last message, the others go on.
+const LANES: usize = 8;
+
+/// Maximum number of messages in work: those of three full batches. More would record more while senders push, and answer them later,
+/// because what is in work at once pushes everything else out of the processors' caches. A long delivery, which is one message, leaves
+/// room for others.
+const MAX_IN_WORK: u32 = 3 * BATCH;
 
 /// By how much the thread that records gives way to others, which leaves it a tenth of another one's share where there is not enough for all.
 #[cfg(target_os = "linux")]
@@ -46,6 +50,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Worker {
     queue: SqliteQueue,
     processor: Processor<Sqlite, Settings>,
+    in_work: Semaphore,
     pause: Duration,
 }
 
@@ -61,7 +66,7 @@ impl Worker {
             SystemClock,
             ProcessorSettings { event_concurrency: EVENT_CONCURRENCY, ..ProcessorSettings::default() },
         );
-        Self { queue, processor, pause: PAUSE }
+        Self { queue, processor, in_work: Semaphore::new(MAX_IN_WORK as usize), pause: PAUSE }
     }
 
     /// Starts a thread that works until asked to stop, and finishes the batches in hand. A thread of its own gets its share of the
@@ -119,10 +124,16 @@ impl Worker {
 
     /// Works on one batch until the queue knows what became of it, and returns how many messages it held.
     async fn work_once(&self, stop: &mut watch::Receiver<bool>) -> Result<usize, PortError> {
+        // The semaphore is never closed.
+        let room = self.in_work.acquire_many(BATCH).await.ok();
+        if *stop.borrow() {
+            return Ok(0);
+        }
         let records = self.queue.receive(SystemClock.now(), BATCH, VISIBILITY).await?;
         if records.is_empty() {
             return Ok(0);
         }
+        let _in_work = room.map(|mut room| room.split(records.len()));
         let received: Vec<(String, u32)> =
             records.iter().map(|record| (record.message_id.clone(), record.receive_count)).collect();
         let failed = self.processor.process(records, Instant::now() + BATCH_TIME).await;
@@ -334,6 +345,53 @@ mod tests {
         });
         assert_eq!(recording.join().unwrap(), before + NICENESS);
         assert_eq!(niceness(), before);
+    }
+
+    #[tokio::test]
+    async fn a_batch_in_work_leaves_the_room_that_it_does_not_need_to_others_until_there_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("intake.sqlite");
+        let database = Database::open(&path).unwrap();
+        let queue = SqliteQueue::new(database.clone());
+        let in_work = Semaphore::new(BATCH as usize + 1);
+        let worker = Worker { in_work, pause: Duration::from_millis(1), ..Worker::new(queue.clone(), database) };
+        let sql = "CREATE TRIGGER full BEFORE DELETE ON queue BEGIN SELECT RAISE(ABORT, 'full'); END;";
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+
+        // Neither batch of one message ends while nothing can be deleted.
+        let (_running, stop) = watch::channel(false);
+        let (mut of_first, mut of_second, mut of_third) = (stop.clone(), stop.clone(), stop);
+        let documents = documents().await;
+        queue.insert(documents[0].clone()).await.unwrap();
+        let mut first = Box::pin(worker.work_once(&mut of_first));
+        reach(&mut first, async || worker.in_work.available_permits() == BATCH as usize).await;
+        queue.insert(documents[1].clone()).await.unwrap();
+        let mut second = Box::pin(worker.work_once(&mut of_second));
+        reach(&mut second, async || worker.in_work.available_permits() == BATCH as usize - 1).await;
+
+        queue.insert(documents[2].clone()).await.unwrap();
+        let third = tokio::time::timeout(Duration::from_millis(50), worker.work_once(&mut of_third)).await;
+        assert!(third.is_err(), "there is no room for a whole batch");
+        rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TRIGGER full").unwrap();
+        assert_eq!((first.await.unwrap(), second.await.unwrap()), (1, 1));
+        assert_eq!(worker.work_once(&mut of_third).await.unwrap(), 1);
+        assert_eq!(worker.in_work.available_permits(), BATCH as usize + 1);
+    }
+
+    /// Works until a condition holds.
+    async fn reach<T: std::fmt::Debug>(
+        work: &mut std::pin::Pin<Box<impl Future<Output = T>>>,
+        holds: impl AsyncFn() -> bool,
+    ) {
+        let until = async {
+            while !holds().await {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            ended = work => panic!("{ended:?}"),
+            reached = tokio::time::timeout(Duration::from_secs(10), until) => reached.unwrap(),
+        }
     }
 
     #[test]
