@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use simulation::campaign::{Campaign, Unwatched, Watcher, catch, run_all};
@@ -51,13 +51,13 @@ struct UntilOneFails(Mutex<Vec<u64>>);
 
 impl Watcher for UntilOneFails {
     fn failed(&self, report: &Report) {
-        self.0.lock().unwrap().push(report.seed);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(report.seed);
     }
 
     fn goes_on(&self, _seeds: u64, _after: Duration) {}
 
     fn is_enough(&self) -> bool {
-        !self.0.lock().unwrap().is_empty()
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
 
