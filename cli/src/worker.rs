@@ -22,8 +22,8 @@ const BATCH: u32 = 128;
 const LANES: usize = 8;
 
 /// Maximum number of messages in work: those of three full batches. More would record more while senders push, and answer them later,
-/// because what is in work at once pushes everything else out of the processors' caches. A long delivery, which is one message, leaves
-/// room for others.
+/// because what is in work at once pushes everything else out of the processors' caches. A long delivery that is received alone leaves
+/// room for others; one in a full batch holds the room of that batch until it is done.
 const MAX_IN_WORK: u32 = 3 * BATCH;
 
 /// By how much the thread that records gives way to others, which leaves it a tenth of another one's share where there is not enough for all.

@@ -34,7 +34,7 @@ pub struct Campaign {
 pub trait Watcher: Sync {
     /// A seed has failed.
     fn failed(&self, report: &Report);
-    /// So many seeds are done after this time, which is told about once a minute.
+    /// Called about once a minute with the number of finished seeds and the time since the start.
     fn goes_on(&self, seeds: u64, after: Duration);
     /// Whether the campaign is to end with what it has.
     fn is_enough(&self) -> bool;
