@@ -135,7 +135,8 @@ impl<O: Outbox, S: PayloadReader, R: Receiver, C: Clock> Forwarder<O, S, R, C> {
         let _ = timeout(GRACE, async { while attempts.next().await.is_some() {} }).await;
     }
 
-    /// Sends an event once, and notes what came of it.
+    /// Sends an event once, and notes what came of it. A line of the log says it only then, because an attempt that isn't noted is
+    /// made again.
     async fn attempt(&self, event: Outgoing) -> Attempted {
         let Outgoing { position, entry, failed_attempts } = event;
         let name = entry.as_ref().ok().and_then(|entry| EventName::of(entry));
@@ -209,6 +210,9 @@ impl<O: Outbox, S: PayloadReader, R: Receiver, C: Clock> Forwarder<O, S, R, C> {
             return self.give_up(position, name, attempts, reason).await;
         }
         let pause = schedule::pause(attempts, wait, (self.random)());
+        let next_at = self.clock.now().plus(pause);
+        let attempt = FailedAttempt { attempts, reason: reason.clone(), is_unanswered, next_at };
+        self.outbox.retry(position, attempt).await?;
         tracing::warn!(
             provider = name.map(|name| name.provider.as_str()),
             delivery_id = name.map(|name| name.occurrence.delivery_id.to_string()),
@@ -218,8 +222,7 @@ impl<O: Outbox, S: PayloadReader, R: Receiver, C: Clock> Forwarder<O, S, R, C> {
             error = reason,
             "{FORWARDING_FAILED}"
         );
-        let next_at = self.clock.now().plus(pause);
-        self.outbox.retry(position, FailedAttempt { attempts, reason, is_unanswered, next_at }).await
+        Ok(())
     }
 
     async fn give_up(
@@ -229,6 +232,8 @@ impl<O: Outbox, S: PayloadReader, R: Receiver, C: Clock> Forwarder<O, S, R, C> {
         attempts: u32,
         reason: String,
     ) -> Result<(), PortError> {
+        let attempt = LastAttempt { attempts, reason: reason.clone(), at: self.clock.now() };
+        self.outbox.give_up(position, attempt).await?;
         tracing::error!(
             provider = name.map(|name| name.provider.as_str()),
             delivery_id = name.map(|name| name.occurrence.delivery_id.to_string()),
@@ -237,7 +242,7 @@ impl<O: Outbox, S: PayloadReader, R: Receiver, C: Clock> Forwarder<O, S, R, C> {
             error = reason,
             "{GIVEN_UP}"
         );
-        self.outbox.give_up(position, LastAttempt { attempts, reason, at: self.clock.now() }).await
+        Ok(())
     }
 
     fn time_until(&self, at: Timestamp) -> Duration {

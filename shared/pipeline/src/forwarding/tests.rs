@@ -359,6 +359,24 @@ async fn an_outbox_that_is_down_for_a_while_costs_no_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_cannot_be_noted_is_made_again_and_no_line_counts_it() {
+    let (outbox, world) = outbox_with(&["a"]).await;
+    let (down, receiver) = (Arc::clone(&outbox.is_down), TestReceiver::answering(|_, _| again()));
+    let lines = Lines::record();
+    let break_and_mend = async {
+        sleep(Duration::from_millis(10)).await;
+        *down.lock().unwrap() = true;
+        sleep(MINUTE).await;
+        *down.lock().unwrap() = false;
+        sleep(DAY).await;
+    };
+    forwarder(&outbox, &world, &receiver).run(break_and_mend).await;
+    assert_eq!((receiver.ids().len(), outbox.given_up()[0].attempts), (31, 30));
+    let counted: Vec<u64> = lines.of(FORWARDING_FAILED).iter().filter_map(|line| line["attempts"].as_u64()).collect();
+    assert_eq!(counted, (1..=29).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempts_under_way_end_when_the_flow_is_stopped_and_one_that_hangs_is_left() {
     for (takes, left) in [(Duration::from_secs(2), 1), (Duration::from_secs(20), 2)] {
         let (outbox, world) = outbox_with(&["a", "a"]).await;
