@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
 use serde_json::value::RawValue;
 
 use crate::malformed::Malformed;
@@ -230,7 +231,7 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        match rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        match memchr2(b'"', b'\\', rest) {
             None => return bytes.len(),
             Some(place) if rest.get(place) == Some(&b'"') => return at + place + 1,
             Some(place) => at += place + 2,
