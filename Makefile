@@ -35,7 +35,7 @@ help:
 	@echo "make load        put stack and local server under load while things go wrong, then account for every id (docs/proof.md)"
 	@echo "                 MINUTES=1 how long each run sends, SEED=1 what is drawn, LOAD_ARGS for load/__main__.py"
 	@echo "make exhaustive  explore larger worlds of the ledger completely (docs/proof.md)"
-	@echo "make fuzz        run each fuzz test for MINUTES=1, guided by coverage (docs/proof.md); TARGET=part of a name, KEEP=1"
+	@echo "make fuzz        run each fuzz test for MINUTES=1, guided by coverage (docs/proof.md); TARGET=part of a name, JOBS=2, KEEP=1"
 	@echo "make mutants     change the code in small ways, and list what no test notices (docs/proof.md); SHARD=0/100, FILE=one file"
 	@echo "make clean       remove what was built and installed"
 
@@ -161,7 +161,7 @@ exhaustive: check-tools
 	cargo test $(WORKSPACE) --lib exhaustive -- --include-ignored --nocapture --test-threads 1
 
 fuzz: check-tools
-	@fuzz/run $(if $(KEEP),--keep) "$${MINUTES:-1}" "$${TARGET:-}"
+	@fuzz/run $(if $(KEEP),--keep) $(if $(JOBS),--jobs "$$JOBS") "$${MINUTES:-1}" "$${TARGET:-}"
 
 # The first of a hundred shards of the crates that decide and store; all of them take days. It works in a copy of this folder.
 MUTATED := --package intake-aws --package intake-pipeline --package intake-providers --package intake-sqlite
