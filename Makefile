@@ -4,7 +4,9 @@ PYTHON := $(TOOLS)/sam/bin/python
 export SAM_CLI_TELEMETRY := 0
 # A first compile has nothing to go on from: noting what the next one could reuse costs it half a minute. Where somebody works with
 # cargo, there is something, and the tests go on from it too.
+ifndef CARGO_INCREMENTAL
 export CARGO_INCREMENTAL := $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/incremental/*),1,0)
+endif
 
 .PHONY: help generated test test-tools test-build test-rules test-programs lint build digests deploy advisories sbom reproducible samples schemas clean check-tools tools-test tools-rabbitmq tools-sam tools-build tools-lint tools-mutants tools-sbom tools-node tools-bench bench load cost scale simulate measure-cost exhaustive fuzz mutants next-steps adopt local-aws local-aws-build local-aws-down
 
