@@ -82,3 +82,27 @@ pub trait DeadLetters: Send + Sync + 'static {
     /// Moves all messages back to the queue, at most `rate` a second, and returns their number.
     fn redrive_all(&self, rate: Option<NonZeroU32>) -> impl Future<Output = Result<u64, PortError>> + Send;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payloads::PayloadKey;
+    use crate::queue_message::{write_inline, write_with_payload};
+    use crate::testing::{MemoryPayloads, delivery};
+
+    #[tokio::test]
+    async fn a_dead_letter_is_checked_by_reading_it_and_its_body() {
+        let (payloads, delivery) = (MemoryPayloads::default(), delivery(1, "{}"));
+        let failed = async |body: String| {
+            let (message_id, sent_at, failure) = ("m".to_owned(), None, None);
+            let letter = DeadLetter { message_id, body, receive_count: 5, is_release: false, sent_at, failure };
+            letter.check(&payloads).await.is_err()
+        };
+        assert!(!failed(write_inline(&delivery).unwrap()).await);
+        assert!(failed("{".to_owned()).await);
+        let key = PayloadKey::new("deliveries/1".to_owned());
+        assert!(failed(write_with_payload(&delivery, key.clone()).unwrap()).await, "its body is not there");
+        payloads.0.lock().unwrap().insert(key.as_str().to_owned(), delivery.body.clone());
+        assert!(!failed(write_with_payload(&delivery, key).unwrap()).await);
+    }
+}

@@ -188,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_has_the_reason_of_its_rejection_or_fault_and_tells_nobody_which_fault() {
+        assert_eq!(Answer::Accepted.reason(), None);
+        assert_eq!(Answer::Rejected(Rejection::TokenExpired).reason(), Some("token-expired"));
+        let faults = [Fault::NoActiveKey, Fault::QueueUnavailable];
+        assert_eq!(
+            faults.map(|fault| Answer::RetryLater(fault).reason()),
+            [Some("no-active-key"), Some("queue-unavailable")]
+        );
+        let same = "the delivery could not be taken just now; send it again".to_owned();
+        assert_eq!(faults.map(|fault| fault.to_string()), [same.clone(), same]);
+    }
+
+    #[test]
     fn the_page_on_refusals_has_every_reason() {
         let page = include_str!("../../../docs/refused.md");
         let of_tokens = [TokenError::InvalidRequest(""), TokenError::InvalidClient, TokenError::UnsupportedGrantType];

@@ -420,10 +420,13 @@ mod tests {
 
     #[test]
     fn nesting_beyond_the_limit_is_malformed_and_costs_no_stack() {
-        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-        assert!(canonical_text(&nested(MAX_DEPTH)).is_ok());
-        assert_eq!(canonical_text(&nested(MAX_DEPTH + 1)), Err(Malformed::TooDeep { limit: MAX_DEPTH }));
-        assert!(canonical_text(&nested(500_000)).is_err());
+        let arrays = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let objects = |levels: usize| r#"{"a":"#.repeat(levels) + "1" + &"}".repeat(levels);
+        for nested in [&arrays as &dyn Fn(usize) -> String, &objects] {
+            assert!(canonical_text(&nested(MAX_DEPTH)).is_ok());
+            assert_eq!(canonical_text(&nested(MAX_DEPTH + 1)), Err(Malformed::TooDeep { limit: MAX_DEPTH }));
+            assert!(canonical_text(&nested(500_000)).is_err());
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::*;
 
-fn variables(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
+fn variables<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
     move |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
 }
 
@@ -38,12 +38,18 @@ fn a_drain_without_settings_is_said_to_lack_them_all() {
 }
 
 #[test]
-fn each_setting_of_a_drain_is_read() {
+fn each_setting_of_a_drain_is_read_or_has_its_default() {
+    const REQUIRED: [(&str, &str); 4] =
+        [("QUEUE_URL", "queue"), ("PAYLOADS_BUCKET", "payloads"), ("EVENTS_TABLE", "events"), ("SECRET_ID", "secret")];
+    let without = DrainConfig::from_environment(variables(&REQUIRED)).unwrap();
+    assert_eq!(without.settings, DrainSettings::default());
+
+    let [queue, payloads, events, secret] = REQUIRED;
     let config = DrainConfig::from_environment(variables(&[
-        ("QUEUE_URL", "queue"),
-        ("PAYLOADS_BUCKET", "payloads"),
-        ("EVENTS_TABLE", "events"),
-        ("SECRET_ID", "secret"),
+        queue,
+        payloads,
+        events,
+        secret,
         ("PREFETCH", "7"),
         ("IN_FLIGHT_BYTES", "2000000"),
         ("BATCHES_IN_FLIGHT", "3"),

@@ -108,6 +108,16 @@ fn headers_beyond_the_limit_are_left_out_and_counted() {
     assert_eq!(record.headers[0].1, HeaderText::Base64 { base64: "/w==".to_owned() });
 }
 
+#[test]
+fn a_count_of_none_is_not_written() {
+    let written = |number: u32| {
+        let mut record = record(&delivery(1, "{}"), DeliveryOutcomes::default());
+        record.headers_over_limit = number;
+        serde_json::to_value(&record).unwrap()["headers_over_limit"].clone()
+    };
+    assert_eq!((written(0), written(2)), (serde_json::Value::Null, 2.into()));
+}
+
 proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(
