@@ -177,6 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_one_moment_are_spread_evenly_over_the_shards() {
+        let moment = Timestamp::from_unix_milliseconds(1_795_257_000_000).unwrap();
+        let mut counts = [0; 4];
+        for random in 0..=u8::MAX {
+            counts[usize::from(DeliveryId::new(moment, [random; 10]).shard(4))] += 1;
+        }
+        assert_eq!(counts, [64; 4]);
+    }
+
+    #[test]
     fn an_id_tells_the_millisecond_of_its_arrival() {
         let received_at = Timestamp::from_unix_milliseconds(1_795_257_000_123).unwrap();
         assert_eq!(DeliveryId::new(received_at, [255; 10]).received_at(), Some(received_at));
