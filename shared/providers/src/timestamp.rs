@@ -56,12 +56,12 @@ impl Timestamp {
         Self::from_unix_milliseconds(self.unix_milliseconds().saturating_add(milliseconds)).unwrap_or(Self::LAST)
     }
 
-    /// The instant `duration` earlier, saturating at [`Self::EPOCH`].
+    /// The instant `duration` earlier, saturating at [`Self::EPOCH`], or at the instant itself if that is before it.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let earlier = self.unix_milliseconds().saturating_sub(milliseconds);
-        Self::from_unix_milliseconds(earlier).unwrap_or(Self::EPOCH)
+        Self::from_unix_milliseconds(earlier).unwrap_or(self.min(Self::EPOCH))
     }
 
     /// The hour as `2026-11-21T09`.
@@ -131,6 +131,14 @@ mod tests {
         let now = Timestamp::parse("2026-11-21T09:30:00Z").unwrap();
         assert_eq!(now.plus(Duration::from_millis(1_500)).to_string(), "2026-11-21T09:30:01.500Z");
         assert_eq!(now.plus(Duration::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn an_earlier_instant_is_never_later_even_where_there_is_none() {
+        let first = Timestamp::parse("0000-01-01T00:00:00Z").unwrap();
+        assert_eq!(first.minus(Duration::from_secs(1)), first);
+        assert_eq!(first.plus(Duration::from_secs(1)).minus(Duration::from_secs(1)), first);
+        assert_eq!(Timestamp::parse("2026-11-21T09:30:00Z").unwrap().minus(Duration::MAX), Timestamp::EPOCH);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Our credentials for the Data API: HTTP Basic (RFC 7617).
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
 use crate::json_place::JsonPlace;
@@ -105,7 +108,9 @@ impl Credentials {
     /// # Errors
     /// When the text is of another form; or all problems of its contents at once.
     pub fn read(secret: &str) -> Result<Self, CredentialsError> {
-        let document: Document = serde_json::from_str(secret)
+        // serde would read the members from an array too, without their names.
+        let document: Document = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(secret)
+            .and_then(|_| serde_json::from_str(secret))
             .map_err(|error| CredentialsError::Malformed { place: JsonPlace::from(&error) })?;
         Self::new(document.client_id.expose_secret(), document.client_secret.expose_secret())
     }
@@ -123,6 +128,12 @@ mod tests {
 
     const ID: &str = "the-client";
     const SECRET: &str = "nobody else's: secret";
+
+    #[test]
+    fn members_without_their_names_are_malformed() {
+        let read = Credentials::read(&format!(r#"["{ID}","{SECRET}"]"#));
+        assert!(matches!(read, Err(CredentialsError::Malformed { .. })), "{read:?}");
+    }
 
     #[test]
     fn the_authorization_is_http_basic_and_shows_itself_nowhere() {
