@@ -97,6 +97,7 @@ impl VisitWebhooks for ReadKeys<'_> {
         let ring = key_ring(W::NAME);
         match W::read_keys(self.document) {
             Ok(read) => {
+                assert!(self.document.trim_start().starts_with('{'), "members come with their names");
                 assert!(
                     read.problems.iter().all(|problem| !problem.to_string().contains(SECRET)),
                     "{:?}",

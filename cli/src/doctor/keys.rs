@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use intake_pipeline::secrets::SecretText;
 use intake_providers::ProviderName;
 use intake_providers::amqp::Account;
+use intake_providers::json_object;
 use intake_providers::oauth::authority::Authority;
 use intake_providers::queue_source::QueueSource;
 use intake_providers::registry::{VisitQueueSources, VisitWebhooks, visit_queue_sources, visit_webhooks};
@@ -116,7 +117,7 @@ pub fn authority(text: &str, place: &str, add_client: &str) -> Check {
     if text.trim().is_empty() {
         return of_authority(None, add_client);
     }
-    match serde_json::from_str::<Authority>(text) {
+    match json_object::read::<Authority>(text) {
         Ok(found) => of_authority(Some(&found), add_client),
         // serde's message may quote the document.
         Err(_) => Check::wrong(AUTHORITY, format!("{place} is not an authority's document"))

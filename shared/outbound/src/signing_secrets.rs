@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use intake_providers::digest::Sha256Digest;
+use intake_providers::json_object;
 use intake_providers::json_place::JsonPlace;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -148,7 +149,7 @@ impl SigningSecrets {
     /// [`SecretError`], if any of the secrets is not one: signing with some of them would lock receivers out.
     pub fn read(document: &str) -> Result<Self, SecretError> {
         let malformed = |error: serde_json::Error| SecretError::Malformed { place: JsonPlace::from(&error) };
-        let Document { keys } = serde_json::from_str(document).map_err(malformed)?;
+        let Document { keys } = json_object::read(document).map_err(malformed)?;
         if keys.len() > MAX_SECRETS {
             return Err(SecretError::TooMany { found: keys.len() });
         }

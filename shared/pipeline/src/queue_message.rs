@@ -14,6 +14,7 @@ use intake_providers::active_keys::MatchedKey;
 use intake_providers::authentic::KeptHeader;
 use intake_providers::delivery::{Delivery, DeliveryId, VerifiedDelivery};
 use intake_providers::digest::Sha256Digest;
+use intake_providers::json_object;
 use intake_providers::json_place::JsonPlace;
 use intake_providers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -100,7 +101,7 @@ impl QueueMessage {
     /// A message that was refused before, to be sent again. `None` if the text is not a message of the version that this release
     /// writes.
     pub(crate) fn refused(text: &str) -> Option<(Self, DeliveryId, Vec<KeptHeader>, Sha256Digest)> {
-        let document: MessageV1 = serde_json::from_str(text).ok()?;
+        let document: MessageV1 = json_object::read(text).ok()?;
         if document.version != VERSION {
             return None;
         }
@@ -245,11 +246,11 @@ impl InboundMessage {
             // serde's own words may quote what they read; the place is enough to find it.
             MessageError::Undecodable(format!("stopped at {}", JsonPlace::from(&error)))
         };
-        let Versioned { version } = serde_json::from_str(text).map_err(undecodable)?;
+        let Versioned { version } = json_object::read(text).map_err(undecodable)?;
         if version != u64::from(VERSION) {
             return Err(MessageError::UnknownVersion { found: version });
         }
-        serde_json::from_str(text).map(Self).map_err(undecodable)
+        json_object::read(text).map(Self).map_err(undecodable)
     }
 
     /// The delivery.

@@ -17,6 +17,7 @@ use http_body::Body;
 use http_body_util::Full;
 use intake_providers::active_keys::{KeySetError, ReadKeySet};
 use intake_providers::answer::{Fault, Rejection};
+use intake_providers::json_object;
 use intake_providers::json_place::JsonPlace;
 use intake_providers::oauth::access_token::{self, AccessToken};
 use intake_providers::oauth::authority::Authority;
@@ -97,7 +98,7 @@ impl<P: Platform> TokenEndpoint<P> {
 /// # Errors
 /// [`KeySetError`]. Nothing in it repeats the document.
 pub fn read_authority(secret: &str) -> Result<ReadKeySet<Authority>, KeySetError> {
-    let keys: Authority = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
+    let keys: Authority = json_object::read(secret).map_err(|error| KeySetError::Malformed {
         form: "that `oauth` commands write",
         place: JsonPlace::from(&error),
     })?;

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::json_object;
+
 /// Maximum length of an account name, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -85,7 +87,7 @@ pub(crate) fn is_named_twice(entry: &str) -> bool {
         account: Option<IgnoredAny>,
         label: Option<IgnoredAny>,
     }
-    serde_json::from_str(entry).is_ok_and(|names: Names| names.account.is_some() && names.label.is_some())
+    json_object::read(entry).is_ok_and(|names: Names| names.account.is_some() && names.label.is_some())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::account::{AccountName, NAMED_TWICE, is_named_twice};
+use crate::json_object;
 use crate::json_place::JsonPlace;
 use crate::signature::KeyFingerprint;
 
@@ -111,7 +112,7 @@ pub(crate) fn read_key_set<E: DeserializeOwned, K>(
     form: &str,
     read: impl Fn(E) -> Result<(AccountName, K), String>,
 ) -> Result<ReadKeySet<ActiveKeys<K>>, KeySetError> {
-    let document: KeySetDocument<'_> = serde_json::from_str(secret)
+    let document: KeySetDocument<'_> = json_object::read(secret)
         .map_err(|error| KeySetError::Malformed { form: r#"{"keys": [...]}"#, place: JsonPlace::from(&error) })?;
     if document.keys.len() > MAX_ACTIVE_KEYS {
         return Err(KeySetError::TooMany { found: document.keys.len() });
@@ -119,7 +120,7 @@ pub(crate) fn read_key_set<E: DeserializeOwned, K>(
     let mut keys = Vec::new();
     let mut problems = Vec::new();
     for (index, entry) in document.keys.into_iter().enumerate() {
-        let entry = match serde_json::from_str(entry.get()) {
+        let entry = match json_object::read(entry.get()) {
             Ok(entry) => read(entry),
             Err(_) if is_named_twice(entry.get()) => Err(NAMED_TWICE.to_owned()),
             Err(_) => Err(format!("it is not of the form {form}")),

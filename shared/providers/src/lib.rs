@@ -18,6 +18,7 @@ pub mod event_form;
 pub mod explain;
 pub mod identity;
 pub mod json;
+pub mod json_object;
 pub mod json_place;
 pub mod kept_headers;
 pub mod key_ring;

@@ -22,6 +22,7 @@ use crate::explain::finding::Finding;
 use crate::explain::token;
 use crate::identity::Identity;
 use crate::json::{Elements, Json};
+use crate::json_object;
 use crate::json_place::JsonPlace;
 use crate::kept_headers::HeaderPolicy;
 use crate::malformed::{Malformed, MalformedEvent};
@@ -363,7 +364,7 @@ impl Webhook for Sterling {
     type Credential = BearerToken;
 
     fn read_keys(secret: &str) -> Result<ReadKeySet<Self::Keys>, KeySetError> {
-        let keys = serde_json::from_str(secret).map_err(|error| KeySetError::Malformed {
+        let keys = json_object::read(secret).map_err(|error| KeySetError::Malformed {
             form: r#"{"issuer": "...", "audience": "...", "keys": [...], "clients": [...]}"#,
             place: JsonPlace::from(&error),
         })?;

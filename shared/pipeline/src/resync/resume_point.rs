@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use intake_providers::date::Date;
+use intake_providers::json_object;
 use intake_providers::json_place::JsonPlace;
 use intake_providers::nurturecloud::component::ComponentName;
 use intake_providers::nurturecloud::resync::{BusinessId, Pair, SyncCall, What};
@@ -116,7 +117,7 @@ fn known_version<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u3
 
 impl ResumePoint {
     pub(super) fn read(text: &str) -> Result<Self, ResumePointError> {
-        serde_json::from_str(text).map_err(|error| ResumePointError::Unreadable { place: JsonPlace::from(&error) })
+        json_object::read(text).map_err(|error| ResumePointError::Unreadable { place: JsonPlace::from(&error) })
     }
 
     pub(super) fn text(&self) -> Result<String, ResumePointError> {

@@ -13,6 +13,7 @@ use super::new_key::NewKey;
 use super::{Documents, KeyDocument, KeyRing};
 use crate::account::AccountName;
 use crate::active_keys::{ActiveKeys, KeySetError, MAX_ACTIVE_KEYS};
+use crate::json_object;
 use crate::json_place::JsonPlace;
 use crate::signature::KeyFingerprint;
 use crate::webhook::Webhook;
@@ -111,8 +112,7 @@ struct KeyList {
 
 impl KeyList {
     fn read(text: &str) -> Result<Self, KeySetError> {
-        serde_json::from_str(text)
-            .map_err(|error| KeySetError::Malformed { form: EMPTY, place: JsonPlace::from(&error) })
+        json_object::read(text).map_err(|error| KeySetError::Malformed { form: EMPTY, place: JsonPlace::from(&error) })
     }
 
     fn write(&self) -> Result<Write, KeyRingError> {

@@ -146,4 +146,16 @@ mod tests {
         }
         visit_webhooks(&mut Paths);
     }
+    #[test]
+    fn no_secret_is_read_without_the_names_of_its_members() {
+        struct Read;
+        impl VisitWebhooks for Read {
+            fn visit<W: Webhook>(&mut self) {
+                for text in ["[]", "[[]]", r#"["issuer","audience",[],[]]"#] {
+                    assert!(W::read_keys(text).is_err(), "{}: {text}", W::NAME);
+                }
+            }
+        }
+        visit_webhooks(&mut Read);
+    }
 }

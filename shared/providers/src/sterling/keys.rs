@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Sterling;
 use crate::digest::Sha256Digest;
+use crate::json_object;
 use crate::json_place::JsonPlace;
 use crate::key_ring::change::{Change, Circumstances, Made, Removal, Write};
 use crate::key_ring::error::KeyRingError;
@@ -340,7 +341,7 @@ fn remove_secret(
 fn authority(documents: Documents<'_>) -> Result<Option<Authority>, KeyRingError> {
     let Some(text) = documents.text(AUTHORITY).filter(|text| !is_unset(text)) else { return Ok(None) };
     // serde's own words are not passed on, for they quote what they read.
-    serde_json::from_str(text).map(Some).map_err(|error| KeyRingError::Unreadable {
+    json_object::read(text).map(Some).map_err(|error| KeyRingError::Unreadable {
         reason: format!("it is not an authority's document ({})", JsonPlace::from(&error)),
         remedy: "put back the text that the commands have written",
     })
@@ -376,7 +377,7 @@ fn stale_verification(documents: Documents<'_>, authority: &Authority) -> Result
 }
 
 fn is_derived(documents: Documents<'_>, derived: &Verification) -> bool {
-    let found = documents.text(VERIFICATION).map(serde_json::from_str::<Verification>);
+    let found = documents.text(VERIFICATION).map(json_object::read::<Verification>);
     found.is_some_and(|found| found.is_ok_and(|found| found == *derived))
 }
 

@@ -1,15 +1,13 @@
 //! Our credentials for the Data API: HTTP Basic (RFC 7617).
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
+use crate::json_object;
 use crate::json_place::JsonPlace;
 
 /// A client id and its secret. `Debug` shows neither, for the header's value is marked as sensitive.
@@ -108,9 +106,7 @@ impl Credentials {
     /// # Errors
     /// When the text is of another form; or all problems of its contents at once.
     pub fn read(secret: &str) -> Result<Self, CredentialsError> {
-        // serde would read the members from an array too, without their names.
-        let document: Document = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(secret)
-            .and_then(|_| serde_json::from_str(secret))
+        let document: Document = json_object::read(secret)
             .map_err(|error| CredentialsError::Malformed { place: JsonPlace::from(&error) })?;
         Self::new(document.client_id.expose_secret(), document.client_secret.expose_secret())
     }
