@@ -76,16 +76,19 @@ impl Timestamp {
         format!("{:04}/{:02}/{:02}", self.0.year(), u8::from(self.0.month()), self.0.day())
     }
 
-    /// Parses RFC 3339 with any offset; digits below a millisecond are truncated.
+    /// Parses RFC 3339 with any offset; digits below a millisecond are truncated. RFC 3339 also has `t` and `z`, and anything else, such
+    /// as a space, between date and time "for the sake of readability" (section 5.6); receivers of CloudEvents often read neither.
     ///
     /// # Errors
-    /// When the text is not RFC 3339.
+    /// When the text is not RFC 3339 with an upper-case `T` and `Z`.
     pub fn parse(text: &str) -> Result<Self, InvalidTimestamp> {
-        let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp(text.to_owned()))?;
+        let invalid = || InvalidTimestamp(text.to_owned());
+        if text.as_bytes().get(10) != Some(&b'T') || text.ends_with('z') {
+            return Err(invalid());
+        }
+        let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| invalid())?;
         let milliseconds = instant.unix_timestamp_nanos().div_euclid(1_000_000);
-        i64::try_from(milliseconds)
-            .map_err(|_| InvalidTimestamp(text.to_owned()))
-            .and_then(Self::from_unix_milliseconds)
+        i64::try_from(milliseconds).map_err(|_| invalid()).and_then(Self::from_unix_milliseconds)
     }
 }
 
@@ -142,8 +145,17 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_a_zone_is_rejected() {
+    fn a_text_without_a_zone_or_in_a_form_that_receivers_may_not_read_is_rejected() {
         assert!(Timestamp::parse("2021-09-01T09:29:38.969").is_err());
+        for text in [
+            "2021-09-01 09:29:38Z",
+            "2021-09-01+09:29:38Z",
+            "2021-09-01t09:29:38Z",
+            "2021-09-01T09:29:38z",
+            "2021-09-01",
+        ] {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
         assert!(Timestamp::parse("2017-07-02T22:88:12.120Z").is_err());
     }
 }
