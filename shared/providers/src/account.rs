@@ -197,8 +197,11 @@ mod tests {
             assert_eq!(accounts, [] as [&str; 0]);
             assert_eq!(problems, [format!("key 1 of the secret is not used: {NAMED_TWICE}")]);
         }
-        for (_, problems) in read_all(r#""nobody":"north""#) {
-            assert!(problems[0].contains(r#"it is not of the form {"account": "...""#), "{problems:?}");
+        let once = [r#""account":"north","nobody":1"#, r#""label":"north","nobody":1"#];
+        for names in [r#""nobody":"north""#].into_iter().chain(once) {
+            for (_, problems) in read_all(names) {
+                assert!(problems[0].contains(r#"it is not of the form {"account": "...""#), "{names}: {problems:?}");
+            }
         }
     }
 }

@@ -169,6 +169,26 @@ mod tests {
     }
 
     #[test]
+    fn a_header_is_kept_that_just_fits() {
+        let left = MAX_KEPT_HEADERS_BYTES - MAX_OMITTED_NAMES_BYTES - OMITTED_HEADERS_HEADER.len();
+        for (size, name) in [(left, "x-large"), (left + 1, OMITTED_HEADERS_HEADER)] {
+            let kept = kept(&HeaderPolicy::signed(&[]), &headers(&[("x-large", &"l".repeat(size - "x-large".len()))]));
+            assert_eq!(kept.len(), 1, "{size}");
+            assert_eq!(kept[0].0, name, "{size}");
+        }
+    }
+
+    #[test]
+    fn an_omitted_header_is_named_if_that_leaves_room_to_count_the_others() {
+        let first = "a".repeat(249);
+        let room = MAX_OMITTED_NAMES_BYTES - first.len() - ", ".len() - " and 1 more".len();
+        for (length, and) in [(room, format!(", {}", "b".repeat(room))), (room + 1, " and 1 more".to_owned())] {
+            let header = Omitted(vec![first.clone(), "b".repeat(length)]).into_header().unwrap();
+            assert_eq!(String::from_utf8(header.value).unwrap(), format!("{first}{and}"));
+        }
+    }
+
+    #[test]
     fn of_many_omitted_headers_the_first_are_named_and_the_others_counted() {
         let mut request = HeaderMap::new();
         for number in 0..200 {

@@ -208,10 +208,14 @@ mod tests {
         let listed = Accredit.list(Documents::new(&[Some(&document)]));
         let KeyState::Unusable(reason) = &listed.keys[0].state else { panic!("{listed:?}") };
         assert!(reason.contains("no known format") || reason.contains("damaged"), "{reason}");
-        assert!(listed.keys[1].is_usable());
-        let key = listed.find("entry-1").unwrap();
-        let removed =
-            Accredit.remove(Documents::new(&[Some(&document)]), key, Removal::default(), &circumstances()).unwrap();
+        assert!(!listed.keys[0].is_usable() && listed.keys[1].is_usable());
+        let remove = |name| {
+            let key = listed.find(name).unwrap();
+            Accredit.remove(Documents::new(&[Some(&document)]), key, Removal::default(), &circumstances())
+        };
+        let last = remove("entry-2").unwrap_err();
+        assert_eq!(last, KeyRingError::TheLast { provider: "accredit" }, "what is left cannot be used");
+        let removed = remove("entry-1").unwrap();
         assert_eq!(Accredit.list(Documents::new(&[Some(&text(&removed))])).keys[0].id, listed.keys[1].id);
     }
 }

@@ -227,6 +227,9 @@ mod tests {
 
     #[test]
     fn a_value_that_is_nested_too_deep_has_no_form() {
+        let deepest = "[".repeat(MAX_DEPTH) + "1" + &"]".repeat(MAX_DEPTH);
+        let form = JsonForm::all(&deepest).next().unwrap();
+        assert_eq!(form.write(Json::read(deepest.as_bytes()).unwrap()), Some(deepest.clone()));
         let deep = "[".repeat(MAX_DEPTH + 2) + &"]".repeat(MAX_DEPTH + 2);
         let form = JsonForm::all(&deep).next().unwrap();
         assert_eq!(form.write(Json::read(deep.as_bytes()).unwrap()), None);

@@ -177,6 +177,14 @@ fn mistakes_that_come_together_are_found_together() {
 }
 
 #[test]
+fn of_two_headers_that_fit_the_one_with_fewer_mistakes_is_explained() {
+    let other_body = hex::encode(hmac(SECRET, format!("{BODY}\n")));
+    let elsewhere = STANDARD.encode(hmac(SECRET, BODY));
+    let request = request("/webhooks/machnet", &[(MACHNET, &other_body), ("x-signature", &elsewhere)], BODY);
+    assert_eq!(names(&explained(&request, machnet_keys(SECRET))), ["body-trailing-newline"], "and not two of a header");
+}
+
+#[test]
 fn in_a_large_body_two_mistakes_at_once_are_found() {
     let body = format!("[{}\"x\"]", "\"Zoë\",".repeat(50_000));
     let spaced = body.replace(',', ", ");
@@ -354,6 +362,19 @@ fn each_mistake_with_a_token_is_found() {
 }
 
 #[test]
+fn what_a_token_says_is_quoted_and_cut_where_it_is_long() {
+    let authority = authority();
+    let said = |issuer: &str| {
+        let token = token(&authority, &json!({}), &json!({"iss": issuer}));
+        let request = request("/webhooks/sterling", &[("authorization", &format!("Bearer {token}"))], "{}");
+        explained(&request, sterling_keys(&authority))[0].to_string()
+    };
+    assert_eq!(said("another"), r#"the token's issuer is "another", and ours is "issuer""#);
+    let cut = format!("\"{}…", "é".repeat(119));
+    assert_eq!(said(&"é".repeat(500)), format!(r#"the token's issuer is {cut}, and ours is "issuer""#));
+}
+
+#[test]
 fn a_token_of_another_or_a_retired_key_is_told_apart() {
     let (ours, theirs) = (authority(), authority());
     let none = json!({});
@@ -371,6 +392,8 @@ fn a_token_of_another_or_a_retired_key_is_told_apart() {
     let disguised = token(&theirs, &json!({"kid": ours.signing_key().unwrap().kid}), &none);
     assert_eq!(found(&disguised, Some(&theirs)), "token-another-key");
     assert_eq!(found(&disguised, None), "token-signature");
+    let renamed = token(&ours, &json!({"kid": "0123456789abcdef"}), &none);
+    assert_eq!(found(&renamed, None), "token-another-key", "ours signed it, under a name that no key has");
 }
 
 #[test]
@@ -447,6 +470,14 @@ fn a_wrong_method_path_or_webhook_is_found() {
     assert_eq!(found(None, Method::POST, "/machnet"), "another-provider");
     assert_eq!(found(None, Method::POST, "/webhooks/accredit"), "another-provider");
     assert_eq!(found(None, Method::GET, "/favicon.ico"), "unknown-path");
+}
+
+#[test]
+fn where_no_webhook_is_the_paths_of_all_are_named() {
+    let remedy = explain(None, &request("/favicon.ico", &[], ""), &BTreeMap::new(), now()).findings[0].remedy();
+    for path in ["/webhooks/accredit", "/webhooks/machnet", "/webhooks/nurturecloud/<secret>", "/webhooks/sterling"] {
+        assert!(remedy.contains(path), "{path}: {remedy}");
+    }
 }
 
 /// Everything that is printed about a request.

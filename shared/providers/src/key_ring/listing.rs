@@ -191,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_recorded_by_its_account_and_its_fingerprint() {
+        let recorded_as = listing().keys[0].recorded_as.clone().unwrap();
+        assert_eq!(recorded_as.account.unwrap().as_str(), "main");
+        assert_eq!(recorded_as.fingerprint.unwrap().as_str(), "abcd1234");
+    }
+
+    #[test]
+    fn a_listing_is_empty_if_it_has_neither_a_key_nor_a_problem() {
+        assert!(KeyListing::default().is_empty());
+        assert!(!listing().is_empty() && !KeyListing::of_problem("unreadable".to_owned()).is_empty());
+    }
+
+    #[test]
     fn where_several_keys_are_meant_each_is_named() {
         let listing = listing();
         let error = listing.find("abcd").unwrap_err().to_string();

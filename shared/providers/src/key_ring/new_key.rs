@@ -126,6 +126,13 @@ mod tests {
     }
 
     #[test]
+    fn a_quotation_mark_on_one_side_is_part_of_a_secret() {
+        for text in ["\"", "\"secret", "secret'", "\u{201c}secret", "secret\u{201d}"] {
+            assert_eq!(line(text.as_bytes()).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_one_secret_is_refused_and_not_repeated() {
         let what = "the secret";
         for (text, expected) in [

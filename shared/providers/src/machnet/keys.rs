@@ -109,6 +109,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_done_next_names_the_url_and_when_the_secret_counts() {
+        let change = add(None, &new(SECRET)).unwrap();
+        assert!(change.next.contains("https://hooks.example.com/webhooks/machnet"), "{}", change.next);
+        assert!(change.counts.contains("within 15 s"), "{}", change.counts);
+        let nowhere = Circumstances { base_url: None, ..circumstances() };
+        let change = Machnet.add(Documents::new(&[None]), &new(SECRET), &nowhere).unwrap();
+        assert!(change.next.contains("https://<host>/webhooks/machnet"), "{}", change.next);
+    }
+
+    #[test]
+    fn only_a_key_of_the_same_account_is_an_older_one_to_take_out() {
+        let first = add(None, &new(SECRET)).unwrap();
+        let text = first.writes[0].text.expose_secret();
+        for (account, is_older) in [("main", true), ("north", false)] {
+            let other = NewKey { account: Some(account.parse().unwrap()), ..new(&format!("{SECRET}2")) };
+            let next = add(Some(text), &other).unwrap().next;
+            assert_eq!(next.contains("take the old one out"), is_older, "{account}: {next}");
+        }
+    }
+
+    #[test]
     fn a_weak_or_spoiled_secret_is_refused_in_plain_words() {
         for (text, words) in [
             (format!(" {SECRET}\n"), "begins or ends with white space"),

@@ -92,6 +92,15 @@ fn a_pointer_walks_objects_and_arrays_and_unescapes_as_rfc_6901_says() {
 }
 
 #[test]
+fn an_id_that_a_pointer_finds_is_neither_empty_nor_too_long() {
+    let pointer: JsonPointer = "/Id".parse().unwrap();
+    for (length, is_id) in [(0, false), (1, true), (MAX_TEXT_BYTES, true), (MAX_TEXT_BYTES + 1, false)] {
+        let body = format!(r#"{{"Id":"{}"}}"#, "i".repeat(length));
+        assert_eq!(pointer.text_in(body.as_bytes()).is_some(), is_id, "{length}");
+    }
+}
+
+#[test]
 fn without_an_id_every_delivery_is_its_own_event_and_the_same_content_has_the_same_alias() {
     let first = delivery(ProviderName::NowCerts, &[("amqp-queue", "events")], BODY);
     let mut second = delivery(ProviderName::NowCerts, &[("amqp-queue", "replay"), ("amqp-redelivered", "true")], BODY);

@@ -143,6 +143,8 @@ fn anything_but_a_notification_is_malformed_as_a_whole_with_the_reason() {
     ] {
         assert_eq!(split(&body).unwrap_err().to_string(), reason, "{body}");
     }
+    let longest = changed(AGENT, |body| body["payload"]["id"] = "x".repeat(256).into());
+    assert_eq!(update(&events(&longest)[0]).entity.id.len(), 256, "an id of 256 bytes is not too long");
 }
 
 #[test]

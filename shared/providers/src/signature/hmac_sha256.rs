@@ -208,6 +208,7 @@ mod tests {
     fn a_tag_under_another_secret_is_rejected() {
         let tag = HmacSecret::new("7c1f0c6fd4f34c0e9b1f8a52d0f5a1bf").unwrap().sign(MESSAGE);
         assert!(!HmacSecret::new(SECRET).unwrap().verify(MESSAGE, &tag));
+        assert!(!verify(SECRET.as_bytes(), MESSAGE, &tag));
     }
 
     #[test]
@@ -250,6 +251,12 @@ mod tests {
     fn a_secret_of_the_minimum_length_is_accepted() {
         assert!(HmacSecret::new("7c1f0c6fd4f34c0e").is_ok());
         assert!(HmacSecret::new("ééééééé7é").is_ok());
+    }
+
+    #[test]
+    fn a_secret_with_an_angle_bracket_on_one_side_is_no_placeholder() {
+        assert!(HmacSecret::new(&format!("<{SECRET}")).is_ok());
+        assert!(HmacSecret::new(&format!("{SECRET}>")).is_ok());
     }
 
     #[test]

@@ -228,10 +228,10 @@ fn a_delivery_above_the_limit_of_events_is_malformed_and_one_at_the_limit_is_not
 fn a_large_envelope_that_many_batches_would_repeat_is_malformed() {
     let body = |batches: usize| {
         let batches = [r#"{"events":[{"code":"c"}]}"#].repeat(batches).join(",");
-        format!(r#"{{"x":"{}","eventbatch":[{batches}]}}"#, "x".repeat(1024 * 1024))
+        format!(r#"{{"x":"{}","eventbatch":[{batches}]}}"#, "x".repeat(1024 * 1024 - r#""x":"""#.len()))
     };
-    assert_eq!(events(&body(15)).len(), 15);
-    assert_eq!(read(&body(16)), Err(Malformed::EnvelopesTooLarge { limit_bytes: MAX_REPEATED_BYTES }));
+    assert_eq!(events(&body(16)).len(), 16, "exactly the limit");
+    assert_eq!(read(&body(17)), Err(Malformed::EnvelopesTooLarge { limit_bytes: MAX_REPEATED_BYTES }));
 }
 
 #[test]
@@ -277,6 +277,24 @@ fn attributes_beyond_the_limits_are_kept_only_in_the_data() {
     let small = events(&json!({"code": "c", "attributes": triples}).to_string()).remove(0);
     assert_eq!(small.attributes.len(), MAX_ATTRIBUTES);
     assert!(std::str::from_utf8(&event.data).unwrap().contains("n99"));
+    let kilobyte = "v".repeat(1024 - "attribute.n0".len());
+    let triples: Vec<Value> = (0..5).map(|n| json!({"name": format!("n{n}"), "value": kilobyte})).collect();
+    let full = events(&json!({"code": "c", "attributes": triples}).to_string()).remove(0);
+    assert_eq!(full.attributes.len() * 1024, MAX_ATTRIBUTES_BYTES, "as many as fit, names included");
+}
+
+#[test]
+fn keys_without_a_key_an_issuer_or_an_audience_are_unset() {
+    let key = || json!([{"kid": "0123456789abcdef", "x": "x"}]);
+    for (issuer, audience, keys, is_unset) in [
+        ("issuer", "audience", key(), false),
+        ("issuer", "audience", json!([]), true),
+        ("", "audience", key(), true),
+        ("issuer", "", key(), true),
+    ] {
+        let document = json!({"issuer": issuer, "audience": audience, "keys": keys, "clients": []}).to_string();
+        assert_eq!(Sterling::is_unset(&Sterling::read_keys(&document).unwrap().keys), is_unset, "{document}");
+    }
 }
 
 #[test]

@@ -103,3 +103,31 @@ impl fmt::Display for PathSecretMistake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_remedy_says_which_url_is_to_be_registered() {
+        let (whole, exact) = ("the whole URL", "exactly as");
+        for (mistake, words) in [
+            (PathSecretMistake::Missing, whole),
+            (PathSecretMistake::TrailingSlash, exact),
+            (PathSecretMistake::FurtherSegments, exact),
+            (PathSecretMistake::PercentEncoded, exact),
+            (PathSecretMistake::Surrounded, exact),
+            (PathSecretMistake::Padded, exact),
+            (PathSecretMistake::Encoded { used: "hex" }, exact),
+            (PathSecretMistake::Query, exact),
+            (PathSecretMistake::Header { used: "x-secret".to_owned() }, exact),
+            (PathSecretMistake::HashInstead, "if it is lost, make a new one"),
+            (PathSecretMistake::Length { found: 1 }, whole),
+            (PathSecretMistake::Characters, whole),
+            (PathSecretMistake::Case, whole),
+        ] {
+            let remedy = mistake.remedy();
+            assert!(remedy.contains(words) && remedy.contains("`keys add nurturecloud`"), "{mistake}: {remedy}");
+        }
+    }
+}

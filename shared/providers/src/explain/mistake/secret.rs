@@ -76,3 +76,29 @@ impl fmt::Display for SecretMistake {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_is_said_with_whose_secret_is_to_be_set_again_and_how() {
+        for (mistake, sentence, remedy) in [
+            (SecretMistake::TrailingNewline, "a line break", "without the line break"),
+            (SecretMistake::TrailingCarriageReturn, "a Windows line break", "without the line break"),
+            (SecretMistake::Blank, "a blank before or after", "at the sender again without the blank"),
+            (SecretMistake::OursHasWhiteSpace, "our secret has white space", "store our secret again"),
+            (SecretMistake::Quoted, "the secret in quotes", "at the sender again without the quotes"),
+            (SecretMistake::OursIsQuoted, "our secret is in quotes", "store our secret again"),
+            (SecretMistake::HexDecoded, "decodes the secret from hex", "without decoding"),
+            (SecretMistake::Base64Decoded, "decodes the secret from base64", "without decoding"),
+            (SecretMistake::HexEncoded, "the hex digits of the secret", "without encoding"),
+            (SecretMistake::Base64Encoded, "the base64 of the secret", "without encoding"),
+            (SecretMistake::Case, "other upper-case and lower-case letters", "the same upper-case and lower-case"),
+            (SecretMistake::Unset, "an empty secret", "set the secret at the sender"),
+        ] {
+            assert!(mistake.to_string().contains(sentence), "{mistake:?}: {mistake}");
+            assert!(mistake.remedy().contains(remedy), "{mistake:?}: {}", mistake.remedy());
+        }
+    }
+}

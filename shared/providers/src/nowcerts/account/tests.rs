@@ -56,6 +56,8 @@ fn a_password_with_a_semicolon_comes_on_its_own() {
     assert_eq!(read(&document).unwrap().connection.password.reveal(), "hush;hush=");
     document["connection_string"] = "host=broker;username=agency;password=another".into();
     assert!(problems(&document).contains("different passwords"));
+    document["password"] = "another".into();
+    assert_eq!(read(&document).unwrap().connection.password.reveal(), "another", "given twice, and the same");
     let cut = problems(&super::tests::document("host=broker;username=agency;password=hush;hush"));
     assert!(cut.contains("part 4 of connection_string has no \"=\""), "{cut}");
 }
@@ -64,7 +66,7 @@ fn a_password_with_a_semicolon_comes_on_its_own() {
 fn every_problem_is_reported_at_once_and_no_value_is_repeated() {
     let document = serde_json::json!({
         "account": "secret account", "connection_string": "host=hidden host:70000;password= hush-hush;host=other",
-        "queue": "", "replay_queue": 7, "passwrd-hush": true,
+        "queue": " ", "replay_queue": 7, "passwrd-hush": true,
     });
     let found = problems(&document);
     for expected in [
@@ -73,8 +75,8 @@ fn every_problem_is_reported_at_once_and_no_value_is_repeated() {
         "host more than once",
         "has no username",
         "the password begins or ends with white space",
-        "queue is not a string",
-        "replay_queue is not a string",
+        "; queue is not a string",
+        "; replay_queue is not a string",
         "tls is not said",
         "a member that is not known",
     ] {
@@ -96,6 +98,10 @@ fn a_secret_that_nobody_filled_in_is_said_to_lack_everything() {
     assert!(found.contains("the username is still the placeholder"), "{found}");
     assert!(found.contains("the password is still the placeholder"), "{found}");
     assert!(problems(&document("host=broker;username=agency")).contains("there is no password"));
+    for password in ["{hush", "hush}"] {
+        let found = connection(&format!("host=broker;username=agency;password={password}"));
+        assert_eq!(found.password.reveal(), password, "a placeholder has both braces");
+    }
 }
 
 #[test]

@@ -175,6 +175,24 @@ fn classic_forgeries_are_rejected() {
 }
 
 #[test]
+fn a_token_above_the_limit_is_rejected_even_if_it_is_genuine() {
+    let authority = authority();
+    let genuine = token(&authority);
+    let (header, claims) = (part(&genuine, 0), part(&genuine, 1));
+    let padded = |bytes: usize| signed(&authority, &header, &changed(claims.clone(), "x", "x".repeat(bytes).into()));
+    let shortest = padded(0).len();
+    // Three bytes are four characters of base64.
+    let of_length = |length: usize| {
+        let bytes = (length - shortest) / 4 * 3;
+        (bytes..bytes + 4).map(padded).find(|token| token.len() == length).unwrap()
+    };
+    let verification = authority.verification().unwrap();
+    let problem = |length: usize| verify(&of_length(length), &verification, now()).err();
+    assert_eq!(problem(MAX_TOKEN_BYTES), None);
+    assert_eq!(problem(MAX_TOKEN_BYTES + 1), Some(TokenProblem::Invalid));
+}
+
+#[test]
 fn without_a_key_that_signs_no_token_is_made() {
     let mut authority = authority();
     let client = authority.clients[0].client_id.clone();

@@ -46,12 +46,13 @@ fn a_rotation_goes_by_three_steps_and_refuses_each_that_is_too_early() {
 
 #[test]
 fn tokens_below_an_hour_must_be_meant() {
-    let new = |meant| {
-        let lifetime = Duration::from_secs(3_599);
-        Authority::new("i".into(), "a".into(), lifetime, meant, Duration::from_secs(300), key(), now()).map(drop)
+    let new = |seconds, meant| {
+        let (lifetime, refresh) = (Duration::from_secs(seconds), Duration::from_secs(300));
+        Authority::new("i".into(), "a".into(), lifetime, meant, refresh, key(), now()).map(drop)
     };
-    assert_eq!(new(false), Err(AuthorityError::ShortTokens { seconds: 3_599 }));
-    assert_eq!(new(true), Ok(()));
+    assert_eq!(new(3_599, false), Err(AuthorityError::ShortTokens { seconds: 3_599 }));
+    assert_eq!(new(3_599, true), Ok(()));
+    assert_eq!(new(3_600, false), Ok(()));
 }
 
 #[test]
@@ -86,6 +87,8 @@ fn the_secret_of_one_client_is_not_that_of_another() {
     authority.add_client_secret("one", None, &one).unwrap();
     authority.add_client_secret("two", None, &two).unwrap();
     assert!(authority.authenticate("one", &two).is_none());
+    authority.add_client_secret("one", None, &one).unwrap();
+    assert!(authority.authenticate("one", &one).is_some(), "it counts if it is listed twice");
     assert_ne!(one.reveal(), two.reveal());
     assert_eq!(one.reveal().len(), 43, "256 bits in base64url");
 }

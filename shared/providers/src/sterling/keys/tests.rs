@@ -103,6 +103,14 @@ fn the_first_client_makes_an_authority_for_the_urls_of_the_stack() {
 }
 
 #[test]
+fn a_new_stack_has_no_keys_no_problem_and_nothing_to_repair() {
+    for kept in [Kept::default(), Kept::unset()] {
+        assert_eq!(kept.list(), KeyListing::default());
+        assert!(kept.read(|documents| Sterling.repair(documents)).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn what_is_added_verifies_first_and_what_is_removed_goes_from_the_authority_first() {
     let mut kept = Kept::unset();
     assert_eq!(places(&kept.add("one").unwrap()), [AUTHORITY, VERIFICATION], "nobody has a token of a new authority");
@@ -199,6 +207,7 @@ fn a_signing_key_is_rotated_in_three_steps_and_none_of_them_too_early() {
     let activated = kept.change(activated).unwrap();
     assert!(activated.next.contains(&format!("`keys remove sterling {old}`")), "{}", activated.next);
     assert_eq!(kept.states(), ["superseded", "active"]);
+    assert_eq!([&added.key, &activated.key].map(|new| new.state.name()), ["waiting", "active"]);
     assert!(kept.remove(&old, EVEN_THE_LAST, &later(360 + 7_559)).is_err());
     kept.remove(&old, EVEN_THE_LAST, &later(360 + 7_560)).unwrap();
     assert_eq!(kept.states(), ["active"]);
