@@ -91,13 +91,15 @@ mod tests {
     use crate::testing::{MemoryPayloads, delivery};
 
     #[tokio::test]
-    async fn a_dead_letter_is_checked_by_reading_it_and_its_body() {
+    async fn a_dead_letter_names_its_delivery_and_is_checked_by_reading_it_and_its_body() {
         let (payloads, delivery) = (MemoryPayloads::default(), delivery(1, "{}"));
-        let failed = async |body: String| {
+        let letter = |body: String| {
             let (message_id, sent_at, failure) = ("m".to_owned(), None, None);
-            let letter = DeadLetter { message_id, body, receive_count: 5, is_release: false, sent_at, failure };
-            letter.check(&payloads).await.is_err()
+            DeadLetter { message_id, body, receive_count: 5, is_release: false, sent_at, failure }
         };
+        let failed = async |body: String| letter(body).check(&payloads).await.is_err();
+        let origin = letter(write_inline(&delivery).unwrap()).origin();
+        assert_eq!((origin.delivery_id, origin.provider), (Some(delivery.id), Some(delivery.provider)));
         assert!(!failed(write_inline(&delivery).unwrap()).await);
         assert!(failed("{".to_owned()).await);
         let key = PayloadKey::new("deliveries/1".to_owned());

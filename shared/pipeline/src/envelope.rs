@@ -345,10 +345,9 @@ impl<S: PayloadReader> EnvelopeWriter<S> {
     ) -> Result<WrittenEnvelope, EnvelopeError> {
         let announced = &event.cloud_event.datacontenttype;
         let reference = self.location.uri(key).map(Content::Reference);
-        let content_type_by_name = content_type(announced, None);
-        let is_too_large = Content::min_size(size_bytes, &content_type_by_name, form) > MAX_ENVELOPE_BYTES as u64;
+        let is_too_large = Content::min_size(size_bytes, announced, form) > MAX_ENVELOPE_BYTES as u64;
         if let Some(reference) = reference.clone().filter(|_| is_too_large) {
-            return self.written(event, outcome, content_type_by_name, reference).await;
+            return self.written(event, outcome, content_type(announced, None), reference).await;
         }
         let bytes = self.payloads.get(key).await?;
         let content_type = content_type(announced, Some(&bytes));

@@ -101,7 +101,8 @@ impl<O: Outbox, S: PayloadReader, R: Receiver, C: Clock> Forwarder<O, S, R, C> {
             let mut look_at = now + POLL;
             if held_until > now {
                 look_at = held_until;
-            } else if room > 0 {
+            } else {
+                // There is room: without it, nothing but the end of an attempt goes on.
                 match self.outbox.due(self.clock.now(), room, &under_way).await {
                     Ok(Due { events, next_at }) => {
                         for event in events {

@@ -43,3 +43,16 @@ impl PayloadKey {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::MemoryPayloads;
+
+    #[tokio::test]
+    async fn a_shared_store_gives_what_it_holds() {
+        let (payloads, key) = (Arc::new(MemoryPayloads::default()), PayloadKey::new("key".to_owned()));
+        payloads.put(&key, Bytes::from_static(b"large")).await.unwrap();
+        assert_eq!(PayloadReader::get(&payloads, &key).await.unwrap(), "large");
+    }
+}

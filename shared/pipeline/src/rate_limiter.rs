@@ -45,3 +45,24 @@ impl RateLimiter {
         self.next = self.next.max(Instant::now() + pause);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_spaced_evenly_and_one_may_start_at_the_end_of_the_time_and_none_after_it() {
+        let started = Instant::now();
+        let mut rate_limiter = RateLimiter::per_second(NonZeroU32::new(10).unwrap());
+        for _ in 0..3 {
+            assert!(rate_limiter.turn().await);
+        }
+        assert_eq!(started.elapsed(), Duration::from_millis(300));
+
+        let stop_at = Instant::now() + Duration::from_secs(2);
+        let mut rate_limiter = RateLimiter::per_minute(NonZeroU32::new(60).unwrap(), Some(stop_at));
+        assert_eq!([rate_limiter.turn().await, rate_limiter.turn().await], [true, true]);
+        assert_eq!(Instant::now(), stop_at);
+        assert!(!rate_limiter.turn().await);
+    }
+}

@@ -144,6 +144,7 @@ mod tests {
     use intake_providers::timestamp::Timestamp;
 
     use super::*;
+    use crate::counters::Counter;
 
     #[derive(Clone, Default)]
     struct Output(Arc<Mutex<Vec<u8>>>);
@@ -185,5 +186,21 @@ mod tests {
             assert!(line["level"].is_string(), "{line}");
             assert!(Timestamp::parse(line["timestamp"].as_str().unwrap()).is_ok(), "{line}");
         }
+    }
+
+    /// In a process of its own, because telemetry is started once in a process and writes to standard output.
+    #[test]
+    fn what_was_counted_is_on_standard_output_once_it_is_flushed() {
+        const IS_THAT_PROCESS: &str = "INTAKE_TEST_COUNTS";
+        if std::env::var_os(IS_THAT_PROCESS).is_some() {
+            let telemetry = Telemetry::start(&TelemetrySettings::default());
+            Counter::Failed.count();
+            return telemetry.flush();
+        }
+        let name = "telemetry::tests::what_was_counted_is_on_standard_output_once_it_is_flushed";
+        let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = test.args(["--exact", name, "--nocapture"]).env(IS_THAT_PROCESS, "").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("webhook-intake") && text.contains(r#""failed":1"#), "{text}");
     }
 }

@@ -46,6 +46,12 @@ fn the_time_index_has_hours_of_its_own_and_ends_with_the_outcomes_and_the_only_t
 }
 
 #[test]
+fn five_types_are_listed_and_a_sixth_is_not() {
+    let record = record(&delivery(1, "{}"), with_types(&["a", "b", "c", "d", "e", "f"]));
+    assert_eq!(record.event_types, ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
 fn only_a_record_with_events_in_quarantine_gives_way_and_only_to_one_without() {
     let delivery = delivery(1, "{}");
     let of = |outcomes: &[Outcome]| {

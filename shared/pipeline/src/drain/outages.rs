@@ -251,6 +251,32 @@ async fn a_run_in_a_pause_ends_quietly_and_says_until_when_and_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_that_ends_in_this_moment_is_not_reported_as_one_that_holds_up_runs() {
+    let drain = drain_of(QUORUM, &small(5));
+    begin(&drain, Outage::Queue);
+    let until = run(&drain).await.paused_until.unwrap();
+    heal(&drain);
+    drain.broker.refuse_connections(BrokerFailure::Unreachable);
+    let left = until.unix_milliseconds() - drain.clock.now().unix_milliseconds();
+    tokio::time::sleep(Duration::from_millis(left.unsigned_abs())).await;
+    let report = run(&drain).await;
+    assert_eq!(report.outcome, DrainOutcome::Failed(DrainFailure::CannotConsume(BrokerFailure::Unreachable)));
+    assert_eq!((report.paused_until, drain.clock.now()), (None, until));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_refuses_after_the_store_took_its_proof_is_what_failed() {
+    let drain = drain_of(QUORUM, &small(3));
+    begin(&drain, Outage::Queue);
+    run(&drain).await;
+    let pause = drain.lease.pause().unwrap();
+    *drain.lease.pause.lock().unwrap() = Some(Pause { reason: PauseReason::PayloadsUnavailable, ..pause });
+    drain.lease.lift_pause();
+    assert_eq!(run(&drain).await.outcome, DrainOutcome::Failed(DrainFailure::QueueUnavailable));
+    assert_eq!(drain.lease.pause().unwrap().reason, PauseReason::QueueUnavailable);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_taken_while_what_was_refused_is_refused_again() {
     for outage in [Outage::Queue, Outage::Store] {
         let drain = drain_of(QUORUM, &large(3));

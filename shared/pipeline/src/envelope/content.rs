@@ -41,10 +41,11 @@ impl Content {
         json.map_or_else(|| Self::Base64(STANDARD.encode(bytes)), Self::Json)
     }
 
-    /// Minimum size in an envelope of this number of bytes.
-    pub(super) fn min_size(bytes: u64, content_type: &str, form: JsonForm) -> u64 {
+    /// Minimum size in an envelope of this number of bytes. Without a media type among what was announced, they may be JSON.
+    pub(super) fn min_size(bytes: u64, announced: &str, form: JsonForm) -> u64 {
+        let may_be_json = is_json(announced) || !is_media_type(announced);
         // White space around a JSON value is left out, which is hardly ever more than a line break.
-        if is_json(content_type) && form == JsonForm::Value { bytes } else { bytes.div_ceil(3).saturating_mul(4) }
+        if may_be_json && form == JsonForm::Value { bytes } else { bytes.div_ceil(3).saturating_mul(4) }
     }
 }
 

@@ -1,37 +1,52 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use intake_providers::entity::EntityReference;
 
 use super::*;
 use crate::delivery_record::DeliveryRecords as _;
 use crate::envelope::tests::stories::World;
-use crate::ledger::Ledger as _;
+use crate::ledger::{Ledger as _, OutcomeCounts, Release};
 use crate::records::testing::MemoryRecords;
 use crate::testing::killed_after;
 
 const SECRET: &str = "Ada Lovelace";
 
-/// Erases in the stores of a test. A caller can be killed around each call.
-struct MemoryEraser(MemoryRecords);
+/// Erases in the stores of a test, and notes how many payloads it deletes at once. A caller can be killed around each call.
+#[derive(Default)]
+struct MemoryEraser {
+    records: MemoryRecords,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
+}
+
+impl MemoryEraser {
+    fn of(world: &World) -> Self {
+        Self { records: records(world), ..Self::default() }
+    }
+}
 
 impl Eraser for MemoryEraser {
     async fn erase_entry(&self, now: Timestamp, tombstone: &Tombstone) -> Result<PutOutcome, PortError> {
-        self.0.ledger.put(now, std::slice::from_ref(tombstone.put())).await
+        self.records.ledger.put(now, std::slice::from_ref(tombstone.put())).await
     }
 
     async fn erase_record(&self, tombstone: &RecordTombstone) -> Result<(), PortError> {
-        self.0.delivery_records.put(tombstone.record()).await
+        self.records.delivery_records.put(tombstone.record()).await
     }
 
     async fn delete_payload(&self, key: &PayloadKey) -> Result<(), PortError> {
+        let at_once = self.at_once.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_at_once.fetch_max(at_once, Ordering::Relaxed);
         tokio::task::yield_now().await;
-        self.0.payloads.0.lock().unwrap().remove(key.as_str());
+        self.records.payloads.0.lock().unwrap().remove(key.as_str());
         tokio::task::yield_now().await;
+        self.at_once.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 
     async fn finish(&self) -> Result<(), PortError> {
-        Ok(())
+        Err(PortError::of("store vacuum", "the disk is full"))
     }
 }
 
@@ -62,8 +77,12 @@ fn records(world: &World) -> MemoryRecords {
 #[derive(Clone, Copy)]
 enum What<'a> {
     Id(&'a str),
+    /// All duplicates, which only refer to their data.
+    Duplicates,
     Entity,
     Everything,
+    /// Everything of a provider.
+    Of(ProviderName),
     /// Everything of these days, which is found in fewer calls.
     Since(&'a str),
 }
@@ -88,17 +107,22 @@ async fn erase_with<E: Eraser>(
             }
             erasure.events(events).await
         }
+        What::Duplicates => {
+            let filter = EventFilter { outcome: Some(Outcome::Duplicate), ..EventFilter::default() };
+            erasure.events(records.events(&filter).await?.found).await
+        }
         What::Entity => {
             let [entity] = &records.entities().await?.found[..] else { panic!("one entity was expected") };
             erasure.entity(entity).await
         }
         What::Everything => erasure.range(None, TimeRange { since: None, until: Some(now) }).await,
+        What::Of(provider) => erasure.range(Some(provider), TimeRange { since: None, until: Some(now) }).await,
         What::Since(day) => erasure.range(None, TimeRange { since: Some(at(day)), until: Some(now) }).await,
     }
 }
 
 async fn erase(world: &World, what: What<'_>) -> ErasureReport {
-    erase_with(world, &MemoryEraser(records(world)), what, false).await.unwrap()
+    erase_with(world, &MemoryEraser::of(world), what, false).await.unwrap()
 }
 
 /// Everything that is kept, as text, but for what is on its way through the queue: a test's deliveries all are.
@@ -288,6 +312,17 @@ async fn with_a_duplicate_that_only_refers_to_them_the_data_are_erased_where_the
     }
 }
 
+#[tokio::test]
+async fn duplicates_are_erased_with_the_holders_of_all_of_them() {
+    let mut world = World::default();
+    for text in ["Ada Lovelace", "Ada Lovelace", "Ada Byron", "Ada Byron", "present"] {
+        notify(&mut world, &notification(text)).await;
+    }
+    let report = erase(&world, What::Duplicates).await;
+    assert_eq!((report.events, report.deliveries), (4, 4));
+    assert!(!kept(&world).contains("Ada") && kept(&world).contains("present"), "{}", kept(&world));
+}
+
 /// A batch of events, whose context is too large for their entries.
 async fn batch(world: &mut World, ids: &[&str]) -> Vec<Entry> {
     let event = |id: &&str| format!(r#"{{"code":"{id}"}}"#);
@@ -347,21 +382,102 @@ async fn the_same_context_in_another_delivery_is_erased_with_the_events_of_that_
 
 #[tokio::test]
 async fn what_was_never_read_is_left_in_quarantine_unless_it_is_meant() {
+    for size in [10, 10_000] {
+        let mut world = World::default();
+        let body = format!(r#"{{"name":"{SECRET}{}"}}"#, "x".repeat(size));
+        world.deliver(ProviderName::Machnet, &[], body).await;
+        let Some(Entry::Quarantine(entry)) = world.ledger.entries().into_values().next() else { panic!("quarantined") };
+        let place = entry.occurrence.delivery_id.event_id(entry.occurrence.index);
+        let report = erase(&world, What::Id(&place)).await;
+        assert_eq!((report.quarantined, report.deliveries, report.left_in_quarantine.len()), (0, 1, 1));
+        assert!(!report.is_complete() && kept(&world).contains(SECRET));
+        let report = erase_with(&world, &MemoryEraser::of(&world), What::Id(&place), true).await.unwrap();
+        assert_eq!((report.quarantined, report.deliveries), (1, 0), "the record is erased already");
+        assert!(report.is_complete() && !kept(&world).contains(SECRET), "{}", kept(&world));
+        let events = records(&world).events(&EventFilter::default()).await.unwrap().found;
+        assert_eq!(events[0].outcome(), Some((ProviderName::Machnet, Outcome::Quarantined)));
+        let [delivery] = &crate::quarantine::QuarantinedDelivery::group(events)[..] else { panic!("one delivery") };
+        assert!(delivery.release().is_none(), "there is nothing to release");
+    }
+}
+
+#[tokio::test]
+async fn what_was_released_from_quarantine_is_erased_once_however_long_the_time_is() {
     let mut world = World::default();
-    let body = format!(r#"{{"name":"{SECRET}"}}"#);
-    world.deliver(ProviderName::Machnet, &[], body).await;
-    let Some(Entry::Quarantine(entry)) = world.ledger.entries().into_values().next() else { panic!("quarantined") };
-    let place = entry.occurrence.delivery_id.event_id(entry.occurrence.index);
-    let report = erase(&world, What::Id(&place)).await;
-    assert_eq!((report.quarantined, report.deliveries, report.left_in_quarantine.len()), (0, 1, 1));
-    assert!(!report.is_complete() && kept(&world).contains(SECRET));
-    let report = erase_with(&world, &MemoryEraser(records(&world)), What::Id(&place), true).await.unwrap();
-    assert_eq!((report.quarantined, report.deliveries), (1, 0), "the record is erased already");
-    assert!(report.is_complete() && !kept(&world).contains(SECRET), "{}", kept(&world));
-    let events = records(&world).events(&EventFilter::default()).await.unwrap().found;
-    assert_eq!(events[0].outcome(), Some((ProviderName::Machnet, Outcome::Quarantined)));
-    let [delivery] = &crate::quarantine::QuarantinedDelivery::group(events)[..] else { panic!("one delivery") };
-    assert!(delivery.release().is_none(), "there is nothing to release");
+    world.deliver(ProviderName::Machnet, &[], format!(r#"{{"name":"{SECRET}"}}"#)).await;
+    for entry in world.ledger.entries.lock().unwrap().values_mut() {
+        let Entry::Quarantine(entry) = entry else { panic!("quarantined") };
+        entry.released = Some(Release { at: entry.received_at, outcome: Outcome::Stored });
+    }
+    let report = erase(&world, What::Everything).await;
+    assert_eq!((report.quarantined, report.deliveries, report.erased_before), (1, 1, 0));
+    assert!(!kept(&world).contains(SECRET), "{}", kept(&world));
+}
+
+#[tokio::test]
+async fn the_erasure_of_one_provider_leaves_what_others_sent() {
+    let mut world = World::default();
+    machnet(&mut world, "evt_1", SECRET).await;
+    world.deliver(ProviderName::Sterling, &[], r#"{"code":"a","name":"Grace Hopper"}"#).await;
+    let report = erase(&world, What::Of(ProviderName::Machnet)).await;
+    assert_eq!((report.events, report.deliveries), (1, 1));
+    assert!(!kept(&world).contains(SECRET) && kept(&world).contains("Grace Hopper"), "{}", kept(&world));
+}
+
+#[tokio::test]
+async fn a_later_record_that_may_hold_the_event_is_erased_with_it_and_no_other_record() {
+    let (its_own, other) = (ProviderName::Machnet, ProviderName::Sterling);
+    let none = OutcomeCounts::default();
+    let (then, before) = (at("2026-11-21T09:30:00Z"), at("2026-11-20T09:30:00Z"));
+    for (provider, received_at, further, is_erased) in [
+        (its_own, then, OutcomeCounts { duplicate: 1, ..none }, true),
+        (its_own, then, OutcomeCounts { conflict: 1, ..none }, true),
+        (its_own, then, OutcomeCounts { stored: 1, ..none }, false),
+        (its_own, before, OutcomeCounts { duplicate: 1, ..none }, false),
+        (other, then, OutcomeCounts { duplicate: 1, ..none }, false),
+    ] {
+        let mut world = World::default();
+        machnet(&mut world, "evt_1", SECRET).await;
+        machnet(&mut world, "evt_2", "Grace Hopper").await;
+        if let Some(mut later) = world.delivery_records.records.lock().unwrap().last_entry() {
+            let later = later.get_mut();
+            (later.provider, later.received_at, later.further_outcomes) = (provider, received_at, further);
+        }
+        let report = erase(&world, What::Id("evt_1")).await;
+        assert_eq!(report.deliveries, 1 + u64::from(is_erased), "{provider} {received_at} {further}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_an_entity_had_twice_is_deleted_with_the_last_of_its_events_that_has_it() {
+    let mut world = World::default();
+    let of = |text: &str| notification(&format!("{text}{}", "x".repeat(10_000)));
+    for text in [SECRET, "Ada Byron", SECRET, "present"] {
+        notify(&mut world, &of(text)).await;
+    }
+    let report = erase(&world, What::Everything).await;
+    assert_eq!((report.events, report.payloads, report.payloads_in_use), (4, 2, 2));
+    assert!(!kept(&world).contains("Ada"), "{}", kept(&world));
+}
+
+#[tokio::test]
+async fn events_that_share_nothing_are_erased_side_by_side() {
+    let mut world = World::default();
+    for id in ["evt_1", "evt_2", "evt_3"] {
+        machnet(&mut world, id, &"x".repeat(40_000)).await;
+    }
+    let eraser = MemoryEraser::of(&world);
+    assert_eq!(erase_with(&world, &eraser, What::Everything, false).await.unwrap().payloads, 3);
+    assert_eq!(eraser.most_at_once.into_inner(), 3);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_remove_what_it_still_holds_fails_the_end_of_the_run() {
+    let world = World::default();
+    let (records, eraser, progress) = (records(&world), MemoryEraser::of(&world), Heard::default());
+    let now = at("2026-11-22T00:00:00Z");
+    let erasure = Erasure { records: &records, eraser: &eraser, progress: &progress, now, erase_quarantine: false };
+    assert!(erasure.finish().await.is_err_and(|error| error.to_string().contains("the disk is full")));
 }
 
 #[tokio::test]
@@ -384,7 +500,7 @@ async fn a_run_that_is_killed_at_any_point_is_finished_by_the_next_one() {
         machnet(&mut world, "evt_1", &large).await;
         machnet(&mut world, "evt_1", &large).await;
         notify(&mut world, &notification(&format!("{SECRET}{}", "y".repeat(10_000)))).await;
-        let eraser = MemoryEraser(records(&world));
+        let eraser = MemoryEraser::of(&world);
         let killed = killed_after(polls, Box::pin(erase_with(&world, &eraser, day, false))).await;
         let is_done = killed.is_some();
         erase(&world, What::Entity).await;
@@ -407,8 +523,9 @@ async fn a_run_that_is_killed_at_any_point_is_finished_by_the_next_one() {
 #[tokio::test]
 async fn an_entity_reference_is_what_is_left_of_an_entity() {
     let mut world = World::default();
-    notify(&mut world, &notification(SECRET)).await;
-    erase(&world, What::Entity).await;
+    notify(&mut world, &notification(&format!("{SECRET}{}", "x".repeat(10_000)))).await;
+    let report = erase(&world, What::Entity).await;
+    assert_eq!(report.payloads, 1, "the entity's content is that of its event");
     let entity = records(&world).entities().await.unwrap().found.remove(0);
     let EntityReference { component, .. } = &entity.entity;
     assert!(!component.is_empty() && entity.content.is_some_and(|content| content.data.erased_at().is_some()));

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::envelope::WrittenEnvelope;
 use crate::envelope::tests::stories::World;
-use crate::testing::{Lines, MemoryPayloads, killed_after};
+use crate::testing::{Lines, MemoryPayloads, delivery, killed_after};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -80,6 +80,7 @@ impl MemoryOutbox {
 
 impl Outbox for MemoryOutbox {
     async fn due(&self, now: Timestamp, most: usize, under_way: &BTreeSet<Position>) -> Result<Due, PortError> {
+        assert!(most > 0, "nothing is asked for while there is no room for it");
         tokio::task::yield_now().await;
         self.ask()?;
         let rows = self.rows.lock().unwrap();
@@ -237,7 +238,9 @@ async fn a_later_event_of_an_entity_waits_for_the_earlier_one_and_others_go_on()
 async fn eight_events_are_under_way_at_once_and_what_is_recorded_meanwhile_is_sent_at_once() {
     let partitions: Vec<String> = (0..30).map(|number| format!("p{number}-")).collect();
     let (outbox, mut world) = outbox_with(&partitions.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let receiver = TestReceiver::answering(|_, _| Answer::Delivered);
+    // Longer than the time between two looks for events.
+    let takes = Duration::from_millis(600);
+    let receiver = TestReceiver { takes, ..TestReceiver::answering(|_, _| Answer::Delivered) };
     let forwarder = forwarder(&outbox, &world, &receiver);
     let late = machnet(&mut world, "late").await;
     let record = async {
@@ -249,6 +252,19 @@ async fn eight_events_are_under_way_at_once_and_what_is_recorded_meanwhile_is_se
     assert_eq!(receiver.ids().len(), 31);
     assert_eq!(receiver.at_once.lock().unwrap().1, 8);
     assert_eq!((receiver.seconds("late"), outbox.waiting()), (vec![60], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_line_of_a_forwarded_event_names_it_and_says_how_long_after_its_arrival_that_was() {
+    let (outbox, world) = outbox_with(&["a"]).await;
+    let receiver = TestReceiver::answering(|_, _| Answer::Delivered);
+    let lines = Lines::record();
+    forwarder(&outbox, &world, &receiver).run(sleep(MINUTE)).await;
+    let line = lines.of(FORWARDED).remove(0);
+    let delivery_id = delivery(1, "").id.to_string();
+    assert_eq!((&line["provider"], &line["delivery_id"]), (&"machnet".into(), &delivery_id.into()));
+    assert_eq!((&line["index"], &line["attempts"]), (&0.into(), &1.into()));
+    assert_eq!((&line["milliseconds_after_arrival"], &line["duration_microseconds"]), (&20.into(), &20_000.into()));
 }
 
 #[tokio::test(start_paused = true)]

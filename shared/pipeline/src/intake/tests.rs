@@ -165,6 +165,15 @@ async fn a_body_of_unknown_length_is_cut_off_at_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_off_is_unreadable_and_not_too_large() {
+    let world = world();
+    let broken = futures_util::stream::iter([Err::<http_body::Frame<Bytes>, _>(std::io::Error::other("reset"))]);
+    let body = http_body_util::StreamBody::new(broken);
+    let request = Request::post("/").header("x-raas-webhook-signature", "0".repeat(64)).body(body).unwrap();
+    assert_eq!(world.send(request).await.0, 400);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_that_is_down_means_send_it_again_without_saying_why() {
     let world = world();
     world.queue.behave(Behaviour::Fail);

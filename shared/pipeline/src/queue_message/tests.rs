@@ -21,6 +21,7 @@ async fn a_text_body_travels_as_readable_text() {
     let (document, _) =
         sent_and_read(&delivery(HeaderMap::new(), "{\"name\": \"Zoë\"}"), &MemoryPayloads::default()).await;
     assert!(document.text().contains(r#""body":{"text":"{\"name\": \"Zoë\"}"}"#), "{}", document.text());
+    assert_eq!((document.group(), document.is_release()), ("machnet", false));
 }
 
 #[tokio::test]

@@ -177,6 +177,82 @@ async fn a_quarantined_delivery_of_three_kib_is_kept_in_its_entry() {
     assert_eq!(world.payloads.puts(), 0);
 }
 
+#[tokio::test]
+async fn what_could_not_be_read_is_kept_apart_if_it_is_small_and_listings_ask_for_every_shard_of_it() {
+    let (world, mut buckets) = (world(), BTreeSet::new());
+    for number in 1..=40 {
+        let delivery = delivery(number, number.to_string());
+        let data = Bytes::from(vec![b'x'; MAX_INLINE_DOCUMENT_BYTES + usize::from(number % 2)]);
+        let recording = Recording::of(&delivery);
+        world.recorder().quarantine(&recording, EventIndex(0), &Malformed::NotUtf8, Some(&data)).await.unwrap();
+        let key = EntryKey::of_quarantine(delivery.id, EventIndex(0));
+        let Some(Entry::Quarantine(entry)) = world.ledger.entries().remove(&key) else { panic!("quarantined") };
+        let QuarantinedContent::Kept { data, .. } = entry.content else { panic!("{entry:?}") };
+        assert_eq!(data.is_some(), number % 2 == 0);
+        buckets.insert(entry.time_index.time_bucket);
+    }
+    let Delivery { provider, received_at, .. } = delivery(1, "");
+    let known = (0..TIME_SHARDS).map(|shard| TimeIndex::events_bucket(provider, received_at, shard));
+    assert_eq!(buckets, known.collect());
+}
+
+#[tokio::test]
+async fn code_that_cannot_read_what_was_released_meanwhile_finds_its_outcome_and_that_it_was_erased() {
+    let (world, delivery) = (world(), delivery(1, body("a", "r", "u", 1)));
+    let recorder = world.recorder();
+    let recording = Recording::of(&delivery).on(Occasion::Release);
+    let quarantine = async || {
+        let recorded = recorder.quarantine(&recording, EventIndex(0), &Malformed::NotUtf8, None).await.unwrap();
+        (recorded.outcome, recorded.kept_body)
+    };
+    let key = EntryKey::of_quarantine(delivery.id, EventIndex(0));
+    assert_eq!(quarantine().await, (Outcome::Quarantined, Some(KeptBody::Quarantine(key.clone()))));
+    recorder.record(&recording, EventIndex(0), event(&delivery)).await.unwrap();
+    assert_eq!(quarantine().await, (Outcome::Stored, Some(KeptBody::Quarantine(key.clone()))));
+    let erased_at = delivery.received_at;
+    if let Some(Entry::Quarantine(entry)) = world.ledger.entries.lock().unwrap().get_mut(&key) {
+        entry.content = QuarantinedContent::Erased { erased_at };
+    }
+    assert_eq!(quarantine().await, (Outcome::Stored, Some(KeptBody::Erased(erased_at))));
+}
+
+#[test]
+fn an_event_is_costly_to_refuse_from_the_byte_on_that_takes_a_third_write_unit() {
+    let text = |length: usize| "x".repeat(length);
+    let cloud_event = CloudEvent {
+        id: text(10),
+        source: text(20),
+        event_type: text(30),
+        subject: Some(text(40)),
+        time: None,
+        datacontenttype: text(50),
+    };
+    let named = 10 + 20 + 30 + 40 + 5 + 6 + 7 + 8;
+    let largest = Event {
+        cloud_event,
+        attributes: [(text(5), text(6)), (text(7), text(8))].into(),
+        data: Bytes::from(vec![b'x'; MAX_BLIND_PUT_BYTES - ENTRY_OVERHEAD_BYTES - named]),
+        envelope: None,
+        kind: EventKind::FACT,
+        ..event(&delivery(1, body("a", "r", "u", 1)))
+    };
+    assert!(!is_costly_to_refuse(&largest));
+    let one_byte_more: [fn(&mut Event); 7] = [
+        |event| event.cloud_event.id.push('x'),
+        |event| event.cloud_event.source.push('x'),
+        |event| event.cloud_event.event_type.push('x'),
+        |event| event.cloud_event.subject.as_mut().unwrap().push('x'),
+        |event| event.attributes.values_mut().next().unwrap().push('x'),
+        |event| drop(event.attributes.insert("y".to_owned(), String::new())),
+        |event| event.data = [&event.data[..], b"x"].concat().into(),
+    ];
+    for (number, grow) in one_byte_more.into_iter().enumerate() {
+        let mut event = largest.clone();
+        grow(&mut event);
+        assert!(is_costly_to_refuse(&event), "{number}");
+    }
+}
+
 /// What one processor does in a property run: it works on a delivery, and at its puts the ledger behaves so.
 #[derive(Clone, Debug)]
 struct Attempt {

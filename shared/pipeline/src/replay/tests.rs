@@ -56,12 +56,37 @@ fn ids(receiver: &MemoryReceiver) -> Vec<String> {
     receiver.taken.lock().unwrap().iter().map(|(id, _)| id.clone()).collect()
 }
 
-async fn replay(records: &MemoryRecords, receiver: &'static MemoryReceiver, after: Option<&str>) -> ReplayReport {
-    let target = ReceiverTarget::new(records.clone(), PayloadLocation::below("s3://b/"), receiver, "again".to_owned());
+/// A target that takes everything, and notes how much at once.
+#[derive(Default)]
+struct Batches(Mutex<Vec<usize>>);
+
+impl ReplayTarget for Batches {
+    async fn send(&self, batch: &[RecordedEvent]) -> SentBatch {
+        self.0.lock().unwrap().push(batch.len());
+        SentBatch { settled: batch.len(), sent: batch.len() as u64, ..SentBatch::default() }
+    }
+}
+
+fn replay_behind<'a>(records: &'a MemoryRecords, after: Option<&str>) -> Replay<'a, MemoryRecords, Unheard> {
     let after = after.map(|place| occurrence_at(place).unwrap());
     let now = Timestamp::parse("2026-11-22T00:00:00Z").unwrap();
-    let replay = Replay { records, progress: &Unheard, filter: EventFilter::default(), after, now };
-    replay.send(&target, NonZeroU32::new(10).unwrap()).await.unwrap()
+    Replay { records, progress: &Unheard, filter: EventFilter::default(), after, now }
+}
+
+async fn replay(records: &MemoryRecords, receiver: &'static MemoryReceiver, after: Option<&str>) -> ReplayReport {
+    let target = ReceiverTarget::new(records.clone(), PayloadLocation::below("s3://b/"), receiver, "again".to_owned());
+    replay_behind(records, after).send(&target, NonZeroU32::new(10).unwrap()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_says_what_would_be_sent_and_as_many_are_sent_at_once_as_a_call_of_a_bus_takes() {
+    let records = world(15).await;
+    let (replay, target) = (replay_behind(&records, None), Batches::default());
+    let sent = replay.send(&target, NonZeroU32::new(10).unwrap()).await.unwrap();
+    assert_eq!((sent.sent, sent.is_complete()), (15, true));
+    assert_eq!(target.0.into_inner().unwrap(), [10, 5]);
+    assert!(sent.position.is_some());
+    assert_eq!(replay.count().await.unwrap(), sent);
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,7 +109,8 @@ async fn a_run_that_fails_names_the_event_and_goes_on_behind_the_last_that_was_s
     let whole = replay(&records, first, None).await;
     let broken = receiver(vec![busy; 6]);
     let report = replay(&records, broken, whole.position.as_deref()).await;
-    assert_eq!((report.sent, report.failure), (0, None), "nothing is behind the last event");
+    let nothing = (0, None, whole.position);
+    assert_eq!((report.sent, report.failure, report.position), nothing, "nothing is behind the last event");
     let report = replay(&records, broken, None).await;
     assert_eq!(report.sent, 0);
     assert!(report.failure.is_some_and(|failure| failure.reason == "answered 503, 6 times"));

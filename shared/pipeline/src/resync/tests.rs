@@ -182,6 +182,8 @@ async fn a_call_that_stays_throttled_is_given_up_and_the_others_wait_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_too_long_ends_the_run_and_the_next_one_begins_with_the_others() {
+    let longest = World::replying([Reply::Throttle("300")]).run(&one()).await;
+    assert!(matches!(longest.outcome, RunOutcome::Complete), "{longest:?}");
     let world = World::replying([Reply::Throttle("301")]);
     let report = world.run(&plan(&["b1"], &["contact", "agent"])).await;
     assert!(matches!(report.outcome, RunOutcome::ToldToWait { wait } if wait.as_secs() == 301), "{report:?}");

@@ -110,6 +110,17 @@ async fn data_that_are_too_large_are_not_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn json_that_was_not_announced_as_such_is_inside_as_far_as_announced_json_is() {
+    let headers = [("content-type", "json"), ("amqp-message-id", "1")];
+    for (bytes, is_inside) in [(200_000, true), (MAX_ENVELOPE_BYTES, false)] {
+        let body = format!("\"{}\"", "x".repeat(bytes - 2));
+        let envelope = one(&mut World::default(), NOWCERTS, &headers, body).await;
+        assert_eq!(envelope["datacontenttype"], "application/json");
+        assert_eq!((envelope["data"].is_string(), envelope["dataref"].is_string()), (is_inside, !is_inside), "{bytes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_encloses_an_event_goes_along_as_text_or_as_a_reference() {
     let mut world = World::default();
     let batch = |note: &str| format!("{{\"events\":[{{\"code\":\"a\"}}],\n\t\"channel\":\"c\", \"note\":\"{note}\"}}");

@@ -84,7 +84,7 @@ async fn a_release_moves_what_can_be_read_now_and_leaves_what_was_recorded() {
     assert_eq!(quarantined.check(&read, &accepting("a,c")), [again, Verdict::Readable]);
 
     let message = quarantined.release().unwrap();
-    assert!(message.is_release());
+    assert_eq!((message.is_release(), message.group()), (true, "released"), "it delays nothing that just arrived");
     world.process(accepting("a,c"), message.text().to_owned(), 1, true).await;
     assert_eq!(world.outcomes(), [(0, STORED), (1, QUARANTINED), (2, STORED), (3, STORED)]);
     let [waiting] = &world.waiting()[..] else { panic!("one delivery") };
