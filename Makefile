@@ -38,7 +38,8 @@ help:
 	@echo "                 MINUTES=1 how long each run sends, SEED=1 what is drawn, LOAD_ARGS for load/__main__.py"
 	@echo "make exhaustive  explore larger worlds of the ledger completely (docs/proof.md)"
 	@echo "make fuzz        run each fuzz test for MINUTES=1, guided by coverage (docs/proof.md); TARGET=part of a name, JOBS=2, KEEP=1"
-	@echo "make mutants     change the code in small ways, and list what no test notices (docs/proof.md); SHARD=0/100, FILE=one file"
+	@echo "make mutants     change the code in small ways, and list what no test notices (docs/proof.md)"
+	@echo "                 PACKAGE=intake-providers only that one, FILE=one file, JOBS=2 side by side"
 	@echo "make clean       remove what was built and installed"
 
 # The command line as it is installed links the AWS SDK, and as `cargo run` starts it, it doesn't. The tests of a build without it
@@ -165,12 +166,10 @@ exhaustive: check-tools
 fuzz: check-tools
 	@fuzz/run $(if $(KEEP),--keep) $(if $(JOBS),--jobs "$$JOBS") "$${MINUTES:-1}" "$${TARGET:-}"
 
-# The first of a hundred shards of the crates that decide and store; all of them take days. It works in a copy of this folder.
-MUTATED := --package intake-aws --package intake-pipeline --package intake-providers --package intake-sqlite
-
+# All mutants in one program, each behind a switch, in a copy of this folder; decision 0038.
 mutants: check-tools tools-mutants
-	@PATH="$(TOOLS)/mutants/bin:$$PATH" cargo mutants --output target --no-shuffle \
-		$(if $(FILE),--workspace --file "$$FILE",$(MUTATED)) $(if $(FILE)$(SHARD),$(if $(SHARD),--shard "$$SHARD"),--shard 0/100)
+	@$(TOOLS)/switches/bin/python mutants --cargo-mutants $(TOOLS)/mutants/bin/cargo-mutants \
+		$(if $(PACKAGE),--package "$$PACKAGE") $(if $(FILE),--file "$$FILE") $(if $(JOBS),--jobs "$$JOBS")
 
 local-aws: check-tools tools-test tools-sam tools-build
 	@$(PYTHON) deploy/local_aws up $(if $(PORT),--port $(PORT))
@@ -217,6 +216,7 @@ tools-lint:
 
 tools-mutants:
 	@tests/install-cargo-tool mutants cargo-mutants 27.1.0 07072e7bcdeb425d5e5fdbfd9f15a2c749e23cb2edf5ef40aee5876760ae1cf9
+	@tests/install-tools switches tests/requirements-mutants.txt
 
 tools-sbom:
 	@tests/install-tools sbom tests/requirements-sbom.txt
