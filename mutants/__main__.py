@@ -1,7 +1,6 @@
 """`make mutants`: changes the code in every small way that cargo-mutants knows, and says what no test notices.
 
-All changes are compiled into one program, each behind a switch, and of each only the tests are run that reach it. So the whole takes
-about an hour and a half where a build for each change would take days. Writes target/mutants/verdicts.json and missed.txt; exits with 1
+All changes are compiled into one program, each behind a switch, and of each only the tests are run that reach it. Writes target/mutants/verdicts.json and missed.txt; exits with 1
 if a mutant is missed that mutants/equivalent.toml does not explain.
 """
 
